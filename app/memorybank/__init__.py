@@ -1,0 +1,1 @@
+"""A memory service for AI agents: store, find by meaning, forget."""

@@ -1,0 +1,83 @@
+"""Every error the service raises on purpose.
+
+MemoryBankError
+├── InvalidRequest          the caller's input is wrong; names the field and the cure
+│   └── InvalidCursor       a page cursor that no list ever handed out
+├── NotFound                no such thing for this tenant
+├── Unauthenticated         no key, or one that is unknown or revoked
+├── Forbidden               the key lacks a scope
+├── ConfigurationError      the service cannot start as configured
+└── Unavailable             the service cannot do it now; a retry may succeed
+    ├── StoreUnavailable
+    └── EmbedderUnavailable
+
+The HTTP, MCP and CLI faces each translate this tree in exactly one place.
+"""
+
+from __future__ import annotations
+
+
+class MemoryBankError(Exception):
+    """Base of all; `message` is for people and never holds a secret or a memory's content."""
+
+    code = "internal"
+
+    def __init__(self, message: str, *, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.hint = hint
+
+
+class InvalidRequest(MemoryBankError):
+    """The caller's input is wrong."""
+
+    code = "invalid_request"
+
+
+class InvalidCursor(InvalidRequest):
+    """A page cursor that no list ever handed out."""
+
+    code = "invalid_cursor"
+
+
+class NotFound(MemoryBankError):
+    """No such thing for this tenant."""
+
+    code = "not_found"
+
+
+class Unauthenticated(MemoryBankError):
+    """No key, or one that is unknown or revoked."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(MemoryBankError):
+    """The key lacks a scope."""
+
+    code = "forbidden"
+
+
+class ConfigurationError(MemoryBankError):
+    """The service cannot start as configured."""
+
+    code = "configuration_error"
+
+
+class Unavailable(MemoryBankError):
+    """The service cannot do it now; a retry may succeed."""
+
+    code = "unavailable"
+
+
+class StoreUnavailable(Unavailable):
+    """The store cannot be read or written."""
+
+    code = "store_unavailable"
+
+
+class EmbedderUnavailable(Unavailable):
+    """The embedding model cannot answer."""
+
+    code = "embedder_unavailable"

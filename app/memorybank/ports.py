@@ -1,0 +1,117 @@
+"""What the services need from the outside world, as Protocols.
+
+Stores, search indexes and embedders implement these; services know nothing else of them. One
+contract suite per Protocol runs against every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from memorybank.domain.keys import ApiKey
+from memorybank.domain.memory import Memory, MemoryChange, MemoryFilter, MemoryPage
+
+Vector = npt.NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors of one embedding space."""
+
+    @property
+    def model(self) -> str:
+        """Names the embedding space: vectors of different names must never be compared."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of every vector."""
+
+    async def embed(self, texts: Sequence[str]) -> Vector:
+        """Return a float32 array of shape (len(texts), dimensions), rows of length 1.
+
+        Raises EmbedderUnavailable when the model cannot answer.
+        """
+
+    async def close(self) -> None:
+        """Finish what was accepted, refuse what comes after."""
+
+
+class MemoryStore(Protocol):
+    """Keeps memories, their vectors and the API keys; the only durable state of a bank.
+
+    Every method that changes something returns after the change is durable: a crash right after
+    loses nothing that was acknowledged. Every query takes the tenant; no row of another tenant is
+    ever seen.
+    """
+
+    async def add(self, memory: Memory, vector: Vector) -> int:
+        """Store a memory with its vector; return the `seq` of the change."""
+
+    async def get(self, tenant: str, memory_id: str) -> Memory | None:
+        """Return the memory, or None when this tenant has none of that id."""
+
+    async def replace(self, memory: Memory, vector: Vector | None) -> int | None:
+        """Store a new state of an existing memory; a None vector keeps the old one.
+
+        Returns the `seq` of the change, None when the tenant has no memory of that id.
+        """
+
+    async def delete(self, tenant: str, memory_id: str) -> int | None:
+        """Remove a memory; return the `seq` of the change, None when there was none."""
+
+    async def list(
+        self, tenant: str, where: MemoryFilter, *, limit: int, cursor: str | None
+    ) -> MemoryPage:
+        """Return one page in order of creation, newest first, with the honest total.
+
+        Raises InvalidCursor when the cursor was not made by this method.
+        """
+
+    async def get_many(self, tenant: str, ids: Sequence[str]) -> list[Memory]:
+        """Return those of the ids that exist, in the order asked for."""
+
+    async def changes(self, after: int, *, limit: int) -> list[MemoryChange]:
+        """Return the changes of all tenants with `seq` > after, ascending.
+
+        This is the feed of the search indexes.
+        """
+
+    async def find_key(self, digest: str) -> ApiKey | None:
+        """Return the key whose SHA-256 (hex) is this, revoked or not."""
+
+    async def add_key(self, key: ApiKey) -> None:
+        """Store a key; only its digest is ever kept."""
+
+    async def list_keys(self, tenant: str) -> list[ApiKey]:
+        """Return all keys of the tenant, revoked ones included, oldest first."""
+
+    async def revoke_key(self, tenant: str, key_id: str, at: datetime) -> bool:
+        """Mark a key as revoked; False when the tenant has no such key."""
+
+    async def replace_bootstrap_key(self, key: ApiKey) -> bool:
+        """Make this the only valid bootstrap key, in one transaction; False when it already was."""
+
+    async def check(self) -> None:
+        """Prove that the store can be written and read now; raises StoreUnavailable."""
+
+    async def close(self) -> None:
+        """Finish queued writes, then release the files."""
+
+
+class SearchIndex(Protocol):
+    """Derived data: finds candidates; can be dropped and rebuilt from the store at any time."""
+
+    async def search(
+        self, tenant: str, query: str, *, vector: Vector | None, where: MemoryFilter, limit: int
+    ) -> list[tuple[str, float]]:
+        """Return (memory id, score) best first. Filters apply before ranking.
+
+        A None vector means lexical only. Scores are comparable within one answer only.
+        """
+
+    async def catch_up(self, seq: int | None = None) -> None:
+        """Return when every change up to `seq` (default: up to the newest) is searchable."""

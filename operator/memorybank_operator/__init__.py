@@ -1,0 +1,1 @@
+"""Runs MemoryBank resources on Kubernetes."""
