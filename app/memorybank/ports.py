@@ -63,7 +63,7 @@ class MemoryStore(Protocol):
     async def delete(self, tenant: str, memory_id: str) -> int | None:
         """Remove a memory; return the `seq` of the change, None when there was none."""
 
-    async def list(
+    async def list_memories(
         self, tenant: str, where: MemoryFilter, *, limit: int, cursor: str | None
     ) -> MemoryPage:
         """Return one page in order of creation, newest first, with the honest total.

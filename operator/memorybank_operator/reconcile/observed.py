@@ -1,0 +1,48 @@
+"""What one reconcile knows of the world: a frozen snapshot, taken before anything is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+KubeObject = Mapping[str, Any]
+"""A Kubernetes object as JSON, never changed once it is observed."""
+
+
+class ChildKey(NamedTuple):
+    """Names a child object within the bank's namespace."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryResult:
+    """What the functional probe through the bank's Service said last.
+
+    It proves one pod revision for one generation: a result for another revision or generation says nothing.
+    """
+
+    ok: bool
+    generation: int
+    revision: str
+    checked_at: datetime
+    message: str = ""
+    """Why it failed, for people; holds no secret and no memory's content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The bank's children and surroundings at one moment."""
+
+    children: Mapping[ChildKey, KubeObject] = field(default_factory=dict)
+    """Live objects in the bank's namespace that carry one of its names or its label."""
+    pods: tuple[KubeObject, ...] = ()
+    storage_classes: Mapping[str, KubeObject] = field(default_factory=dict)
+    admin_key_secret: KubeObject | None = None
+    """The Secret that spec.auth.adminKeySecretRef names, None when it does not exist or none is
+    named.
+    """
+    canary: CanaryResult | None = None
