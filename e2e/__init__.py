@@ -1,0 +1,1 @@
+"""Tests and tools that need a real cluster; the demo among them."""
