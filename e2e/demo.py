@@ -121,14 +121,18 @@ def run_agent(stack: Stack) -> None:
     stack.kubectl("-n", NAMESPACE, "delete", "job", "example-agent", "--ignore-not-found")
     stack.kubectl("-n", NAMESPACE, "apply", "-k", str(ROOT / "examples/agent"))
 
-    def finished() -> dict[str, object] | None:
-        status = (stack.get("job", "example-agent", NAMESPACE) or {}).get("status", {})
-        return dict(status) if status.get("succeeded") or status.get("failed") else None
+    def status() -> dict[str, object]:
+        return dict((stack.get("job", "example-agent", NAMESPACE) or {}).get("status", {}))
 
-    status = stack.wait("the agent's Job", finished, seconds=90)
+    stack.wait(
+        "the agent's Job",
+        lambda: {"succeeded", "failed"} & status().keys(),
+        seconds=90,
+        describe=status,
+    )
     log = stack.kubectl("-n", NAMESPACE, "logs", "job/example-agent").rstrip()
     say("\n".join("  " + line for line in log.splitlines()))
-    if not status.get("succeeded"):
+    if not status().get("succeeded"):
         raise CommandFailed("the agent failed; its words are above")
 
 

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATOR_NAMESPACE = "memorybank-system"
+POLL_SECONDS = 0.25
+T = TypeVar("T")
 IMAGES = ("localhost/memorybank-app", "localhost/memorybank-operator")
 
 
@@ -94,17 +96,22 @@ class Stack:
         )  # fmt: skip
 
     def wait(
-        self, what: str, probe: Callable[[], Any], *, seconds: float = 60, interval: float = 0.25
-    ) -> Any:
+        self,
+        what: str,
+        probe: Callable[[], T],
+        *,
+        seconds: float = 60,
+        describe: Callable[[], object] = str,
+    ) -> T:
         """Poll until `probe` answers something true; return that answer.
 
-        Raises Timeout with the last answer seen.
+        Raises Timeout with what `describe` says of the state then.
         """
         deadline = time.monotonic() + seconds
         while not (answer := probe()):
             if time.monotonic() > deadline:
-                raise Timeout(f"{what}: not within {seconds:g} s; last seen: {answer!r}")
-            time.sleep(interval)
+                raise Timeout(f"{what}: not within {seconds:g} s. {describe()}")
+            time.sleep(POLL_SECONDS)
         return answer
 
     @contextmanager

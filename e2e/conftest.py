@@ -1,0 +1,62 @@
+"""One cluster with the operator for all tests; one `restricted` namespace for each test."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.bank import Bank
+from e2e.stack import OPERATOR_NAMESPACE, Stack
+
+CLUSTER = os.environ.get("MEMORYBANK_E2E_CLUSTER", "memorybank-test")
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The cluster with images loaded and the operator installed."""
+    stack = Stack.up(CLUSTER)
+    stack.install_operator()
+    return stack
+
+
+@pytest.fixture
+def namespace(stack: Stack, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh namespace that admits only pods of the `restricted` Pod Security Standard."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40]
+    name = f"{words.strip('-')}-{uuid.uuid4().hex[:6]}"
+    stack.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": name,
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            },
+        }
+    )
+    yield name
+    stack.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def bank(stack: Stack, namespace: str) -> Bank:
+    """A bank that is Ready."""
+    bank = Bank(stack, namespace, "agents", {"storage": {"volume": {"size": "64Mi"}}})
+    bank.apply()
+    bank.wait_ready()
+    return bank
+
+
+@pytest.fixture(autouse=True)
+def operator_log_has_no_traceback(stack: Stack) -> Iterator[None]:
+    """Whatever a test does to a bank, the operator never shows a traceback."""
+    yield
+    log = stack.kubectl(
+        "-n", OPERATOR_NAMESPACE, "logs", "deployment/memorybank-operator", "--since=10m",
+        check=False,
+    )  # fmt: skip
+    assert "Traceback" not in log, log

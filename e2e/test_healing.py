@@ -1,0 +1,185 @@
+"""What breaks comes back by itself, with keys and memories intact."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from e2e.bank import Bank
+from e2e.processes import signal_pod
+from e2e.stack import OPERATOR_NAMESPACE, CommandFailed, Stack
+
+FACT = "Customers in Norway get their parcels by ship."
+QUESTION = "How do we deliver to Scandinavia?"
+
+
+def crash_app(bank: Bank) -> None:
+    assert signal_pod(bank.pods()[0]["metadata"]["uid"], signal.SIGKILL) > 0
+
+
+def delete_pod(bank: Bank) -> None:
+    name = bank.pods()[0]["metadata"]["name"]
+    bank.stack.kubectl("-n", bank.namespace, "delete", "pod", name, "--wait=false")
+
+
+def delete_deployment(bank: Bank) -> None:
+    bank.stack.kubectl("-n", bank.namespace, "delete", "deployment", bank.name)
+
+
+def delete_config(bank: Bank) -> None:
+    bank.stack.kubectl("-n", bank.namespace, "delete", "configmap", f"{bank.name}-config")
+
+
+def delete_service(bank: Bank) -> None:
+    bank.stack.kubectl("-n", bank.namespace, "delete", "service", bank.name)
+
+
+def scale_deployment_by_hand(bank: Bank) -> None:
+    bank.stack.kubectl("-n", bank.namespace, "scale", "deployment", bank.name, "--replicas=0")
+
+
+DAMAGES = [
+    crash_app,
+    delete_pod,
+    delete_deployment,
+    delete_config,
+    delete_service,
+    scale_deployment_by_hand,
+]
+
+
+def answers(bank: Bank, key: str) -> Callable[[], bool]:
+    def probe() -> bool:
+        try:
+            return bank.recall(QUESTION, key=key) == [FACT]
+        except (httpx.HTTPError, CommandFailed, LookupError):
+            return False  # broken just now, as expected: the next poll asks again
+
+    return probe
+
+
+def test_a_bank_comes_back_from_every_damage(bank: Bank) -> None:
+    bank.remember(FACT)
+    key = bank.key()
+    for damage in DAMAGES:
+        damage(bank)
+        bank.stack.wait(f"memories found after {damage.__name__}", answers(bank, key), seconds=90)
+        bank.wait_ready()
+        assert bank.key() == key
+
+
+def test_a_killed_operator_comes_back_and_leaves_banks_alone(bank: Bank, stack: Stack) -> None:
+    bank.remember(FACT)
+    before = [pod["metadata"]["uid"] for pod in bank.pods()]
+
+    def operator_pod() -> dict[str, object]:
+        pods = stack.kubectl(
+            "-n", OPERATOR_NAMESPACE, "get", "pods", "-o",
+            "jsonpath={.items[0].metadata.uid} "
+            "{.items[0].status.containerStatuses[0].restartCount}",
+        )  # fmt: skip
+        uid, restarts = pods.split()
+        return {"uid": uid, "restarts": int(restarts)}
+
+    old = operator_pod()
+    assert signal_pod(str(old["uid"]), signal.SIGKILL) > 0
+    stack.wait("the operator restarted", lambda: operator_pod() != old)
+    bank.stack.kubectl("-n", bank.namespace, "delete", "configmap", f"{bank.name}-config")
+    stack.wait("the ConfigMap put back", lambda: bank.child("configmap", "-config"), seconds=90)
+    bank.wait_ready()
+    assert [pod["metadata"]["uid"] for pod in bank.pods()] == before
+    assert bank.recall(QUESTION) == [FACT]
+
+
+def test_a_lost_key_is_replaced_and_stops_working(bank: Bank) -> None:
+    bank.remember(FACT)
+    lost = bank.key()
+    bank.stack.kubectl("-n", bank.namespace, "delete", "secret", f"{bank.name}-key")
+    bank.stack.wait("a new key", lambda: bank.child("secret", "-key"))
+    new = bank.key()
+    assert new != lost
+    bank.stack.wait("memories found with the new key", answers(bank, new), seconds=90)
+    bank.wait_ready()
+    with bank.http(lost) as client:
+        answer = client.get("/v1/memories")
+    assert answer.status_code == 401
+    assert "WWW-Authenticate" in answer.headers
+    events = dict(bank.events())
+    assert "KeyReplaced" in events
+    assert lost not in str(events)
+    assert new not in str(events)
+
+
+@pytest.mark.parametrize("field", ["image", "storageClassName"])
+def test_a_bank_that_cannot_start_says_why_and_heals_when_corrected(
+    stack: Stack, namespace: str, field: str
+) -> None:
+    wrong_specs: dict[str, dict[str, Any]] = {
+        "image": {"image": "localhost/no-such-image:1", "imagePullPolicy": "Never"},
+        "storageClassName": {"storage": {"volume": {"storageClassName": "no-such-class"}}},
+    }
+    bank = Bank(stack, namespace, "broken")
+    bank.apply(**wrong_specs[field])
+    stack.wait(
+        "the cause in Ready",
+        lambda: "no-such" in bank.condition().get("message", ""),
+        describe=bank.condition,
+    )
+    shown = bank.condition()
+    assert shown["status"] == "False"
+    assert field in shown["message"]
+    if field == "storageClassName":
+        # The class is immutable once chosen, so the cure is a class of that name.
+        stack.kubectl("apply", "-f", "-", stdin=copy_of_default_class(stack, "no-such-class"))
+    else:
+        bank.apply()
+    try:
+        bank.wait_ready()
+    finally:
+        if field == "storageClassName":
+            stack.kubectl("delete", "storageclass", "no-such-class", "--ignore-not-found")
+
+
+def test_a_missing_key_secret_is_named_and_heals_when_it_appears(
+    stack: Stack, namespace: str
+) -> None:
+    bank = Bank(
+        stack, namespace, "byo", {"auth": {"adminKeySecretRef": {"name": "my-key", "key": "token"}}}
+    )
+    bank.apply()
+    shown = bank.wait_not_ready()
+    bank.stack.wait(
+        "the field in Ready", lambda: "adminKeySecretRef" in bank.condition()["message"]
+    )
+    assert shown["status"] == "False"
+    own = "mb_" + "A" * 43
+    stack.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "my-key", "namespace": namespace},
+            "stringData": {"token": own},
+        }
+    )
+    bank.wait_ready()
+    assert bank.recall(QUESTION, key=own) == []
+
+
+def copy_of_default_class(stack: Stack, name: str) -> str:
+    """The cluster's default StorageClass under another name, as a manifest."""
+    classes = json.loads(stack.kubectl("get", "storageclass", "-o", "json"))["items"]
+    default = next(
+        item
+        for item in classes
+        if item["metadata"]
+        .get("annotations", {})
+        .get("storageclass.kubernetes.io/is-default-class")
+        == "true"
+    )
+    default["metadata"] = {"name": name}
+    return json.dumps(default)
