@@ -1,0 +1,180 @@
+"""The programs a cluster is made of, built once from pinned Go modules into the cache.
+
+Each folder under modules/ is a Go module of its own whose go.mod and go.sum pin everything that
+goes into its programs; `go build` checks the sources against go.sum. A cache entry is named after
+all that decides its content: a changed pin, flag or Go version gives a new entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import paths
+from .console import say, step
+from .errors import ClusterError
+from .golang import Toolchain, find_toolchain
+
+DEFAULT_KUBERNETES = "1.34"
+KUBERNETES_PROGRAMS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubectl",
+)
+# Other programs: name -> (folder under modules/, package with its main function)
+PROGRAMS = {
+    "etcd": ("etcd", "go.etcd.io/etcd/server/v3"),
+    "coredns": ("coredns", "github.com/coredns/coredns"),
+    "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
+    "kind": ("kind", "sigs.k8s.io/kind"),
+    "pause": ("pause", "."),
+}
+NAMES = (*KUBERNETES_PROGRAMS, *PROGRAMS)
+FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
+# CGO_ENABLED=0: static programs, which also run in an image without a C library.
+BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program: where its pins are, its main package, what the linker writes into it."""
+
+    name: str
+    module: Path
+    package: str
+    ldflags: str
+
+    def key(self, toolchain: Toolchain) -> str:
+        """Name all that decides the content of the built file."""
+        digest = hashlib.sha256()
+        for file in sorted(self.module.iterdir()):
+            digest.update(f"{file.name}\0{file.read_text()}\0".encode())
+        for word in (toolchain.version, self.package, self.ldflags, *FLAGS, *os.uname()[4:]):
+            digest.update(f"{word}\0".encode())
+        for variable, value in sorted(BUILD_ENVIRONMENT.items()):
+            digest.update(f"{variable}={value}\0".encode())
+        return digest.hexdigest()[:16]
+
+
+def kubernetes_versions() -> dict[str, str]:
+    """Return what --kubernetes may say and the exact version it stands for: 1.34 -> v1.34.4."""
+    return {
+        folder.name.removeprefix("kubernetes-"): pinned_version(folder, "k8s.io/kubernetes")
+        for folder in sorted(paths.MODULES.glob("kubernetes-*"), reverse=True)
+    }
+
+
+def pinned_version(module: Path, requirement: str) -> str:
+    """Return the version that a go.mod pins for a requirement, such as v1.34.4."""
+    found = re.search(
+        rf"^\s*(?:require )?{re.escape(requirement)} (v\S+)",
+        (module / "go.mod").read_text(),
+        re.MULTILINE,
+    )
+    if found is None:
+        raise ValueError(f"{module / 'go.mod'} does not require {requirement}")
+    return found.group(1)
+
+
+def program(name: str, *, kubernetes: str = DEFAULT_KUBERNETES) -> Program:
+    """Describe a program by name. Raises ClusterError for an unknown name or Kubernetes version."""
+    if name in KUBERNETES_PROGRAMS:
+        versions = kubernetes_versions()
+        if kubernetes not in versions:
+            raise ClusterError(f"Kubernetes {kubernetes} is not pinned here: {', '.join(versions)}")
+        return Program(
+            name,
+            paths.MODULES / f"kubernetes-{kubernetes}",
+            f"k8s.io/kubernetes/cmd/{name}",
+            kubernetes_ldflags(versions[kubernetes]),
+        )
+    if name not in PROGRAMS:
+        raise ClusterError(f"{name} is none of the cluster's programs: {', '.join(NAMES)}")
+    folder, package = PROGRAMS[name]
+    return Program(name, paths.MODULES / folder, package, "-s -w")
+
+
+def kubernetes_ldflags(version: str) -> str:
+    """Return linker flags that make the programs name their version.
+
+    Without them the server calls itself v0.0.0-master, and kubelet and kubectl see version skew.
+    """
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    variables = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+    return " ".join(
+        ["-s -w", *(f"-X k8s.io/component-base/version.{k}={v}" for k, v in variables.items())]
+    )
+
+
+def ensure(name: str, *, kubernetes: str = DEFAULT_KUBERNETES) -> Path:
+    """Return the path of a program; build it first when the cache does not have it.
+
+    Raises ClusterError when it cannot be built.
+    """
+    return ensure_all([name], kubernetes=kubernetes)[name]
+
+
+def ensure_all(names: Iterable[str], *, kubernetes: str = DEFAULT_KUBERNETES) -> dict[str, Path]:
+    """Return the paths of several programs, built one after the other where needed."""
+    toolchain = find_toolchain()
+    wanted = {name: program(name, kubernetes=kubernetes) for name in names}
+    files = {name: cached_file(item, toolchain) for name, item in wanted.items()}
+    missing = [name for name, file in files.items() if not file.exists()]
+    if missing:
+        say(
+            f"{len(missing)} programs are built once, from source, into {paths.cache()}; "
+            "the Kubernetes ones together take about ten minutes on two cores"
+        )
+    for number, name in enumerate(missing, start=1):
+        build(wanted[name], files[name], toolchain, label=f"[{number}/{len(missing)}] {name}")
+    return files
+
+
+def cached_file(item: Program, toolchain: Toolchain) -> Path:
+    """Return where the built program is or will be."""
+    return paths.cache() / "binaries" / f"{item.name}-{item.key(toolchain)}" / item.name
+
+
+def build(item: Program, target: Path, toolchain: Toolchain, *, label: str) -> None:
+    """Build a program to a path, unless a concurrent run just did. All or nothing."""
+    # One lock per module: two builds of one module would compile the same packages twice.
+    with paths.locked(paths.cache() / "binaries" / f".{item.module.name}.lock"):
+        if target.exists():
+            return
+        partial = target.with_name(f".{target.name}.partial")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        start = time.monotonic()
+        with step(f"{label}: building from {item.module.name}"):
+            done = subprocess.run(
+                [
+                    str(toolchain.command), "build", *FLAGS, "-ldflags", item.ldflags,
+                    "-o", str(partial), item.package,
+                ],
+                cwd=item.module, env=build_environment(toolchain),
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        if done.returncode != 0:
+            partial.unlink(missing_ok=True)
+            tail = "\n".join(done.stderr.strip().splitlines()[-20:])
+            raise ClusterError(f"{item.name} could not be built from {item.module}:\n{tail}")
+        partial.replace(target)
+        megabytes = target.stat().st_size / 1e6
+        say(f"{label}: {megabytes:.0f} MB after {time.monotonic() - start:.0f} s, {target}")
+
+
+def build_environment(toolchain: Toolchain) -> dict[str, str]:
+    """Return the environment of `go build`: the caller's, with what decides the result set."""
+    environment = os.environ | BUILD_ENVIRONMENT
+    # GOFLAGS could change the result without changing the key: ours are given in full.
+    environment.pop("GOFLAGS", None)
+    environment["PATH"] = f"{toolchain.command.parent}{os.pathsep}{os.environ['PATH']}"
+    return environment
