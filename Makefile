@@ -1,0 +1,77 @@
+# Every target gets what it needs first; on a bare machine that is the Python environment in .venv.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+READY := .venv/.bootstrapped
+PYTHON := .venv/bin/python
+SOURCES := operator/memorybank_operator app/memorybank tests e2e benchmarks scripts examples
+SHELL_SCRIPTS := $(wildcard scripts/*.sh) .ci/run
+TAG ?= dev
+
+help:  ## show every target
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+bootstrap: $(READY)  ## make .venv as locks/dev.txt says; every other target does it when needed
+
+$(READY): scripts/bootstrap.sh locks/dev.txt locks/bootstrap.txt operator/pyproject.toml app/pyproject.toml
+	@scripts/bootstrap.sh $@
+
+format: $(READY)  ## format the code and mend what ruff can mend
+	$(PYTHON) -m ruff format
+	$(PYTHON) -m ruff check --fix
+
+lint: $(READY)  ## style, layering, declared dependencies, shell scripts
+	$(PYTHON) -m ruff check --quiet && $(PYTHON) -m ruff format --quiet --check
+	.venv/bin/lint-imports --no-logo && for part in operator app; do (cd $$part && ../.venv/bin/deptry .) || exit 1; done
+	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_SCRIPTS); else echo "shellcheck is missing: shell scripts are not checked"; fi
+
+type: $(READY)  ## mypy, strict
+	$(PYTHON) -m mypy $(SOURCES)
+
+unit: $(READY)  ## tests without a cluster
+	$(PYTHON) -m pytest tests --ignore tests/integration
+
+integration: $(READY)  ## tests on a real API server
+	$(PYTHON) -m pytest tests/integration
+
+e2e: $(READY)  ## tests on a real cluster, which stays up for the next run
+	$(PYTHON) -m pytest e2e
+
+test: $(READY)  ## everything: lint, type, unit, integration, e2e; its cluster is removed at the end
+	$(PYTHON) -m scripts.suite lint type verify unit integration e2e
+
+test-fast: $(READY)  ## lint, type, unit: no cluster, under a minute
+	$(PYTHON) -m scripts.suite lint type unit
+
+verify: $(READY)  ## generated files and locks equal what they are generated from
+	$(PYTHON) -m memorybank_operator.api.crd --check
+	$(PYTHON) -m scripts.locks --check
+
+lock: $(READY)  ## make the locks anew; UPGRADE=1 moves the pins
+	$(PYTHON) -m scripts.locks $(if $(UPGRADE),--upgrade)
+
+images: $(READY)  ## build both images; TAG=dev
+	$(PYTHON) -m e2e.images build --tag $(TAG)
+
+demo: $(READY)  ## a cluster, the operator, a bank, a memory stored and found
+	$(PYTHON) -m e2e.demo up
+
+demo-down: $(READY)  ## remove the demo's cluster
+	$(PYTHON) -m e2e.demo down
+
+cluster-up: $(READY)  ## a cluster for development, without the operator
+	$(PYTHON) -m e2e.cluster up
+
+cluster-down: $(READY)  ## remove it
+	$(PYTHON) -m e2e.cluster down
+
+bench: $(READY)  ## measure the figures of docs/benchmarks.md
+	$(PYTHON) -m benchmarks
+
+clean:  ## remove what was made in the checkout; caches outside it stay
+	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help bootstrap format lint type unit integration e2e test test-fast verify lock \
+	images demo demo-down cluster-up cluster-down bench clean
