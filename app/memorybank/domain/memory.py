@@ -60,7 +60,9 @@ class MemoryFilter:
     types: frozenset[MemoryType] = frozenset()
     tags_all: frozenset[str] = frozenset()
     created_after: datetime | None = None
+    """Created later than this, not at it."""
     created_before: datetime | None = None
+    """Created earlier than this, not at it."""
 
 
 @dataclass(frozen=True, slots=True)

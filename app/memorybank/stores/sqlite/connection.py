@@ -1,0 +1,134 @@
+"""Opening the database: settings of each connection, and the schema's migrations."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import apsw
+
+from memorybank.errors import ConfigurationError
+from memorybank.stores.sqlite.errors import translated_at_start
+
+_BUSY_MS = 5_000
+"""How long to wait for a lock. Only backup and replication tools ever hold one against us."""
+
+_JOURNAL_SIZE_LIMIT = 64 * 1024 * 1024
+"""Bytes of write-ahead log kept on disk after a checkpoint has emptied it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered step of the schema."""
+
+    version: int
+    name: str
+    script: str
+
+
+def open_writer(path: Path) -> apsw.Connection:
+    """Open the one connection that writes, on the newest schema.
+
+    The write-ahead log with synchronous=FULL makes a commit durable before it returns. No memory
+    map: a failing disk must give an error, not SIGBUS. Raises ConfigurationError when the file is
+    not ours to use, StoreUnavailable when the disk fails.
+    """
+    with translated_at_start(path):
+        connection = apsw.Connection(
+            str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        )
+        try:
+            if connection.readonly("main"):
+                raise apsw.ReadOnlyError
+            connection.set_busy_timeout(_BUSY_MS)
+            connection.pragma("journal_mode", "wal")
+            connection.pragma("journal_size_limit", _JOURNAL_SIZE_LIMIT)
+            connection.pragma("synchronous", "full")
+            connection.pragma("mmap_size", 0)
+            connection.pragma("foreign_keys", True)
+            migrate(connection, path)
+            # Nobody follows the feed across a restart: every index starts empty, where a deletion
+            # says nothing.
+            connection.execute("DELETE FROM deletions")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """Open a connection that can only read; the database must be open for writing already."""
+    with translated_at_start(path):
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(_BUSY_MS)
+        connection.pragma("mmap_size", 0)
+        connection.pragma("query_only", True)
+    return connection
+
+
+def migrate(connection: apsw.Connection, path: Path) -> None:
+    """Bring the schema to this version of the code, one transaction per step.
+
+    Forward only. Raises ConfigurationError for a database of a newer version or of another program.
+    """
+    if not connection.table_exists("main", "schema_migrations"):
+        _refuse_foreign(connection, path)
+    applied = _applied(connection)
+    steps = migrations()
+    newest = steps[-1].version
+    if applied and max(applied) > newest:
+        raise ConfigurationError(
+            f"the database {path} was written by a newer version of the service"
+            f" (schema {max(applied)}, this version knows {newest})",
+            field="database.path",
+            hint="run that version or a later one, or restore an older backup",
+        )
+    for step in steps:
+        if step.version not in applied:
+            _apply(connection, step)
+
+
+def migrations() -> list[Migration]:
+    """Return the steps that come with this version, in order."""
+    folder = resources.files("memorybank.stores.sqlite") / "migrations"
+    steps = []
+    for file in folder.iterdir():
+        number, _, name = file.name.removesuffix(".sql").partition("_")
+        steps.append(Migration(int(number), name, file.read_text(encoding="utf-8")))
+    return sorted(steps, key=lambda step: step.version)
+
+
+def _apply(connection: apsw.Connection, step: Migration) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations"
+            " (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT"
+        )
+        connection.execute(step.script)
+        connection.execute(
+            "INSERT INTO schema_migrations (version, name, applied_at) VALUES (?, ?, ?)",
+            (step.version, step.name, time.time_ns() // 1_000),
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _applied(connection: apsw.Connection) -> set[int]:
+    if not connection.table_exists("main", "schema_migrations"):
+        return set()
+    return {version for (version,) in connection.execute("SELECT version FROM schema_migrations")}
+
+
+def _refuse_foreign(connection: apsw.Connection, path: Path) -> None:
+    if next(connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1"), None) is not None:
+        raise ConfigurationError(
+            f"the database {path} belongs to another program",
+            field="database.path",
+            hint="name another data folder",
+        )

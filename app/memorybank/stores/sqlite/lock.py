@@ -1,0 +1,46 @@
+"""The exclusive claim on a data folder.
+
+SQLite itself lets several processes write one file. This service must be the only one: its search
+indexes follow the changes of its own process. The claim is an flock(2) lock, which the kernel drops
+with the process, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from memorybank.errors import ConfigurationError
+
+
+class DataFolderLock:
+    """Holds the lock file `<database>.lock` from construction to `release`."""
+
+    def __init__(self, database: Path) -> None:
+        path = database.with_name(database.name + ".lock")
+        try:
+            database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the data folder {database.parent} cannot be used: {error.strerror}",
+                field="database.path",
+                hint="name a folder that is writable for the user that the service runs as",
+            ) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise ConfigurationError(
+                f"the data folder {database.parent} is in use by process {owner or 'unknown'}",
+                field="database.path",
+                hint="stop that process, ask it through its URL, or name another data folder",
+            ) from error
+        os.truncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Give the folder up. The file stays: removing it would race with the next owner."""
+        os.close(self._descriptor)

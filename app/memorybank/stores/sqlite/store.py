@@ -1,0 +1,278 @@
+"""MemoryStore on SQLite: one writing thread, a few reading ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from memorybank.domain.keys import ApiKey
+from memorybank.domain.memory import Memory, MemoryChange, MemoryFilter, MemoryPage
+from memorybank.errors import InvalidRequest, StoreUnavailable
+from memorybank.ports import Vector
+from memorybank.stores.sqlite import keys, rows
+from memorybank.stores.sqlite.connection import open_reader, open_writer
+from memorybank.stores.sqlite.errors import translated
+from memorybank.stores.sqlite.lock import DataFolderLock
+from memorybank.stores.sqlite.writer import Writer
+
+Answer = TypeVar("Answer")
+
+_READERS = 3
+"""Reads hold no lock against writes and mostly hit the page cache; more threads gain nothing."""
+
+_PLACES = ", ".join("?" * len(rows.MEMORY_COLUMNS.split(",")))
+
+
+class SqliteStore:
+    """One SQLite file, exclusively ours.
+
+    Acknowledged writes survive a crash of the process and of the machine. `seq` counts every
+    change in commit order. A memory that changed several times appears in the feed once, with its
+    newest state; one whose vector came from another embedding model than `model` appears there
+    without vector, since vectors of different models must not be compared.
+    """
+
+    def __init__(self, path: Path, *, model: str) -> None:
+        self._model = model
+        self._lock = DataFolderLock(path)
+        try:
+            connection = open_writer(path)
+            self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+            for _ in range(_READERS):
+                self._readers.put(open_reader(path))
+        except BaseException:
+            self._lock.release()
+            raise
+        self._writer = Writer(connection)
+        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path, *, model: str) -> SqliteStore:
+        """Open or create the database and bring its schema up to date.
+
+        `model` names the embedding space of the vectors to come. Raises ConfigurationError when the
+        file cannot be used, also because another process uses it; StoreUnavailable when the disk
+        fails.
+        """
+        return await asyncio.to_thread(cls, path, model=model)
+
+    async def add(self, memory: Memory, vector: Vector) -> int:
+        """See MemoryStore. Raises InvalidRequest when the tenant has this id already."""
+        row = rows.memory_row(memory)
+        blob = rows.to_blob(vector)
+
+        def write(connection: apsw.Connection) -> int:
+            seq = _next_seq(connection)
+            try:
+                connection.execute(
+                    f"INSERT INTO memories (created_seq, seq, {rows.MEMORY_COLUMNS})"
+                    f" VALUES (?, ?, {_PLACES})",
+                    (seq, seq, *row),
+                )
+            except apsw.ConstraintError:
+                raise InvalidRequest(
+                    "a memory with this id exists already", field="id", hint="choose another id"
+                ) from None
+            self._put_vector(connection, seq, blob)
+            return seq
+
+        return await self._writer.run(write)
+
+    async def get(self, tenant: str, memory_id: str) -> Memory | None:
+        """See MemoryStore."""
+        found = await self.get_many(tenant, [memory_id])
+        return found[0] if found else None
+
+    async def replace(self, memory: Memory, vector: Vector | None) -> int | None:
+        """See MemoryStore."""
+        row = rows.memory_row(memory)
+        blob = None if vector is None else rows.to_blob(vector)
+
+        def write(connection: apsw.Connection) -> int | None:
+            created_seq = _created_seq(connection, memory.tenant, memory.id)
+            if created_seq is None:
+                return None
+            seq = _next_seq(connection)
+            connection.execute(
+                f"UPDATE memories SET (seq, {rows.MEMORY_COLUMNS}) = (?, {_PLACES})"
+                " WHERE created_seq = ?",
+                (seq, *row, created_seq),
+            )
+            if blob is not None:
+                self._put_vector(connection, created_seq, blob)
+            return seq
+
+        return await self._writer.run(write)
+
+    async def delete(self, tenant: str, memory_id: str) -> int | None:
+        """See MemoryStore."""
+
+        def write(connection: apsw.Connection) -> int | None:
+            created_seq = _created_seq(connection, tenant, memory_id)
+            if created_seq is None:
+                return None
+            seq = _next_seq(connection)
+            connection.execute("DELETE FROM memories WHERE created_seq = ?", (created_seq,))
+            connection.execute("INSERT INTO deletions VALUES (?, ?, ?)", (seq, tenant, memory_id))
+            return seq
+
+        return await self._writer.run(write)
+
+    async def list_memories(
+        self, tenant: str, where: MemoryFilter, *, limit: int, cursor: str | None
+    ) -> MemoryPage:
+        """See MemoryStore. Pages never skip or repeat a memory, whatever is added meanwhile."""
+        before = None if cursor is None else rows.decode_cursor(tenant, where, cursor)
+        clause, values = rows.condition(tenant, where)
+
+        def read(connection: apsw.Connection) -> MemoryPage:
+            page_clause, page_values = clause, values
+            if before is not None:
+                page_clause, page_values = f"{clause} AND created_seq < ?", [*values, before]
+            with connection:  # the page and the total are of the same moment
+                total = connection.execute(
+                    f"SELECT count(*) FROM memories WHERE {clause}", values
+                ).get
+                page: Sequence[rows.Row] = connection.execute(
+                    f"SELECT {rows.MEMORY_COLUMNS}, created_seq FROM memories WHERE {page_clause}"
+                    " ORDER BY created_seq DESC LIMIT ?",
+                    [*page_values, limit + 1],
+                ).fetchall()
+            next_cursor = None
+            if len(page) > limit:
+                page = page[:limit]
+                next_cursor = rows.encode_cursor(tenant, where, page[-1][-1])
+            return MemoryPage([rows.memory_from(row) for row in page], next_cursor, total)
+
+        return await self._read(read)
+
+    async def get_many(self, tenant: str, ids: Sequence[str]) -> list[Memory]:
+        """See MemoryStore."""
+        wanted = json.dumps(list(ids))
+
+        def read(connection: apsw.Connection) -> list[Memory]:
+            # CROSS JOIN keeps the order of the ids as the outer loop, hence the order of the rows.
+            found = connection.execute(
+                f"SELECT {rows.MEMORY_COLUMNS} FROM"
+                " (SELECT key AS place, value AS wanted FROM json_each(?)) CROSS JOIN memories"
+                " WHERE tenant = ? AND id = wanted ORDER BY place",
+                (wanted, tenant),
+            )
+            return [rows.memory_from(row) for row in found]
+
+        return await self._read(read)
+
+    async def changes(self, after: int, *, limit: int) -> list[MemoryChange]:
+        """See MemoryStore."""
+
+        def read(connection: apsw.Connection) -> list[MemoryChange]:
+            with connection:  # both halves are of the same moment
+                changed: Sequence[rows.Row] = connection.execute(
+                    f"SELECT {rows.MEMORY_COLUMNS}, seq, model, vector"
+                    " FROM memories LEFT JOIN vectors USING (created_seq)"
+                    " WHERE seq > ? ORDER BY seq LIMIT ?",
+                    (after, limit),
+                ).fetchall()
+                deleted: Sequence[rows.Row] = connection.execute(
+                    "SELECT seq, tenant, memory_id FROM deletions"
+                    " WHERE seq > ? ORDER BY seq LIMIT ?",
+                    (after, limit),
+                ).fetchall()
+            feed = [self._change(row) for row in changed]
+            feed += [MemoryChange(seq, tenant, gone, None, None) for seq, tenant, gone in deleted]
+            return sorted(feed, key=lambda change: change.seq)[:limit]
+
+        return await self._read(read)
+
+    async def find_key(self, digest: str) -> ApiKey | None:
+        """See MemoryStore."""
+        return await self._read(lambda connection: keys.find(connection, digest))
+
+    async def add_key(self, key: ApiKey) -> None:
+        """See MemoryStore."""
+        await self._writer.run(lambda connection: keys.insert(connection, key))
+
+    async def list_keys(self, tenant: str) -> list[ApiKey]:
+        """See MemoryStore."""
+        return await self._read(lambda connection: keys.of_tenant(connection, tenant))
+
+    async def revoke_key(self, tenant: str, key_id: str, at: datetime) -> bool:
+        """See MemoryStore. A key that is revoked already keeps its time."""
+        return await self._writer.run(
+            lambda connection: keys.revoke(connection, tenant, key_id, at=at)
+        )
+
+    async def replace_bootstrap_key(self, key: ApiKey) -> bool:
+        """See MemoryStore."""
+        return await self._writer.run(lambda connection: keys.replace_bootstrap(connection, key))
+
+    async def check(self) -> None:
+        """See MemoryStore. Writes a number that nobody misses, and reads it back."""
+        written = await self._writer.run(_next_seq)
+        read = await self._read(_last_seq)
+        if read < written:
+            raise StoreUnavailable("the database does not read back what was written")
+
+    async def close(self) -> None:
+        """See MemoryStore. May be called more than once."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        self._pool.shutdown()
+        for _ in range(_READERS):
+            self._readers.get().close()
+        self._writer.close()
+        self._lock.release()
+
+    async def _read(self, read: Callable[[apsw.Connection], Answer]) -> Answer:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+
+        def run() -> Answer:
+            connection = self._readers.get()
+            try:
+                with translated():
+                    return read(connection)
+            finally:
+                self._readers.put(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, run)
+
+    def _change(self, row: rows.Row) -> MemoryChange:
+        *_, seq, model, blob = row
+        memory = rows.memory_from(row)
+        vector = rows.from_blob(blob) if model == self._model else None
+        return MemoryChange(seq, memory.tenant, memory.id, memory, vector)
+
+    def _put_vector(self, connection: apsw.Connection, created_seq: int, blob: bytes) -> None:
+        connection.execute(
+            "INSERT OR REPLACE INTO vectors (created_seq, model, vector) VALUES (?, ?, ?)",
+            (created_seq, self._model, blob),
+        )
+
+
+def _next_seq(connection: apsw.Connection) -> int:
+    return int(connection.execute("UPDATE feed SET seq = seq + 1 RETURNING seq").get)
+
+
+def _last_seq(connection: apsw.Connection) -> int:
+    return int(connection.execute("SELECT seq FROM feed").get)
+
+
+def _created_seq(connection: apsw.Connection, tenant: str, memory_id: str) -> int | None:
+    row = connection.execute(
+        "SELECT created_seq FROM memories WHERE tenant = ? AND id = ?", (tenant, memory_id)
+    ).fetchone()
+    return None if row is None else int(row[0])

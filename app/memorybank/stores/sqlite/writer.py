@@ -1,0 +1,96 @@
+"""The one thread that writes, with group commit.
+
+All writes that wait share one transaction: BEGIN IMMEDIATE, a savepoint per write, COMMIT. A write
+that fails is undone alone. Callers hear of success only after the COMMIT, which with
+synchronous=FULL means after the log is on disk; so one fsync serves the whole group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import apsw
+
+from memorybank.batching import BatchThread, Closed, Job, QueueFull
+from memorybank.errors import StoreUnavailable
+from memorybank.stores.sqlite.errors import unavailable
+
+Answer = TypeVar("Answer")
+Write = Callable[[apsw.Connection], Any]
+
+_CAPACITY = 10_000
+"""Writes that may wait. A disk that is this far behind is not coming back soon."""
+
+_MAX_GROUP = 512
+"""Writes per commit; bounds how long the first of a group waits for the last."""
+
+
+class Writer:
+    """Owns the writing connection."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._thread: BatchThread[Write, Any] = BatchThread(
+            "sqlite-writer", self._serve, capacity=_CAPACITY, max_group=_MAX_GROUP
+        )
+
+    async def run(self, write: Callable[[apsw.Connection], Answer]) -> Answer:
+        """Return what `write` returned, once it is durable; raises StoreUnavailable.
+
+        A caller that is cancelled before its group begins has written nothing.
+        """
+        try:
+            future = self._thread.submit(write)
+        except QueueFull:
+            raise StoreUnavailable(
+                "too many writes wait for the disk", hint="try again in a few seconds"
+            ) from None
+        except Closed:
+            raise StoreUnavailable("the store is closed") from None
+        answer: Answer = await asyncio.wrap_future(future)
+        return answer
+
+    def close(self) -> None:
+        """Commit what was accepted, then close the connection."""
+        self._thread.close()
+        self._connection.close()
+
+    def _serve(self, jobs: list[Job[Write, Any]]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            announcements = [self._attempt(job) for job in jobs]
+            self._connection.execute("COMMIT")
+        except apsw.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            for job in jobs:
+                job.future.set_exception(unavailable(error))
+            return
+        for announce in announcements:
+            announce()
+
+    def _attempt(self, job: Job[Write, Any]) -> Callable[[], None]:
+        """Perform one write; return what tells its caller, to be called after the commit.
+
+        Raises apsw.Error only when SQLite gave up the whole transaction.
+        """
+        self._connection.execute("SAVEPOINT item")
+        failure: Exception
+        try:
+            answer = job.request(self._connection)
+            self._connection.execute("RELEASE item")
+        except apsw.Error as error:
+            if not self._connection.in_transaction:
+                raise
+            failure = unavailable(error)
+        except (
+            Exception
+        ) as error:  # the caller's own failure, whatever it is, is the caller's answer
+            failure = error
+        else:
+            return lambda: job.future.set_result(answer)
+        self._connection.execute("ROLLBACK TO item")
+        self._connection.execute("RELEASE item")
+        return lambda: job.future.set_exception(failure)
