@@ -1,0 +1,411 @@
+"""What every MemoryStore promises. A new store joins by one more entry in STORES."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule, run_state_machine_as_test
+from typing_extensions import override
+
+from memorybank.domain.keys import Role
+from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
+from memorybank.errors import InvalidCursor, InvalidRequest, StoreUnavailable
+from memorybank.ports import MemoryStore, Vector
+from memorybank.stores.sqlite import SqliteStore
+from tests.support.memory_samples import a_key, a_memory, a_vector, later, means
+from tests.support.memory_strategies import TENANTS, filters, memories
+
+Answer = TypeVar("Answer")
+Opener = Callable[[Path, str], Awaitable[MemoryStore]]
+
+
+async def open_sqlite(folder: Path, model: str) -> MemoryStore:
+    return await SqliteStore.open(folder / "memory_bank.db", model=model)
+
+
+STORES: dict[str, Opener] = {"sqlite": open_sqlite}
+ALL = MemoryFilter()
+
+
+@pytest.fixture(params=list(STORES))
+def opener(request: pytest.FixtureRequest) -> Opener:
+    return STORES[request.param]
+
+
+@pytest.fixture
+async def store(opener: Opener, tmp_path: Path) -> AsyncIterator[MemoryStore]:
+    store = await opener(tmp_path, "model-1")
+    yield store
+    await store.close()
+
+
+async def all_ids(
+    store: MemoryStore, tenant: str, where: MemoryFilter = ALL, limit: int = 2
+) -> list[str]:
+    ids: list[str] = []
+    cursor = None
+    while True:
+        page = await store.list_memories(tenant, where, limit=limit, cursor=cursor)
+        ids += [memory.id for memory in page.memories]
+        cursor = page.next_cursor
+        if cursor is None:
+            return ids
+
+
+async def test_a_stored_memory_comes_back_whole(store: MemoryStore) -> None:
+    memory = a_memory(
+        "naïve café 記憶 \x00 🧠",
+        title="T",
+        type=MemoryType.DECISION,
+        project="p",
+        session="s",
+        tags=("b", "a"),
+        metadata={"nested": [1, {"x": None}], "π": 3.14},
+        importance=0.9,
+        occurred_at=later(-0.123456),
+    )
+    await store.add(memory, a_vector())
+    assert await store.get("acme", memory.id) == memory
+
+
+async def test_another_tenant_never_sees_a_memory(store: MemoryStore) -> None:
+    memory = a_memory()
+    await store.add(memory, a_vector())
+    assert await store.get("beta", memory.id) is None
+    assert await store.get_many("beta", [memory.id]) == []
+    assert (await store.list_memories("beta", ALL, limit=10, cursor=None)).total == 0
+    assert await store.replace(replace(memory, tenant="beta"), None) is None
+    assert await store.delete("beta", memory.id) is None
+    assert await store.get("acme", memory.id) == memory
+
+
+async def test_an_id_is_taken_once_per_tenant(store: MemoryStore) -> None:
+    memory = a_memory("first")
+    await store.add(memory, a_vector())
+    with pytest.raises(InvalidRequest) as caught:
+        await store.add(replace(memory, content="second"), a_vector())
+    assert caught.value.field == "id"
+    await store.add(replace(memory, tenant="beta"), a_vector())
+    assert await store.get("acme", memory.id) == memory
+
+
+async def test_many_memories_come_in_the_order_asked_for(store: MemoryStore) -> None:
+    one, two = a_memory("one"), a_memory("two")
+    await store.add(one, a_vector())
+    await store.add(two, a_vector())
+    assert await store.get_many("acme", [two.id, "unknown", one.id]) == [two, one]
+
+
+async def test_a_refused_write_does_not_disturb_the_writes_beside_it(store: MemoryStore) -> None:
+    taken = a_memory()
+    await store.add(taken, a_vector())
+    others = [a_memory() for _ in range(20)]
+    results = await asyncio.gather(
+        *(store.add(memory, a_vector()) for memory in [*others[:10], taken, *others[10:]]),
+        return_exceptions=True,
+    )
+    assert isinstance(results.pop(10), InvalidRequest)
+    assert len(set(results)) == 20
+    assert set(await all_ids(store, "acme")) == {memory.id for memory in [taken, *others]}
+
+
+async def test_a_cursor_keeps_its_place_while_memories_come_and_go(store: MemoryStore) -> None:
+    kept = [a_memory(str(number)) for number in range(4)]
+    for memory in kept:
+        await store.add(memory, a_vector())
+    first = await store.list_memories("acme", ALL, limit=2, cursor=None)
+    await store.add(a_memory("newer"), a_vector())
+    await store.delete("acme", kept[2].id)
+    second = await store.list_memories("acme", ALL, limit=2, cursor=first.next_cursor)
+    assert [m.id for m in first.memories] == [kept[3].id, kept[2].id]
+    assert [m.id for m in second.memories] == [kept[1].id, kept[0].id]
+    assert second.next_cursor is None
+    assert second.total == 4
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "AAAA", "é", "A" * 22, "=" * 22, "A" * 100_000])
+async def test_a_made_up_cursor_is_refused(store: MemoryStore, cursor: str) -> None:
+    with pytest.raises(InvalidCursor) as caught:
+        await store.list_memories("acme", ALL, limit=2, cursor=cursor)
+    assert caught.value.field == "cursor"
+
+
+async def test_a_cursor_of_another_list_is_refused(store: MemoryStore) -> None:
+    for tenant in ("acme", "beta"):
+        for _ in range(3):
+            await store.add(a_memory(tenant=tenant), a_vector())
+    cursor = (await store.list_memories("acme", ALL, limit=1, cursor=None)).next_cursor
+    with pytest.raises(InvalidCursor):
+        await store.list_memories("beta", ALL, limit=1, cursor=cursor)
+    with pytest.raises(InvalidCursor):
+        await store.list_memories("acme", MemoryFilter(project="p"), limit=1, cursor=cursor)
+
+
+async def test_the_feed_tells_each_change_once_with_the_newest_state(store: MemoryStore) -> None:
+    first, second, gone = a_memory("1"), a_memory("2"), a_memory("3", tenant="beta")
+    await store.add(first, a_vector(1))
+    await store.add(second, a_vector(0, 1))
+    start = await store.add(gone, a_vector(0, 0, 1))
+    edited = replace(first, content="1, edited")
+    await store.replace(edited, None)
+    await store.delete("beta", gone.id)
+    feed = await store.changes(0, limit=10)
+    assert [(c.tenant, c.memory_id, c.memory) for c in feed] == [
+        ("acme", second.id, second),
+        ("acme", first.id, edited),
+        ("beta", gone.id, None),
+    ]
+    assert [c.seq for c in feed] == sorted({c.seq for c in feed})
+    assert [c.seq for c in await store.changes(start, limit=1)] == [feed[1].seq]
+    assert await store.changes(feed[-1].seq, limit=10) == []
+    assert feed[1].vector is not None
+    np.testing.assert_array_equal(feed[1].vector, a_vector(1))
+
+
+async def test_a_reader_of_the_feed_misses_nothing_that_is_written_meanwhile(
+    store: MemoryStore,
+) -> None:
+    written: set[str] = set()
+    seen: list[str] = []
+    position = 0
+
+    async def write() -> None:
+        for _ in range(25):
+            memory = a_memory()
+            await store.add(memory, a_vector())
+            written.add(memory.id)
+
+    writers = [asyncio.create_task(write()) for _ in range(4)]
+    while len(seen) < 100:
+        done = all(writer.done() for writer in writers)
+        feed = await store.changes(position, limit=7)
+        seen += [change.memory_id for change in feed]
+        position = feed[-1].seq if feed else position
+        assert feed or not done, "the feed ended before every acknowledged write was in it"
+    await asyncio.gather(*writers)
+    assert len(seen) == 100
+    assert set(seen) == written
+
+
+async def test_a_vector_of_another_model_is_not_handed_out(opener: Opener, tmp_path: Path) -> None:
+    store = await opener(tmp_path, "model-1")
+    old, renewed = a_memory("old"), a_memory("renewed")
+    await store.add(old, a_vector())
+    await store.add(renewed, a_vector())
+    await store.close()
+    store = await opener(tmp_path, "model-2")
+    await store.replace(renewed, a_vector(0, 1))
+    feed = {change.memory_id: change.vector for change in await store.changes(0, limit=10)}
+    await store.close()
+    assert feed[old.id] is None
+    np.testing.assert_array_equal(feed[renewed.id], a_vector(0, 1))
+
+
+async def test_everything_is_there_after_a_restart_and_seq_goes_on(
+    opener: Opener, tmp_path: Path
+) -> None:
+    store = await opener(tmp_path, "model-1")
+    kept, gone = a_memory("kept"), a_memory("gone")
+    await store.add(kept, a_vector())
+    await store.add(gone, a_vector())
+    await store.add_key(a_key())
+    deleted = await store.delete("acme", gone.id)
+    await store.close()
+    store = await opener(tmp_path, "model-1")
+    assert await all_ids(store, "acme") == [kept.id]
+    assert await store.find_key(a_key().digest) == a_key()
+    assert deleted is not None
+    assert await store.add(a_memory(), a_vector()) > deleted
+    await store.close()
+
+
+async def test_close_finishes_what_was_accepted_and_refuses_the_rest(
+    opener: Opener, tmp_path: Path
+) -> None:
+    store = await opener(tmp_path, "model-1")
+    memories = [a_memory() for _ in range(50)]
+    writes = [asyncio.create_task(store.add(memory, a_vector())) for memory in memories]
+    await asyncio.sleep(0)  # lets every task hand its write over
+    await store.close()
+    await asyncio.gather(*writes)
+    with pytest.raises(StoreUnavailable):
+        await store.add(a_memory(), a_vector())
+    with pytest.raises(StoreUnavailable):
+        await store.get("acme", memories[0].id)
+    await store.close()
+    store = await opener(tmp_path, "model-1")
+    assert len(await all_ids(store, "acme")) == 50
+    await store.close()
+
+
+async def test_check_passes_on_a_healthy_store_and_changes_nothing(store: MemoryStore) -> None:
+    await store.add(a_memory(), a_vector())
+    before = await store.changes(0, limit=10)
+    await store.check()
+    assert [c.seq for c in await store.changes(0, limit=10)] == [c.seq for c in before]
+
+
+async def test_a_key_is_found_by_its_digest_until_revoked_and_after(store: MemoryStore) -> None:
+    key = a_key()
+    await store.add_key(key)
+    assert await store.find_key(key.digest) == key
+    assert await store.find_key("f" * 64) is None
+    assert await store.revoke_key("acme", key.id, later(1))
+    assert await store.find_key(key.digest) == replace(key, revoked_at=later(1))
+    assert await store.revoke_key("acme", key.id, later(2))
+    assert await store.find_key(key.digest) == replace(key, revoked_at=later(1))
+
+
+async def test_keys_are_listed_and_revoked_within_their_tenant(store: MemoryStore) -> None:
+    mine = [a_key("one"), a_key("two", role=Role.READONLY)]
+    other = a_key("other", tenant="beta")
+    for key in [mine[0], other, mine[1]]:
+        await store.add_key(key)
+    assert await store.list_keys("acme") == mine
+    assert not await store.revoke_key("acme", other.id, later(1))
+    assert await store.find_key(other.digest) == other
+
+
+async def test_the_bootstrap_key_replaces_the_one_before(store: MemoryStore) -> None:
+    plain = a_key("plain")
+    await store.add_key(plain)
+    first = a_key("first", bootstrap=True, role=Role.ADMIN)
+    second = a_key("second", bootstrap=True, role=Role.ADMIN, created_at=later(5))
+    assert await store.replace_bootstrap_key(first)
+    assert not await store.replace_bootstrap_key(replace(first, id="key-same-digest"))
+    assert await store.replace_bootstrap_key(second)
+    assert await store.find_key(first.digest) == replace(first, revoked_at=later(5))
+    assert await store.find_key(second.digest) == second
+    assert await store.find_key(plain.digest) == plain
+
+
+async def test_an_earlier_bootstrap_key_can_come_back(store: MemoryStore) -> None:
+    first, second = a_key("first", bootstrap=True), a_key("second", bootstrap=True)
+    await store.replace_bootstrap_key(first)
+    await store.replace_bootstrap_key(second)
+    again = replace(first, id="key-again", created_at=later(9))
+    assert await store.replace_bootstrap_key(again)
+    assert await store.find_key(first.digest) == again
+    found = await store.find_key(second.digest)
+    assert found is not None
+    assert found.revoked_at == later(9)
+
+
+class StoreModel(RuleBasedStateMachine):
+    """Runs any sequence of calls against a store and against a dictionary, side by side."""
+
+    store_name: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.runner = asyncio.Runner()
+        self.store = self.open()
+        self.expected: dict[tuple[str, str], Memory] = {}  # in order of creation
+        self.vectors: dict[tuple[str, str], Vector] = {}
+        self.changed: dict[tuple[str, str], int] = {}
+        self.newest = 0
+
+    known = Bundle("known")
+    vectors_drawn = st.integers(0, 3).map(lambda hot: a_vector(*[0] * hot, 1))
+
+    def open(self) -> MemoryStore:
+        return self.call(STORES[self.store_name](Path(self.folder.name), "model"))
+
+    def call(self, awaitable: Awaitable[Answer]) -> Answer:
+        async def run() -> Answer:
+            return await awaitable
+
+        return self.runner.run(run())
+
+    @override
+    def teardown(self) -> None:
+        self.call(self.store.close())
+        self.runner.close()
+        self.folder.cleanup()
+
+    def note_change(self, key: tuple[str, str], seq: int | None) -> None:
+        assert seq is not None
+        assert seq > self.newest, "seq must grow with every change"
+        self.newest = self.changed[key] = seq
+
+    @rule(target=known, memory=memories(), vector=vectors_drawn)
+    def add(self, memory: Memory, vector: Vector) -> tuple[str, str]:
+        key = (memory.tenant, memory.id)
+        self.note_change(key, self.call(self.store.add(memory, vector)))
+        self.expected[key] = memory
+        self.vectors[key] = vector
+        return key
+
+    @rule(key=known, memory=memories(), vector=st.none() | vectors_drawn)
+    def replace(self, key: tuple[str, str], memory: Memory, vector: Vector | None) -> None:
+        changed = replace(memory, tenant=key[0], id=key[1])
+        seq = self.call(self.store.replace(changed, vector))
+        if key not in self.expected:
+            assert seq is None
+            return
+        self.note_change(key, seq)
+        self.expected[key] = changed
+        if vector is not None:
+            self.vectors[key] = vector
+
+    @rule(key=known)
+    def delete(self, key: tuple[str, str]) -> None:
+        seq = self.call(self.store.delete(*key))
+        if self.expected.pop(key, None) is None:
+            assert seq is None
+        else:
+            self.note_change(key, seq)
+
+    @rule(key=known)
+    def get(self, key: tuple[str, str]) -> None:
+        assert self.call(self.store.get(*key)) == self.expected.get(key)
+
+    @rule(tenant=TENANTS, where=filters(), limit=st.integers(1, 4))
+    def list_all(self, tenant: str, where: MemoryFilter, limit: int) -> None:
+        wanted = [m for (t, _), m in self.expected.items() if t == tenant and means(where, m)]
+        wanted.reverse()
+        page = self.call(self.store.list_memories(tenant, where, limit=limit, cursor=None))
+        assert page.total == len(wanted)
+        assert page.memories == wanted[:limit]
+        ids = self.call(all_ids(self.store, tenant, where, limit))
+        assert ids == [memory.id for memory in wanted]
+
+    @rule(after_share=st.floats(0, 1), limit=st.integers(1, 5))
+    def follow(self, after_share: float, limit: int) -> None:
+        after = int(self.newest * after_share)
+        feed = self.call(self.store.changes(after, limit=limit))
+        wanted = sorted((seq, key) for key, seq in self.changed.items() if seq > after)[:limit]
+        assert [(c.seq, (c.tenant, c.memory_id)) for c in feed] == wanted
+        for change in feed:
+            key = (change.tenant, change.memory_id)
+            assert change.memory == self.expected.get(key)
+            if change.memory is not None:
+                np.testing.assert_array_equal(np.asarray(change.vector), self.vectors[key])
+
+    @rule()
+    def restart(self) -> None:
+        self.call(self.store.close())
+        self.store = self.open()
+        # A feed begins anew with each start, so it may forget what is gone.
+        self.changed = {key: seq for key, seq in self.changed.items() if key in self.expected}
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_any_sequence_of_calls_does_what_a_dictionary_would(name: str) -> None:
+    class Model(StoreModel):
+        store_name = name
+
+    run_state_machine_as_test(
+        Model,
+        settings=settings(max_examples=25, stateful_step_count=25, deadline=None),
+    )

@@ -1,0 +1,57 @@
+"""Hypothesis strategies for memories and filters, drawn so that they meet often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
+
+from .memory_samples import a_memory, later
+
+TENANTS = st.sampled_from(["acme", "beta"])
+_NAMES = st.sampled_from(["red", "green", "blå"])
+_MOMENTS = st.integers(0, 5).map(later)
+_TYPES = st.sampled_from([MemoryType.NOTE, MemoryType.FACT, MemoryType.CODE])
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def memories(content: st.SearchStrategy[str] | None = None) -> st.SearchStrategy[Memory]:
+    """Any memory, of one of two tenants."""
+    return st.builds(
+        a_memory,
+        content=st.text(min_size=1) if content is None else content,
+        tenant=TENANTS,
+        created_at=_MOMENTS,
+        updated_at=_MOMENTS,
+        occurred_at=st.none() | _MOMENTS,
+        title=st.none() | st.text(max_size=20),
+        type=_TYPES,
+        project=st.none() | _NAMES,
+        session=st.none() | _NAMES,
+        tags=st.lists(_NAMES, unique=True, max_size=3).map(tuple),
+        metadata=st.dictionaries(st.text(max_size=5), _JSON, max_size=3),
+        importance=st.floats(0, 1),
+    )
+
+
+def filters() -> st.SearchStrategy[MemoryFilter]:
+    """Any filter; most mean something among `memories`."""
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "project": _NAMES,
+        "session": _NAMES,
+        "types": st.frozensets(_TYPES),
+        "tags_all": st.frozensets(_NAMES, max_size=2),
+        "created_after": _MOMENTS,
+        "created_before": _MOMENTS,
+    }
+    return st.fixed_dictionaries({}, optional=optional).map(lambda fields: MemoryFilter(**fields))
