@@ -11,30 +11,26 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import ssl
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-from . import paths, pki
-from .binaries import DEFAULT_KUBERNETES, ensure_all
-from .controlplane import CLUSTER_DOMAIN, ControlPlane
-from .errors import ClusterError
-from .kubeconfig import Kubeconfig
-from .pki import Authority
+from e2e.cluster import paths, pki
+from e2e.cluster.binaries import DEFAULT_KUBERNETES, ensure_all
+from e2e.cluster.controlplane import CLUSTER_DOMAIN, ControlPlane
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.kubeconfig import Kubeconfig
+from e2e.cluster.pki import Authority
+from e2e.cluster.readiness import wait_ready
 
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 PROGRAMS = ("etcd", "kube-apiserver")
 SERVICE_CIDR = "10.0.0.0/24"
 SERVICE_IP = "10.0.0.1"
 READY_SECONDS = 90.0
-POLL_SECONDS = 0.1
 # A free port can be taken by another process before our server listens on it.
 ATTEMPTS = 3
 
@@ -119,7 +115,12 @@ def _run(programs: dict[str, Path]) -> Iterator[ApiServer]:
                 _process(_bare(plane.api_server()), directory / "kube-apiserver.log")
             ),
         }
-        _wait_ready(server, processes)
+        wait_ready(
+            server.url,
+            authority.pair.certificate,
+            seconds=READY_SECONDS,
+            check_alive=lambda: _raise_if_ended(directory, processes),
+        )
         yield server
 
 
@@ -196,30 +197,12 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
         process.wait()
 
 
-def _wait_ready(server: ApiServer, processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    trust = ssl.create_default_context(cadata=server.authority.pair.certificate.decode())
-    opener = urllib.request.build_opener(
-        urllib.request.HTTPSHandler(context=trust), urllib.request.ProxyHandler({})
-    )
-    deadline = time.monotonic() + READY_SECONDS
-    seen = "no answer"
-    while time.monotonic() < deadline:
-        for name, process in processes.items():
-            if process.poll() is not None:
-                tail = _tail(server.directory / f"{name}.log")
-                error = PortTaken if "address already in use" in tail else ClusterError
-                raise error(f"{name} ended with code {process.returncode}:\n{tail}")
-        try:
-            with opener.open(f"{server.url}/readyz", timeout=5) as answer:
-                answer.read()
-                return
-        except urllib.error.HTTPError as refused:
-            with refused:
-                seen = refused.read().decode(errors="replace")
-        except OSError as refused:
-            seen = str(refused)
-        time.sleep(POLL_SECONDS)
-    raise ClusterError(f"the API server was not ready within {READY_SECONDS:g} s: {seen}")
+def _raise_if_ended(directory: Path, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    for name, process in processes.items():
+        if process.poll() is not None:
+            tail = _tail(directory / f"{name}.log")
+            error = PortTaken if "address already in use" in tail else ClusterError
+            raise error(f"{name} ended with code {process.returncode}:\n{tail}")
 
 
 def _tail(log: Path) -> str:

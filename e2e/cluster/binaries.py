@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import paths
-from .console import say, step
-from .errors import ClusterError
-from .golang import Toolchain, find_toolchain
+from e2e.cluster import paths
+from e2e.cluster.console import say, step
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.golang import Toolchain, find_toolchain
 
 DEFAULT_KUBERNETES = "1.34"
 KUBERNETES_PROGRAMS = (

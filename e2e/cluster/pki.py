@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .paths import write_private
+from e2e.cluster.paths import write_private
 
 # A development cluster is thrown away long before.
 LIFETIME = timedelta(days=365)

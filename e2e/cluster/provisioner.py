@@ -1,0 +1,265 @@
+"""Provisions, expands and frees the volumes of the default StorageClass of a local cluster.
+
+    python -m e2e.cluster.provisioner --kubeconfig FILE --directory DIR --node NODE
+
+A volume is a folder of the node, as a `local` PersistentVolume: the kubelet applies fsGroup to
+those (it does not to hostPath volumes). Level-triggered: any change is a reason to compare
+everything wanted with everything there, so a missed event or a crash between two steps is made good
+by the next look. The size of a volume is recorded, not enforced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.utils.quantity import parse_quantity
+from urllib3.exceptions import HTTPError
+
+PROVISIONER = "memorybank.dev/local"
+# https://kubernetes.io/docs/reference/labels-annotations-taints/
+PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+HOSTNAME = "kubernetes.io/hostname"
+WATCH_SECONDS = 300
+RETRY_SECONDS = 1.0
+
+# An object of the API as its JSON says it.
+Object = dict[str, Any]
+log = logging.getLogger("volume-provisioner")
+
+
+@dataclass(frozen=True)
+class Provision:
+    """Make a folder and the PersistentVolume that offers it to one claim."""
+
+    volume: Object
+
+
+@dataclass(frozen=True)
+class Expand:
+    """Record a larger size, first in the volume, then in the claim."""
+
+    volume: str
+    namespace: str
+    claim: str
+    size: str
+
+
+@dataclass(frozen=True)
+class Free:
+    """Remove a folder, then the volume whose claim is gone."""
+
+    volume: str
+    path: Path
+
+
+Action = Provision | Expand | Free
+
+
+def plan(
+    claims: list[Object],
+    volumes: list[Object],
+    classes: list[Object],
+    *,
+    directory: Path,
+    node: str,
+) -> list[Action]:
+    """Return what has to be done so that claims, volumes and folders agree. Pure."""
+    ours = {
+        each["metadata"]["name"]: each for each in classes if each["provisioner"] == PROVISIONER
+    }
+    by_name = {each["metadata"]["name"]: each for each in volumes}
+    actions: list[Action] = []
+    for claim in claims:
+        storage_class = ours.get(claim["spec"].get("storageClassName", ""))
+        if storage_class is None or "deletionTimestamp" in claim["metadata"]:
+            continue
+        name = volume_name(claim)
+        if name not in by_name:
+            if wants_volume(claim, storage_class, node):
+                actions.append(Provision(new_volume(claim, storage_class, directory, node)))
+        elif wants_expansion(claim, storage_class):
+            metadata = claim["metadata"]
+            actions.append(Expand(name, metadata["namespace"], metadata["name"], requested(claim)))
+    freed = (each for each in volumes if is_free(each))
+    actions += [
+        Free(each["metadata"]["name"], Path(each["spec"]["local"]["path"])) for each in freed
+    ]
+    return actions
+
+
+def volume_name(claim: Object) -> str:
+    """Return the name of a claim's volume: the same on every attempt, so none is made twice."""
+    return f"pvc-{claim['metadata']['uid']}"
+
+
+def requested(claim: Object) -> str:
+    """Return the size that a claim asks for."""
+    return str(claim["spec"]["resources"]["requests"]["storage"])
+
+
+def wants_volume(claim: Object, storage_class: Object, node: str) -> bool:
+    """Tell whether a claim without a volume is to get one now, on this node."""
+    if claim["spec"].get("volumeName") or claim["spec"].get("volumeMode") == "Block":
+        return False
+    if storage_class.get("volumeBindingMode") != "WaitForFirstConsumer":
+        return True
+    selected: str | None = claim["metadata"].get("annotations", {}).get(SELECTED_NODE)
+    return selected == node
+
+
+def wants_expansion(claim: Object, storage_class: Object) -> bool:
+    """Tell whether a bound claim asks for more than it has."""
+    capacity = claim.get("status", {}).get("capacity", {}).get("storage")
+    if capacity is None or not storage_class.get("allowVolumeExpansion"):
+        return False
+    return quantity(requested(claim)) > quantity(capacity)
+
+
+def quantity(text: str) -> Decimal:
+    """Return the number that a Kubernetes quantity such as 64Mi stands for."""
+    # The client library has types, but not in this module.
+    number: Decimal = parse_quantity(text)  # type: ignore[no-untyped-call]
+    return number
+
+
+def is_free(volume: Object) -> bool:
+    """Tell whether a volume of ours has lost its claim and is to be deleted."""
+    return (
+        volume["metadata"].get("annotations", {}).get(PROVISIONED_BY) == PROVISIONER
+        and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
+        and volume.get("status", {}).get("phase") in ("Released", "Failed")
+    )
+
+
+def new_volume(claim: Object, storage_class: Object, directory: Path, node: str) -> Object:
+    """Return the PersistentVolume for a claim."""
+    metadata, name = claim["metadata"], volume_name(claim)
+    on_node = {"key": HOSTNAME, "operator": "In", "values": [node]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name, "annotations": {PROVISIONED_BY: PROVISIONER}},
+        "spec": {
+            "capacity": {"storage": requested(claim)},
+            "accessModes": claim["spec"]["accessModes"],
+            "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy", "Delete"),
+            "storageClassName": storage_class["metadata"]["name"],
+            "local": {"path": str(directory / name)},
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [on_node]}]}},
+        },
+    }
+
+
+class Provisioner:
+    """Does what the plan says, whenever something changed."""
+
+    def __init__(self, connection: client.ApiClient, *, directory: Path, node: str) -> None:
+        self._core = client.CoreV1Api(connection)
+        self._storage = client.StorageV1Api(connection)
+        self._directory = directory
+        self._node = node
+        self._changed = threading.Event()
+
+    def run(self) -> None:
+        """Never returns."""
+        for listing in self._listings():
+            threading.Thread(target=self._watch, args=[listing], daemon=True).start()
+        while True:
+            self._changed.wait()
+            self._changed.clear()
+            try:
+                self.reconcile()
+            except (ApiException, HTTPError, OSError) as error:
+                log.warning("trying again: %s", error)
+                time.sleep(RETRY_SECONDS)
+                self._changed.set()
+
+    def reconcile(self) -> None:
+        """Compare once, and act."""
+        claims, volumes, classes = (
+            json.loads(listing(_preload_content=False).data)["items"]
+            for listing in self._listings()
+        )
+        for action in plan(claims, volumes, classes, directory=self._directory, node=self._node):
+            self._carry_out(action)
+
+    def _listings(self) -> tuple[Callable[..., Any], ...]:
+        return (
+            self._core.list_persistent_volume_claim_for_all_namespaces,
+            self._core.list_persistent_volume,
+            self._storage.list_storage_class,
+        )
+
+    def _watch(self, listing: Callable[..., Any]) -> None:
+        while True:
+            try:
+                for _ in self._events(listing):
+                    self._changed.set()
+            except (ApiException, HTTPError, OSError) as error:
+                log.warning("watching again: %s", error)
+                time.sleep(RETRY_SECONDS)
+
+    def _events(self, listing: Callable[..., Any]) -> Iterator[bytes]:
+        # A watch without a version begins with what is there, so nothing between two is missed.
+        answer = listing(watch=True, timeout_seconds=WATCH_SECONDS, _preload_content=False)
+        try:
+            yield from answer.stream()
+        finally:
+            answer.release_conn()
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case Provision(volume):
+                # Root's, as a freshly formatted disk: fsGroup opens it to a pod's own group.
+                Path(volume["spec"]["local"]["path"]).mkdir(mode=0o755, exist_ok=True)
+                self._core.create_persistent_volume(volume)  # type: ignore[arg-type]  # JSON is taken as it is
+            case Expand(volume, namespace, claim, size):
+                capacity = {"capacity": {"storage": size}}
+                self._core.patch_persistent_volume(volume, {"spec": capacity})
+                self._core.patch_namespaced_persistent_volume_claim_status(
+                    claim, namespace, {"status": {**capacity, "conditions": None}}
+                )
+            case Free(volume, path):
+                if path.parent != self._directory:
+                    log.error("%s is left alone: %s is not below ours", volume, path)
+                    return
+                shutil.rmtree(path, ignore_errors=not path.exists())
+                self._core.delete_persistent_volume(volume)
+        log.info("%s", action)
+
+
+def main() -> None:
+    """Run until killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kubeconfig", required=True)
+    parser.add_argument("--directory", required=True, type=Path)
+    parser.add_argument("--node", required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # The client library has types, but not in this module.
+    connection = config.new_client_from_config(arguments.kubeconfig)  # type: ignore[no-untyped-call]
+    Provisioner(connection, directory=arguments.directory, node=arguments.node).run()
+
+
+if __name__ == "__main__":
+    main()
