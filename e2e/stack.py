@@ -114,6 +114,16 @@ class Stack:
             time.sleep(POLL_SECONDS)
         return answer
 
+    def audit_log(self) -> Path:
+        """The API server's audit log, a JSON object per line.
+
+        Raises CommandFailed where the cluster's kind offers none.
+        """
+        path = json.loads(read_module("e2e.cluster", "status", "--name", self.cluster, "--json"))
+        if not path["audit_log"]:
+            raise CommandFailed(f"cluster {self.cluster} offers no audit log")
+        return Path(path["audit_log"])
+
     @contextmanager
     def port_forward(self, target: str, port: int, namespace: str) -> Iterator[int]:
         """Forward a local port to a Service or pod for as long as the context lasts."""
