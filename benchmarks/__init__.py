@@ -1,0 +1,1 @@
+"""Figures: each module measures one part and prints a table."""

@@ -2,7 +2,7 @@
 
     python -m benchmarks.cluster [--idle-minutes 10] [--banks 10]
 
-Needs the cluster and images; both are made when missing. Prints one table; the goals stand beside the figures.
+Needs the cluster and images; both are made when missing. Prints one table, goals beside figures.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -77,14 +78,15 @@ def repair_time(bank: Bank, rounds: int = 10) -> str:
         old = (bank.child("configmap", "-config") or {})["metadata"]["uid"]
         bank.stack.kubectl("-n", bank.namespace, "delete", "configmap", f"{bank.name}-config")
         started = time.monotonic()
-        until(
-            lambda: (
-                (now := bank.child("configmap", "-config")) is not None
-                and now["metadata"]["uid"] != old
-            )  # noqa: B023 - evaluated within this round
-        )
+        until(partial(is_back, bank, old))
         seconds.append(time.monotonic() - started)
     return f"p50 {median(seconds):.2f} s, max {max(seconds):.2f} s"
+
+
+def is_back(bank: Bank, old: str) -> bool:
+    """True when the ConfigMap exists and is not the old one."""
+    now = bank.child("configmap", "-config")
+    return now is not None and now["metadata"]["uid"] != old
 
 
 def app_memory(bank: Bank) -> float:
