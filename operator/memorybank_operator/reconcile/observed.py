@@ -22,13 +22,19 @@ class ChildKey(NamedTuple):
 class CanaryResult:
     """What the functional probe through the bank's Service said last.
 
-    It proves one pod revision for one generation: a result for another revision or generation says nothing.
+    It proves one pod of one revision for one generation: a result for another says nothing.
     """
 
     ok: bool
     generation: int
     revision: str
+    serving: str
+    """Who served when the probe ran: `status.serving.serving(observed.pods)` of that moment. A pod
+    that restarted or was replaced has to prove itself anew.
+    """
     checked_at: datetime
+    version: str = ""
+    """Version of the memory service, as the answering pod said; empty when it said nothing."""
     message: str = ""
     """Why it failed, for people; holds no secret and no memory's content."""
 

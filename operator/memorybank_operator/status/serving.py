@@ -1,0 +1,30 @@
+"""Which pods of a bank serve at a moment, as one word that changes whenever one of them restarts or
+is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from memorybank_operator.reconcile.observed import KubeObject
+
+
+def serving(pods: Iterable[KubeObject]) -> str:
+    """Name pod and container of everyone who gets requests through the Service; empty when nobody
+    does.
+    """
+    return ",".join(sorted(_identity(pod) for pod in pods if is_serving(pod)))
+
+
+def is_serving(pod: KubeObject) -> bool:
+    """Tell whether a Service sends requests to this pod."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _identity(pod: KubeObject) -> str:
+    statuses = pod["status"].get("containerStatuses", ())
+    containers = "+".join(str(status.get("containerID", "")) for status in statuses)
+    return f"{pod['metadata']['uid']}/{containers}"
