@@ -7,6 +7,7 @@ contract suite per Protocol runs against every implementation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -38,6 +39,15 @@ class Embedder(Protocol):
 
     async def close(self) -> None:
         """Finish what was accepted, refuse what comes after."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """What a store holds, over all tenants."""
+
+    memories: int
+    seq: int
+    """Of the newest change in the feed; 0 when the feed is empty."""
 
 
 class MemoryStore(Protocol):
@@ -95,6 +105,9 @@ class MemoryStore(Protocol):
     async def replace_bootstrap_key(self, key: ApiKey) -> bool:
         """Make this the only valid bootstrap key, in one transaction; False when it already was."""
 
+    async def stats(self) -> StoreStats:
+        """Count what is there."""
+
     async def check(self) -> None:
         """Prove that the store can be written and read now; raises StoreUnavailable."""
 
@@ -104,6 +117,10 @@ class MemoryStore(Protocol):
 
 class SearchIndex(Protocol):
     """Derived data: finds candidates; can be dropped and rebuilt from the store at any time."""
+
+    @property
+    def seq(self) -> int:
+        """The newest change that is searchable; with StoreStats.seq it tells how far behind."""
 
     async def search(
         self, tenant: str, query: str, *, vector: Vector | None, where: MemoryFilter, limit: int

@@ -19,7 +19,7 @@ from typing_extensions import override
 from memorybank.domain.keys import Role
 from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
 from memorybank.errors import InvalidCursor, InvalidRequest, StoreUnavailable
-from memorybank.ports import MemoryStore, Vector
+from memorybank.ports import MemoryStore, StoreStats, Vector
 from memorybank.stores.sqlite import SqliteStore
 from tests.support.memory_samples import a_key, a_memory, a_vector, later, means
 from tests.support.memory_strategies import TENANTS, filters, memories
@@ -245,6 +245,18 @@ async def test_close_finishes_what_was_accepted_and_refuses_the_rest(
     store = await opener(tmp_path, "model-1")
     assert len(await all_ids(store, "acme")) == 50
     await store.close()
+
+
+async def test_stats_count_all_tenants_and_name_the_newest_change(store: MemoryStore) -> None:
+    assert await store.stats() == StoreStats(memories=0, seq=0)
+    mine, theirs = a_memory(), a_memory(tenant="beta")
+    await store.add(mine, a_vector())
+    added = await store.add(theirs, a_vector())
+    assert await store.stats() == StoreStats(memories=2, seq=added)
+    deleted = await store.delete("acme", mine.id)
+    assert deleted is not None
+    await store.check()  # no change to follow
+    assert await store.stats() == StoreStats(memories=1, seq=deleted)
 
 
 async def test_check_passes_on_a_healthy_store_and_changes_nothing(store: MemoryStore) -> None:

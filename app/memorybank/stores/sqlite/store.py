@@ -16,7 +16,7 @@ import apsw
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.memory import Memory, MemoryChange, MemoryFilter, MemoryPage
 from memorybank.errors import InvalidRequest, StoreUnavailable
-from memorybank.ports import Vector
+from memorybank.ports import StoreStats, Vector
 from memorybank.stores.sqlite import keys, rows
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.errors import translated
@@ -214,6 +214,18 @@ class SqliteStore:
     async def replace_bootstrap_key(self, key: ApiKey) -> bool:
         """See MemoryStore."""
         return await self._writer.run(lambda connection: keys.replace_bootstrap(connection, key))
+
+    async def stats(self) -> StoreStats:
+        """See MemoryStore."""
+
+        def read(connection: apsw.Connection) -> StoreStats:
+            memories, changed, deleted = connection.execute(
+                "SELECT (SELECT count(*) FROM memories), (SELECT max(seq) FROM memories),"
+                " (SELECT max(seq) FROM deletions)"
+            ).get
+            return StoreStats(memories, max(changed or 0, deleted or 0))
+
+        return await self._read(read)
 
     async def check(self) -> None:
         """See MemoryStore. Writes a number that nobody misses, and reads it back."""
