@@ -1,0 +1,81 @@
+"""Whether we know everything yet, and whether we would hear of changes.
+
+A reconcile that starts before all watched kinds are listed would take what it has not heard of
+for missing. So work starts when each stream's first listing is complete and each object in it
+went through its handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from memorybank_operator.engine.cache import Affected, Cache
+from memorybank_operator.kube.watching import Stream
+
+
+class Streams:
+    """Follows the watch streams; implements `kube.watching.Listener`."""
+
+    def __init__(
+        self,
+        expected: Iterable[Stream],
+        *,
+        cache: Cache,
+        affected: Callable[[Affected], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """`affected` is told the banks that lost objects unnoticed, as a new listing shows."""
+        self._cache = cache
+        self._affected = affected
+        self._clock = clock
+        self._alive = dict.fromkeys(expected, clock())
+        self._unlisted = set(self._alive)
+        self._pending: set[str] = set()
+        self._handled: set[str] = set()
+        self._complete = asyncio.Event()
+
+    def listed(self, stream: Stream, uids: frozenset[str], *, resource_version: int) -> None:
+        """Forget what is not there any more, and wait for what is, if this listing is a first."""
+        gone = self._cache.retain(
+            stream.kind.kind, stream.namespace, uids, resource_version=resource_version
+        )
+        self._affected(gone)
+        if stream in self._unlisted:
+            self._unlisted.remove(stream)
+            self._pending |= uids - self._handled
+            self._look()
+
+    def handled(self, uid: str) -> None:
+        """An object's event went through its handler."""
+        if not self._complete.is_set():
+            self._handled.add(uid)
+            self._pending.discard(uid)
+            self._look()
+
+    def alive(self, stream: Stream) -> None:
+        """The API server answered on this stream."""
+        self._alive[stream] = self._clock()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that existed at the start has been handled."""
+        return self._complete.is_set()
+
+    async def wait_complete(self) -> None:
+        """Wait until everything that existed at the start has been handled."""
+        await self._complete.wait()
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the streams whose first listing is not there yet."""
+        return tuple(sorted(str(stream) for stream in self._unlisted))
+
+    def ages(self) -> dict[Stream, float]:
+        """Return the seconds since the API server last answered on each stream."""
+        now = self._clock()
+        return {stream: now - at for stream, at in self._alive.items()}
+
+    def _look(self) -> None:
+        if not self._unlisted and not self._pending:
+            self._complete.set()
+            self._handled = set()

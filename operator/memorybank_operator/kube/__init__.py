@@ -1,0 +1,3 @@
+"""Input and output with the Kubernetes API server: connection, client, typed errors, watch
+observation.
+"""

@@ -1,0 +1,214 @@
+"""The requests this operator makes, one HTTP request each: nothing is retried here, the queue
+decides that.
+
+Objects travel as plain JSON, so that fields we do not know survive. The answer to a write is the
+object as the server now has it. Whether a failed write took effect is unknown only for
+Unreachable; all writes are safe to repeat.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from memorybank_operator.kube import errors, kinds
+from memorybank_operator.kube.connection import CONNECT_SECONDS
+from memorybank_operator.kube.kinds import ApiKind
+
+REQUEST_SECONDS = 15.0
+
+Object = dict[str, Any]
+
+
+class _Request(NamedTuple):
+    method: str
+    media_type: str = "application/json"
+
+
+class Verb(Enum):
+    """What is done to an object, by the names that RBAC and people use."""
+
+    GET = _Request("GET")
+    CREATE = _Request("POST")
+    # JSON is YAML, and the API server takes it under this name in every version.
+    APPLY = _Request("PATCH", "application/apply-patch+yaml")
+    PATCH = _Request("PATCH", "application/merge-patch+json")
+    DELETE = _Request("DELETE")
+
+    @property
+    def label(self) -> str:
+        """For messages and metrics."""
+        return self.name.lower()
+
+
+WriteObserver = Callable[[str, str], None]
+"""Is told verb and kind of each write that the API server took."""
+
+
+class KubeClient:
+    """Reads and writes single objects of the kinds in `kube.kinds`."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        server: str,
+        *,
+        field_manager: str,
+        on_write: WriteObserver = lambda _verb, _kind: None,
+    ) -> None:
+        self._session = session
+        self._server = server
+        self._manager = field_manager
+        self._on_write = on_write
+        self._timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
+
+    async def get(self, kind: ApiKind, namespace: str | None, name: str) -> Object | None:
+        """Return the object, None when it does not exist."""
+        try:
+            return await self._send(Verb.GET, kind, namespace, name=name)
+        except errors.NotFound:
+            return None
+
+    async def apply(self, body: Mapping[str, Any]) -> Object:
+        """Server-side apply as the only owner of our fields: others' changes to them are taken
+        back.
+        """
+        return await self._apply(body)
+
+    async def apply_status(self, body: Mapping[str, Any]) -> Object:
+        """Server-side apply of the status alone. Never creates: NotFound when the object is gone.
+
+        With `metadata.uid` in the body, an object of the same name made later gets Conflict
+        instead.
+        """
+        return await self._apply(body, subresource="status")
+
+    async def _apply(self, body: Mapping[str, Any], *, subresource: str = "") -> Object:
+        kind, namespace, name = _address(body)
+        return await self._send(
+            Verb.APPLY, kind, namespace,
+            name=name, subresource=subresource, body=body,
+            query={"fieldManager": self._manager, "force": "true"},
+        )  # fmt: skip
+
+    async def create(self, body: Mapping[str, Any]) -> Object:
+        """Create the object. Raises Conflict when one of that name exists, which is left as it
+        is.
+        """
+        kind, namespace, _ = _address(body)
+        query = {"fieldManager": self._manager}
+        return await self._send(Verb.CREATE, kind, namespace, body=body, query=query)
+
+    async def merge(
+        self, kind: ApiKind, namespace: str | None, *, name: str, changes: Mapping[str, Any]
+    ) -> Object:
+        """Change the fields named by a JSON merge patch."""
+        return await self._send(Verb.PATCH, kind, namespace, name=name, body=changes)
+
+    async def delete(
+        self, kind: ApiKind, namespace: str | None, *, name: str, uid: str
+    ) -> Object | None:
+        """Delete exactly the object with this uid; what it owns goes after it.
+
+        Return it as it waits for its finalizers, None when it is gone. Raises NotFound when it
+        was gone before and Conflict when another object has the name now.
+        """
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        answer = await self._send(Verb.DELETE, kind, namespace, name=name, body=options)
+        return answer if answer.get("kind") == kind.kind else None
+
+    async def discover(self, path: str) -> Object:
+        """Return what a path that names no object answers."""
+        return await self._request(Verb.GET, path, action=f"get {path}")
+
+    async def _send(
+        self,
+        verb: Verb,
+        kind: ApiKind,
+        namespace: str | None,
+        *,
+        name: str = "",
+        subresource: str = "",
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Object:
+        path = kind.collection(namespace)
+        if name:
+            path = kind.item(namespace, name, subresource=subresource)
+        shown = f"{kind.kind}/{subresource}" if subresource else kind.kind
+        answer = await self._request(
+            verb, path,
+            action=f"{verb.label} {shown} {name or _address(body or {}).name}",
+            body=body, query=query, secret=kind is kinds.SECRET,
+        )  # fmt: skip
+        if verb is not Verb.GET:
+            self._on_write(verb.label, shown)
+        return answer
+
+    async def _request(
+        self,
+        verb: Verb,
+        path: str,
+        *,
+        action: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        secret: bool = False,
+    ) -> Object:
+        method, media_type = verb.value
+        try:
+            async with self._session.request(
+                method,
+                self._server + path,
+                data=None if body is None else json.dumps(body).encode(),
+                params=query,
+                headers={} if body is None else {"Content-Type": media_type},
+                timeout=self._timeout,
+            ) as response:
+                content = await response.read()
+        except TimeoutError:
+            raise errors.Unreachable(f"{action}: no answer within {REQUEST_SECONDS:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise errors.Unreachable(f"{action}: {error or type(error).__name__}") from error
+        if response.status >= 400:
+            raise errors.from_answer(
+                action,
+                response.status,
+                _status(content),
+                retry_after=response.headers.get("Retry-After"),
+                secret=secret,
+            )
+        answer: Object = json.loads(content)
+        return answer
+
+
+class _Address(NamedTuple):
+    kind: ApiKind
+    namespace: str | None
+    name: str
+
+
+def _address(body: Mapping[str, Any]) -> _Address:
+    metadata = body["metadata"]
+    name = metadata.get("name") or metadata.get("generateName", "")
+    return _Address(kinds.by_kind(body["kind"]), metadata.get("namespace"), name)
+
+
+def _status(content: bytes) -> Mapping[str, Any]:
+    """Read the `Status` object that explains a failure; anything else, such as a proxy's page, is
+    empty.
+    """
+    try:
+        status = json.loads(content)
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) and status.get("kind") == "Status" else {}

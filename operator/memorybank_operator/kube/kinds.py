@@ -1,0 +1,67 @@
+"""The kinds this operator speaks of, and where the API server keeps them. Nothing else is ever
+called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKind:
+    """One kind of the Kubernetes API."""
+
+    api_version: str
+    """As in an object: `v1`, `apps/v1`."""
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core group."""
+        group, slash, _ = self.api_version.partition("/")
+        return group if slash else ""
+
+    @property
+    def version(self) -> str:
+        """The version within the group."""
+        return self.api_version.rpartition("/")[2]
+
+    def collection(self, namespace: str | None = None) -> str:
+        """Return the URL path of all objects of this kind, or of those in one namespace."""
+        root = "apis" if self.group else "api"
+        scope = f"/namespaces/{namespace}" if namespace is not None else ""
+        return f"/{root}/{self.api_version}{scope}/{self.plural}"
+
+    def item(self, namespace: str | None, name: str, *, subresource: str = "") -> str:
+        """Return the URL path of one object or of its subresource."""
+        path = f"{self.collection(namespace)}/{name}"
+        return f"{path}/{subresource}" if subresource else path
+
+
+MEMORY_BANK = ApiKind("memorybank.dev/v1alpha1", "MemoryBank", "memorybanks")
+SERVICE_ACCOUNT = ApiKind("v1", "ServiceAccount", "serviceaccounts")
+CONFIG_MAP = ApiKind("v1", "ConfigMap", "configmaps")
+SECRET = ApiKind("v1", "Secret", "secrets")
+VOLUME_CLAIM = ApiKind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+SERVICE = ApiKind("v1", "Service", "services")
+DEPLOYMENT = ApiKind("apps/v1", "Deployment", "deployments")
+POD = ApiKind("v1", "Pod", "pods")
+STORAGE_CLASS = ApiKind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
+EVENT = ApiKind("v1", "Event", "events")
+
+CHILDREN = (SERVICE_ACCOUNT, CONFIG_MAP, SECRET, VOLUME_CLAIM, SERVICE, DEPLOYMENT)
+"""What a bank consists of, by our own hand."""
+
+LABELLED = (*CHILDREN, POD)
+"""Watched with a server-side selector for our label, so that nobody else's objects reach us."""
+
+WATCHED = (MEMORY_BANK, *LABELLED, STORAGE_CLASS)
+
+_BY_KIND = {each.kind: each for each in (*WATCHED, EVENT)}
+
+
+def by_kind(kind: str) -> ApiKind:
+    """Look a kind up by its name. Raises KeyError for a kind this operator does not speak of."""
+    return _BY_KIND[kind]
