@@ -5,7 +5,6 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE} AS tools
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
-    PIP_NO_COMPILE=1 \
     PIP_NO_DEPS=1 \
     PIP_ONLY_BINARY=:all: \
     PIP_ROOT_USER_ACTION=ignore
@@ -20,7 +19,7 @@ ENV PIP_PYTHON=/opt/memorybank/bin/python
 FROM tools AS dependencies
 COPY locks/app.txt /locks/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.crt,target=/run/ca.crt \
-    /opt/tools/bin/pip install --require-hashes -r /locks/app.txt
+    /opt/tools/bin/pip install --no-compile --require-hashes -r /locks/app.txt
 # The libraries' tests, headers and model converters are of no use at run time. Bytecode: the root file system
 # is read-only and a start should not compile; unchecked, so that it does not depend on the files' dates.
 RUN find /opt/memorybank/lib -type d \( -name tests -o -name include -o -path '*/onnxruntime/quantization' \
@@ -32,14 +31,14 @@ COPY LICENSE /src/
 COPY app /src/app
 # A tree of its own, laid over the environment's: a change of the code makes one small layer.
 RUN /opt/tools/bin/pip --python /opt/tools/bin/python wheel --no-index --no-build-isolation --wheel-dir /wheels /src/app \
-    && /opt/tools/bin/pip install --no-index --prefix /opt/project /wheels/*.whl \
+    && /opt/tools/bin/pip install --no-compile --no-index --prefix /opt/project /wheels/*.whl \
     && /opt/memorybank/bin/python -m compileall -q --invalidation-mode unchecked-hash \
         -s /opt/project -p /opt/memorybank /opt/project/lib
 
 FROM tools AS model
 COPY locks/model.txt /locks/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.crt,target=/run/ca.crt \
-    /opt/tools/bin/pip install --require-hashes -r /locks/model.txt
+    /opt/tools/bin/pip install --no-compile --require-hashes -r /locks/model.txt
 COPY --from=project /opt/project /opt/memorybank
 RUN /opt/memorybank/bin/memorybank model prepare --output /models
 
