@@ -1,0 +1,1 @@
+"""The resource kinds as typed models, and what is generated from them."""

@@ -1,0 +1,137 @@
+"""The types, reasons and phases that a bank's status speaks in, each with its meaning.
+
+They are part of the API: docs/reference/conditions.md is generated from here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Explained(StrEnum):
+    """A word of the status with its meaning for people."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Explained:
+        """Make a member from its word and its meaning."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+
+class ConditionType(Explained):
+    """Types of conditions."""
+
+    READY = (
+        "Ready",
+        "Always present. True when the bank proved, for the newest generation, that it can store, "
+        "find and delete a memory through its Service.",
+    )
+    RECONCILING = (
+        "Reconciling",
+        "Present, and True, while the operator works towards the spec.",
+    )
+    STALLED = (
+        "Stalled",
+        "Present, and True, when waiting does not help: somebody has to act. It goes by itself "
+        "when the cause is gone.",
+    )
+    AVAILABLE = ("Available", "Whether a pod serves requests, of whatever revision.")
+    PAUSED = ("Paused", "Present, and True, while spec.paused is true.")
+
+
+class Reason(Explained):
+    """Reasons of conditions and of events."""
+
+    # Ready
+    CANARY_PASSED = (
+        "CanaryPassed",
+        "A memory was stored, found by other words and deleted through the Service.",
+    )
+    CANARY_FAILED = (
+        "CanaryFailed",
+        "The pod is ready, but storing, finding or deleting a memory through the Service failed.",
+    )
+    VERIFYING = ("Verifying", "The pod is ready and has still to prove that it works.")
+    PROGRESSING = ("Progressing", "What the spec asks for is being made.")
+    SCALED_TO_ZERO = ("ScaledToZero", "spec.replicas is 0: no pod runs, the data is kept.")
+    PAUSED = ("Paused", "spec.paused is true and the bank is not as its spec wants it.")
+    DELETING = ("Deleting", "The bank is being deleted.")
+    # the spec and what it names
+    INVALID_SPEC = ("InvalidSpec", "A field is wrong that the API server could not check.")
+    ADMIN_KEY_SECRET_NOT_FOUND = (
+        "AdminKeySecretNotFound",
+        "The Secret named by spec.auth.adminKeySecretRef does not exist or lacks the key.",
+    )
+    ADMIN_KEY_INVALID = (
+        "AdminKeyInvalid",
+        "The value named by spec.auth.adminKeySecretRef is not `mb_` and 43 URL-safe characters.",
+    )
+    STORAGE_CLASS_NOT_FOUND = (
+        "StorageClassNotFound",
+        "The storage class does not exist, or none is named and the cluster has no default.",
+    )
+    VOLUME_MISMATCH = (
+        "VolumeMismatch",
+        "The volume claim that exists differs from the spec in a field that cannot change.",
+    )
+    VOLUME_NOT_EXPANDABLE = (
+        "VolumeNotExpandable",
+        "A larger volume is asked for, but its storage class does not allow volumes to grow.",
+    )
+    NAME_CONFLICT = (
+        "NameConflict",
+        "An object with a name that the bank needs belongs to somebody else; it is left alone.",
+    )
+    WAITING_FOR_DELETION = (
+        "WaitingForDeletion",
+        "An object of that name, perhaps of a former bank, is on its way out.",
+    )
+    # the pod and its volume
+    DEPLOYMENT_PROGRESSING = ("DeploymentProgressing", "The pod of the wanted revision starts.")
+    POD_NOT_READY = ("PodNotReady", "The pod runs, but does not say that it is ready.")
+    POD_CREATION_FAILED = (
+        "PodCreationFailed",
+        "The cluster refuses the pod: a quota, an admission policy, or a name that does not exist.",
+    )
+    UNSCHEDULABLE = ("Unschedulable", "No node can take the pod.")
+    VOLUME_PENDING = ("VolumePending", "The volume is not there yet.")
+    VOLUME_LOST = ("VolumeLost", "The volume behind the claim is gone.")
+    IMAGE_PULL_BACK_OFF = ("ImagePullBackOff", "The node cannot get the image.")
+    CONTAINER_CONFIG_ERROR = (
+        "ContainerConfigError",
+        "The container cannot be made, for example because spec.env names a missing Secret.",
+    )
+    CRASH_LOOP_BACK_OFF = ("CrashLoopBackOff", "The memory service ended and is started again.")
+    # Reconciling and Stalled
+    PROGRESSING_WITH_RETRY = (
+        "ProgressingWithRetry",
+        "Something keeps the bank from being as its spec wants it; the operator tries again.",
+    )
+    PROGRESS_DEADLINE_EXCEEDED = (
+        "ProgressDeadlineExceeded",
+        "The bank did not become ready within the progress deadline.",
+    )
+    # Available
+    POD_AVAILABLE = ("PodAvailable", "A pod serves requests.")
+    NO_POD_AVAILABLE = ("NoPodAvailable", "No pod serves requests.")
+    # events
+    DRIFT_CORRECTED = ("DriftCorrected", "Somebody changed one of the bank's objects; put back.")
+    KEY_REPLACED = (
+        "KeyReplaced",
+        "The admin key was lost or damaged; a new one is in the Secret, the old one stops working.",
+    )
+    VOLUME_ADOPTED = ("VolumeAdopted", "The volume of a former bank of this name is used again.")
+
+
+class Phase(Explained):
+    """One word for people. Tools look at conditions."""
+
+    PENDING = ("Pending", "Not ready yet, or not ready now; the operator works on it.")
+    RUNNING = ("Running", "Ready.")
+    FAILED = ("Failed", "Somebody has to act, see the condition Stalled.")
+    STOPPED = ("Stopped", "Scaled to zero.")
+    PAUSED = ("Paused", "The operator leaves the bank alone.")
+    DELETING = ("Deleting", "The bank is being deleted.")

@@ -1,0 +1,143 @@
+"""The parts of a spec that shape the bank's pod."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from memorybank_operator.api.base import ApiModel, cel, rules
+from memorybank_operator.api.v1alpha1.types import ComputeQuantity, DataKey, ObjectName
+from memorybank_operator.constants import RESERVED_ENVIRONMENT
+
+ResourceList = Annotated[dict[str, ComputeQuantity], Field(max_length=8)]
+
+
+class Resources(ApiModel):
+    """Compute resources of the memory service."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!has(self.requests) || !has(self.limits)"
+                " || self.requests.all(k, !(k in self.limits)"
+                " || !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k]))"
+                " || !quantity(string(self.requests[k]))"
+                ".isGreaterThan(quantity(string(self.limits[k]))))",
+                "a request must not be larger than the limit of the same resource: lower "
+                "spec.resources.requests or raise spec.resources.limits",
+            )
+        )
+    )
+
+    requests: ResourceList = Field(default_factory=dict)
+    """What the scheduler reserves for the pod, such as cpu and memory."""
+    limits: ResourceList = Field(default_factory=dict)
+    """What the pod may use at most. Above the memory limit it is stopped and started again."""
+
+
+class LocalReference(ApiModel):
+    """Names an object in the bank's namespace."""
+
+    name: ObjectName
+    """Name of the object."""
+
+
+class KeyReference(ApiModel):
+    """Names one entry of a Secret or ConfigMap in the bank's namespace."""
+
+    name: ObjectName
+    """Name of the Secret or ConfigMap."""
+    key: DataKey
+    """Key of the entry."""
+    optional: bool = False
+    """Whether the pod starts without it when it does not exist."""
+
+
+class EnvVarSource(ApiModel):
+    """Where the value of a variable comes from."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "has(self.secretKeyRef) != has(self.configMapKeyRef)",
+                "set either secretKeyRef or configMapKeyRef",
+            )
+        )
+    )
+
+    secret_key_ref: KeyReference | None = None
+    """Entry of a Secret."""
+    config_map_key_ref: KeyReference | None = None
+    """Entry of a ConfigMap."""
+
+
+class EnvVar(ApiModel):
+    """One variable of the memory service's environment."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("has(self.value) != has(self.valueFrom)", "set either value or valueFrom")
+        )
+    )
+
+    name: Annotated[
+        str,
+        Field(
+            max_length=128,
+            json_schema_extra=rules(
+                cel(
+                    "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",
+                    "write the name of a variable: letters, digits and '_', not beginning with a "
+                    "digit",
+                ),
+                cel(
+                    f"!(self in {list(RESERVED_ENVIRONMENT)})",
+                    f"{', '.join(RESERVED_ENVIRONMENT)} are set by the operator: remove the "
+                    "variable (an own admin key goes into spec.auth.adminKeySecretRef)",
+                ),
+            ),
+        ),
+    ]
+    """Name of the variable. Those that the operator sets itself are refused."""
+    value: Annotated[str, Field(max_length=4096)] | None = None
+    """The value as text. Secrets belong into valueFrom.secretKeyRef."""
+    value_from: EnvVarSource | None = None
+    """Takes the value from a Secret or ConfigMap."""
+
+
+class Toleration(ApiModel):
+    """Lets the pod run on nodes with a matching taint."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
+                "a toleration without key must have operator Exists",
+            ),
+            cel(
+                "!has(self.value) || !has(self.operator) || self.operator != 'Exists'",
+                "a toleration with operator Exists has no value: remove value or use operator "
+                "Equal",
+            ),
+            cel(
+                "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+                "tolerationSeconds needs effect NoExecute",
+            ),
+        )
+    )
+
+    key: Annotated[str, Field(max_length=316)] | None = None
+    """Key of the taint; without it, and with operator Exists, every taint matches."""
+    operator: Literal["Equal", "Exists"] | None = None
+    """Equal (when left out) compares the value, Exists does not."""
+    value: Annotated[str, Field(max_length=63)] | None = None
+    """Value of the taint."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; without it, every effect matches."""
+    toleration_seconds: int | None = None
+    """How long the pod stays on a node that gets the taint; NoExecute only."""
+
+
+Affinity = dict[str, Any]
+"""As in a pod's spec; the API server checks it when the Deployment is applied."""

@@ -1,0 +1,240 @@
+"""What a MemoryBank can be asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from memorybank_operator.api.base import ApiModel, cel, rules
+from memorybank_operator.api.v1alpha1.pod import (
+    Affinity,
+    EnvVar,
+    LocalReference,
+    Resources,
+    Toleration,
+)
+from memorybank_operator.api.v1alpha1.types import (
+    Annotations,
+    DataKey,
+    Labels,
+    NodeLabels,
+    ObjectName,
+    SizeQuantity,
+)
+
+LIST_MAP_BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+ATOMIC_LIST = {"x-kubernetes-list-type": "atomic"}
+
+ONE_REPLICA = (
+    "spec.replicas must be 0 or 1 with storage.engine sqlite, which has a single writer: set it to "
+    "1, or to 0 to stop the bank and keep its data"
+)
+
+
+class Volume(ApiModel):
+    """The volume that holds the bank's data."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!has(oldSelf.storageClassName) || (has(self.storageClassName)"
+                " && self.storageClassName == oldSelf.storageClassName)",
+                "spec.storage.volume.storageClassName cannot change once it is set: put the old "
+                "value back",
+            ),
+            cel(
+                "self.accessMode == oldSelf.accessMode",
+                "spec.storage.volume.accessMode cannot change: put the old value back",
+            ),
+        )
+    )
+
+    size: Annotated[
+        SizeQuantity,
+        Field(
+            json_schema_extra=rules(
+                cel(
+                    "isQuantity(self) && !quantity(self).isLessThan(quantity('10Mi'))",
+                    "spec.storage.volume.size must be a quantity of at least 10Mi, such as 1Gi",
+                ),
+                cel(
+                    "!isQuantity(self) || !isQuantity(oldSelf)"
+                    " || !quantity(self).isLessThan(quantity(oldSelf))",
+                    "spec.storage.volume.size cannot shrink: keep the old size or a larger one",
+                ),
+            )
+        ),
+    ] = "1Gi"
+    """Size of the volume, such as 1Gi. It can grow where the storage class allows it, and never
+    shrinks.
+    """
+    storage_class_name: ObjectName | None = None
+    """Storage class of the volume. Left out, the cluster's default class is used. It cannot change
+    once it is set.
+    """
+    access_mode: Literal["ReadWriteOnce", "ReadWriteOncePod"] = "ReadWriteOnce"
+    """ReadWriteOnce: one node at a time. ReadWriteOncePod: one pod at a time, where the storage
+    driver supports it. It cannot change.
+    """
+
+
+class Storage(ApiModel):
+    """Where memories are kept."""
+
+    engine: Literal["sqlite"] = "sqlite"
+    """The database. sqlite keeps everything in one file on the volume."""
+    volume: Volume = Volume()
+    """The volume of the database."""
+
+
+class AdminKeyReference(ApiModel):
+    """Names the entry of a Secret that holds the admin key."""
+
+    name: ObjectName
+    """Name of the Secret, in the bank's namespace."""
+    key: DataKey = "token"
+    """Key of the entry that holds the admin key."""
+
+
+class Auth(ApiModel):
+    """Who may use the bank."""
+
+    admin_key_secret_ref: AdminKeyReference | None = None
+    """Your own admin key: `mb_` and 43 URL-safe base64 characters. Left out, a key is generated."""
+
+
+class Limits(ApiModel):
+    """What a client may ask of the bank."""
+
+    max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    """Largest request body that is accepted, in bytes."""
+
+
+class Logging(ApiModel):
+    """What the memory service writes to its log."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important entries that are still written."""
+    format: Literal["json", "text"] = "json"
+    """json for machines, text for people."""
+
+
+class ServiceAccount(ApiModel):
+    """The service account of the bank's pod. Its token is not mounted."""
+
+    annotations: Annotations = Field(default_factory=dict)
+    """Annotations for the service account, as cloud providers use them to grant access."""
+
+
+class Spec(ApiModel):
+    """What the bank should be. Everything has a default; an empty spec gives a working bank."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "self.storage.engine != 'sqlite' || self.replicas <= 1",
+                ONE_REPLICA,
+                field_path=".replicas",
+            ),
+            cel(
+                "!has(self.version) || !has(self.image)",
+                "spec.version and spec.image both choose the image: remove one of them",
+                field_path=".version",
+            ),
+        )
+    )
+
+    version: (
+        Annotated[
+            str,
+            Field(
+                max_length=128,
+                json_schema_extra=rules(
+                    cel(
+                        "self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",
+                        "spec.version must be the tag of an image, such as 0.1.0",
+                    )
+                ),
+            ),
+        ]
+        | None
+    ) = None
+    """Version of the memory service: the operator's default image with this tag. Left out, the
+    operator's default version. Not together with image.
+    """
+    image: (
+        Annotated[
+            str,
+            Field(
+                max_length=512,
+                json_schema_extra=rules(
+                    cel(
+                        "self.matches('^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$')",
+                        "spec.image must be the reference of an image, such as "
+                        "registry.example/memorybank-app:0.1.0 or one with @sha256:...; leave it "
+                        "out for the operator's default",
+                    )
+                ),
+            ),
+        ]
+        | None
+    ) = None
+    """Image of the memory service; a digest is allowed. Left out, the operator's default image."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """When the node asks the registry for the image."""
+    image_pull_secrets: Annotated[
+        tuple[LocalReference, ...], Field(max_length=8, json_schema_extra=LIST_MAP_BY_NAME)
+    ] = ()
+    """Secrets with the credentials of registries."""
+    replicas: Annotated[int, Field(ge=0)] = 1
+    """Pods that serve the bank: 1, or 0 to stop it and keep its data."""
+    paused: bool = False
+    """While true, the operator changes nothing of this bank. The bank itself keeps running."""
+    storage: Storage = Storage()
+    """Where memories are kept."""
+    auth: Auth = Auth()
+    """Who may use the bank."""
+    limits: Limits = Limits()
+    """What a client may ask of the bank."""
+    logging: Logging = Logging()
+    """What the memory service writes to its log."""
+    resources: Resources = Resources(
+        requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "512Mi"}
+    )
+    """Compute resources of the memory service. Set, it replaces the whole default."""
+    node_selector: NodeLabels = Field(default_factory=dict)
+    """Labels that a node must have to run the pod."""
+    tolerations: Annotated[
+        tuple[Toleration, ...],
+        Field(max_length=32, json_schema_extra=ATOMIC_LIST),
+    ] = ()
+    """Taints of nodes that do not keep the pod away."""
+    affinity: Annotated[
+        Affinity, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+    ] = Field(default_factory=dict)
+    """Affinity of the pod, as in a pod's spec."""
+    priority_class_name: ObjectName | None = None
+    """Priority class of the pod."""
+    pod_labels: Labels = Field(default_factory=dict)
+    """More labels for the pod."""
+    pod_annotations: Annotations = Field(default_factory=dict)
+    """More annotations for the pod."""
+    env: Annotated[
+        tuple[EnvVar, ...],
+        Field(max_length=64, json_schema_extra=LIST_MAP_BY_NAME),
+    ] = ()
+    """More environment variables for the memory service."""
+    service_account: ServiceAccount = ServiceAccount()
+    """The service account of the pod."""
+    deletion_policy: Literal["Retain", "Delete"] = "Retain"
+    """What becomes of the volume when the bank is deleted. Retain keeps it, and a bank of the same
+    name finds its memories again. Delete deletes it with the bank.
+    """
+
+    @model_validator(mode="after")
+    def _one_writer(self) -> Self:
+        """Guard what would ruin data even where the cluster has an older CRD without the rule."""
+        if self.replicas > 1:
+            raise ValueError(ONE_REPLICA)
+        return self

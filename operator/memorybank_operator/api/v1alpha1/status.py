@@ -1,0 +1,97 @@
+"""What the operator says about a bank."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from memorybank_operator.api.base import StatusModel
+
+
+class Condition(StatusModel):
+    """One aspect of the bank's state (metav1.Condition)."""
+
+    type: Annotated[str, Field(max_length=316)]
+    """Type of the condition."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether the condition holds."""
+    observed_generation: Annotated[int, Field(ge=0)] = 0
+    """Generation of the bank that the condition is about."""
+    last_transition_time: datetime
+    """When the status of the condition changed last."""
+    reason: Annotated[str, Field(max_length=1024)]
+    """One word that says why, for tools."""
+    message: Annotated[str, Field(max_length=32768)] = ""
+    """A sentence that says why, for people."""
+
+
+class Endpoints(StatusModel):
+    """Where the bank is reached within the cluster."""
+
+    http: str
+    """The REST API, version 1 under /v1."""
+    mcp: str
+    """The Model Context Protocol, streamable HTTP."""
+    metrics: str
+    """Metrics for Prometheus."""
+
+
+class Binding(StatusModel):
+    """The Secret for those who use the bank (servicebinding.io)."""
+
+    name: str
+    """Name of the Secret; its entries are type, provider, uri, host, port and token."""
+
+
+class StorageStatus(StatusModel):
+    """The volume as it is."""
+
+    capacity: str
+    """Size of the volume."""
+
+
+class MemoryBankStatus(StatusModel):
+    """What the operator says about the bank. Nothing here is read from memories or keys."""
+
+    observed_generation: int = -1
+    """Generation of the spec that this status is about; -1 before the operator saw the bank."""
+    phase: str = ""
+    """One word for people: Pending, Running, Failed, Stopped, Paused or Deleting."""
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["type"],
+            }
+        ),
+    ] = ()
+    """The bank's state. Ready is always present; Reconciling, Stalled, Paused only while True."""
+    url: str = ""
+    """Where agents reach the bank within the cluster."""
+    endpoints: Endpoints | None = None
+    """Where each face of the bank is reached."""
+    binding: Binding | None = None
+    """The Secret with URL and key; absent before it exists."""
+    version: str = ""
+    """Version of the memory service, as it said when it answered last."""
+    image: str = ""
+    """Image that the pod is to run."""
+    revision: str = ""
+    """Revision of the pod template that the spec asks for, as in the annotation
+    memorybank.dev/revision of the pod.
+    """
+    replicas: int = 0
+    """Pods that exist."""
+    ready_replicas: int = 0
+    """Pods that serve requests."""
+    selector: str = ""
+    """Label selector of the bank's pods, for the scale subresource."""
+    storage: StorageStatus | None = None
+    """The volume; absent before it is bound."""
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of a type, None when there is none."""
+        return next((each for each in self.conditions if each.type == kind), None)

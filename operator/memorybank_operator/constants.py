@@ -1,0 +1,39 @@
+"""Names that this operator shares with the cluster and with the memory service."""
+
+GROUP = "memorybank.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "MemoryBank"
+
+FIELD_MANAGER = "memorybank-operator"
+"""Owns the fields we apply; the value of the managed-by label as well."""
+
+LABEL_BANK = f"{GROUP}/bank"
+"""On everything that belongs to a bank, pods included: the bank's name. Watches select by it."""
+LABEL_NAME = "app.kubernetes.io/name"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+APP_NAME = "memorybank"
+COMPONENT_SERVER = "server"
+
+ANNOTATION_RENDERED_HASH = f"{GROUP}/rendered-hash"
+"""On each child: a hash of what was rendered, so that an unchanged rendering is not sent again."""
+ANNOTATION_REVISION = f"{GROUP}/revision"
+"""On the pod template: a hash of it, handed to the pod, which shows it at /ready."""
+ANNOTATION_CONFIG_HASH = f"{GROUP}/config-hash"
+"""On the pod template: a changed configuration makes a new revision."""
+ANNOTATION_KEY_HASH = f"{GROUP}/key-hash"
+"""On the pod template: a changed admin key makes a new revision."""
+ANNOTATION_BANK_UID = f"{GROUP}/bank-uid"
+"""On the volume claim, which has no owner under Retain: which incarnation of the bank uses it."""
+
+HTTP_PORT = 8080
+METRICS_PORT = 9090
+
+RESERVED_ENVIRONMENT = (
+    "MEMORY_BANK_ADMIN_KEY",
+    "MEMORY_BANK_ADMIN_KEY_FILE",
+    "MEMORY_BANK_MODEL_DIR",
+    "MEMORY_BANK_REVISION",
+)
+"""Variables of the memory service that the operator or its image sets; spec.env must not."""
