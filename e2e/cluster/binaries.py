@@ -37,6 +37,7 @@ PROGRAMS = {
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "kind": ("kind", "sigs.k8s.io/kind"),
     "pause": ("pause", "."),
+    "testpod": ("testpod", "."),
 }
 NAMES = (*KUBERNETES_PROGRAMS, *PROGRAMS)
 FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
@@ -129,10 +130,10 @@ def ensure_all(names: Iterable[str], *, kubernetes: str = DEFAULT_KUBERNETES) ->
     wanted = {name: program(name, kubernetes=kubernetes) for name in names}
     files = {name: cached_file(item, toolchain) for name, item in wanted.items()}
     missing = [name for name, file in files.items() if not file.exists()]
-    if missing:
+    if any(name in KUBERNETES_PROGRAMS for name in missing):
         say(
-            f"{len(missing)} programs are built once, from source, into {paths.cache()}; "
-            "the Kubernetes ones together take about ten minutes on two cores"
+            f"Kubernetes {kubernetes} is built once, from source, into {paths.cache()}: "
+            "about ten minutes on two cores"
         )
     for number, name in enumerate(missing, start=1):
         build(wanted[name], files[name], toolchain, label=f"[{number}/{len(missing)}] {name}")

@@ -46,12 +46,17 @@ class Provision:
 
     volume: Object
 
+    @property
+    def name(self) -> str:
+        """The volume's name."""
+        return str(self.volume["metadata"]["name"])
+
 
 @dataclass(frozen=True)
 class Expand:
     """Record a larger size, first in the volume, then in the claim."""
 
-    volume: str
+    name: str
     namespace: str
     claim: str
     size: str
@@ -61,7 +66,7 @@ class Expand:
 class Free:
     """Remove a folder, then the volume whose claim is gone."""
 
-    volume: str
+    name: str
     path: Path
 
 
@@ -93,11 +98,9 @@ def plan(
         elif wants_expansion(claim, storage_class):
             metadata = claim["metadata"]
             actions.append(Expand(name, metadata["namespace"], metadata["name"], requested(claim)))
-    freed = (each for each in volumes if is_free(each))
-    actions += [
-        Free(each["metadata"]["name"], Path(each["spec"]["local"]["path"])) for each in freed
-    ]
-    return actions
+    # The folder follows from the name: a path that someone edited is never deleted.
+    freed = (each["metadata"]["name"] for each in volumes if is_free(each))
+    return [*actions, *(Free(name, directory / name) for name in freed)]
 
 
 def volume_name(claim: Object) -> str:
@@ -190,7 +193,7 @@ class Provisioner:
             try:
                 self.reconcile()
             except (ApiException, HTTPError, OSError) as error:
-                log.warning("trying again: %s", error)
+                log.warning("trying again: %s", brief(error))
                 time.sleep(RETRY_SECONDS)
                 self._changed.set()
 
@@ -216,7 +219,7 @@ class Provisioner:
                 for _ in self._events(listing):
                     self._changed.set()
             except (ApiException, HTTPError, OSError) as error:
-                log.warning("watching again: %s", error)
+                log.warning("watching again: %s", brief(error))
                 time.sleep(RETRY_SECONDS)
 
     def _events(self, listing: Callable[..., Any]) -> Iterator[bytes]:
@@ -233,19 +236,22 @@ class Provisioner:
                 # Root's, as a freshly formatted disk: fsGroup opens it to a pod's own group.
                 Path(volume["spec"]["local"]["path"]).mkdir(mode=0o755, exist_ok=True)
                 self._core.create_persistent_volume(volume)  # type: ignore[arg-type]  # JSON is taken as it is
-            case Expand(volume, namespace, claim, size):
+            case Expand(name, namespace, claim, size):
                 capacity = {"capacity": {"storage": size}}
-                self._core.patch_persistent_volume(volume, {"spec": capacity})
+                self._core.patch_persistent_volume(name, {"spec": capacity})
                 self._core.patch_namespaced_persistent_volume_claim_status(
                     claim, namespace, {"status": {**capacity, "conditions": None}}
                 )
-            case Free(volume, path):
-                if path.parent != self._directory:
-                    log.error("%s is left alone: %s is not below ours", volume, path)
-                    return
-                shutil.rmtree(path, ignore_errors=not path.exists())
-                self._core.delete_persistent_volume(volume)
-        log.info("%s", action)
+            case Free(name, path):
+                if path.exists():
+                    shutil.rmtree(path)
+                self._core.delete_persistent_volume(name)
+        log.info("%s %s", type(action).__name__.lower(), action.name)
+
+
+def brief(error: Exception) -> str:
+    """Return an error on one line: the library's own text has the whole answer in it."""
+    return f"{error.status} {error.reason}" if isinstance(error, ApiException) else str(error)
 
 
 def main() -> None:

@@ -1,0 +1,3 @@
+module memorybank.dev/cluster/testpod
+
+go 1.24.0
