@@ -39,8 +39,11 @@ FROM tools AS model
 COPY locks/model.txt /locks/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.crt,target=/run/ca.crt \
     /opt/tools/bin/pip install --no-compile --require-hashes -r /locks/model.txt
-COPY --from=project /opt/project /opt/memorybank
-RUN /opt/memorybank/bin/memorybank model prepare --output /models
+# Only the code that makes the model: a change elsewhere does not make it anew.
+COPY app/memorybank/__init__.py app/memorybank/errors.py /src/memorybank/
+COPY app/memorybank/model /src/memorybank/model
+RUN cd /src && /opt/memorybank/bin/python -c \
+    "from pathlib import Path; from memorybank.model import prepare; prepare(Path('/models'), print)"
 
 FROM ${BASE_IMAGE}
 RUN install -d -o 65532 -g 65532 /data

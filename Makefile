@@ -7,6 +7,7 @@ READY := .venv/.bootstrapped
 PYTHON := .venv/bin/python
 SOURCES := operator/memorybank_operator app/memorybank tests e2e benchmarks scripts examples
 SHELL_SCRIPTS := $(wildcard scripts/*.sh) .ci/run
+CHART_CRDS := charts/memorybank-operator/crds-files
 TAG ?= dev
 
 help:  ## show every target
@@ -39,13 +40,21 @@ e2e: $(READY)  ## tests on a real cluster, which stays up for the next run
 	$(PYTHON) -m pytest e2e
 
 test: $(READY)  ## everything: lint, type, unit, integration, e2e; its cluster is removed at the end
-	$(PYTHON) -m scripts.suite lint type verify unit integration e2e
+	$(PYTHON) -m scripts.suite lint type unit integration e2e
 
 test-fast: $(READY)  ## lint, type, unit: no cluster, under a minute
 	$(PYTHON) -m scripts.suite lint type unit
 
+e2e-down: $(READY)  ## remove the cluster that e2e left up
+	$(PYTHON) -m e2e.cluster down --name memorybank-test
+
+generate: $(READY)  ## write the generated files: CRDs
+	$(PYTHON) -m memorybank_operator.api.crd --output crds
+	$(PYTHON) -m memorybank_operator.api.crd --output $(CHART_CRDS)
+
 verify: $(READY)  ## generated files and locks equal what they are generated from
 	$(PYTHON) -m memorybank_operator.api.crd --check
+	$(PYTHON) -m memorybank_operator.api.crd --check --output $(CHART_CRDS)
 	$(PYTHON) -m scripts.locks --check
 
 lock: $(READY)  ## make the locks anew; UPGRADE=1 moves the pins
@@ -73,5 +82,5 @@ clean:  ## remove what was made in the checkout; caches outside it stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help bootstrap format lint type unit integration e2e test test-fast verify lock \
+.PHONY: help bootstrap format lint type unit integration e2e e2e-down generate test test-fast verify lock \
 	images demo demo-down cluster-up cluster-down bench clean

@@ -46,14 +46,12 @@ def main() -> int:
         fresh = Path(folder)
         for name in SOURCES:
             resolve(name, fresh, upgrade=arguments.upgrade)
-        stale = [name for name in SOURCES if is_stale(name, fresh)]
         if arguments.check:
-            for name in stale:
-                show_difference(name, fresh)
-            return 1 if stale else 0
-        for name in stale:
+            differences = [line for name in SOURCES for line in difference(name, fresh)]
+            sys.stdout.writelines(f"{line}\n" for line in differences)
+            return 1 if differences else 0
+        for name in SOURCES:
             shutil.copyfile(fresh / f"{name}.txt", LOCKS / f"{name}.txt")
-    sys.stdout.write(f"changed: {', '.join(stale) or 'nothing'}\n")
     return 0
 
 
@@ -72,23 +70,25 @@ def resolve(name: str, folder: Path, *, upgrade: bool) -> None:
         raise SystemExit(f"locks/{output.name}: uv could not resolve it; its words are above")
 
 
-def is_stale(name: str, folder: Path) -> bool:
-    """Whether the checkout's lock differs from the one in `folder`."""
-    return read(LOCKS / f"{name}.txt") != read(folder / f"{name}.txt")
+def difference(name: str, folder: Path) -> list[str]:
+    """Which pins of the checkout's lock are not those of the one in `folder`.
+
+    Hashes are not compared: an index adds files to a version for years.
+    """
+    before, after = pins(LOCKS / f"{name}.txt"), pins(folder / f"{name}.txt")
+    return [
+        f"locks/{name}.txt does not fit the pyproject files, run `make lock`: {line}"
+        for line in difflib.unified_diff(before, after, lineterm="", n=0)
+        if not line.startswith(("---", "+++", "@@"))
+    ]
 
 
-def show_difference(name: str, folder: Path) -> None:
-    """Print which pins changed; the hashes follow from them."""
-    before, after = read(LOCKS / f"{name}.txt"), read(folder / f"{name}.txt")
-    sys.stdout.write(f"locks/{name}.txt does not fit the pyproject files; run `make lock`:\n")
-    for line in difflib.unified_diff(before, after, lineterm="", n=0):
-        if line[:1] in "+-" and "--hash" not in line and line[1:2] not in "+-":
-            sys.stdout.write(f"  {line}\n")
-
-
-def read(lock: Path) -> list[str]:
-    """The lines of a lock; none when it does not exist yet."""
-    return lock.read_text().splitlines() if lock.exists() else []
+def pins(lock: Path) -> list[str]:
+    """The pins of a lock; none when it does not exist yet."""
+    if not lock.exists():
+        return []
+    lines = lock.read_text().splitlines()
+    return [line.removesuffix(" \\") for line in lines if not line.lstrip().startswith("--hash")]
 
 
 if __name__ == "__main__":
