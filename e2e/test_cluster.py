@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -53,12 +54,20 @@ class Cluster:
         return [sys.executable, "-m", "e2e.cluster", command, "--name", self.name, *arguments]
 
     def run(self, command: str, *arguments: str, check: bool = True) -> str:
-        done = subprocess.run(
+        done = self._run(command, *arguments)
+        assert done.returncode == 0 or not check, done.stderr
+        return done.stdout
+
+    def run_showing_progress(self, command: str, *arguments: str) -> str:
+        done = self._run(command, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def _run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             self.command(command, *arguments), cwd=paths.ROOT, env=self.environment,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0 or not check, done.stderr
-        return done.stdout
 
     def up(self) -> None:
         self.run("up", "--backend", "local")
@@ -102,15 +111,20 @@ def host_settings() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, host_settings: dict[str, str]
-) -> Iterator[Cluster]:
-    cluster = Cluster("selftest", tmp_path_factory.mktemp("state"))
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = tmp_path_factory.mktemp("image") / "testpod.tar"
     program = binaries.ensure("testpod")
     imagetar.write_image(
         archive, reference=IMAGE, program=program, arguments=["serve"], user="65532:65532"
     )
+    return archive
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, archive: Path, host_settings: dict[str, str]
+) -> Iterator[Cluster]:
+    cluster = Cluster("selftest", tmp_path_factory.mktemp("state"))
     try:
         cluster.up()
         cluster.run("load", str(archive))
@@ -255,12 +269,39 @@ def test_a_second_up_changes_nothing_and_is_quick(cluster: Cluster) -> None:
 
 def test_another_version_under_the_same_name_is_refused(cluster: Cluster) -> None:
     other = next(v for v in binaries.kubernetes_versions() if v != binaries.DEFAULT_KUBERNETES)
-    done = subprocess.run(
-        cluster.command("up", "--kubernetes", other), cwd=paths.ROOT, env=cluster.environment,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "exists with kubernetes" in done.stderr
+    with pytest.raises(AssertionError, match="exists with kubernetes"):
+        cluster.run("up", "--kubernetes", other)
+
+
+def test_an_image_is_loaded_from_a_local_store_and_only_once(
+    cluster: Cluster, archive: Path
+) -> None:
+    if shutil.which("buildah") is None:
+        pytest.skip("buildah is not installed")
+    output("buildah", "pull", "--quiet", f"docker-archive:{archive}")
+    assert "from buildah" in cluster.run_showing_progress("load", IMAGE)
+    assert cluster.run_showing_progress("load", IMAGE) == f"{IMAGE} is loaded\n"
+    output("buildah", "rmi", IMAGE)
+
+
+def test_an_existing_cluster_is_used_by_its_context_and_left_alone(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(cluster.state / "kubeconfig"))
+    borrowed = Cluster("borrowed", cluster.home)
+    borrowed.run("up", "--context", "memorybank-selftest")
+    assert borrowed.status()["ready"]
+    assert borrowed.kubectl("get", "nodes", "-o", "name") == "node/selftest-node\n"
+    with pytest.raises(AssertionError, match="push them to a registry"):
+        borrowed.run("load", IMAGE)
+    borrowed.run("down")
+    assert not borrowed.state.exists()
+    assert cluster.status()["ready"]
+
+
+def test_a_context_that_is_not_there_is_named(cluster: Cluster) -> None:
+    with pytest.raises(AssertionError, match="cannot locate context nowhere"):
+        Cluster("lost", cluster.home).run("up", "--context", "nowhere")
 
 
 def test_the_host_is_not_touched_while_a_cluster_runs(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from dataclasses import asdict
 
@@ -40,6 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ClusterError as error:
         say(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        say("interrupted: the same command carries on, `down` removes what there is")
+        return 128 + signal.SIGINT
 
 
 def parser() -> argparse.ArgumentParser:

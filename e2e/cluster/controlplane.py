@@ -79,6 +79,8 @@ class ControlPlane:
             "--allow-privileged=true",
             f"--audit-policy-file={self.audit_policy}",
             f"--audit-log-path={self.audit_log}",
+            "--audit-log-maxsize=200",  # MB; a cluster can be up for weeks
+            "--audit-log-maxbackup=1",
             "--profiling=false",
         ]
 

@@ -97,11 +97,24 @@ class Supervisor:
         while True:
             for name in [name for name, due in self._due.items() if due <= time.monotonic()]:
                 if all(accepts(address) for address in self._processes[name].after):
-                    self._running[start(self._processes[name])] = name
-                    del self._due[name]
+                    self._start(name)
             # With nothing to start there is nothing to do until a child ends.
             signal.sigtimedwait({signal.SIGCHLD}, POLL_SECONDS if self._due else 3600)
             self._reap()
+
+    def _start(self, name: str) -> None:
+        try:
+            pid = start(self._processes[name])
+        except OSError as error:  # someone emptied the cache of programs: the others go on
+            self._start_later(name, f"cannot be started: {error}")
+        else:
+            self._running[pid] = name
+            del self._due[name]
+
+    def _start_later(self, name: str, reason: str) -> None:
+        sys.stderr.write(f"{name} {reason}; trying again\n")
+        sys.stderr.flush()
+        self._due[name] = time.monotonic() + RESTART_SECONDS
 
     def _reap(self) -> None:
         while self._running:
@@ -111,9 +124,7 @@ class Supervisor:
             name = self._running.pop(pid, None)
             if name is not None:
                 code = os.waitstatus_to_exitcode(status)
-                sys.stderr.write(f"{name} ended with code {code}, starting it again\n")
-                sys.stderr.flush()
-                self._due[name] = time.monotonic() + RESTART_SECONDS
+                self._start_later(name, f"ended with code {code}")
 
 
 def accepts(address: str) -> bool:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -97,9 +98,13 @@ def create_cgroups(name: str) -> None:
 
 
 def enable_controllers(root: Path) -> None:
-    """Have children of a version 2 root get every controller, as the kubelet asks for."""
+    """Have children of a version 2 root get every controller, as the kubelet asks for.
+
+    What cannot be had (inside a container, for one) is left: the kubelet says whether it misses it.
+    """
     for controller in (root / "cgroup.controllers").read_text().split():
-        (root / "cgroup.subtree_control").write_text(f"+{controller}")
+        with suppress(OSError):
+            (root / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def remove_cgroups(name: str) -> None:
