@@ -26,6 +26,7 @@ from e2e.stack import CommandFailed, Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".build"
+STOP_SECONDS = 30
 CLUSTER = "memorybank-suite"
 CLUSTER_STAGES = {"e2e", "e2e-full"}
 # Set for the stages that use a cluster; e2e/conftest.py reads it.
@@ -47,9 +48,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.suite", description=__doc__)
     parser.add_argument("stages", nargs="+", metavar="STAGE", help="a target of the Makefile")
     stages: list[str] = parser.parse_args().stages
-    signal.signal(signal.SIGTERM, interrupt)
     shutil.rmtree(LOGS, ignore_errors=True)
-    LOGS.mkdir()
+    LOGS.mkdir(exist_ok=True)
     outcomes: list[Outcome] = []
     started = time.monotonic()
     with own_cluster() if CLUSTER_STAGES & set(stages) else nullcontext():
@@ -76,7 +76,8 @@ def run(stage: str) -> Outcome:
             sys.stdout.write(line)
             sys.stdout.flush()
             log.write(line)
-            closing = line.strip() or closing
+            if line.strip() and not line.startswith("make: ***"):
+                closing = line.strip()
         code = process.wait()
     return Outcome(stage, code, time.monotonic() - started, closing)
 
@@ -86,20 +87,19 @@ def process_group(
     command: list[str], environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a command in a group of its own; nothing of the group is left afterwards."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=ROOT, env=environment, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.communicate(timeout=30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                try:
+                    process.communicate(timeout=STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -152,6 +152,7 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         code = main()
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 # Where the Dockerfiles mount the certificates.
 CERTIFICATES = "/run/ca.crt"
+SYSTEM_FILES = ("/etc/xdg/pip/pip.conf", "/etc/pip.conf")
 PASSED_ON = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
 
 
@@ -43,8 +44,7 @@ def pip_settings() -> dict[str, str]:
     parser = configparser.RawConfigParser()
     parser.read(
         [
-            "/etc/xdg/pip/pip.conf",
-            "/etc/pip.conf",
+            *SYSTEM_FILES,
             home / ".pip/pip.conf",
             Path(variables.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf",
             variables.get("PIP_CONFIG_FILE", os.devnull),

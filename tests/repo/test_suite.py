@@ -1,0 +1,95 @@
+"""The runner of `make test`, on a small Makefile of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts import suite
+from tests.repo.checkout import ROOT
+
+MAKEFILE = """\
+good:
+\t@echo 12 passed
+bad:
+\t@echo 1 failed; exit 3
+slow:
+\t@echo $$$$ > pid; echo started; exec sleep 600
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    monkeypatch.setattr(suite, "ROOT", tmp_path)
+    monkeypatch.setattr(suite, "LOGS", tmp_path / ".build")
+    return tmp_path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *stages: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["suite", *stages])
+    return suite.main()
+
+
+def test_all_stages_pass(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "good") == 0
+    assert "all passed" in capsys.readouterr().out
+    assert (folder / ".build/good.log").read_text() == "12 passed\n"
+
+
+def test_the_first_failing_stage_is_the_last(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "good", "bad", "slow") != 0
+    shown = capsys.readouterr().out
+    assert "FAILED at bad" in shown
+    assert "not run slow" in shown
+    assert not (folder / "pid").exists()
+    assert "1 failed" in (folder / ".build/bad.log").read_text()
+
+
+def test_logs_of_an_earlier_run_are_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, "bad")
+    run(monkeypatch, "good")
+    assert [path.name for path in (folder / ".build").iterdir()] == ["good.log"]
+
+
+def test_a_terminated_suite_leaves_no_process(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    program = (
+        "import pathlib, signal, sys; from scripts import suite\n"
+        "suite.ROOT = pathlib.Path(sys.argv[1]); suite.LOGS = suite.ROOT / '.build'\n"
+        "signal.signal(signal.SIGTERM, suite.interrupt)\n"
+        "sys.argv[1:] = ['slow']; suite.main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        while process.stdout.readline() != "started\n":
+            assert process.poll() is None
+        stage = int((tmp_path / "pid").read_text())
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode != 0
+    deadline = time.monotonic() + 10
+    while is_running(stage):
+        assert time.monotonic() < deadline, f"process {stage} is left"
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat")
+    return not state.exists() or state.read_text().split()[2] != "Z"
