@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Sequence
 
@@ -12,8 +11,14 @@ from e2e.cluster.console import step
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.registry import Record
 
-# The node images of our minor versions that kind publishes, https://github.com/kubernetes-sigs/kind/releases
-NODE_IMAGES = {"1.34": "kindest/node:v1.34.0", "1.33": "kindest/node:v1.33.4"}
+# The node images of the kind release that modules/kind pins,
+# https://github.com/kubernetes-sigs/kind/releases/tag/v0.30.0
+NODE_IMAGES = {
+    "1.34": "kindest/node:v1.34.0"
+    "@sha256:7416a61b42b1662ca6ca89f02028ac133a309a2a30ba309614e8ec94d976dc5a",
+    "1.33": "kindest/node:v1.33.4"
+    "@sha256:25a6018e48dfcaee478f4a59af81157a437f15e6e140bf103f85a2e7cd0cbbf2",
+}
 
 
 class KindBackend:
@@ -63,8 +68,9 @@ class KindBackend:
         return self._run(*arguments, f"--name={self.record.name}")
 
     def _run(self, *arguments: str) -> str:
-        kind = shutil.which("kind") or str(binaries.ensure("kind"))
-        done = subprocess.run([kind, *arguments], capture_output=True, text=True, check=False)
+        # Ours even where another is on the PATH: a node image goes with its own release of kind.
+        kind = binaries.ensure("kind")
+        done = subprocess.run([str(kind), *arguments], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ClusterError(f"kind {' '.join(arguments[:2])}: {done.stderr.strip()}")
         return done.stdout
