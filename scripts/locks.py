@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from scripts.index import uv_environment
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "locks"
 DEV = "dev"
@@ -65,7 +67,7 @@ def resolve(name: str, folder: Path, *, upgrade: bool) -> None:
         sys.executable, "-m", "uv", "pip", "compile", *OPTIONS, *SOURCES[name], *constraint,
         "--no-annotate", "--output-file", str(output),
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=uv_environment(), check=False)
     if done.returncode != 0:
         raise SystemExit(f"locks/{output.name}: uv could not resolve it; its words are above")
 

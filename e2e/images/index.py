@@ -7,16 +7,16 @@ which need them see, and that neither the image nor its history keeps.
 
 from __future__ import annotations
 
-import configparser
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from scripts.index import pip_settings
+
 # Where the Dockerfiles mount the certificates.
 CERTIFICATES = "/run/ca.crt"
-SYSTEM_FILES = ("/etc/xdg/pip/pip.conf", "/etc/pip.conf")
 PASSED_ON = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
 
 
@@ -36,24 +36,3 @@ def secrets() -> Iterator[dict[str, Path]]:
             given["pip.conf"] = Path(folder) / "pip.conf"
             given["pip.conf"].write_text("\n".join(["[global]", *lines, ""]))
         yield given
-
-
-def pip_settings() -> dict[str, str]:
-    """What pip's files and environment variables say; as with pip, the later one wins."""
-    home, variables = Path.home(), os.environ
-    parser = configparser.RawConfigParser()
-    parser.read(
-        [
-            *SYSTEM_FILES,
-            home / ".pip/pip.conf",
-            Path(variables.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf",
-            variables.get("PIP_CONFIG_FILE", os.devnull),
-        ]
-    )
-    found: dict[str, str] = {}
-    for section in ("global", "install"):
-        found |= dict(parser[section]) if section in parser else {}
-    for name, value in variables.items():
-        if name.startswith("PIP_") and value:
-            found[name.removeprefix("PIP_").lower().replace("_", "-")] = value
-    return found

@@ -1,14 +1,13 @@
-"""What an image is made from, and what a build is told about this machine."""
+"""What an image is made from, and how that is told."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from e2e.images import build, index, inputs
+from e2e.images import build, inputs
 from e2e.images.inputs import Inputs
 
 DOCKERFILE = """\
@@ -128,47 +127,3 @@ def test_a_label_never_holds_credentials(
 ) -> None:
     monkeypatch.setattr(build, "git", lambda *_: remote)
     assert build.source() == shown
-
-
-@pytest.fixture
-def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine on which pip has nothing set but what a test writes into the file returned."""
-    for name in list(os.environ):
-        if name.startswith("PIP_") or name == "SSL_CERT_FILE":
-            monkeypatch.delenv(name)
-    monkeypatch.setattr(index, "SYSTEM_FILES", ())
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    file = tmp_path / ".config/pip/pip.conf"
-    file.parent.mkdir(parents=True)
-    return file
-
-
-def test_a_build_is_told_nothing_where_nothing_is_set(pip: Path) -> None:
-    with index.secrets() as given:
-        assert given == {}
-
-
-def test_a_build_uses_the_index_and_the_authority_of_this_machine(pip: Path) -> None:
-    pip.write_text("[global]\nindex-url = https://mirror.example/simple\ncert = /etc/ssl/own.pem\n")
-    with index.secrets() as given:
-        text = given["pip.conf"].read_text()
-        assert "index-url = https://mirror.example/simple" in text
-        assert f"cert = {index.CERTIFICATES}" in text
-        assert given["ca.crt"] == Path("/etc/ssl/own.pem")
-        assert given["pip.conf"].parent.stat().st_mode & 0o077 == 0
-    assert not given["pip.conf"].exists()
-
-
-def test_a_variable_wins_over_a_file(pip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pip.write_text("[global]\nindex-url = https://file.example\n")
-    monkeypatch.setenv("PIP_INDEX_URL", "https://variable.example")
-    assert index.pip_settings()["index-url"] == "https://variable.example"
-
-
-def test_what_only_this_machine_has_is_not_passed_on(
-    pip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIP_FIND_LINKS", "/opt/wheels")
-    with index.secrets() as given:
-        assert given == {}
