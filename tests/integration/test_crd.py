@@ -322,7 +322,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a smaller volume": (
         {"storage": {"volume": {"size": "2Gi"}}},
         {"storage": {"volume": {"size": "1900Mi"}}},
-        "spec.storage.volume.size cannot shrink: keep the old size or a larger one",
+        "spec.storage.volume.size cannot be smaller than the volume is",
     ),
     "another storage class": (
         {"storage": {"volume": {"storageClassName": "a"}}},
@@ -359,6 +359,23 @@ def test_a_volume_may_grow_and_a_storage_class_may_be_named_later(banks: Banks) 
     volume = {"size": "1025Mi", "storageClassName": "late"}
     changed = banks.change("agents", {"spec": {"storage": {"volume": volume}}})
     assert changed["spec"]["storage"]["volume"] == volume | {"accessMode": "ReadWriteOnce"}
+
+
+def test_a_growth_that_did_not_happen_can_be_taken_back(banks: Banks) -> None:
+    banks.create_spec({"storage": {"volume": {"size": "1Gi"}}})
+    banks.change("agents", {"spec": {"storage": {"volume": {"size": "3Gi"}}}})
+    banks.change("agents/status", {"status": {"storage": {"capacity": "2Gi"}}})
+    with pytest.raises(Refused) as refused:
+        banks.change("agents", {"spec": {"storage": {"volume": {"size": "1Gi"}}}})
+    assert "see status.storage.capacity" in str(refused.value)
+    changed = banks.change("agents", {"spec": {"storage": {"volume": {"size": "2Gi"}}}})
+    assert changed["spec"]["storage"]["volume"]["size"] == "2Gi"
+
+
+def test_a_retained_volume_may_be_larger_than_the_spec_asks_for(banks: Banks) -> None:
+    banks.create_spec({"storage": {"volume": {"size": "1Gi"}}})
+    banks.change("agents/status", {"status": {"storage": {"capacity": "8Gi"}}})
+    assert banks.change("agents", {"spec": {"paused": True}})["spec"]["paused"]
 
 
 def test_a_name_of_forty_characters_is_taken(banks: Banks) -> None:

@@ -39,6 +39,19 @@ class MemoryBank(ApiModel):
                 "'-', begin with a letter and end with a letter or digit: the names of the bank's "
                 "objects are made of it",
             ),
+            # A growth that turned out to be impossible can be taken back: the volume has not grown.
+            cel(
+                "!isQuantity(self.spec.storage.volume.size)"
+                " || !isQuantity(oldSelf.spec.storage.volume.size)"
+                " || !quantity(self.spec.storage.volume.size)"
+                ".isLessThan(quantity(oldSelf.spec.storage.volume.size))"
+                " || (has(self.status.storage) && isQuantity(self.status.storage.capacity)"
+                " && !quantity(self.spec.storage.volume.size)"
+                ".isLessThan(quantity(self.status.storage.capacity)))",
+                "spec.storage.volume.size cannot be smaller than the volume is, see "
+                "status.storage.capacity: keep the old size or a larger one",
+                field_path=".spec.storage.volume.size",
+            ),
             cel(
                 "!has(self.spec.auth.adminKeySecretRef)"
                 " || self.spec.auth.adminKeySecretRef.name != self.metadata.name + '-key'",

@@ -58,16 +58,11 @@ class Volume(ApiModel):
                     "isQuantity(self) && !quantity(self).isLessThan(quantity('10Mi'))",
                     "spec.storage.volume.size must be a quantity of at least 10Mi, such as 1Gi",
                 ),
-                cel(
-                    "!isQuantity(self) || !isQuantity(oldSelf)"
-                    " || !quantity(self).isLessThan(quantity(oldSelf))",
-                    "spec.storage.volume.size cannot shrink: keep the old size or a larger one",
-                ),
             )
         ),
     ] = "1Gi"
     """Size of the volume, such as 1Gi. It can grow where the storage class allows it, and never
-    shrinks.
+    becomes smaller than the volume is (status.storage.capacity).
     """
     storage_class_name: ObjectName | None = None
     """Storage class of the volume. Left out, the cluster's default class is used. It cannot change

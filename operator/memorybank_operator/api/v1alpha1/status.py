@@ -48,7 +48,7 @@ class Binding(StatusModel):
 class StorageStatus(StatusModel):
     """The volume as it is."""
 
-    capacity: str
+    capacity: Annotated[str, Field(max_length=32)]
     """Size of the volume."""
 
 
@@ -78,7 +78,7 @@ class MemoryBankStatus(StatusModel):
     version: str = ""
     """Version of the memory service, as it said when it answered last."""
     image: str = ""
-    """Image that the pod is to run."""
+    """Image that the Deployment runs."""
     revision: str = ""
     """Revision of the pod template that the spec asks for, as in the annotation
     memorybank.dev/revision of the pod.

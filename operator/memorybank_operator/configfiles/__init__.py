@@ -1,0 +1,1 @@
+"""The text of what is handed to the memory service as files. Pure."""

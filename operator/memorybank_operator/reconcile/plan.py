@@ -1,0 +1,169 @@
+"""What has to be done so that the world is as the spec wants it. Pure: the same bank and snapshot
+give the same plan, and the plan of a world as it should be is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from memorybank_operator.api.v1alpha1.conditions import Reason
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.constants import ANNOTATION_RENDERED_HASH, LABEL_BANK
+from memorybank_operator.reconcile.drift import differences
+from memorybank_operator.reconcile.keys import KeyDecision, decide_key
+from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
+from memorybank_operator.reconcile.ownership import Ownership, is_owned_and_managed, ownership
+from memorybank_operator.reconcile.steps import Apply, Create, Delete, Note, Plan, Problem, Step
+from memorybank_operator.reconcile.volume import decide_volume
+from memorybank_operator.resources import names
+from memorybank_operator.resources.build import build_all, with_hash
+from memorybank_operator.resources.context import BuildContext, RenderSettings
+from memorybank_operator.resources.key_secret import build_key_secret
+from memorybank_operator.resources.pod_template import revision_of
+
+CONTINUE_SECONDS = 0.05
+"""After a new key was stored: the rest follows as soon as it is read back."""
+LEAVING_SECONDS = 1.0
+"""While an object with one of our names is being deleted."""
+MISSING_SECONDS = 10.0
+"""While a Secret or StorageClass is missing, which is not ours and maybe not watched."""
+
+SHOWN_PATHS = 5
+"""Changed fields that an event names."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    steps: list[Step] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    again: list[float] = field(default_factory=list)
+
+
+def plan(
+    bank: MemoryBank,
+    observed: Observed,
+    settings: RenderSettings,
+    new_key: Callable[[], str],
+) -> Plan:
+    """Decide what to do. `new_key` is called when a key has to be generated, and only then.
+
+    While the bank is paused the plan has no steps, but still says what is wrong. While it is being
+    deleted there is nothing to do: the garbage collector takes what the bank owns.
+    """
+    if bank.metadata.deletion_timestamp is not None:
+        return Plan()
+    draft = _Draft()
+    key = decide_key(bank, observed, new_key)
+    volume = decide_volume(bank, observed)
+    missing = [each for each in (key.problem, volume.problem) if each]
+    draft.problems += missing
+    draft.again += [MISSING_SECONDS for each in missing if not each.terminal]
+    usable = _check_names(bank, observed, draft)
+    ctx = BuildContext(bank, settings, admin_key=key.usable, volume_size=volume.size)
+    bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build_all(ctx)}
+    workload = names.deployment(bank)
+    revision = revision_of(bodies[workload]["spec"]["template"]) if workload in bodies else ""
+    if len(usable) < len(names.children(bank)):
+        # What the pod needs is not ours yet. The Deployment stays as it is, or is not made.
+        usable.discard(workload)
+    if volume.note and names.volume_claim(bank) in usable:
+        draft.notes.append(volume.note)
+    for child in names.children(bank):
+        if child in bodies and child in usable:
+            _settle(child, bodies[child], observed.children.get(child), draft=draft)
+        elif child == names.key_secret(bank) and key.generated:
+            _store_new_key(ctx, key, observed, draft=draft)
+    draft.steps += _removals(bank, observed)
+    return _finished(bank, draft, revision)
+
+
+def _check_names(bank: MemoryBank, observed: Observed, draft: _Draft) -> set[ChildKey]:
+    """Return the names that are free or ours; say what is in the way of the others."""
+    usable: set[ChildKey] = set()
+    for child in names.children(bank):
+        live = observed.children.get(child)
+        whose = Ownership.OURS if live is None else ownership(bank, live)
+        if whose is Ownership.OURS:
+            usable.add(child)
+        elif whose is Ownership.LEAVING:
+            draft.problems.append(
+                Problem(
+                    Reason.WAITING_FOR_DELETION,
+                    f"{child.kind} {child.name} is being deleted; it is made anew when it is gone",
+                )
+            )
+            draft.again.append(LEAVING_SECONDS)
+        else:
+            draft.problems.append(_conflict(bank, child))
+    return usable
+
+
+def _conflict(bank: MemoryBank, child: ChildKey) -> Problem:
+    return Problem(
+        Reason.NAME_CONFLICT,
+        f"{child.kind} {child.name} exists and is not this bank's: delete it, name the bank "
+        f"differently (metadata.name), or hand it over by the label {LABEL_BANK}={bank.name}",
+        terminal=True,
+    )
+
+
+def _settle(child: ChildKey, body: KubeObject, live: KubeObject | None, *, draft: _Draft) -> None:
+    """Apply an object if it is absent, if its rendering is new or if somebody changed it."""
+    if live is None or _rendered_hash(live) != _rendered_hash(body):
+        draft.steps.append(Apply(body))
+        return
+    drift = differences(body, live)
+    if drift:
+        draft.steps.append(Apply(body, drift))
+        shown = ", ".join(drift[:SHOWN_PATHS]) + (", ..." if len(drift) > SHOWN_PATHS else "")
+        draft.notes.append(
+            Note(
+                Reason.DRIFT_CORRECTED,
+                f"{child.kind} {child.name} was changed by somebody else and is put back: {shown}",
+            )
+        )
+
+
+def _rendered_hash(body: KubeObject) -> str | None:
+    found: str | None = body["metadata"].get("annotations", {}).get(ANNOTATION_RENDERED_HASH)
+    return found
+
+
+def _store_new_key(
+    ctx: BuildContext, key: KeyDecision, observed: Observed, *, draft: _Draft
+) -> None:
+    body = build_key_secret(replace(ctx, admin_key=key.generated))
+    if body is None:
+        return
+    sealed = with_hash(body)
+    exists = names.key_secret(ctx.bank) in observed.children
+    draft.steps.append(Apply(sealed) if exists else Create(sealed))
+    draft.again.append(CONTINUE_SECONDS)
+    if key.note:
+        draft.notes.append(key.note)
+
+
+def _removals(bank: MemoryBank, observed: Observed) -> Iterable[Delete]:
+    """Yield what an older version of the operator made and this one does not want. Never a
+    volume.
+    """
+    wanted = set(names.children(bank))
+    for child, live in sorted(observed.children.items()):
+        if child in wanted or child.kind == "PersistentVolumeClaim":
+            continue
+        if is_owned_and_managed(bank, live) and not live["metadata"].get("deletionTimestamp"):
+            yield Delete(child, uid=live["metadata"]["uid"])
+
+
+def _finished(bank: MemoryBank, draft: _Draft, revision: str) -> Plan:
+    if bank.spec.paused:
+        return Plan(problems=tuple(draft.problems), revision=revision)
+    return Plan(
+        steps=tuple(draft.steps),
+        notes=tuple(draft.notes),
+        problems=tuple(draft.problems),
+        revision=revision,
+        requeue_after=min(draft.again, default=None),
+    )

@@ -1,0 +1,128 @@
+"""Which volume the bank gets: a new one, the one it has, or that of a former bank of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from memorybank_operator.api.quantity import parse_quantity
+from memorybank_operator.api.v1alpha1.conditions import Reason
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.constants import ANNOTATION_BANK_UID
+from memorybank_operator.reconcile.observed import KubeObject, Observed
+from memorybank_operator.reconcile.ownership import Ownership, ownership
+from memorybank_operator.reconcile.steps import Note, Problem
+from memorybank_operator.resources import names
+
+PATH = "spec.storage.volume"
+DEFAULT_CLASS = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeDecision:
+    """What is to be asked of the volume claim."""
+
+    size: str | None = None
+    """Size to ask for; None when no claim can be made, or the one that exists does not fit."""
+    note: Note | None = None
+    problem: Problem | None = None
+
+
+def decide_volume(bank: MemoryBank, observed: Observed) -> VolumeDecision:
+    """Decide about the claim from the spec, the claim that exists and the storage classes."""
+    claim = observed.children.get(names.volume_claim(bank))
+    if claim is None:
+        problem = _missing_class(bank, observed.storage_classes)
+        return VolumeDecision(
+            size=None if problem else bank.spec.storage.volume.size, problem=problem
+        )
+    if ownership(bank, claim) is not Ownership.OURS:
+        return VolumeDecision()  # the plan reports whose it is
+    problem = _mismatch(bank, claim)
+    if problem:
+        return VolumeDecision(problem=problem)
+    size, problem = _size(bank, claim, observed.storage_classes)
+    return VolumeDecision(size=size, note=_adopted(bank, claim), problem=problem)
+
+
+def _missing_class(bank: MemoryBank, classes: Mapping[str, KubeObject]) -> Problem | None:
+    name = bank.spec.storage.volume.storage_class_name
+    known = f"existing classes: {', '.join(sorted(classes))}" if classes else "there is none at all"
+    if name is None:
+        if any(_is_default(each) for each in classes.values()):
+            return None
+        return Problem(
+            Reason.STORAGE_CLASS_NOT_FOUND,
+            f"{PATH}.storageClassName: the cluster has no default StorageClass: name one here, or "
+            f"mark one as default; {known}",
+        )
+    if name in classes:
+        return None
+    return Problem(
+        Reason.STORAGE_CLASS_NOT_FOUND,
+        f"{PATH}.storageClassName: StorageClass {name} does not exist: create it, or delete this "
+        f"bank and create it anew with another class; {known}",
+    )
+
+
+def _is_default(storage_class: KubeObject) -> bool:
+    annotations = storage_class["metadata"].get("annotations", {})
+    return any(annotations.get(each) == "true" for each in DEFAULT_CLASS)
+
+
+def _mismatch(bank: MemoryBank, claim: KubeObject) -> Problem | None:
+    """Find a field of the claim that differs from the spec and cannot be changed."""
+    wanted, spec = bank.spec.storage.volume, claim["spec"]
+    live_class, live_modes = spec.get("storageClassName"), list(spec["accessModes"])
+    either_is_open = None in (wanted.storage_class_name, live_class)
+    if not either_is_open and wanted.storage_class_name != live_class:
+        return _mismatch_problem(claim, "storageClassName", str(live_class))
+    if live_modes != [wanted.access_mode]:
+        return _mismatch_problem(claim, "accessMode", ", ".join(live_modes))
+    return None
+
+
+def _mismatch_problem(claim: KubeObject, field: str, value: str) -> Problem:
+    name = claim["metadata"]["name"]
+    return Problem(
+        Reason.VOLUME_MISMATCH,
+        f"{PATH}.{field}: the PersistentVolumeClaim {name} exists with {value}, which cannot "
+        f"change: delete this bank and create it anew with {value}, or delete the claim and its "
+        "data",
+        terminal=True,
+    )
+
+
+def _size(
+    bank: MemoryBank, claim: KubeObject, classes: Mapping[str, KubeObject]
+) -> tuple[str, Problem | None]:
+    """Return the size to ask for. A volume never shrinks, and grows only once it is bound."""
+    wanted = bank.spec.storage.volume.size
+    asked = str(claim["spec"]["resources"]["requests"]["storage"])
+    if parse_quantity(wanted) <= parse_quantity(asked):
+        return asked, None
+    if claim.get("status", {}).get("phase") != "Bound":
+        return asked, None
+    class_name = claim["spec"].get("storageClassName", "")
+    if classes.get(class_name, {}).get("allowVolumeExpansion"):
+        return wanted, None
+    return asked, Problem(
+        Reason.VOLUME_NOT_EXPANDABLE,
+        f"{PATH}.size: the volume has {asked} and its StorageClass {class_name or '(none)'} does "
+        "not let volumes grow: set allowVolumeExpansion on the class, or set the size back to "
+        f"{asked}",
+        terminal=True,
+    )
+
+
+def _adopted(bank: MemoryBank, claim: KubeObject) -> Note | None:
+    metadata = claim["metadata"]
+    if metadata.get("annotations", {}).get(ANNOTATION_BANK_UID) == bank.uid:
+        return None
+    return Note(
+        Reason.VOLUME_ADOPTED,
+        f"The PersistentVolumeClaim {metadata['name']} exists already: its memories are used.",
+    )

@@ -1,0 +1,1 @@
+"""Pure builders, one file per Kubernetes object: no API, no clock, no randomness."""

@@ -1,0 +1,43 @@
+"""All objects of a bank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memorybank_operator.configfiles.checksum import object_checksum
+from memorybank_operator.constants import ANNOTATION_RENDERED_HASH
+from memorybank_operator.resources.config_map import build_config_map
+from memorybank_operator.resources.context import BuildContext
+from memorybank_operator.resources.deployment import build_deployment
+from memorybank_operator.resources.key_secret import build_key_secret
+from memorybank_operator.resources.service import build_service
+from memorybank_operator.resources.service_account import build_service_account
+from memorybank_operator.resources.volume_claim import build_volume_claim
+
+# Identity and configuration before the workload that needs them; the Service before the pod, so
+# that its name resolves by the time that somebody asks. As resources.names.children().
+BUILDERS = (
+    build_service_account,
+    build_config_map,
+    build_key_secret,
+    build_volume_claim,
+    build_service,
+    build_deployment,
+)
+
+
+def build_all(ctx: BuildContext) -> tuple[dict[str, Any], ...]:
+    """Build every object that can be built, in the order in which they are to be applied, each with
+    the hash of its rendering.
+    """
+    bodies = (build(ctx) for build in BUILDERS)
+    return tuple(with_hash(body) for body in bodies if body is not None)
+
+
+def with_hash(body: dict[str, Any]) -> dict[str, Any]:
+    """Add the hash of the rendering to an object."""
+    metadata = body["metadata"]
+    annotations = metadata.get("annotations", {}) | {
+        ANNOTATION_RENDERED_HASH: object_checksum(body)
+    }
+    return body | {"metadata": metadata | {"annotations": annotations}}

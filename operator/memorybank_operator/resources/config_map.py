@@ -1,0 +1,28 @@
+"""The configuration file of the memory service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memorybank_operator.configfiles.app_config import app_config, render
+from memorybank_operator.resources import names
+from memorybank_operator.resources.context import BuildContext
+from memorybank_operator.resources.labels import metadata
+
+FILE = "config.yaml"
+
+
+def build_config_map(ctx: BuildContext) -> dict[str, Any]:
+    """Build the ConfigMap."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(ctx.bank, names.config_map(ctx.bank)),
+        "data": {FILE: config_text(ctx)},
+    }
+
+
+def config_text(ctx: BuildContext) -> str:
+    """Return the file's content."""
+    hosts = names.hosts(ctx.bank, ctx.settings.cluster_domain)
+    return render(app_config(ctx.bank, hosts=hosts))

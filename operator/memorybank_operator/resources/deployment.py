@@ -1,0 +1,30 @@
+"""The Deployment that runs the bank's pod."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memorybank_operator.resources import names
+from memorybank_operator.resources.context import BuildContext
+from memorybank_operator.resources.labels import metadata, selector
+from memorybank_operator.resources.pod_template import build_pod_template
+
+
+def build_deployment(ctx: BuildContext) -> dict[str, Any] | None:
+    """Build the Deployment, None while key or volume are missing. SQLite has a single writer: the
+    old pod stops before a new one starts.
+    """
+    if ctx.admin_key is None or ctx.volume_size is None:
+        return None
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(ctx.bank, names.deployment(ctx.bank)),
+        "spec": {
+            "replicas": ctx.bank.spec.replicas,
+            "revisionHistoryLimit": 2,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": selector(ctx.bank)},
+            "template": build_pod_template(ctx, ctx.admin_key),
+        },
+    }

@@ -1,0 +1,61 @@
+"""Labels, selectors and owner references of a bank's objects. None is copied from the bank's own
+labels and annotations: tools such as Argo CD, Flux and Helm would take the objects for theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from memorybank_operator import constants
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.reconcile.observed import ChildKey
+
+
+def labels(bank: MemoryBank) -> dict[str, str]:
+    """Return the labels of every object of the bank."""
+    return selector(bank) | {
+        constants.LABEL_COMPONENT: constants.COMPONENT_SERVER,
+        constants.LABEL_MANAGED_BY: constants.FIELD_MANAGER,
+    }
+
+
+def selector(bank: MemoryBank) -> dict[str, str]:
+    """Return the labels that select the bank's pods; a Deployment's selector can never change."""
+    return {constants.LABEL_NAME: constants.APP_NAME, constants.LABEL_BANK: bank.name}
+
+
+def selector_text(bank: MemoryBank) -> str:
+    """Return the same as kubectl and the scale subresource write it."""
+    return ",".join(f"{key}={value}" for key, value in sorted(selector(bank).items()))
+
+
+def owner_reference(bank: MemoryBank) -> dict[str, Any]:
+    """Return the reference that lets the garbage collector delete an object with its bank."""
+    return {
+        "apiVersion": constants.API_VERSION,
+        "kind": constants.KIND,
+        "name": bank.name,
+        "uid": bank.uid,
+        "controller": True,
+    }
+
+
+def metadata(
+    bank: MemoryBank,
+    key: ChildKey,
+    *,
+    annotations: Mapping[str, str] | None = None,
+    owned: bool = True,
+) -> dict[str, Any]:
+    """Return an object's metadata. What is not `owned` outlives the bank."""
+    result: dict[str, Any] = {
+        "name": key.name,
+        "namespace": bank.namespace,
+        "labels": labels(bank),
+    }
+    if annotations:
+        result["annotations"] = dict(annotations)
+    if owned:
+        result["ownerReferences"] = [owner_reference(bank)]
+    return result

@@ -1,0 +1,77 @@
+"""Names of a bank's objects and where they are reached. The CRD limits a bank's name to 40
+characters, so that all of them stay within 63.
+"""
+
+from __future__ import annotations
+
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.constants import HTTP_PORT, METRICS_PORT
+from memorybank_operator.reconcile.observed import ChildKey
+
+
+def service_account(bank: MemoryBank) -> ChildKey:
+    """Name the service account."""
+    return ChildKey("ServiceAccount", bank.name)
+
+
+def config_map(bank: MemoryBank) -> ChildKey:
+    """Name the ConfigMap with config.yaml."""
+    return ChildKey("ConfigMap", f"{bank.name}-config")
+
+
+def key_secret(bank: MemoryBank) -> ChildKey:
+    """Name the Secret with URL and admin key."""
+    return ChildKey("Secret", f"{bank.name}-key")
+
+
+def volume_claim(bank: MemoryBank) -> ChildKey:
+    """Name the claim of the volume."""
+    return ChildKey("PersistentVolumeClaim", f"{bank.name}-data")
+
+
+def deployment(bank: MemoryBank) -> ChildKey:
+    """Name the Deployment."""
+    return ChildKey("Deployment", bank.name)
+
+
+def service(bank: MemoryBank) -> ChildKey:
+    """Name the Service."""
+    return ChildKey("Service", bank.name)
+
+
+def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
+    """Name all of them, in the order in which they are made."""
+    return (
+        service_account(bank),
+        config_map(bank),
+        key_secret(bank),
+        volume_claim(bank),
+        service(bank),
+        deployment(bank),
+    )
+
+
+def host(bank: MemoryBank) -> str:
+    """Return the Service's host name, valid in the whole cluster whatever its domain is."""
+    return f"{bank.name}.{bank.namespace}.svc"
+
+
+def hosts(bank: MemoryBank, cluster_domain: str) -> tuple[str, ...]:
+    """Return every host name by which a pod may address the Service."""
+    within = f"{bank.name}.{bank.namespace}"
+    return (bank.name, within, host(bank), f"{host(bank)}.{cluster_domain}")
+
+
+def http_url(bank: MemoryBank) -> str:
+    """Return the base URL of REST and MCP."""
+    return f"http://{host(bank)}:{HTTP_PORT}"
+
+
+def mcp_url(bank: MemoryBank) -> str:
+    """Return the URL for MCP clients."""
+    return f"{http_url(bank)}/mcp"
+
+
+def metrics_url(bank: MemoryBank) -> str:
+    """Return the URL for Prometheus."""
+    return f"http://{host(bank)}:{METRICS_PORT}/metrics"

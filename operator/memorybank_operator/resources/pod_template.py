@@ -1,0 +1,115 @@
+"""The bank's pod, and its revision: a hash of the template, told to the pod, which tells it back at
+/ready. So an answer proves which template the answering pod was made from.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from memorybank_operator import constants
+from memorybank_operator.configfiles.checksum import object_checksum, text_checksum
+from memorybank_operator.resources import names
+from memorybank_operator.resources.config_map import config_text
+from memorybank_operator.resources.container import (
+    CONFIG_VOLUME,
+    DATA_VOLUME,
+    KEY_VOLUME,
+    SCRATCH_VOLUME,
+    build_container,
+)
+from memorybank_operator.resources.context import BuildContext
+from memorybank_operator.resources.key_secret import TOKEN
+from memorybank_operator.resources.labels import labels
+
+USER = 65532
+"""User and group of the memory service; no user of the node."""
+GRACE_SECONDS = 30
+"""After SIGTERM the service goes on for 1 s until everybody knows, then gives requests 20 s."""
+
+
+def build_pod_template(ctx: BuildContext, admin_key: str) -> dict[str, Any]:
+    """Build the template with its revision in annotation and environment."""
+    template = _template(ctx, admin_key)
+    revision = object_checksum(template)
+    marked = copy.deepcopy(template)
+    marked["metadata"]["annotations"][constants.ANNOTATION_REVISION] = revision
+    variable = {"name": "MEMORY_BANK_REVISION", "value": revision}
+    marked["spec"]["containers"][0]["env"].insert(0, variable)
+    return marked
+
+
+def revision_of(template: dict[str, Any]) -> str:
+    """Return the revision that a template carries."""
+    return str(template["metadata"]["annotations"][constants.ANNOTATION_REVISION])
+
+
+def _template(ctx: BuildContext, admin_key: str) -> dict[str, Any]:
+    spec = ctx.bank.spec
+    return {
+        "metadata": {
+            "labels": spec.pod_labels | labels(ctx.bank),
+            "annotations": spec.pod_annotations
+            | {
+                constants.ANNOTATION_CONFIG_HASH: text_checksum(config_text(ctx)),
+                constants.ANNOTATION_KEY_HASH: key_hash(admin_key),
+            },
+        },
+        "spec": {
+            "serviceAccountName": names.service_account(ctx.bank).name,
+            "automountServiceAccountToken": False,
+            # A Service named memory-bank would add variables that begin with MEMORY_BANK_.
+            "enableServiceLinks": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER,
+                "runAsGroup": USER,
+                "fsGroup": USER,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "terminationGracePeriodSeconds": GRACE_SECONDS,
+            "containers": [build_container(ctx)],
+            "volumes": _volumes(ctx),
+            **_placement(ctx),
+        },
+    }
+
+
+def key_hash(admin_key: str) -> str:
+    """Return a fingerprint of the key. Not a prefix of its SHA-256, by which the service knows
+    it.
+    """
+    return text_checksum(f"{constants.ANNOTATION_KEY_HASH}:{admin_key}")
+
+
+def _volumes(ctx: BuildContext) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": DATA_VOLUME,
+            "persistentVolumeClaim": {"claimName": names.volume_claim(ctx.bank).name},
+        },
+        {"name": CONFIG_VOLUME, "configMap": {"name": names.config_map(ctx.bank).name}},
+        {
+            "name": KEY_VOLUME,
+            "secret": {
+                "secretName": names.key_secret(ctx.bank).name,
+                "items": [{"key": TOKEN, "path": TOKEN}],
+                "defaultMode": 0o440,
+            },
+        },
+        {"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": "64Mi"}},
+    ]
+
+
+def _placement(ctx: BuildContext) -> dict[str, Any]:
+    """Return what the spec says about where the pod runs; what it leaves out is left out."""
+    spec = ctx.bank.spec
+    fields = {
+        "imagePullSecrets": [{"name": each.name} for each in spec.image_pull_secrets],
+        "nodeSelector": spec.node_selector,
+        "tolerations": [each.model_dump(exclude_none=True) for each in spec.tolerations],
+        "affinity": spec.affinity,
+        "priorityClassName": spec.priority_class_name,
+    }
+    return {name: value for name, value in fields.items() if value}

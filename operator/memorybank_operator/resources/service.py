@@ -1,0 +1,28 @@
+"""Where agents reach the bank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memorybank_operator.constants import HTTP_PORT, METRICS_PORT
+from memorybank_operator.resources import names
+from memorybank_operator.resources.context import BuildContext
+from memorybank_operator.resources.labels import metadata, selector
+
+
+def build_service(ctx: BuildContext) -> dict[str, Any]:
+    """Build the Service."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(ctx.bank, names.service(ctx.bank)),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": selector(ctx.bank),
+            "ports": [_port("http", HTTP_PORT), _port("metrics", METRICS_PORT)],
+        },
+    }
+
+
+def _port(name: str, number: int) -> dict[str, Any]:
+    return {"name": name, "port": number, "protocol": "TCP", "targetPort": name}

@@ -1,0 +1,36 @@
+"""The claim of the volume that holds the bank's data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memorybank_operator.constants import ANNOTATION_BANK_UID
+from memorybank_operator.resources import names
+from memorybank_operator.resources.context import BuildContext
+from memorybank_operator.resources.labels import metadata
+
+
+def build_volume_claim(ctx: BuildContext) -> dict[str, Any] | None:
+    """Build the PersistentVolumeClaim, None while no volume can be had. Under Retain nobody owns
+    it, so it outlives the bank.
+    """
+    if ctx.volume_size is None:
+        return None
+    volume = ctx.bank.spec.storage.volume
+    spec: dict[str, Any] = {
+        "accessModes": [volume.access_mode],
+        "resources": {"requests": {"storage": ctx.volume_size}},
+    }
+    if volume.storage_class_name is not None:
+        spec["storageClassName"] = volume.storage_class_name
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata(
+            ctx.bank,
+            names.volume_claim(ctx.bank),
+            annotations={ANNOTATION_BANK_UID: ctx.bank.uid},
+            owned=ctx.bank.spec.deletion_policy == "Delete",
+        ),
+        "spec": spec,
+    }

@@ -1,0 +1,84 @@
+"""Ready: the bank proved, for its newest generation, that it does its job.
+
+True needs all of it: no open problem, the wanted revision of the pod in service, and a canary that
+passed for this generation, this revision and the very pod that serves now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memorybank_operator.api.v1alpha1.conditions import Reason
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.reconcile.observed import CanaryResult, Observed
+from memorybank_operator.reconcile.steps import Plan, Problem
+from memorybank_operator.resources import names
+from memorybank_operator.status.rollout import unfinished
+from memorybank_operator.status.serving import serving
+from memorybank_operator.status.verdict import Verdict
+
+
+def judge_ready(
+    bank: MemoryBank, observed: Observed, plan: Plan, problems: Sequence[Problem]
+) -> Verdict:
+    """Judge the bank. `problems` are the plan's and what its execution met."""
+    if bank.metadata.deletion_timestamp is not None:
+        return Verdict("False", Reason.DELETING, "The bank is being deleted.")
+    verdict = _judge(bank, observed, plan, problems)
+    stopped = verdict.reason == Reason.SCALED_TO_ZERO and not pods_exist(bank, observed)
+    if bank.spec.paused and not verdict.holds and not stopped:
+        return Verdict(
+            verdict.status,
+            Reason.PAUSED,
+            f"The operator changes nothing while spec.paused is true. {verdict.message}",
+        )
+    return verdict
+
+
+def pods_exist(bank: MemoryBank, observed: Observed) -> bool:
+    """Tell whether the Deployment has pods."""
+    deployment = observed.children.get(names.deployment(bank), {})
+    return bool(deployment.get("status", {}).get("replicas"))
+
+
+def _judge(
+    bank: MemoryBank, observed: Observed, plan: Plan, problems: Sequence[Problem]
+) -> Verdict:
+    if problems:
+        return Verdict("False", problems[0].reason, _joined(problems))
+    if bank.spec.replicas == 0:
+        return Verdict(
+            "False",
+            Reason.SCALED_TO_ZERO,
+            "spec.replicas is 0: no pod runs, the data is kept. Set it to 1 to start the bank.",
+        )
+    missing = unfinished(bank, observed, plan)
+    if missing is not None:
+        return missing
+    canary = observed.canary
+    if canary is None or not _proves(canary, bank, observed, plan):
+        return Verdict(
+            "Unknown",
+            Reason.VERIFYING,
+            "The pod is ready and has still to prove that it stores and finds a memory.",
+        )
+    if not canary.ok:
+        return Verdict("False", Reason.CANARY_FAILED, canary.message)
+    return Verdict(
+        "True",
+        Reason.CANARY_PASSED,
+        f"A memory was stored, found by other words and deleted through {names.http_url(bank)}.",
+    )
+
+
+def _proves(canary: CanaryResult, bank: MemoryBank, observed: Observed, plan: Plan) -> bool:
+    """Tell whether a result is about this generation, this revision and who serves now."""
+    return (canary.generation, canary.revision, canary.serving) == (
+        bank.generation,
+        plan.revision,
+        serving(observed.pods),
+    )
+
+
+def _joined(problems: Sequence[Problem]) -> str:
+    return "; ".join(problem.message.rstrip(".") for problem in problems) + "."

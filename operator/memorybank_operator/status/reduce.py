@@ -1,0 +1,178 @@
+"""The whole status of a bank, from what is observed and planned. It changes only when something
+that it says changed, so that an idle bank causes no writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from memorybank_operator.api.v1alpha1.conditions import ConditionType, Phase, Reason
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.status import (
+    Binding,
+    Condition,
+    Endpoints,
+    MemoryBankStatus,
+    StorageStatus,
+)
+from memorybank_operator.errors import InvalidSpec
+from memorybank_operator.reconcile.observed import Observed
+from memorybank_operator.reconcile.ownership import Ownership, ownership
+from memorybank_operator.reconcile.steps import Plan, Problem
+from memorybank_operator.resources import names
+from memorybank_operator.resources.container import NAME as CONTAINER
+from memorybank_operator.resources.labels import selector_text
+from memorybank_operator.status.available import judge_available
+from memorybank_operator.status.progress import Progress, judge_progress
+from memorybank_operator.status.ready import judge_ready
+from memorybank_operator.status.verdict import Verdict
+
+
+def reduce(
+    bank: MemoryBank,
+    observed: Observed,
+    plan: Plan,
+    *,
+    failure: Problem | None,
+    now: datetime,
+    progress_deadline: timedelta,
+) -> dict[str, Any]:
+    """Return the status as JSON.
+
+    `failure` is what executing the plan met. `now` becomes the time of conditions whose status
+    changes; all others keep the time they have in the bank's present status.
+    """
+    problems = _in_order((*plan.problems, *([failure] if failure else [])))
+    ready = judge_ready(bank, observed, plan, problems)
+    progress = judge_progress(bank, ready, problems, now=now, deadline=progress_deadline)
+    conditions = [
+        _condition(bank, ConditionType.READY, ready, now),
+        _condition(bank, ConditionType.AVAILABLE, judge_available(observed), now),
+    ]
+    if progress is not None:
+        conditions.append(_progress_condition(bank, progress))
+    if bank.spec.paused:
+        paused = Verdict("True", Reason.PAUSED, "spec.paused is true: nothing is changed.")
+        conditions.append(_condition(bank, ConditionType.PAUSED, paused, now))
+    deployment = observed.children.get(names.deployment(bank), {})
+    counts = deployment.get("status", {})
+    return _as_json(
+        MemoryBankStatus(
+            observed_generation=bank.generation,
+            phase=_phase(bank, ready, progress),
+            conditions=tuple(sorted(conditions, key=lambda each: each.type)),
+            url=names.http_url(bank),
+            endpoints=Endpoints(
+                http=names.http_url(bank), mcp=names.mcp_url(bank), metrics=names.metrics_url(bank)
+            ),
+            binding=_binding(bank, observed),
+            version=(observed.canary.version if observed.canary else "") or bank.status.version,
+            image=_image(deployment),
+            revision=plan.revision or bank.status.revision,
+            replicas=counts.get("replicas", 0),
+            ready_replicas=counts.get("readyReplicas", 0),
+            selector=selector_text(bank),
+            storage=_storage(bank, observed),
+        )
+    )
+
+
+def reduce_invalid(body: Mapping[str, Any], error: InvalidSpec, *, now: datetime) -> dict[str, Any]:
+    """Return the status of a resource that cannot be parsed.
+
+    What it says of the running bank stays, since nothing is done to that, but it is not ready and
+    waiting does not help.
+    """
+    bank = MemoryBank.model_validate({**body, "spec": {}})
+    verdict = Verdict("False", Reason.INVALID_SPEC, str(error))
+    stalled = Progress(ConditionType.STALLED, verdict._replace(status="True"), now)
+    before = bank.status.condition(ConditionType.STALLED)
+    if before is not None:
+        stalled = stalled._replace(since=before.last_transition_time)
+    available = bank.status.condition(ConditionType.AVAILABLE)
+    conditions = [
+        *([available] if available else []),
+        _condition(bank, ConditionType.READY, verdict, now),
+        _progress_condition(bank, stalled),
+    ]
+    return _as_json(
+        bank.status.model_copy(
+            update={
+                "observed_generation": bank.generation,
+                "phase": Phase.FAILED.value,
+                "conditions": tuple(conditions),
+            }
+        )
+    )
+
+
+def _in_order(problems: Sequence[Problem]) -> list[Problem]:
+    """Put what somebody has to cure first; each problem once."""
+    return sorted(set(problems), key=lambda each: (not each.terminal, each.reason, each.message))
+
+
+def _condition(bank: MemoryBank, kind: str, verdict: Verdict, now: datetime) -> Condition:
+    before = bank.status.condition(kind)
+    unchanged = before is not None and before.status == verdict.status
+    since = before.last_transition_time if before is not None and unchanged else now
+    return _stamped(bank, kind, verdict, since)
+
+
+def _progress_condition(bank: MemoryBank, progress: Progress) -> Condition:
+    return _stamped(bank, progress.kind, progress.verdict, progress.since)
+
+
+def _stamped(bank: MemoryBank, kind: str, verdict: Verdict, since: datetime) -> Condition:
+    return Condition(
+        type=str(kind),
+        status=verdict.status,
+        observed_generation=bank.generation,
+        last_transition_time=since.replace(microsecond=0),
+        reason=str(verdict.reason),
+        message=verdict.message,
+    )
+
+
+def _phase(bank: MemoryBank, ready: Verdict, progress: Progress | None) -> str:
+    if ready.reason == Reason.DELETING:
+        return Phase.DELETING.value
+    if bank.spec.paused:
+        return Phase.PAUSED.value
+    if ready.holds:
+        return Phase.RUNNING.value
+    if ready.reason == Reason.SCALED_TO_ZERO:
+        return Phase.STOPPED.value
+    stalled = progress is not None and progress.kind is ConditionType.STALLED
+    return (Phase.FAILED if stalled else Phase.PENDING).value
+
+
+def _binding(bank: MemoryBank, observed: Observed) -> Binding | None:
+    """Name the Secret once it exists. That it did is how a lost key is told from a first one."""
+    key = names.key_secret(bank)
+    secret = observed.children.get(key)
+    exists = secret is not None and ownership(bank, secret) is Ownership.OURS
+    return Binding(name=key.name) if exists or bank.status.binding is not None else None
+
+
+def _image(deployment: Mapping[str, Any]) -> str:
+    if not deployment:
+        return ""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return next((str(each["image"]) for each in containers if each["name"] == CONTAINER), "")
+
+
+def _storage(bank: MemoryBank, observed: Observed) -> StorageStatus | None:
+    claim = observed.children.get(names.volume_claim(bank), {})
+    capacity = (claim.get("status", {}).get("capacity") or {}).get("storage")
+    return StorageStatus(capacity=capacity) if capacity else None
+
+
+def _as_json(status: MemoryBankStatus) -> dict[str, Any]:
+    """Leave out what is not known."""
+    return {
+        key: value
+        for key, value in status.model_dump(mode="json", exclude_none=True).items()
+        if value != ""
+    }
