@@ -1,0 +1,128 @@
+"""How evidence becomes a rank: the formulas of hybrid search, without any I/O or state.
+
+A memory's score is
+
+    (lexical + VECTOR_WEIGHT * vector + SESSION_WEIGHT * session) / (sum of the weights) * prior
+
+where each part is brought to 0..1 per query first. On conversations (1,982 questions over 5,882
+turns) this found .785 of the evidence among the first ten, against .639 for BM25 alone, .398 for
+MiniLM vectors alone and .671 for reciprocal rank fusion of the two with equal weights.
+
+All functions take and return float32 arrays with one entry per memory, if not said otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int32]
+
+VECTOR_WEIGHT = 1.0
+SESSION_WEIGHT = 0.3
+"""Weights of the parts against the lexical one; from the measurement above."""
+
+_K1 = 1.2
+_B = 0.75
+"""BM25's saturation and length normalisation: the usual values (Robertson and Zaragoza 2009,
+section 3.4.1 recommends 1.2 < k1 < 2, .5 < b < .8)."""
+
+_NEXT = 0.5
+_NEXT_BUT_ONE = 0.25
+"""What a turn gains from the scores of its neighbours in the session: a question's words are often
+in the turn before the one that answers it."""
+
+_LEXICAL_FLOOR = 0.75
+"""A best match that holds less than this share of the query's weight is weak evidence and not
+stretched to 1; else a shared "how do I" outweighs the meaning in a small bank. See
+docs/adr/0012-hybrid-ranking.md for the measurement."""
+
+_SIMILAR = 0.3
+_NOISE = 0.05
+"""A cosine below .3 means little in common, whichever memory has the highest; those of unrelated
+texts scatter around 0 by about .05."""
+
+_IMPORTANCE = 0.05
+_RECENCY = 0.05
+_HALF_LIFE_DAYS = 30.0
+"""Bounds of the prior: it decides between memories that fit about equally well, never against one
+that fits clearly better."""
+
+_MICROSECONDS_PER_DAY = 86_400e6
+
+
+def inverse_frequency(documents: int, holding: int) -> float:
+    """Return how telling a term is that `holding` of the `documents` hold (Lucene's BM25 idf)."""
+    return math.log(1 + (documents - holding + 0.5) / (holding + 0.5))
+
+
+def length_norm(lengths: Scores, mean_length: float) -> Scores:
+    """Return BM25's handicap of long documents: 1.2 at the mean length."""
+    return (_K1 * (1 - _B + _B * lengths / max(mean_length, 1.0))).astype(np.float32)
+
+
+def saturation(counts: Scores, norms: Scores) -> Scores:
+    """Return BM25's share of a term's weight for documents that hold it `counts` times.
+
+    1 for one occurrence in a document of mean length; at most 2.2.
+    """
+    return (counts * np.float32(_K1 + 1) / (counts + norms)).astype(np.float32, copy=False)
+
+
+def with_neighbours(scores: Scores, before: Places, after: Places) -> Scores:
+    """Add to each memory's score parts of its neighbours' scores in the same session.
+
+    `before` and `after` hold the place of the neighbour, or -1 at the session's ends.
+    """
+    ends_in_zero = np.append(scores, np.float32(0))  # -1 reads the zero at the end
+    places = np.append(before, np.int32(-1)), np.append(after, np.int32(-1))
+    smoothed = scores.copy()
+    for link in places:
+        smoothed += _NEXT * ends_in_zero[link[:-1]]
+        smoothed += _NEXT_BUT_ONE * ends_in_zero[link[link[:-1]]]
+    return smoothed
+
+
+def lexical_share(scores: Scores, query_weight: float) -> Scores:
+    """Bring BM25 scores to 0..1. `query_weight` is the sum of all its terms' inverse frequencies.
+
+    The lowest score is taken as 0, which it is unless every memory holds a word of the query.
+    """
+    top = max(float(scores.max(initial=0)), _LEXICAL_FLOOR * query_weight)
+    return (scores / top).astype(np.float32) if top > 0 else scores
+
+
+def vector_share(cosines: Scores) -> Scores:
+    """Bring cosines to 0..1: from the lowest, but at least from 0, to the highest, at least .3.
+
+    Never 0, so that even a single memory that is unlike the query has a score.
+    """
+    low = min(float(cosines.min(initial=0)), 0.0) - _NOISE
+    high = max(float(cosines.max(initial=0)), _SIMILAR)
+    return ((cosines - low) / (high - low)).astype(np.float32)
+
+
+def fused(lexical: Scores, session: Scores, vector: Scores | None) -> Scores:
+    """Return the weighted mean of the parts, 0..1; without vectors, of the other two."""
+    total = lexical + SESSION_WEIGHT * session
+    weights = 1 + SESSION_WEIGHT
+    if vector is not None:
+        total = total + VECTOR_WEIGHT * vector
+        weights += VECTOR_WEIGHT
+    return (total / weights).astype(np.float32)
+
+
+def prior(importance: Scores, moments: npt.NDArray[np.int64]) -> Scores:
+    """Return factors between .95 and 1.10 from importance and recency.
+
+    `moments` are microseconds; recency halves every 30 days before the newest of them, so that the
+    same memories always rank the same.
+    """
+    age_days = (moments.max(initial=0) - moments) / _MICROSECONDS_PER_DAY
+    recency = np.exp2(-age_days / _HALF_LIFE_DAYS)
+    factors: npt.NDArray[Any] = 1 + _IMPORTANCE * (2 * importance - 1) + _RECENCY * recency
+    return factors.astype(np.float32)

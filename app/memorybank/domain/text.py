@@ -1,0 +1,64 @@
+"""Splitting text into the terms that lexical search compares.
+
+Unicode-aware and language-neutral: words are runs of letters, digits and combining marks of any
+script, compared by compatibility form and without case (NFKC, casefold). Scripts written without
+spaces give single characters and pairs of neighbours instead, as is usual for Chinese, Japanese and
+Korean (Lucene's CJKBigramFilter does the same).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import pairwise
+
+_LONGEST_TERM = 64
+"""Characters of a word that count. Longer ones are encoded data, told apart by their beginning."""
+
+_UNSPACED = (
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u1000-\u109f"  # Myanmar
+    "\u1780-\u17ff"  # Khmer
+    "\u3040-\u30ff"  # Hiragana, Katakana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+    "\uac00-\ud7af"  # Hangul: spaced, but its particles cling to the words
+)
+
+
+def _combining_marks() -> str:
+    """Return the marks (general categories Mn and Mc) of the basic plane as a character class.
+
+    Python's \\w leaves them out, which would cut Devanagari, Arabic and decomposed Latin in pieces.
+    """
+    marks = (chr(code) for code in range(0x300, 0xFE30))
+    return "".join(mark for mark in marks if unicodedata.category(mark) in ("Mn", "Mc"))
+
+
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(rf"\w[\w{_combining_marks()}]*")
+_ANY_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
+
+
+def terms(text: str) -> list[str]:
+    """Return the terms of a text in order, repeated ones included."""
+    if text.isascii():
+        words = _ASCII_WORD.findall(text.lower())
+    else:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        words = _WORD.findall(folded.replace("_", " "))
+        if _ANY_UNSPACED.search(folded):
+            words = [part for word in words for part in _parts(word)]
+    return [word[:_LONGEST_TERM] for word in words]
+
+
+def _parts(word: str) -> list[str]:
+    """Split a word at changes between spaced and unspaced scripts; cut up the unspaced runs."""
+    parts: list[str] = []
+    for run in _RUN.findall(word):
+        if _ANY_UNSPACED.match(run):
+            parts += run
+            parts += map("".join, pairwise(run))
+        else:
+            parts.append(run)
+    return parts

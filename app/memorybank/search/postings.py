@@ -1,0 +1,50 @@
+"""The inverted index: for each term, who holds it how often."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+Occurrences = npt.NDArray[np.uint32]
+
+
+class Postings:
+    """Term -> pairs (place, count), ascending by place; 8 bytes per pair."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[str, array[int]] = {}
+
+    def add(self, place: int, terms: Iterable[str]) -> None:
+        """Record a new row; places must come in ascending order."""
+        for term, count in Counter(terms).items():
+            pairs = self._pairs.get(term)
+            if pairs is None:
+                pairs = self._pairs[term] = array("I")
+            pairs.append(place)
+            pairs.append(count)
+
+    def holding(self, term: str) -> Occurrences:
+        """Return the rows that hold the term, shape (n, 2): places and counts.
+
+        A view: it is to be dropped before the next `add` or `renumber`.
+        """
+        pairs = self._pairs.get(term)
+        if pairs is None:
+            return np.empty((0, 2), dtype=np.uint32)
+        return np.frombuffer(pairs, dtype=np.uint32).reshape(-1, 2)
+
+    def renumber(self, new_places: npt.NDArray[np.int64]) -> None:
+        """Move every row to its new place, where -1 means that it is dropped."""
+        for term, pairs in list(self._pairs.items()):
+            old = np.frombuffer(pairs, dtype=np.uint32).reshape(-1, 2)
+            places = new_places[old[:, 0]]
+            kept = places >= 0
+            if not kept.any():
+                del self._pairs[term]
+                continue
+            moved = np.stack([places[kept].astype(np.uint32), old[kept, 1]], axis=1)
+            self._pairs[term] = array("I", moved.tobytes())

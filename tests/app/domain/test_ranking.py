@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as nps
+
+from memorybank.domain import ranking
+
+DAY = 86_400_000_000
+
+
+def floats(*values: float) -> ranking.Scores:
+    return np.array(values, dtype=np.float32)
+
+
+def places(*values: int) -> ranking.Places:
+    return np.array(values, dtype=np.int32)
+
+
+def scores(low: float, high: float) -> st.SearchStrategy[ranking.Scores]:
+    numbers = st.floats(low, high, width=32, allow_subnormal=False)
+    return nps.arrays(np.float32, st.integers(1, 20), elements=numbers)
+
+
+def test_the_rarer_a_term_the_more_it_weighs_and_none_weighs_less_than_nothing() -> None:
+    weights = [ranking.inverse_frequency(100, holding) for holding in range(101)]
+    assert weights == sorted(weights, reverse=True)
+    assert weights[-1] > 0
+    assert weights[1] == pytest.approx(math.log(1 + 99.5 / 1.5))
+
+
+def test_one_occurrence_in_a_document_of_mean_length_counts_once() -> None:
+    norms = ranking.length_norm(floats(10, 5, 20), 10)
+    once = ranking.saturation(floats(1, 1, 1), norms)
+    assert once[0] == pytest.approx(1)
+    assert once[1] > 1 > once[2]
+
+
+def test_repetition_counts_less_and_less() -> None:
+    norms = ranking.length_norm(floats(10, 10, 10, 10), 10)
+    repeated = ranking.saturation(floats(1, 2, 3, 1_000), norms)
+    gains = np.diff(repeated[:3])
+    assert gains[0] > gains[1] > 0
+    assert repeated[3] < 2.2
+
+
+def test_neighbours_lend_half_and_the_next_ones_a_quarter() -> None:
+    # Rows 0-1-2-3 are one session, row 4 is alone.
+    before, after = places(-1, 0, 1, 2, -1), places(1, 2, 3, -1, -1)
+    smoothed = ranking.with_neighbours(floats(8, 0, 0, 0, 4), before, after)
+    np.testing.assert_allclose(smoothed, [8, 4, 2, 0, 4])
+    smoothed = ranking.with_neighbours(floats(0, 8, 0, 4, 0), before, after)
+    np.testing.assert_allclose(smoothed, [4 + 0, 8 + 1, 4 + 2, 4 + 2, 0])
+
+
+@given(scores(0, 100), st.just(0.0) | st.floats(1e-6, 200))
+def test_lexical_shares_are_between_0_and_1_and_keep_the_order(
+    values: ranking.Scores, weight: float
+) -> None:
+    shares = ranking.lexical_share(values, weight)
+    assert 0 <= shares.min() <= shares.max() <= 1 + 1e-6
+    assert (np.diff(shares[np.argsort(values)]) >= 0).all()
+
+
+def test_a_weak_best_match_is_not_stretched_to_1() -> None:
+    assert ranking.lexical_share(floats(1, 0.5), 10).max() < 0.2
+    assert ranking.lexical_share(floats(10, 5), 10).max() == 1
+
+
+@given(scores(-1, 1))
+def test_vector_shares_are_above_0_up_to_1_and_keep_the_order(cosines: ranking.Scores) -> None:
+    shares = ranking.vector_share(cosines)
+    assert 0 < shares.min() <= shares.max() <= 1 + 1e-6
+    assert (np.diff(shares[np.argsort(cosines)]) >= 0).all()
+
+
+def test_cosines_spread_over_the_range_when_there_is_something_similar() -> None:
+    shares = ranking.vector_share(floats(0.8, 0.0, 0.4))
+    assert shares[0] == 1
+    assert shares[1] < 0.1
+    assert ranking.vector_share(floats(0.05, 0.0))[0] < 0.4
+
+
+def test_without_vectors_the_other_parts_make_the_whole_score() -> None:
+    full = ranking.fused(floats(1), floats(1), None)
+    assert full[0] == pytest.approx(1)
+    assert ranking.fused(floats(1), floats(1), floats(1))[0] == pytest.approx(1)
+    assert ranking.fused(floats(1), floats(0), floats(0))[0] == pytest.approx(1 / 2.3)
+    assert ranking.fused(floats(0), floats(0), floats(1))[0] == pytest.approx(1 / 2.3)
+
+
+@given(scores(0, 1), st.integers(0, 10_000))
+def test_the_prior_stays_within_its_bounds(importance: ranking.Scores, days: int) -> None:
+    moments = np.arange(len(importance), dtype=np.int64) * days * DAY
+    factors = ranking.prior(importance, moments)
+    assert 0.95 - 1e-6 <= factors.min() <= factors.max() <= 1.10 + 1e-6
+
+
+def test_important_and_recent_memories_come_first_among_equals() -> None:
+    factors = ranking.prior(floats(0.5, 0.5, 1), np.array([0, 60 * DAY, 60 * DAY]))
+    assert factors[0] < factors[1] < factors[2]

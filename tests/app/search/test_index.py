@@ -1,0 +1,143 @@
+"""The index follows its store, and finds what is meant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from memorybank.domain.memory import MemoryFilter
+from memorybank.errors import StoreUnavailable
+from memorybank.ports import Vector
+from memorybank.search import MemoryIndex
+from memorybank.stores.sqlite import SqliteStore
+from tests.support.memory_model import builtin_embedder
+from tests.support.memory_questions import questions
+from tests.support.memory_samples import a_memory, a_vector
+
+ALL = MemoryFilter()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = await SqliteStore.open(tmp_path / "memory_bank.db", model="m")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def index(store: SqliteStore) -> AsyncIterator[MemoryIndex]:
+    index = MemoryIndex(store, dimensions=4)
+    yield index
+    await index.close()
+
+
+async def found(
+    index: MemoryIndex, tenant: str, query: str, vector: Vector | None = None, limit: int = 100
+) -> list[str]:
+    hits = await index.search(tenant, query, vector=vector, where=ALL, limit=limit)
+    return [memory_id for memory_id, _ in hits]
+
+
+async def test_a_write_is_found_once_caught_up_with(store: SqliteStore, index: MemoryIndex) -> None:
+    assert await found(index, "acme", "apple") == []
+    memory = a_memory("an apple")
+    await index.catch_up(await store.add(memory, a_vector()))
+    assert await found(index, "acme", "apple") == [memory.id]
+    await index.catch_up(await store.replace(replace(memory, content="a pear"), None))
+    assert await found(index, "acme", "apple") == []
+    assert await found(index, "acme", "pear") == [memory.id]
+    await index.catch_up(await store.delete("acme", memory.id))
+    assert await found(index, "acme", "pear", a_vector()) == []
+
+
+async def test_a_new_index_is_rebuilt_from_the_store(store: SqliteStore) -> None:
+    memories = [a_memory(f"note {number}") for number in range(1_200)]
+    await asyncio.gather(*(store.add(memory, a_vector()) for memory in memories))
+    await store.delete("acme", memories[0].id)
+    index = MemoryIndex(store, dimensions=4)
+    await index.catch_up()
+    assert set(await found(index, "acme", "note", limit=2_000)) == {m.id for m in memories[1:]}
+    await index.close()
+
+
+async def test_no_search_ever_sees_another_tenant(store: SqliteStore, index: MemoryIndex) -> None:
+    mine, theirs = a_memory("secret plan"), a_memory("secret plan", tenant="beta")
+    await store.add(mine, a_vector())
+    await store.add(theirs, a_vector())
+    await store.add(replace(theirs, id=mine.id), a_vector())
+    await index.catch_up()
+    assert await found(index, "acme", "secret plan", a_vector()) == [mine.id]
+    await store.delete("beta", mine.id)
+    await index.catch_up()
+    assert await found(index, "acme", "secret plan", a_vector()) == [mine.id]
+    assert await found(index, "beta", "secret plan", a_vector()) == [theirs.id]
+    assert await found(index, "nobody", "secret plan", a_vector()) == []
+
+
+async def test_writers_and_searchers_at_once_always_find_what_was_caught_up(
+    store: SqliteStore, index: MemoryIndex
+) -> None:
+    async def write_and_find(number: int) -> None:
+        memory = a_memory(f"word{number}")
+        await index.catch_up(await store.add(memory, a_vector()))
+        assert await found(index, "acme", f"word{number}") == [memory.id]
+
+    await asyncio.gather(*(write_and_find(number) for number in range(100)))
+
+
+async def test_a_cancelled_catch_up_is_taken_up_by_the_next(
+    store: SqliteStore, index: MemoryIndex
+) -> None:
+    memories = [a_memory(f"note {number}") for number in range(600)]
+    await asyncio.gather(*(store.add(memory, a_vector()) for memory in memories))
+    for turns in range(12):
+        task = asyncio.create_task(index.catch_up())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await index.catch_up()
+    assert len(await found(index, "acme", "note", limit=1_000)) == 600
+
+
+async def test_vectors_of_an_earlier_model_leave_the_words_searchable(tmp_path: Path) -> None:
+    memory = a_memory("an apple")
+    before = await SqliteStore.open(tmp_path / "other.db", model="small")
+    await before.add(memory, a_vector(dimensions=3))
+    await before.close()
+    store = await SqliteStore.open(tmp_path / "other.db", model="large")
+    index = MemoryIndex(store, dimensions=4)
+    await index.catch_up()
+    assert await found(index, "acme", "apple", a_vector()) == [memory.id]
+    await index.close()
+    await store.close()
+
+
+async def test_an_unreadable_store_shows_as_such(store: SqliteStore, index: MemoryIndex) -> None:
+    await store.close()
+    with pytest.raises(StoreUnavailable):
+        await index.catch_up()
+
+
+async def test_questions_in_other_words_find_their_memories(store: SqliteStore) -> None:
+    embedder = builtin_embedder()
+    index = MemoryIndex(store, dimensions=embedder.dimensions)
+    asked = {}
+    for content, question in questions():
+        memory = a_memory(content)
+        await store.add(memory, (await embedder.embed([content]))[0])
+        asked[memory.id] = question
+    await index.catch_up()
+    ranks = []
+    for memory_id, question in asked.items():
+        vector = (await embedder.embed([question]))[0]
+        ranks.append((await found(index, "acme", question, vector)).index(memory_id))
+    await index.close()
+    first = sum(rank == 0 for rank in ranks) / len(ranks)
+    among_three = sum(rank < 3 for rank in ranks) / len(ranks)
+    assert first >= 0.7, f"{first:.2f} of the questions found their memory first"
+    assert among_three >= 0.85, f"{among_three:.2f} found it among the first three"

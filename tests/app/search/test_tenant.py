@@ -1,0 +1,180 @@
+"""The index of one tenant: exact filters, exact updates, sensible order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
+from memorybank.ports import Vector
+from memorybank.search import tenant
+from memorybank.search.tenant import TenantIndex
+from tests.support.memory_samples import a_memory, a_vector, later, means
+from tests.support.memory_strategies import filters, memories
+
+ALL = MemoryFilter()
+DIMENSIONS = 4
+
+VOCABULARY = ["apple", "pear", "plum", "cherry", "猫", "quince"]
+WORDS = st.lists(st.sampled_from(VOCABULARY), max_size=6).map(" ".join)
+VECTORS = st.none() | st.integers(0, 3).map(lambda hot: a_vector(*[0] * hot, 1))
+Entries = list[tuple[Memory, Vector | None]]
+ENTRIES = st.lists(st.tuples(memories(content=WORDS), VECTORS), max_size=12)
+
+
+def index_of(*entries: tuple[Memory, Vector | None]) -> TenantIndex:
+    index = TenantIndex(DIMENSIONS)
+    for memory, vector in entries:
+        index.put(memory, vector)
+    return index
+
+
+def found(
+    index: TenantIndex,
+    query: str,
+    vector: Vector | None = None,
+    where: MemoryFilter = ALL,
+    limit: int = 100,
+) -> list[str]:
+    return [memory_id for memory_id, _ in index.search(query, vector, where=where, limit=limit)]
+
+
+@given(ENTRIES, WORDS, filters())
+def test_with_a_vector_exactly_the_memories_that_the_filter_means_are_found(
+    entries: Entries, query: str, where: MemoryFilter
+) -> None:
+    wanted = {memory.id for memory, _ in entries if means(where, memory)}
+    assert set(found(index_of(*entries), query, a_vector(), where)) == wanted
+
+
+@given(ENTRIES, WORDS, filters(), st.integers(1, 5))
+def test_a_smaller_limit_cuts_the_same_answer_shorter(
+    entries: Entries, query: str, where: MemoryFilter, limit: int
+) -> None:
+    index = index_of(*entries)
+    everything = found(index, query, a_vector(), where)
+    assert found(index, query, a_vector(), where, limit) == everything[:limit]
+
+
+@given(ENTRIES, st.data())
+def test_after_any_changes_the_index_equals_one_built_from_the_final_state(
+    entries: Entries, data: st.DataObject
+) -> None:
+    final: dict[str, tuple[Memory, Vector | None]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tenant, "_SWEEP_LEAST", 2)
+        index = TenantIndex(DIMENSIONS)
+        for memory, vector in entries:
+            if bool(final) and data.draw(st.booleans(), label="change an earlier one"):
+                memory_id = data.draw(st.sampled_from(sorted(final)), label="which")
+                if data.draw(st.booleans(), label="delete"):
+                    index.remove(memory_id)
+                    del final[memory_id]
+                    continue
+                memory = replace(memory, id=memory_id)
+            index.put(memory, vector)
+            final[memory.id] = (memory, vector)
+    fresh = index_of(*final.values())
+    query = data.draw(WORDS, label="query")
+    where = data.draw(filters(), label="where")
+    for vector in (None, a_vector(1, 2)):
+        expected = dict(fresh.search(query, vector, where=where, limit=100))
+        assert dict(index.search(query, vector, where=where, limit=100)) == pytest.approx(
+            expected, abs=1e-5
+        )
+    assert len(index) == len(final)
+
+
+def test_without_a_vector_only_memories_that_share_a_word_are_found() -> None:
+    hit, miss = a_memory("the apple tree"), a_memory("a pear")
+    index = index_of((hit, a_vector()), (miss, a_vector()))
+    assert found(index, "apple") == [hit.id]
+    assert found(index, "quince") == []
+    assert found(index, "???") == []
+
+
+def test_words_are_found_in_title_content_and_tags() -> None:
+    title = a_memory("x", title="Kubernetes upgrade")
+    content = a_memory("upgrade of kubernetes")
+    tag = a_memory("y", tags=("kubernetes",))
+    other = a_memory("z")
+    index = index_of((title, None), (content, None), (tag, None), (other, None))
+    assert set(found(index, "KUBERNETES")) == {title.id, content.id, tag.id}
+
+
+def test_the_text_itself_finds_its_memory_first() -> None:
+    texts = ["alpha beta gamma", "alpha beta delta", "alpha", "beta gamma delta epsilon", "gamma"]
+    notes = [a_memory(text) for text in texts]
+    index = index_of(*((note, None) for note in notes))
+    for note in notes:
+        assert found(index, note.content)[0] == note.id
+
+
+@pytest.mark.parametrize("similar", [a_vector(1), a_vector(0.1, 1), a_vector(-1)])
+def test_a_single_memory_always_has_a_score(similar: Vector) -> None:
+    only = a_memory("something else entirely")
+    ((memory_id, score),) = index_of((only, similar)).search(
+        "unrelated", a_vector(1), where=ALL, limit=5
+    )
+    assert memory_id == only.id
+    assert 0 < score < 1
+
+
+def test_meaning_decides_where_no_word_is_shared() -> None:
+    near, far = a_memory("near"), a_memory("far")
+    index = index_of((far, a_vector(0, 1)), (near, a_vector(1, 0.2)))
+    assert found(index, "unrelated", a_vector(1)) == [near.id, far.id]
+
+
+def test_a_shared_filler_word_does_not_outweigh_the_meaning() -> None:
+    near = a_memory("Authentication fails when the token has expired")
+    filler = a_memory("My recipe for the best cake")
+    index = index_of((filler, a_vector(0, 1)), (near, a_vector(0.7, 0.7)))
+    query = "how do I get past my login problem"
+    assert found(index, query, a_vector(1)) == [near.id, filler.id]
+
+
+def test_a_turn_is_found_by_the_words_of_the_turn_before() -> None:
+    question = a_memory("Which database port is right?", session="s", created_at=later(1))
+    answer = a_memory("It is 5433.", session="s", created_at=later(2))
+    elsewhere = a_memory("It is 5433.", session="t", created_at=later(2))
+    index = index_of((answer, None), (question, None), (elsewhere, None))
+    assert found(index, "database port") == [question.id, answer.id]
+
+
+def test_neighbours_are_those_in_time_not_in_order_of_arrival() -> None:
+    first = a_memory("apple", session="s", created_at=later(1))
+    far = a_memory("x", session="s", created_at=later(9))
+    near = a_memory("y", session="s", created_at=later(2))
+    filling = [a_memory("z", session="s", created_at=later(3 + n)) for n in range(4)]
+    index = index_of((first, None), (far, None), *((m, None) for m in filling), (near, None))
+    scores = dict(index.search("apple", None, where=ALL, limit=10))
+    assert scores[near.id] > scores[far.id]
+
+
+def test_a_filter_leaves_neighbours_out_but_not_what_they_say() -> None:
+    question = a_memory("Which port?", session="s", type=MemoryType.NOTE, created_at=later(1))
+    answer = a_memory("5433", session="s", type=MemoryType.FACT, created_at=later(2))
+    index = index_of((question, None), (answer, None))
+    facts = MemoryFilter(types=frozenset({MemoryType.FACT}))
+    assert found(index, "port", where=facts) == [answer.id]
+
+
+def test_equal_memories_come_newest_first() -> None:
+    old, new = a_memory("same", created_at=later(0)), a_memory("same", created_at=later(1))
+    assert found(index_of((new, None), (old, None)), "same") == [new.id, old.id]
+
+
+def test_the_index_grows_and_sweeps_over_many_rows() -> None:
+    index = TenantIndex(DIMENSIONS)
+    notes = [a_memory(f"note {number}", session=f"s{number % 7}") for number in range(1_000)]
+    for note in notes:
+        index.put(note, a_vector())
+    for note in notes[:900]:
+        index.remove(note.id)
+    assert len(index) == 100
+    assert set(found(index, "note", limit=1_000)) == {note.id for note in notes[900:]}
+    assert found(index, "950")[0] == notes[950].id
