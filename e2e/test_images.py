@@ -88,9 +88,16 @@ def test_everything_is_compiled(seen: dict[str, object]) -> None:
     assert seen["uncompiled"] == []
 
 
-def test_it_tells_its_version(engine: Engine, image: str, distribution: str) -> None:
-    shown = engine.run(image, f"/opt/memorybank/bin/{PROGRAMS[distribution]}", "--version")
-    assert Inputs(distribution).version() in shown
+def test_the_service_tells_its_version(engine: Engine, image: str, distribution: str) -> None:
+    if distribution == "app":
+        shown = engine.run(image, "/opt/memorybank/bin/memorybank", "version")
+        assert shown.strip() == Inputs("app").version()
+
+
+def test_the_operator_says_what_it_misses(engine: Engine, image: str, distribution: str) -> None:
+    if distribution == "operator":
+        with pytest.raises(ImageError, match="memorybank-operator: .*KUBECONFIG"):
+            engine.run(image, "/opt/memorybank/bin/memorybank-operator")
 
 
 def test_its_labels_say_what_it_is(engine: Engine, image: str, distribution: str) -> None:
