@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 
 from typing_extensions import override
 
+from memorybank_operator.constants import KIND, LABEL_BANK
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
 
-BANK_KIND = "MemoryBank"
-BANK_LABEL = "memorybank.dev/bank"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 REMEMBERED_DELETIONS = 4096
 """Late answers about deleted objects arrive within seconds; this many deletions take longer."""
@@ -96,6 +95,14 @@ class Cache:
         self._drop(address, known)
         return _affected(known.bank)
 
+    def gone(self, kind: str, namespace: str, name: str, *, uid: str) -> None:
+        """Forget an object that the API server said is gone, before its event arrives."""
+        address = _Address(kind, namespace, name)
+        known = self._entries.get(address)
+        if known is not None and known.uid == uid:
+            self._remember_deletion(uid, known.version)
+            self._drop(address, known)
+
     def retain(
         self,
         kind: str,
@@ -123,13 +130,13 @@ class Cache:
 
     def bank(self, key: BankKey) -> KubeObject | None:
         """Return the MemoryBank itself."""
-        entry = self._entries.get(_Address(BANK_KIND, *key))
+        entry = self._entries.get(_Address(KIND, *key))
         return entry.body() if entry else None
 
     def banks(self) -> Iterator[BankKey]:
         """Yield every known bank."""
         for address in tuple(self._entries):
-            if address.kind == BANK_KIND:
+            if address.kind == KIND:
                 yield BankKey(address.namespace, address.name)
 
     def belongings(self, key: BankKey, kinds: Collection[str]) -> dict[ChildKey, KubeObject]:
@@ -171,9 +178,9 @@ class Cache:
 def owner_of(body: KubeObject) -> BankKey | None:
     """Return the bank an object is about: itself, or the one its label names."""
     metadata = body["metadata"]
-    if body["kind"] == BANK_KIND:
+    if body["kind"] == KIND:
         return BankKey(metadata["namespace"], metadata["name"])
-    name = (metadata.get("labels") or {}).get(BANK_LABEL)
+    name = (metadata.get("labels") or {}).get(LABEL_BANK)
     return BankKey(metadata["namespace"], name) if name and "namespace" in metadata else None
 
 

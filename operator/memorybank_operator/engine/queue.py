@@ -74,9 +74,14 @@ class KeyedQueue(Generic[KeyT]):
     """A queue of keys. Times are seconds of `clock`, a monotonic one; `jitter` yields 0..1."""
 
     def __init__(
-        self, clock: Callable[[], float], *, jitter: Callable[[], float] = random.random
+        self,
+        clock: Callable[[], float],
+        *,
+        backoff_max: float = BACKOFF_MAX,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
+        self._backoff_max = backoff_max
         self._jitter = jitter
         self._states: dict[KeyT, _State] = {}
         self._delayed: list[tuple[float, int, KeyT]] = []
@@ -132,7 +137,7 @@ class KeyedQueue(Generic[KeyT]):
         state.failures += 1
         self.retries += 1
         # Equal jitter: never shorter than half, so that a crowd spreads and nobody hammers.
-        full = min(BACKOFF_MAX, BACKOFF_BASE * 2.0 ** min(state.failures - 1, 30))
+        full = min(self._backoff_max, BACKOFF_BASE * 2.0 ** min(state.failures - 1, 30))
         delay = max(at_least, full * (0.5 + 0.5 * self._jitter()))
         state.not_before = self._clock() + at_least
         self._wait(key, state, Priority.CHILD, due=self._clock() + delay)

@@ -29,11 +29,15 @@ class Streams:
         self._cache = cache
         self._affected = affected
         self._clock = clock
-        self._alive = dict.fromkeys(expected, clock())
-        self._unlisted = set(self._alive)
+        self._alive: dict[Stream, float] = {}
+        self._unlisted = set(expected)
         self._pending: set[str] = set()
         self._handled: set[str] = set()
         self._complete = asyncio.Event()
+
+    def begin(self) -> None:
+        """The streams are opened now: from here on, silence counts."""
+        self._alive = dict.fromkeys(self._unlisted, self._clock())
 
     def listed(self, stream: Stream, uids: frozenset[str], *, resource_version: int) -> None:
         """Forget what is not there any more, and wait for what is, if this listing is a first."""

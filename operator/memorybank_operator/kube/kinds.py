@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from memorybank_operator import constants
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKind:
@@ -40,7 +42,7 @@ class ApiKind:
         return f"{path}/{subresource}" if subresource else path
 
 
-MEMORY_BANK = ApiKind("memorybank.dev/v1alpha1", "MemoryBank", "memorybanks")
+MEMORY_BANK = ApiKind(constants.API_VERSION, constants.KIND, "memorybanks")
 SERVICE_ACCOUNT = ApiKind("v1", "ServiceAccount", "serviceaccounts")
 CONFIG_MAP = ApiKind("v1", "ConfigMap", "configmaps")
 SECRET = ApiKind("v1", "Secret", "secrets")

@@ -79,6 +79,8 @@ def test_a_renewed_listing_tells_the_banks_that_lost_something(it: Fixture) -> N
 
 
 def test_each_stream_has_an_age_since_it_was_last_answered(it: Fixture) -> None:
+    assert it.streams.ages() == {}
+    it.streams.begin()
     it.now = 30.0
     it.streams.alive(SECRETS)
     it.now = 100.0

@@ -1,0 +1,246 @@
+"""The functional probe: a memory stored, found by other words and deleted, through the bank's
+Service.
+
+It says whether the bank does its job, and for which pods and revision that is known. Probes run
+on their own workers, so that a bank that hangs keeps no reconcile waiting, and their results live
+in memory only: after a restart they are made anew, without a write to the API server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from json import loads
+from typing import Any
+
+import aiohttp
+
+from memorybank_operator.engine.cache import BankKey
+from memorybank_operator.engine.queue import KeyedQueue, Priority
+from memorybank_operator.engine.workers import Outcome, Workers
+from memorybank_operator.metrics import Metrics
+from memorybank_operator.reconcile.observed import CanaryResult
+
+PROJECT = "memorybank-canary"
+"""What the probe stores is kept apart from everybody's memories by this project."""
+CONTENT = "The lighthouse keeper wrote down that the northern harbour crane was repaired: {nonce}"
+QUERY = "Who noted that somebody mended the crane at the port?"
+CONNECT_SECONDS = 3.0
+REQUEST_SECONDS = 10.0
+PROBE_SECONDS = 20.0
+FIRST_SECONDS = 2 * PROBE_SECONDS
+"""When many banks are probed for the first time, at the start, some wait for others."""
+MAX_LEFTOVERS = 100
+MAX_MESSAGE = 300
+TRUSTED_INTERVALS = 3
+"""A result older than this many intervals proves nothing any more."""
+
+
+class CanaryFailed(Exception):
+    """The bank did not do its job; the message says what it answered instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a probe is to prove."""
+
+    url: str
+    """The bank's URL by its Service's name."""
+    connect_to: str
+    """Base URL to connect to: the same, or one with the Service's cluster IP."""
+    key: str = field(repr=False)
+    """The admin key."""
+    generation: int
+    revision: str
+    serving: str
+
+
+class Prober:
+    """Makes one probe at a time, on new connections: an old one may lead to a pod of yesterday."""
+
+    async def probe(self, target: Target) -> str:
+        """Prove the target; return the version it says it has. Raises CanaryFailed."""
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
+        headers = {
+            "Authorization": f"Bearer {target.key}",
+            "Host": target.url.removeprefix("http://"),
+        }
+        try:
+            async with (
+                asyncio.timeout(PROBE_SECONDS),
+                aiohttp.ClientSession(
+                    target.connect_to,
+                    connector=aiohttp.TCPConnector(force_close=True, use_dns_cache=False),
+                    timeout=timeout,
+                    headers=headers,
+                ) as session,
+            ):
+                version = await _check_ready(session, target.revision)
+                await _check_memory(session)
+                return version
+        except TimeoutError:
+            raise CanaryFailed(f"{target.url} did not answer in time") from None
+        except aiohttp.ClientConnectorDNSError:
+            raise CanaryFailed(f"the name in {target.url} is not known to the DNS") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise CanaryFailed(f"{target.url} cannot be reached: {_plain(error)}") from error
+        except (KeyError, TypeError) as error:
+            raise CanaryFailed(f"{target.url} gave an answer without {error}") from error
+
+
+async def _check_ready(session: aiohttp.ClientSession, revision: str) -> str:
+    answer = await _call(session, "GET", "/ready", expect=(200, 503))
+    failing = [
+        f"{check.get('name')}: {check.get('message') or check.get('status')}"
+        for check in answer.get("checks") or ()
+        if check.get("status") != "ok"
+    ]
+    if answer.get("status") != "ready":
+        raise CanaryFailed(f"the service is not ready: {'; '.join(failing) or 'no reason given'}")
+    if answer.get("revision") != revision:
+        raise CanaryFailed(
+            f"a pod of revision {answer.get('revision')!r} answers, {revision!r} is wanted"
+        )
+    return str(answer.get("version") or "")
+
+
+async def _check_memory(session: aiohttp.ClientSession) -> None:
+    # What an earlier probe left that was killed or failed between its steps goes first.
+    query = f"/v1/memories?project={PROJECT}&limit={MAX_LEFTOVERS}"
+    listed = await _call(session, "GET", query, expect=(200,))
+    for memory in listed["memories"]:
+        await _delete(session, memory["id"])
+    content = CONTENT.format(nonce=secrets.token_hex(8))
+    body = {"content": content, "project": PROJECT}
+    stored = await _call(session, "POST", "/v1/memories", expect=(201,), json=body)
+    question = {"query": QUERY, "project": PROJECT, "limit": 5}
+    found = await _call(session, "POST", "/v1/search", expect=(200,), json=question)
+    if stored["id"] not in [result["memory"]["id"] for result in found["results"]]:
+        raise CanaryFailed("a memory was stored, but the search for it did not find it")
+    await _delete(session, stored["id"])
+
+
+async def _delete(session: aiohttp.ClientSession, memory: str) -> None:
+    await _call(session, "DELETE", "/v1/memories/{id}", expect=(200, 204, 404), memory=memory)
+
+
+async def _call(
+    session: aiohttp.ClientSession,
+    method: str,
+    path: str,
+    *,
+    expect: tuple[int, ...],
+    json: Mapping[str, Any] | None = None,
+    memory: str = "",
+) -> dict[str, Any]:
+    async with session.request(method, path.format(id=memory), json=json) as response:
+        content = await response.read()
+    try:
+        answer: Any = loads(content or b"{}")
+    except ValueError:
+        answer = None
+    if response.status not in expect:
+        raise CanaryFailed(_refusal(f"{method} {path.partition('?')[0]}", response.status, answer))
+    if not isinstance(answer, dict):
+        raise CanaryFailed(f"{method} {path.partition('?')[0]} answered something else than JSON")
+    return answer
+
+
+def _refusal(call: str, status: int, answer: Any) -> str:
+    error = answer.get("error") if isinstance(answer, dict) else None
+    message = error.get("message", "") if isinstance(error, dict) else ""
+    return f"{call} answered {status}{f': {message}' if message else ''}"[:MAX_MESSAGE]
+
+
+def _plain(error: Exception) -> str:
+    """Say what the network said, without addresses and ports that differ each time."""
+    cause = getattr(error, "os_error", error)
+    return getattr(cause, "strerror", None) or type(error).__name__
+
+
+class Canaries:
+    """Probes each bank it was told about, again and again; knows the last result of each."""
+
+    def __init__(
+        self,
+        prober: Prober,
+        *,
+        interval: float,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        changed: Callable[[BankKey], None],
+        count: int,
+    ) -> None:
+        """`changed` is told the banks whose result is another one now."""
+        self._prober = prober
+        self._interval = interval
+        self._clock = clock
+        self._metrics = metrics
+        self._changed = changed
+        self._targets: dict[BankKey, Target] = {}
+        self._results: dict[BankKey, CanaryResult] = {}
+        self._since: dict[BankKey, float] = {}
+        queue: KeyedQueue[BankKey] = KeyedQueue(clock, backoff_max=interval)
+        self.workers = Workers(queue, self._check, count=count, name="canary")
+
+    def watch(self, bank: BankKey, target: Target) -> None:
+        """Probe this target from now on, at once if it is another one than before."""
+        self._since.setdefault(bank, self._clock())
+        if self._targets.get(bank) != target:
+            self._targets[bank] = target
+            self.workers.add(bank, Priority.USER)
+
+    def forget(self, bank: BankKey) -> None:
+        """Stop probing a bank: it is not rolled out, or gone."""
+        self._targets.pop(bank, None)
+        self._results.pop(bank, None)
+        self._since.pop(bank, None)
+
+    def result(self, bank: BankKey) -> CanaryResult | None:
+        """Return the last result, None when there is none or it is too old to prove anything."""
+        result = self._results.get(bank)
+        oldest = timedelta(seconds=TRUSTED_INTERVALS * self._interval + PROBE_SECONDS)
+        if result is None or datetime.now(UTC) - result.checked_at > oldest:
+            return None
+        return result
+
+    def awaits_first(self, bank: BankKey) -> bool:
+        """Whether this bank's first probe is still to be heard of, and may still be."""
+        since = self._since.get(bank)
+        if since is None or bank in self._results:
+            return False
+        return self._clock() - since < FIRST_SECONDS
+
+    async def _check(self, bank: BankKey) -> Outcome:
+        target = self._targets.get(bank)
+        if target is None:
+            return Outcome()
+        started = self._clock()
+        result = await self._probe(target)
+        if self._targets.get(bank) != target:
+            return Outcome()  # whoever changed the target has asked for another probe
+        if result.ok:
+            self._metrics.canary_seconds.observe(self._clock() - started)
+        self._metrics.canaries.labels("passed" if result.ok else "failed").inc()
+        before = self._results.get(bank)
+        self._results[bank] = result
+        if before is None or replace(before, checked_at=result.checked_at) != result:
+            self._changed(bank)
+        return Outcome(again_after=self._interval, failed=not result.ok)
+
+    async def _probe(self, target: Target) -> CanaryResult:
+        result = CanaryResult(
+            ok=False,
+            generation=target.generation,
+            revision=target.revision,
+            serving=target.serving,
+            checked_at=datetime.now(UTC),
+        )
+        try:
+            version = await self._prober.probe(target)
+        except CanaryFailed as failure:
+            return replace(result, message=str(failure))
+        return replace(result, ok=True, version=version)

@@ -1,0 +1,52 @@
+"""What happens to an event: the cache keeps the object, the queue gets the banks it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from memorybank_operator.constants import KIND
+from memorybank_operator.engine.cache import Affected, BankKey, Cache
+from memorybank_operator.engine.queue import Priority
+from memorybank_operator.engine.streams import Streams
+from memorybank_operator.reconcile.observed import KubeObject
+
+Enqueue = Callable[[BankKey, Priority], None]
+
+
+class Intake:
+    """Takes watch events."""
+
+    def __init__(self, cache: Cache, streams: Streams, enqueue: Enqueue) -> None:
+        self._cache = cache
+        self._streams = streams
+        self._enqueue = enqueue
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Take one event as kopf gives it; type None stands for an object found by listing."""
+        body: KubeObject = event["object"]
+        try:
+            deleted = event["type"] == "DELETED"
+            affected = self._cache.remove(body) if deleted else self._cache.put(body)
+            if affected is not None:
+                self._tell(body, affected)
+        finally:
+            self._streams.handled(body["metadata"]["uid"])
+
+    def _tell(self, body: KubeObject, affected: Affected) -> None:
+        if body["kind"] == KIND:
+            priority = Priority.USER if self._streams.complete or _is_new(body) else Priority.RESYNC
+        else:
+            priority = Priority.CHILD if self._streams.complete else Priority.RESYNC
+        for bank in affected:
+            self._enqueue(bank, priority)
+        if "namespace" not in body["metadata"]:
+            # A storage class may be what any bank is waiting for.
+            for bank in self._cache.banks():
+                self._enqueue(bank, Priority.RESYNC)
+
+
+def _is_new(bank: KubeObject) -> bool:
+    """Whether somebody changed the bank while no operator looked."""
+    observed = (bank.get("status") or {}).get("observedGeneration")
+    return bool(observed != bank["metadata"]["generation"])

@@ -1,0 +1,108 @@
+"""kopf's part: watch streams that reconnect, and one handler per kind that passes events on.
+
+No change-detection handlers, daemons, timers, peering, annotations or finalizers: kopf writes
+nothing here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, cast
+
+import aiohttp
+import kopf
+
+from memorybank_operator import constants
+from memorybank_operator.kube import kinds
+from memorybank_operator.kube.connection import CONNECT_SECONDS
+from memorybank_operator.kube.kinds import ApiKind
+
+INACTIVITY_SECONDS = 70.0
+"""API servers send a bookmark each minute: a stream without one is dead and gets renewed."""
+PAGE = 500
+REQUEST_SECONDS = 30.0
+IDLE_SECONDS = 1.0
+RELOGIN_SECONDS = 5.0
+BACKOFF_MAX = 30.0
+
+OURS = f"{constants.LABEL_MANAGED_BY}={constants.FIELD_MANAGER}"
+"""The selector that keeps everybody else's objects out of this process."""
+
+# kopf would otherwise ask the DNS for a name of this host, which may take long; it is used nowhere.
+IDENTITY = cast(Any, constants.FIELD_MANAGER)
+
+Take = Callable[[dict[str, Any]], None]
+
+
+class Backoffs:
+    """Seconds between attempts of a watch's requests: growing, never ending.
+
+    The streams survive an outage of any length; /healthz tells when it gets long.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        delay = 0.5
+        while True:
+            yield delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests, hides nothing
+            delay = min(BACKOFF_MAX, delay * 2)
+
+
+def registry(
+    take: Take, *, server: str, session: Callable[[], aiohttp.ClientSession]
+) -> kopf.OperatorRegistry:
+    """Return kopf's handlers: log in with our own session, and pass all events on to `take`."""
+    handlers = kopf.OperatorRegistry()
+    kopf.on.login(registry=handlers)(_login(server, session))
+    for kind in kinds.WATCHED:
+        kopf.on.event(
+            group=kind.group, version=kind.version, plural=kind.plural,
+            id=kind.plural, registry=handlers,
+        )(_pass_on(take))  # fmt: skip
+    return handlers
+
+
+def _pass_on(take: Take) -> Callable[..., Awaitable[None]]:
+    async def on_event(event: dict[str, Any], **_: object) -> None:
+        take(event)
+
+    return on_event
+
+
+def _login(
+    server: str, session: Callable[[], aiohttp.ClientSession]
+) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
+    again = False
+
+    async def on_login(**_: object) -> kopf.AiohttpSession:
+        nonlocal again
+        if again:  # after a 401: the next answer may be the same
+            await asyncio.sleep(RELOGIN_SECONDS)
+        again = True
+        return kopf.AiohttpSession(server=server, aiohttp_session=session())
+
+    return on_login
+
+
+def settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: read only, everything bounded, outages survived."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.peering.standalone = True
+    chosen.scanning.disabled = True
+    chosen.process.ultimate_exiting_timeout = None
+    chosen.queueing.idle_timeout = IDLE_SECONDS
+    chosen.networking.request_timeout = REQUEST_SECONDS
+    chosen.networking.connect_timeout = CONNECT_SECONDS
+    chosen.networking.error_backoffs = Backoffs()
+    chosen.networking.enforce_retry_after = True
+    chosen.watching.inactivity_timeout = INACTIVITY_SECONDS
+    chosen.watching.chunk_size = PAGE
+    for kind in kinds.LABELLED:
+        chosen.watching.label_selectors[_selects(kind)] = OURS
+    return chosen
+
+
+def _selects(kind: ApiKind) -> Callable[[kopf.Resource], bool]:
+    return lambda resource: (resource.group, resource.plural) == (kind.group, kind.plural)

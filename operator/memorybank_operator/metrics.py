@@ -1,0 +1,168 @@
+"""What this operator counts, in the names that docs/reference/metrics.md lists."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from memorybank_operator import __version__
+from memorybank_operator.engine.cache import BankKey
+from memorybank_operator.engine.queue import Depth
+from memorybank_operator.kube.watching import Stream
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Queue(Protocol):
+    """What is measured of a queue."""
+
+    retries: int
+
+    def depth(self) -> Depth:
+        """Count what waits and runs."""
+
+
+class Metrics:
+    """All metrics of one operator, in a registry of their own."""
+
+    def __init__(self) -> None:
+        # They double every counter for nobody. (The library has no types for this one function.)
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.reconciles = Counter(
+            "memorybank_operator_reconciles",
+            "Reconciles by result: done, failed (will be retried), stalled (needs a person).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.reconcile_seconds = Histogram(
+            "memorybank_operator_reconcile_seconds",
+            "Duration of a reconcile.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.writes = Counter(
+            "memorybank_operator_api_writes",
+            "Writes that the API server took.",
+            ["verb", "kind"],
+            registry=self.registry,
+        )
+        self.api_errors = Counter(
+            "memorybank_operator_api_errors",
+            "Requests to the API server that failed, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.canaries = Counter(
+            "memorybank_operator_canaries",
+            "Functional checks of banks through their Services, by result.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.canary_seconds = Histogram(
+            "memorybank_operator_canary_seconds",
+            "Duration of a functional check that passed.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        Gauge(
+            "memorybank_operator_build_info",
+            "Always 1; the label names the version.",
+            ["version"],
+            registry=self.registry,
+        ).labels(__version__).set(1)
+        self._ready: dict[BankKey, str] = {}
+
+    def write(self, verb: str, kind: str) -> None:
+        """Count a write that the API server took."""
+        self.writes.labels(verb, kind).inc()
+
+    def bank_is(self, bank: BankKey, ready: str) -> None:
+        """Note the status of a bank's Ready condition: True, False or Unknown."""
+        self._ready[bank] = ready
+
+    def bank_is_gone(self, bank: BankKey) -> None:
+        """A bank exists no more."""
+        self._ready.pop(bank, None)
+
+    def observe(self, queues: Mapping[str, Queue], ages: StreamAges) -> None:
+        """Measure queues and watch streams whenever somebody asks for the metrics."""
+        self.registry.register(_Observation(queues, ages, self._ready))
+
+
+class StreamAges(Protocol):
+    """Knows since when each watch stream is silent."""
+
+    def ages(self) -> Mapping[Stream, float]:
+        """Return the seconds since the API server last answered on each stream."""
+
+
+class _Observation(Collector):
+    def __init__(
+        self, queues: Mapping[str, Queue], ages: StreamAges, ready: Mapping[BankKey, str]
+    ) -> None:
+        self._queues = queues
+        self._ages = ages
+        self._ready = ready
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        yield from self._queue_metrics()
+        watch = GaugeMetricFamily(
+            "memorybank_operator_watch_age_seconds",
+            "Time since the API server last answered on a watch.",
+            labels=["stream"],
+        )
+        for stream, age in self._ages.ages().items():
+            watch.add_metric([str(stream)], age)
+        yield watch
+        banks = GaugeMetricFamily(
+            "memorybank_operator_banks", "Banks by their Ready condition.", labels=["ready"]
+        )
+        tally = Tally(self._ready.values())
+        for ready in ("True", "False", "Unknown"):
+            banks.add_metric([ready], tally[ready])
+        yield banks
+
+    def _queue_metrics(self) -> Iterable[Metric]:
+        depth = GaugeMetricFamily(
+            "memorybank_operator_queue_depth",
+            "Banks whose turn has come, by queue and priority.",
+            labels=["queue", "priority"],
+        )
+        running = GaugeMetricFamily(
+            "memorybank_operator_queue_running", "Banks being worked on.", labels=["queue"]
+        )
+        oldest = GaugeMetricFamily(
+            "memorybank_operator_queue_oldest_seconds",
+            "How long the first in the queue has been waiting.",
+            labels=["queue"],
+        )
+        retries = GaugeMetricFamily(
+            "memorybank_operator_queue_retries",
+            "Failures that were put back into the queue, since the start.",
+            labels=["queue"],
+        )
+        for name, queue in self._queues.items():
+            now = queue.depth()
+            for priority, count in now.waiting.items():
+                depth.add_metric([name, priority.name.lower()], count)
+            running.add_metric([name], now.running)
+            oldest.add_metric([name], now.oldest_waiting)
+            retries.add_metric([name], queue.retries)
+        yield from (depth, running, oldest, retries)

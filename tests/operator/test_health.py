@@ -1,0 +1,134 @@
+"""The probes look at progress, and say what has none."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from memorybank_operator import health as module
+from memorybank_operator.engine.cache import BankKey, Cache
+from memorybank_operator.engine.queue import KeyedQueue, Priority
+from memorybank_operator.engine.streams import Streams
+from memorybank_operator.health import Health
+from memorybank_operator.kube import kinds
+from memorybank_operator.kube.watching import streams
+from memorybank_operator.metrics import Metrics
+
+BANK = BankKey("team", "agents")
+Http = TestClient[web.Request, web.Application]
+
+
+class Fixture:
+    def __init__(self) -> None:
+        self.now = 1000.0
+        (self.stream,) = streams((kinds.SECRET,), ("team",))
+        self.streams = Streams(
+            (self.stream,), cache=Cache(), affected=lambda _: None, clock=self.clock
+        )
+        self.queue: KeyedQueue[BankKey] = KeyedQueue(self.clock)
+        self.metrics = Metrics()
+        self.metrics.observe({"banks": self.queue}, self.streams)
+        health = Health(self.streams, {"banks": self.queue})
+        self.application = module.application(health, self.metrics.registry)
+
+    def clock(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def it() -> Fixture:
+    return Fixture()
+
+
+@pytest.fixture
+async def http(it: Fixture) -> AsyncIterator[Http]:
+    async with TestClient(TestServer(it.application)) as client:
+        yield client
+
+
+async def get(http: Http, path: str) -> tuple[int, str]:
+    response = await http.get(path)
+    return response.status, await response.text()
+
+
+async def test_an_idle_operator_is_healthy(it: Fixture, http: Http) -> None:
+    it.streams.begin()
+    it.now += module.SILENCE_SECONDS
+    it.streams.alive(it.stream)
+    it.now += module.SILENCE_SECONDS
+    assert await get(http, "/healthz") == (200, "ok\n")
+
+
+async def test_a_silent_watch_is_named(it: Fixture, http: Http) -> None:
+    it.streams.begin()
+    it.now += module.SILENCE_SECONDS + 1
+    assert await get(http, "/healthz") == (503, "watch of secrets in team: no answer for 151 s\n")
+
+
+async def test_before_the_watches_start_nothing_is_silent(it: Fixture, http: Http) -> None:
+    it.now += 10_000
+    assert await get(http, "/healthz") == (200, "ok\n")
+
+
+async def test_a_queue_that_stands_still_is_named(it: Fixture, http: Http) -> None:
+    it.queue.add(BANK, Priority.USER)
+    it.now += module.STUCK_SECONDS + 1
+    status, text = await get(http, "/healthz")
+    assert (status, text) == (503, "queue of banks: nothing finished for 181 s\n")
+
+
+async def test_a_single_stuck_reconcile_is_seen_though_others_finish(
+    it: Fixture,
+    http: Http,
+) -> None:
+    it.queue.add(BANK, Priority.USER)
+    it.queue.take()
+    it.now += module.STUCK_SECONDS + 1
+    it.queue.add(BankKey("team", "other"), Priority.USER)
+    it.queue.take()
+    it.queue.done(BankKey("team", "other"))
+    assert await get(http, "/healthz") == (503, "queue of banks: one runs for 181 s\n")
+
+
+async def test_ready_means_that_everything_is_known(it: Fixture, http: Http) -> None:
+    assert await get(http, "/readyz") == (503, "not listed yet: secrets in team\n")
+    it.streams.listed(it.stream, frozenset({"u"}), resource_version=1)
+    assert await get(http, "/readyz") == (503, "events still to handle\n")
+    it.streams.handled("u")
+    assert await get(http, "/readyz") == (200, "ok\n")
+
+
+async def test_metrics_show_queue_watch_banks_and_version(it: Fixture, http: Http) -> None:
+    it.streams.begin()
+    it.now += 5
+    it.queue.add(BANK, Priority.USER)
+    it.now += 2
+    it.metrics.bank_is(BANK, "True")
+    it.metrics.write("apply", "Deployment")
+    status, text = await get(http, "/metrics")
+    assert status == 200
+    for line in (
+        'memorybank_operator_queue_depth{priority="user",queue="banks"} 1.0',
+        'memorybank_operator_queue_oldest_seconds{queue="banks"} 2.0',
+        'memorybank_operator_watch_age_seconds{stream="secrets in team"} 7.0',
+        'memorybank_operator_banks{ready="True"} 1.0',
+        'memorybank_operator_banks{ready="False"} 0.0',
+        'memorybank_operator_api_writes_total{kind="Deployment",verb="apply"} 1.0',
+        'memorybank_operator_build_info{version="0.1.0"} 1.0',
+        "process_resident_memory_bytes",
+    ):
+        assert line in text
+    it.metrics.bank_is_gone(BANK)
+    assert 'banks{ready="True"} 0.0' in (await get(http, "/metrics"))[1]
+
+
+def test_metric_names_have_our_prefix_and_their_unit(it: Fixture) -> None:
+    for metric in it.metrics.registry.collect():
+        if not metric.name.startswith(("process_",)):
+            assert metric.name.startswith("memorybank_operator_")
+            assert metric.documentation.endswith(".")
+            if metric.type == "histogram":
+                assert metric.name.endswith("_seconds")
