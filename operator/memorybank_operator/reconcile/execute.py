@@ -1,0 +1,69 @@
+"""Carries the steps of a plan out, in order, until one fails."""
+
+from __future__ import annotations
+
+import logging
+
+from memorybank_operator.engine.cache import Cache
+from memorybank_operator.kube import errors, kinds
+from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.reconcile.observed import KubeObject
+from memorybank_operator.reconcile.steps import Apply, Create, Delete, Step
+
+logger = logging.getLogger(__name__)
+
+
+class ObservationOutdated(Exception):
+    """The world is another one than the plan was made for: observe and plan anew."""
+
+
+class Executor:
+    """Writes to the API server, and lets the cache know what it answered."""
+
+    def __init__(self, cache: Cache, client: KubeClient) -> None:
+        self._cache = cache
+        self._client = client
+
+    async def execute(self, step: Step, *, namespace: str) -> None:
+        """Carry one step out. Doing it twice has the effect of doing it once.
+
+        Raises KubeError, or ObservationOutdated when the step's premise does not hold any more.
+        """
+        match step:
+            case Apply(body):
+                self._keep(await self._client.apply(body))
+                why = f", changed by somebody: {', '.join(step.drift)}" if step.drift else ""
+                logger.info("applied %s%s", _name(body), why)
+            case Create(body):
+                await self._create(body)
+            case Delete():
+                await self._delete(step, namespace)
+
+    async def _create(self, body: KubeObject) -> None:
+        try:
+            self._keep(await self._client.create(body))
+        except errors.Conflict as conflict:
+            # What exists holds something generated, and what follows in the plan was built on ours.
+            raise ObservationOutdated(str(conflict)) from None
+        logger.info("created %s", _name(body))
+
+    async def _delete(self, step: Delete, namespace: str) -> None:
+        kind = kinds.by_kind(step.key.kind)
+        try:
+            left = await self._client.delete(kind, namespace, name=step.key.name, uid=step.uid)
+        except errors.NotFound:
+            left = None
+        except errors.Conflict as conflict:
+            raise ObservationOutdated(str(conflict)) from None
+        if left is None:
+            self._cache.gone(step.key.kind, namespace, step.key.name, uid=step.uid)
+        else:
+            self._keep(left)
+        logger.info("deleted %s %s", *step.key)
+
+    def _keep(self, body: KubeObject) -> None:
+        self._cache.put(body)
+
+
+def _name(body: KubeObject) -> str:
+    return f"{body['kind']} {body['metadata']['name']}"

@@ -1,0 +1,219 @@
+"""One reconcile of one bank: observe, plan, execute, prove, reduce, say so. The only orchestration
+there is.
+
+Each step may be the last before a crash. Nothing but the cluster's own state decides what the next
+reconcile does, so it carries on where this one stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from memorybank_operator import logs
+from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.canary import Canaries
+from memorybank_operator.engine.cache import BankKey, Cache
+from memorybank_operator.engine.workers import Outcome
+from memorybank_operator.errors import InvalidSpec
+from memorybank_operator.events import Events
+from memorybank_operator.kube import errors
+from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.metrics import Metrics
+from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
+from memorybank_operator.reconcile.observe import Observer
+from memorybank_operator.reconcile.observed import KubeObject, Observed
+from memorybank_operator.reconcile.plan import plan as make_plan
+from memorybank_operator.reconcile.proof import Connect, target
+from memorybank_operator.reconcile.report import Reporter
+from memorybank_operator.reconcile.steps import Plan, Problem
+from memorybank_operator.resources.context import RenderSettings
+from memorybank_operator.status.reduce import reduce, reduce_invalid
+
+UNWATCHED_SECONDS = 60.0
+"""How often to look at a bank that waits for something no watch tells about."""
+ROUNDS = 4
+"""Plans made in one reconcile: for a new bank its key, all that is built on it, and nothing; one
+more when the world changes under them.
+"""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a reconcile works with."""
+
+    cache: Cache
+    client: KubeClient
+    canaries: Canaries
+    events: Events
+    metrics: Metrics
+    render: RenderSettings
+    connect: Connect
+    progress_deadline: timedelta
+    """After this time, a bank that does not get ready counts as stalled."""
+    resync_interval: float
+    """Seconds after which a bank is looked at though nothing happened."""
+    clock: Callable[[], float]
+
+
+class Reconciler:
+    """Reconciles banks, each by one task at a time."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._observer = Observer(means.cache, means.client, means.canaries)
+        self._executor = Executor(means.cache, means.client)
+        self._reporter = Reporter(
+            means.cache, means.client, events=means.events, metrics=means.metrics
+        )
+        self._failing: set[BankKey] = set()
+
+    async def __call__(self, key: BankKey) -> Outcome:
+        """Bring a bank one step nearer to its spec, or see that it is there."""
+        with logs.about(key):
+            body = self._means.cache.bank(key)
+            if body is None or body["metadata"].get("deletionTimestamp"):
+                self._leave(key)
+                return Outcome()
+            started = self._means.clock()
+            outcome = await self._reconcile(key, body)
+            self._means.metrics.reconcile_seconds.observe(self._means.clock() - started)
+            result = "failed" if outcome.failed else "done"
+            self._means.metrics.reconciles.labels(result).inc()
+            return outcome
+
+    def _leave(self, key: BankKey) -> None:
+        """A bank is gone or on its way: the garbage collector takes what it owned."""
+        self._means.canaries.forget(key)
+        self._means.metrics.bank_is_gone(key)
+        self._failing.discard(key)
+
+    async def _reconcile(self, key: BankKey, body: KubeObject) -> Outcome:
+        try:
+            bank = MemoryBank.parse(body)
+        except InvalidSpec as error:
+            return await self._refuse(key, body, error)
+        try:
+            plan, observed, failure = await self._converge(bank, body)
+        except errors.KubeError as error:  # nothing was observed, so there is nothing to say
+            return self._failed(key, error)
+        observed = self._prove(key, bank, observed, plan=plan)
+        if isinstance(failure, errors.Transient) and key not in self._failing:
+            # A single hiccup of the API server says nothing about the bank: try again first.
+            return self._failed(key, failure)
+        if failure is None and self._is_still_proven(key, bank, plan):
+            return self._done(key, bank, plan, ready=True)
+        status = reduce(
+            bank,
+            observed,
+            plan,
+            failure=None if failure is None else _problem(failure),
+            now=datetime.now(UTC),
+            progress_deadline=self._means.progress_deadline,
+        )
+        try:
+            ready = await self._reporter.report(key, body, status)
+        except errors.KubeError as error:
+            return self._failed(key, error)
+        if failure is not None:
+            return self._failed(key, failure)
+        return self._done(key, bank, plan, ready=ready)
+
+    async def _converge(
+        self, bank: MemoryBank, body: KubeObject
+    ) -> tuple[Plan, Observed, errors.KubeError | None]:
+        """Plan and execute until there is nothing left to do.
+
+        Return the last plan, what it was made from, and the error that cut its execution short.
+        Raises KubeError when nothing could be observed.
+        """
+        for _ in range(ROUNDS):
+            observed = await self._observer.observe(bank)
+            plan = make_plan(bank, observed, self._means.render, new_key)
+            if not plan.steps:
+                return plan, observed, None
+            try:
+                await self._execute(plan, bank, body)
+            except ObservationOutdated as error:
+                logger.info("looking again: %s", error)
+            except errors.KubeError as error:
+                return plan, await self._observer.observe(bank), error
+        return plan, observed, errors.Conflict("the bank's objects do not stay as they are written")
+
+    async def _execute(self, plan: Plan, bank: MemoryBank, body: KubeObject) -> None:
+        for step in plan.steps:
+            await self._executor.execute(step, namespace=bank.namespace)
+        for note in plan.notes:
+            level = logging.WARNING if note.warning else logging.INFO
+            logger.log(level, "%s: %s", note.reason, note.message)
+            await self._means.events.tell(body, note)
+
+    def _prove(self, key: BankKey, bank: MemoryBank, observed: Observed, *, plan: Plan) -> Observed:
+        """Have the canary watch what is to be proven; add what it knows to the snapshot."""
+        proof = target(bank, observed, plan.revision, connect=self._means.connect)
+        if proof is None:
+            self._means.canaries.forget(key)
+        else:
+            self._means.canaries.watch(key, proof)
+        return replace(observed, canary=self._means.canaries.result(key))
+
+    def _is_still_proven(self, key: BankKey, bank: MemoryBank, plan: Plan) -> bool:
+        """Whether the operator that ran before proved this very state, and our own probe runs.
+
+        So a restart does not take back what is true, and says so without a write.
+        """
+        ready = bank.status.condition(ConditionType.READY)
+        return (
+            ready is not None
+            and ready.status == "True"
+            and ready.observed_generation == bank.generation
+            and bank.status.revision == plan.revision
+            and not plan.steps
+            and not plan.problems
+            and self._means.canaries.awaits_first(key)
+        )
+
+    async def _refuse(self, key: BankKey, body: KubeObject, error: InvalidSpec) -> Outcome:
+        """Say what is wrong with a spec that cannot be read; its bank runs on as it is."""
+        logger.warning("%s: %s", Reason.INVALID_SPEC, error)
+        try:
+            await self._reporter.report(
+                key, body, reduce_invalid(body, error, now=datetime.now(UTC))
+            )
+        except errors.KubeError as failure:
+            return self._failed(key, failure)
+        return Outcome()
+
+    def _done(self, key: BankKey, bank: MemoryBank, plan: Plan, *, ready: bool) -> Outcome:
+        self._failing.discard(key)
+        # A Secret that the spec names is not ours to watch, nor is an object in the way of ours.
+        watched = ready and bank.spec.auth.admin_key_secret_ref is None
+        again = self._means.resync_interval if watched else UNWATCHED_SECONDS
+        # Spread, so that banks made together are not looked at together for ever.
+        again *= random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+        if plan.requeue_after is not None:
+            again = min(again, plan.requeue_after)
+        return Outcome(again_after=again)
+
+    def _failed(self, key: BankKey, error: errors.KubeError) -> Outcome:
+        self._failing.add(key)
+        self._means.metrics.api_errors.labels(error.reason).inc()
+        logger.warning("%s", error)
+        wait = error.retry_after if isinstance(error, errors.Transient) else None
+        return Outcome(failed=True, at_least=wait or 0.0)
+
+
+def _problem(error: errors.KubeError) -> Problem:
+    return Problem(error.reason, str(error), terminal=isinstance(error, errors.Invalid))
+
+
+def new_key() -> str:
+    """Return a new admin key: 32 random bytes that no operator keeps."""
+    return f"mb_{secrets.token_urlsafe(32)}"

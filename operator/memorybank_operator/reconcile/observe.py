@@ -1,0 +1,59 @@
+"""Takes the snapshot that a plan is made from: the cache, and a question to the API server where
+the cache cannot know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.canary import Canaries
+from memorybank_operator.engine.cache import BankKey, Cache
+from memorybank_operator.kube import kinds
+from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
+from memorybank_operator.resources import names
+
+CHILD_KINDS = frozenset(kind.kind for kind in kinds.CHILDREN)
+
+
+class Observer:
+    """Knows where to look."""
+
+    def __init__(self, cache: Cache, client: KubeClient, canaries: Canaries) -> None:
+        self._cache = cache
+        self._client = client
+        self._canaries = canaries
+
+    async def observe(self, bank: MemoryBank) -> Observed:
+        """Return what there is. Raises KubeError when the API server has to be asked and fails.
+
+        The cache only has objects with our label. One of the bank's names that it does not have
+        may be taken by somebody else's object, so it is asked for: six reads for a new bank, none
+        for one whose objects are there.
+        """
+        key = BankKey(bank.namespace, bank.name)
+        children = self._cache.belongings(key, CHILD_KINDS)
+        missing = [child for child in names.children(bank) if child not in children]
+        found = await asyncio.gather(*(self._get(bank, child) for child in missing))
+        for child, body in zip(missing, found, strict=True):
+            if body is not None:
+                children[child] = body
+        reference = bank.spec.auth.admin_key_secret_ref
+        admin_key = None
+        if reference is not None:
+            admin_key = await self._get(bank, ChildKey(kinds.SECRET.kind, reference.name))
+        return Observed(
+            children=children,
+            pods=self.pods(key),
+            storage_classes=self._cache.of_kind(kinds.STORAGE_CLASS.kind),
+            admin_key_secret=admin_key,
+            canary=self._canaries.result(key),
+        )
+
+    def pods(self, key: BankKey) -> tuple[KubeObject, ...]:
+        """Return the bank's pods as the cache knows them."""
+        return tuple(self._cache.belongings(key, {kinds.POD.kind}).values())
+
+    async def _get(self, bank: MemoryBank, child: ChildKey) -> KubeObject | None:
+        return await self._client.get(kinds.by_kind(child.kind), bank.namespace, child.name)

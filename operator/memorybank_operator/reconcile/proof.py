@@ -1,0 +1,60 @@
+"""What the canary is to prove of a bank: that the pods which serve now, made from the wanted
+revision, do their job for those who use the Service with the key from the Secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from enum import StrEnum
+
+from memorybank_operator import constants
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.canary import Target
+from memorybank_operator.reconcile.observed import KubeObject, Observed
+from memorybank_operator.resources import names
+from memorybank_operator.resources.key_secret import TOKEN
+from memorybank_operator.status.serving import is_serving, serving
+
+
+class Connect(StrEnum):
+    """How to reach a Service."""
+
+    DNS = "dns"
+    CLUSTER_IP = "cluster-ip"
+
+
+def target(
+    bank: MemoryBank, observed: Observed, revision: str, *, connect: Connect
+) -> Target | None:
+    """Return what to prove; None while no pod of the wanted revision serves, or no key is known."""
+    key = _admin_key(observed.children.get(names.key_secret(bank)))
+    service = observed.children.get(names.service(bank))
+    if not key or service is None or not any(_serves(pod, revision) for pod in observed.pods):
+        return None
+    url = names.http_url(bank)
+    return Target(
+        url=url,
+        connect_to=url if connect is Connect.DNS else _by_cluster_ip(service),
+        key=key,
+        generation=bank.generation,
+        revision=revision,
+        serving=serving(observed.pods),
+    )
+
+
+def _serves(pod: KubeObject, revision: str) -> bool:
+    annotations = pod["metadata"].get("annotations") or {}
+    return is_serving(pod) and annotations.get(constants.ANNOTATION_REVISION) == revision
+
+
+def _admin_key(secret: KubeObject | None) -> str:
+    try:
+        return base64.b64decode((secret or {})["data"][TOKEN], validate=True).decode()
+    except (KeyError, TypeError, binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _by_cluster_ip(service: KubeObject) -> str:
+    address = service["spec"]["clusterIP"]
+    return f"http://{f'[{address}]' if ':' in address else address}:{constants.HTTP_PORT}"

@@ -1,0 +1,108 @@
+"""Tells people and tools what became of a bank: one status write if anything differs, and an
+event when readiness changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from memorybank_operator import constants
+from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
+from memorybank_operator.engine.cache import BankKey, Cache
+from memorybank_operator.events import Events
+from memorybank_operator.kube import errors
+from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.metrics import Metrics
+from memorybank_operator.reconcile.observed import KubeObject
+from memorybank_operator.reconcile.steps import Note
+
+EXPECTED = frozenset(
+    {
+        Reason.PROGRESSING,
+        Reason.DEPLOYMENT_PROGRESSING,
+        Reason.VERIFYING,
+        Reason.POD_NOT_READY,
+        Reason.VOLUME_PENDING,
+        Reason.SCALED_TO_ZERO,
+        Reason.PAUSED,
+        Reason.DELETING,
+    }
+)
+"""Reasons not to be ready that need nobody's attention, unless the bank was ready before."""
+
+logger = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Writes status and events."""
+
+    def __init__(
+        self, cache: Cache, client: KubeClient, *, events: Events, metrics: Metrics
+    ) -> None:
+        self._cache = cache
+        self._client = client
+        self._events = events
+        self._metrics = metrics
+
+    async def report(self, key: BankKey, body: KubeObject, status: Mapping[str, Any]) -> bool:
+        """Make a bank's status this one, without a request when it is already. Raises KubeError.
+
+        Return whether the bank is ready by it.
+
+        The write names the bank's uid, so that a bank of the same name made meanwhile keeps its
+        own.
+        """
+        latest = self._cache.bank(key) or body
+        before = latest.get("status") or {}
+        ready = str(_ready(status)["status"])
+        self._metrics.bank_is(key, ready)
+        if status != before:
+            await self._write(body, before, status)
+        return ready == "True"
+
+    async def _write(
+        self, body: KubeObject, before: Mapping[str, Any], status: Mapping[str, Any]
+    ) -> None:
+        metadata = body["metadata"]
+        try:
+            answer = await self._client.apply_status(
+                {
+                    "apiVersion": constants.API_VERSION,
+                    "kind": constants.KIND,
+                    "metadata": {
+                        "name": metadata["name"],
+                        "namespace": metadata["namespace"],
+                        "uid": metadata["uid"],
+                    },
+                    "status": status,
+                }
+            )
+        except (errors.NotFound, errors.Conflict):
+            logger.info("the bank is gone: its status was not written")
+            return
+        self._cache.put(answer)
+        note = transition(_ready(before), _ready(status))
+        if note is not None:
+            level = logging.WARNING if note.warning else logging.INFO
+            logger.log(level, "%s: %s", note.reason, note.message)
+            await self._events.tell(body, note)
+
+
+def transition(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | None:
+    """Return what is worth an event when the Ready condition passes from one state to another."""
+    reason, message = str(after.get("reason", "")), str(after.get("message", ""))
+    was_ready, is_ready = before.get("status") == "True", after.get("status") == "True"
+    if is_ready:
+        return None if was_ready else Note(reason, message)
+    if reason == before.get("reason") and not was_ready:
+        return None
+    if reason in EXPECTED:
+        return Note(reason, message) if was_ready else None
+    return Note(reason, message, warning=True)
+
+
+def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    conditions = status.get("conditions") or ()
+    return next((each for each in conditions if each["type"] == ConditionType.READY), {})

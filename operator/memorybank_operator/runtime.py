@@ -1,0 +1,223 @@
+"""Puts the parts of an operator together, starts them in order and stops them in order.
+
+The order matters: first everything that exists is learned, then work begins, so that a restart
+writes nothing; at the end running work finishes while the watches still feed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import kopf
+from aiohttp import web
+
+from memorybank_operator import constants, health
+from memorybank_operator.canary import Canaries, Prober
+from memorybank_operator.engine.cache import BankKey, Cache
+from memorybank_operator.engine.queue import KeyedQueue, Priority
+from memorybank_operator.engine.streams import Streams
+from memorybank_operator.engine.workers import Workers
+from memorybank_operator.events import Events
+from memorybank_operator.handlers import watching
+from memorybank_operator.handlers.intake import Intake
+from memorybank_operator.kube import errors, kinds
+from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.kube.connection import Connection
+from memorybank_operator.kube.watching import WatchObserver, streams
+from memorybank_operator.metrics import Metrics
+from memorybank_operator.reconcile.memorybank import Means, Reconciler
+from memorybank_operator.reconcile.proof import Connect
+from memorybank_operator.resources.context import RenderSettings
+from memorybank_operator.settings import Settings
+
+KIND_POLL_SECONDS = 2.0
+CANARY_WORKERS = 16
+KOPF_STOP_SECONDS = 10.0
+SERVER_STOP_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class WatchFailed(Exception):
+    """A watch ended for good, for example because the kind it watches was removed."""
+
+
+@asynccontextmanager
+async def operator(
+    settings: Settings, connection: Connection, *, prober: Prober | None = None
+) -> AsyncIterator[Operator]:
+    """Put an operator together; it does nothing until it is run."""
+    async with connection.session() as session:
+        yield Operator(settings, connection, session, prober=prober or Prober())
+
+
+class Operator:
+    """One operator on one API server."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        session: aiohttp.ClientSession,
+        *,
+        prober: Prober,
+    ) -> None:
+        self._settings = settings
+        self._connection = connection
+        self.metrics = Metrics()
+        self.cache = Cache()
+        self.port = 0
+        """Where /healthz, /readyz and /metrics are served, once they are."""
+        self._client = KubeClient(
+            session, connection.server,
+            field_manager=constants.FIELD_MANAGER, on_write=self.metrics.write,
+        )  # fmt: skip
+        self._expected = streams(kinds.WATCHED, settings.namespaces)
+        self._streams = Streams(
+            self._expected, cache=self.cache, affected=self._look_at, clock=time.monotonic
+        )
+        self._canaries = Canaries(
+            prober,
+            interval=settings.canary_interval,
+            clock=time.monotonic,
+            metrics=self.metrics,
+            changed=lambda bank: self._look_at({bank}),
+            count=CANARY_WORKERS,
+        )
+        queue: KeyedQueue[BankKey] = KeyedQueue(time.monotonic)
+        self._banks = Workers(queue, self._reconciler(), count=settings.workers, name="bank")
+        queues = {"banks": queue, "canaries": self._canaries.workers.queue}
+        self.metrics.observe(queues, self._streams)
+        self._server = web.AppRunner(
+            health.application(health.Health(self._streams, queues), self.metrics.registry),
+            access_log=None, shutdown_timeout=SERVER_STOP_SECONDS,
+        )  # fmt: skip
+
+    def _reconciler(self) -> Reconciler:
+        settings = self._settings
+        return Reconciler(
+            Means(
+                cache=self.cache,
+                client=self._client,
+                canaries=self._canaries,
+                events=Events(self._client, clock=time.monotonic, instance=socket.gethostname()),
+                metrics=self.metrics,
+                render=RenderSettings(settings.app_image, settings.cluster_domain),
+                connect=Connect(settings.canary_connect),
+                progress_deadline=timedelta(seconds=settings.progress_deadline),
+                resync_interval=settings.resync_interval,
+                clock=time.monotonic,
+            )
+        )
+
+    def _look_at(self, banks: Iterable[BankKey]) -> None:
+        for bank in banks:
+            self._banks.add(bank, Priority.CHILD)
+
+    async def run(
+        self, stop: asyncio.Event, *, on_watching: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run until `stop` is set, then let running reconciles finish.
+
+        `on_watching` is called when kopf has started, which takes signal handlers for itself.
+        Raises WatchFailed when a watch ended for good.
+        """
+        try:
+            await self._serve()
+            if await self._wait_for_kind(stop):
+                await self._work(stop, on_watching)
+        finally:
+            await self._server.cleanup()
+
+    async def _serve(self) -> None:
+        await self._server.setup()
+        site = web.TCPSite(self._server, self._settings.http_host, self._settings.http_port)
+        await site.start()
+        self.port = self._server.addresses[0][1]
+
+    async def _wait_for_kind(self, stop: asyncio.Event) -> bool:
+        """Wait until the API server serves MemoryBanks; return False when asked to stop before."""
+        path = f"/apis/{constants.API_VERSION}"
+        while not stop.is_set():
+            try:
+                served = (await self._client.discover(path))["resources"]
+                if any(each["name"] == kinds.MEMORY_BANK.plural for each in served):
+                    return True
+                logger.warning("%s has no %s yet", path, kinds.MEMORY_BANK.plural)
+            except errors.NotFound:
+                logger.warning("the MemoryBank CRD is not installed yet; it comes with the chart")
+            except errors.KubeError as error:
+                logger.warning("%s", error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KIND_POLL_SECONDS):
+                    await stop.wait()
+        return False
+
+    async def _work(self, stop: asyncio.Event, on_watching: Callable[[], None]) -> None:
+        # kopf cancels at its end every task that was made after it, so these are made before.
+        stopped = asyncio.create_task(stop.wait())
+        complete = asyncio.create_task(self._streams.wait_complete())
+        started, kopf_stop = asyncio.Event(), asyncio.Event()
+        begun = asyncio.create_task(started.wait())
+        watches = asyncio.create_task(self._watch(started, kopf_stop))
+        try:
+            await _first(begun, watches)
+            on_watching()
+            await _first(complete, stopped, watches)
+            if complete.done():
+                logger.info("%d objects known, reconciling begins", len(self.cache))
+                self._banks.start()
+                self._canaries.workers.start()
+            await _first(stopped, watches)
+        finally:
+            await self._finish(watches, kopf_stop)
+            for task in (stopped, complete, begun):
+                task.cancel()
+        if not stop.is_set():
+            raise WatchFailed("the watches ended") from watches.exception()
+
+    async def _watch(self, started: asyncio.Event, stop: asyncio.Event) -> None:
+        observer = WatchObserver(self._connection.server, self._expected, self._streams)
+        intake = Intake(self.cache, self._streams, self._banks.add)
+        self._streams.begin()
+        namespaces = self._settings.namespaces
+        await kopf.operator(
+            registry=watching.registry(
+                intake.take,
+                server=self._connection.server,
+                session=lambda: self._connection.session(observer, connections=0),
+            ),
+            settings=watching.settings(),
+            identity=watching.IDENTITY,
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            ready_flag=started,
+            stop_flag=stop,
+        )
+
+    async def _finish(self, watches: asyncio.Task[None], kopf_stop: asyncio.Event) -> None:
+        logger.info("stopping")
+        await self._canaries.workers.stop(0.0)
+        if not await self._banks.stop(self._settings.shutdown_grace):
+            logger.warning("reconciles were cut off after %g s", self._settings.shutdown_grace)
+        # kopf waits at its end for every task there is, an open connection to our server included.
+        await self._server.cleanup()
+        kopf_stop.set()
+        await asyncio.wait({watches}, timeout=KOPF_STOP_SECONDS)
+        if not watches.done():
+            logger.warning("the watches did not stop within %g s", KOPF_STOP_SECONDS)
+            watches.cancel()
+
+
+async def _first(*tasks: asyncio.Task[Any]) -> None:
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
