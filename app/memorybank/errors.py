@@ -4,6 +4,7 @@ MemoryBankError
 ├── InvalidRequest          the caller's input is wrong; names the field and the cure
 │   └── InvalidCursor       a page cursor that no list ever handed out
 ├── NotFound                no such thing for this tenant
+├── Conflict                the request is fine, but not in the state that things are in
 ├── Unauthenticated         no key, or one that is unknown or revoked
 ├── Forbidden               the key lacks a scope
 ├── ConfigurationError      the service cannot start as configured
@@ -47,6 +48,12 @@ class NotFound(MemoryBankError):
     code = "not_found"
 
 
+class Conflict(MemoryBankError):
+    """The request is fine, but not in the state that things are in."""
+
+    code = "conflict"
+
+
 class Unauthenticated(MemoryBankError):
     """No key, or one that is unknown or revoked."""
 
@@ -57,6 +64,10 @@ class Forbidden(MemoryBankError):
     """The key lacks a scope."""
 
     code = "forbidden"
+
+    def __init__(self, message: str, *, scope: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.scope = scope
 
 
 class ConfigurationError(MemoryBankError):

@@ -1,0 +1,220 @@
+"""Where the settings come from: a file, the environment, the command line; later ones win.
+
+Environment variables are MEMORY_BANK_ and the path of the setting with `__` between its parts:
+MEMORY_BANK_LOGGING__LEVEL=debug. Secrets come from the environment or from files of their own,
+never from the configuration file, which is no place for them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_settings import EnvSettingsSource, SettingsError
+
+from memorybank.auth import tokens
+from memorybank.errors import ConfigurationError
+from memorybank.schemas.problems import dotted
+from memorybank.settings import PREFIX, Settings
+
+ADMIN_KEY_VARIABLE = "MEMORY_BANK_ADMIN_KEY"
+
+_CLIENT_VARIABLES = {"MEMORY_BANK_URL", "MEMORY_BANK_KEY", "MEMORY_BANK_KEY_FILE"}
+_SECRETS = {"admin_key", "admin_key_file"}
+# What Kubernetes sets in every pod for a Service named `memory-bank` or `memory-bank-...`.
+_SERVICE_LINK = re.compile(
+    r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?"
+)
+_CURES = {
+    "malformed_key": "make one with: echo mb_$(head -c 32 /dev/urandom | basenc --base64url -w0"
+    " | tr -d =)",
+    "extra_forbidden": "remove it, or correct its name",
+    "model_type": "write its settings below it, as `name: value`",
+    "secret_in_file": f"set {ADMIN_KEY_VARIABLE}_FILE to a file that holds it",
+}
+
+
+def load(
+    *,
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings; raises ConfigurationError that names the setting, its source and a cure.
+
+    `overrides` has the shape of the file: nested by section.
+    """
+    variables = os.environ if environ is None else environ
+    _refuse_unknown(variables)
+    sources: dict[str, Mapping[str, Any]] = {
+        f"in {file}": {} if file is None else _read(file),
+        "in the environment": _from_environment(variables),
+        "on the command line": overrides or {},
+    }
+    merged: dict[str, Any] = {}
+    for values in sources.values():
+        merged = _merge(merged, values)
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        raise _refusal(error, sources) from None
+    return _with_key_from_file(settings)
+
+
+def _from_environment(variables: Mapping[str, str]) -> Mapping[str, Any]:
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in variables.items()}
+    try:
+        return source()
+    except SettingsError as error:
+        raise ConfigurationError(
+            _one_line(error), hint="name single settings: MEMORY_BANK_LOGGING__LEVEL=info"
+        ) from None
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    where = {"field": str(file)}
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"the configuration file {file} cannot be read: {error.strerror}",
+            **where,
+            hint="name a file that exists and is readable, or leave --config out",
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"the configuration file {file} is not YAML: {_one_line(error)}",
+            **where,
+            hint="correct it at that place",
+        ) from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ConfigurationError(
+            f"the configuration file {file} is not a mapping",
+            **where,
+            hint="write settings as `name: value`",
+        )
+    for name in _SECRETS & content.keys():
+        raise ConfigurationError(
+            f"{name} in {file} is a secret, which has no place there",
+            field=name,
+            hint=_CURES["secret_in_file"],
+        )
+    return content
+
+
+def _with_key_from_file(settings: Settings) -> Settings:
+    file = settings.admin_key_file
+    if file is None:
+        return settings
+    if settings.admin_key is not None:
+        raise ConfigurationError(
+            "the admin key is given twice, as a value and as a file",
+            field="admin_key",
+            hint=f"set either {ADMIN_KEY_VARIABLE} or {ADMIN_KEY_VARIABLE}_FILE",
+        )
+    token = read_key(file, "admin_key_file")
+    return settings.model_copy(update={"admin_key": SecretStr(token)})
+
+
+def read_key(file: Path, field: str) -> str:
+    """Return the key in a file; `field` names the setting that names the file."""
+    try:
+        token = file.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the key file {file} cannot be read: {error.strerror}",
+            field=field,
+            hint="mount the Secret there, or correct the path",
+        ) from None
+    except UnicodeDecodeError:
+        token = ""
+    if not tokens.is_well_formed(token):
+        raise ConfigurationError(
+            f"the file {file} does not hold a key: it should be mb_ and 43 letters, digits, - or _",
+            field=field,
+            hint=_CURES["malformed_key"],
+        )
+    return token
+
+
+def _refuse_unknown(variables: Mapping[str, str]) -> None:
+    """Refuse a misspelled variable, which would otherwise be ignored."""
+    fields = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    known = fields | _CLIENT_VARIABLES
+    for name in sorted(variables):
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper.split("__")[0] in known:
+            continue
+        if _SERVICE_LINK.search(upper.removeprefix(PREFIX.rstrip("_"))):
+            continue
+        raise ConfigurationError(
+            f"the environment variable {name} is not known",
+            field=name,
+            hint=_closest(upper, known) or "remove it, or correct its name",
+        )
+
+
+def _refusal(error: ValidationError, sources: dict[str, Mapping[str, Any]]) -> ConfigurationError:
+    first = error.errors(include_input=False)[0]
+    location = first["loc"]
+    path = dotted(location)
+    source = next((name for name in reversed(sources) if _holds(sources[name], location)), "")
+    if first["type"] == "extra_forbidden":
+        said, hint = "is not a known setting", _closest(str(location[-1]), _siblings(location[:-1]))
+    else:
+        said, hint = first["msg"].replace("Input ", ""), None
+    return ConfigurationError(
+        " ".join(part for part in (path, source, said) if part),
+        field=path,
+        hint=hint or _CURES.get(first["type"], "correct the value"),
+    )
+
+
+def _siblings(location: Iterable[int | str]) -> Iterable[str]:
+    """Return the names of the settings in a section."""
+    model: type[BaseModel] = Settings
+    for part in location:
+        inner = model.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ()
+        model = inner
+    return model.model_fields.keys() - _SECRETS
+
+
+def _closest(name: str, known: Iterable[str]) -> str | None:
+    candidates = sorted(known)
+    close = difflib.get_close_matches(name, candidates, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"the known ones are {', '.join(candidates)}" if candidates else None
+
+
+def _holds(values: object, location: Iterable[int | str]) -> bool:
+    for part in location:
+        if isinstance(values, Mapping) and part in values:
+            values = values[part]
+        else:
+            return isinstance(values, list | str)  # an item of a list that is here as a whole
+    return True
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[name] = _merge(old, value) if both else value  # type: ignore[arg-type]  # both are
+    return merged
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,48 @@
+"""Whether this process should get requests."""
+
+from __future__ import annotations
+
+import logging
+
+from memorybank.schemas.health import Check, ReadyReport
+from memorybank.services.selftest import SelfTest
+
+_logger = logging.getLogger(__name__)
+
+
+class Readiness:
+    """Ready means: not shutting down, and the self-test passed a moment ago."""
+
+    def __init__(self, selftest: SelfTest, *, version: str, revision: str) -> None:
+        self._selftest = selftest
+        self._version = version
+        self._revision = revision
+        self._draining = False
+        self._was_ready = True
+
+    def drain(self) -> None:
+        """Be unready from now on; requests are still served."""
+        self._draining = True
+
+    async def report(self) -> ReadyReport:
+        """Return the state, with everything that was tried."""
+        if self._draining:
+            checks = [Check(name="lifecycle", status="failed", message="shutting down")]
+        else:
+            checks = await self._selftest.run()
+        ready = all(check.status == "ok" for check in checks)
+        self._log_change(checks, ready=ready)
+        return ReadyReport(
+            status="ready" if ready else "not_ready",
+            version=self._version,
+            revision=self._revision,
+            checks=checks,
+        )
+
+    def _log_change(self, checks: list[Check], *, ready: bool) -> None:
+        if ready and not self._was_ready:
+            _logger.info("ready again")
+        if self._was_ready and not ready:
+            failed = next(check for check in checks if check.status == "failed")
+            _logger.warning("not ready: %s: %s", failed.name, failed.message)
+        self._was_ready = ready

@@ -1,0 +1,1 @@
+"""REST: thin routes over the services, and what surrounds every request."""

@@ -1,0 +1,292 @@
+"""What surrounds every request, outermost first: see `surround`."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import secrets
+import time
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from memorybank.auth.authenticator import Authenticator
+from memorybank.errors import MemoryBankError
+from memorybank.http.errors import HttpProblem, error_response, internal_error
+from memorybank.logs import request_id
+from memorybank.telemetry import Telemetry
+
+_logger = logging.getLogger(__name__)
+
+PROBES = frozenset({"/health", "/live", "/ready"})
+"""Paths that the kubelet calls, by the pod's address and without a key."""
+
+_PROTECTED = ("/v1", "/mcp")
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_MAX_TARGET = 8_192
+_MAX_HEADERS = 65_536
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def surround(
+    app: ASGIApp,
+    *,
+    telemetry: Telemetry,
+    authenticator: Authenticator,
+    allowed_hosts: Iterable[str],
+    max_body_bytes: int,
+) -> ASGIApp:
+    """Wrap the application.
+
+    The order matters: every answer gets an id, headers and a line in the log; a wrong Host learns
+    nothing about keys; and no more than a head is read for a caller without a key.
+    """
+    app = BodyLimit(app, max_body_bytes)
+    app = Authentication(app, authenticator)
+    app = HostCheck(app, allowed_hosts)
+    return RequestContext(app, telemetry)
+
+
+class RequestContext:
+    """Gives a request its id, counts and logs it, and answers what nobody else did."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self._app = app
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        current = _id_of(scope)
+        token = request_id.set(current)
+        scope.setdefault("state", {})["request_id"] = current
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = current
+                for name, value in _SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        began = time.perf_counter()
+        self._telemetry.request_began()
+        try:
+            await self._app(scope, receive, send_marked)
+        except MemoryBankError as error:
+            await error_response(error)(scope, receive, send_marked)
+        except Exception:
+            _logger.exception("unexpected error")
+            if not status:
+                await internal_error()(scope, receive, send_marked)
+        finally:
+            self._finish(scope, status=status or 499, seconds=time.perf_counter() - began)
+            request_id.reset(token)
+
+    def _finish(self, scope: Scope, *, status: int, seconds: float) -> None:
+        route = _route(scope)
+        self._telemetry.request_ended(route, scope["method"], status=status, seconds=seconds)
+        level = logging.DEBUG if route in PROBES and status < 500 else logging.INFO
+        if _logger.isEnabledFor(level):
+            principal = scope["state"].get("principal")
+            details = {
+                "method": scope["method"],
+                "route": route,
+                "status": status,
+                "milliseconds": round(seconds * 1000, 1),
+                "key": None if principal is None else principal.key_id,
+            }
+            _logger.log(level, "request", extra={"details": details})
+
+
+class HostCheck:
+    """Refuses requests for other hosts, which protects browsers from DNS rebinding."""
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str]) -> None:
+        self._app = app
+        self._allowed = AllowedHosts(allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] == "http" and scope["path"] not in PROBES:
+            headers = Headers(scope=scope)
+            if not self._allowed.names(headers.get("host", "")):
+                raise HttpProblem(
+                    421,
+                    "misdirected_request",
+                    "this service is not known by the host name of the request",
+                    hint="use a name from security.allowed_hosts, or add this one to it",
+                )
+            origin = headers.get("origin")
+            if origin is not None and not self._allowed.names(origin.partition("://")[2]):
+                raise HttpProblem(
+                    403,
+                    "forbidden_origin",
+                    "web pages of this origin may not use the service",
+                    hint="add its host to security.allowed_hosts",
+                )
+        await self._app(scope, receive, send)
+
+
+class AllowedHosts:
+    """Names by which the service may be addressed, whatever the port. Loopback always is one."""
+
+    def __init__(self, hosts: Iterable[str]) -> None:
+        names = {host.lower() for host in hosts}
+        self._any = "*" in names
+        self._names = names | {"localhost"}
+
+    def names(self, authority: str) -> bool:
+        """Say whether `host` or `host:port` is allowed."""
+        if self._any:
+            return True
+        host = _without_port(authority).lower()
+        return host in self._names or _is_loopback(host)
+
+
+class Authentication:
+    """Puts the Principal into the request's state, or answers 401."""
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] == "http" and _is_protected(scope["path"]):
+            token = presented_token(Headers(scope=scope))
+            principal = await self._authenticator.authenticate(token)
+            scope["state"]["principal"] = principal
+        await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses what is too large or no JSON, and reads the body before anything else happens."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self._check_head(scope)
+        body = await self._read(receive)
+        if body is None:  # the client has gone: there is nobody to answer
+            return
+        message: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+        async def replay() -> Message:
+            nonlocal message
+            if message is not None:
+                first, message = message, None
+                return first
+            return await receive()
+
+        await self._app(scope, replay, send)
+
+    def _check_head(self, scope: Scope) -> None:
+        if len(scope["raw_path"]) + len(scope["query_string"]) > _MAX_TARGET:
+            raise HttpProblem(
+                414,
+                "uri_too_long",
+                "the address of the request is too long",
+                hint=f"send at most {_MAX_TARGET} bytes; a long query belongs into POST /v1/search",
+            )
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > _MAX_HEADERS:
+            raise HttpProblem(
+                431,
+                "headers_too_large",
+                "the headers of the request are too large",
+                hint=f"send at most {_MAX_HEADERS} bytes",
+            )
+        headers = Headers(scope=scope)
+        if scope["method"] in _WITH_BODY and not _is_json(headers.get("content-type", "")):
+            raise HttpProblem(
+                415,
+                "unsupported_media_type",
+                "the body must be JSON",
+                hint="send it with the header `Content-Type: application/json`",
+            )
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > self._max:
+            raise self._too_large()
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        chunks: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self._max:
+                raise self._too_large()
+            chunks.append(chunk)
+            more = message.get("more_body", False)
+        return b"".join(chunks)
+
+    def _too_large(self) -> HttpProblem:
+        return HttpProblem(
+            413,
+            "body_too_large",
+            "the body of the request is too large",
+            hint=f"send at most {self._max} bytes (limits.max_body_bytes)",
+        )
+
+
+def presented_token(headers: Headers) -> str | None:
+    """Return the API key of a request, from `Authorization: Bearer` or `X-API-Key`."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return headers.get("x-api-key")
+
+
+def _id_of(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _route(scope: Scope) -> str:
+    """Return the template of the route, such as /v1/memories/{id}; never what the caller wrote."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else "unmatched"
+
+
+def _is_protected(path: str) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in _PROTECTED)
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def _without_port(authority: str) -> str:
+    if authority.startswith("["):
+        return authority.partition("]")[0].lstrip("[")
+    return authority.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

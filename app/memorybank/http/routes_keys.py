@@ -1,0 +1,44 @@
+"""/v1/admin/keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from memorybank.http.body import JsonRoute
+from memorybank.http.caller import Caller
+from memorybank.schemas.keys import CreatedKey, KeyList, KeyView, NewKey
+from memorybank.services.keys import KeyService
+
+Id = Annotated[str, Path(description="The key's id, not the key.")]
+
+
+class KeyRoutes:
+    """Parse, call the service, show."""
+
+    def __init__(self, service: KeyService) -> None:
+        self._service = service
+
+    def router(self) -> APIRouter:
+        """Return the routes."""
+        router = APIRouter(prefix="/v1/admin/keys", route_class=JsonRoute, tags=["keys"])
+        add = router.add_api_route
+        add("", self.create, methods=["POST"], status_code=201, summary="Make a key")
+        add("", self.list_all, methods=["GET"], summary="List keys")
+        add("/{id}", self.revoke, methods=["DELETE"], status_code=204, summary="Revoke a key")
+        return router
+
+    async def create(self, caller: Caller, new: NewKey) -> CreatedKey:
+        """Make a key. This answer is the only place where it is ever shown."""
+        key, token = await self._service.create(caller, new)
+        return CreatedKey(**dict(KeyView.of(key)), key=token)
+
+    async def list_all(self, caller: Caller) -> KeyList:
+        """List all keys, oldest first, revoked ones included."""
+        keys = await self._service.list_all(caller)
+        return KeyList(keys=[KeyView.of(key) for key in keys])
+
+    async def revoke(self, caller: Caller, id: Id) -> None:  # noqa: A002  # the API's name
+        """Make a key invalid at once."""
+        await self._service.revoke(caller, id)

@@ -1,0 +1,173 @@
+"""The MCP endpoint: stateless streamable HTTP, JSON answers, both protocol eras.
+
+A request of 2025-11-25 and before (initialize, then calls) and one of 2026-07-28 (every request on
+its own) come in by the same door; the mcp package tells them apart. Nothing is kept between two
+requests, so any replica may serve any of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mcp.server import CacheHint, Server, ServerRequestContext
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    PARSE_ERROR,
+    CallToolRequestParams,
+    CallToolResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+)
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from memorybank.auth.principal import Principal
+from memorybank.errors import MemoryBankError
+from memorybank.logs import request_id
+from memorybank.mcp.tools import memory_tools
+from memorybank.schemas.problems import invalid_request
+from memorybank.services.memories import MemoryService
+
+_logger = logging.getLogger(__name__)
+
+_INSTRUCTIONS = (
+    "Long-term memory. Recall before you answer what may have come up before; remember what will "
+    "be worth knowing in another conversation; forget what is wrong."
+)
+_TOOLS_FRESH_MS = 3_600_000
+"""How long clients may keep the list of tools. Private: it depends on the key's scopes."""
+
+
+class McpEndpoint:
+    """An ASGI application for POST /mcp, behind authentication."""
+
+    def __init__(
+        self, service: MemoryService, *, version: str, called: Callable[[str, str], None]
+    ) -> None:
+        """`called` hears of every tool call: the tool's name, and "ok" or the error's code."""
+        self._tools = memory_tools(service)
+        self._called = called
+        server: Server[Any] = Server(
+            "memory-bank",
+            version=version,
+            title="Memory bank",
+            instructions=_INSTRUCTIONS,
+            cache_hints={"tools/list": CacheHint(ttl_ms=_TOOLS_FRESH_MS, scope="private")},
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+        )
+        # The surroundings have checked Host, Origin and size already.
+        self._manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: ASGIApp) -> AsyncIterator[None]:
+        """Run what requests are served in; to be entered by the application that mounts this."""
+        async with self._manager.run():
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. Raises Forbidden when the key does not allow the tool that it calls.
+
+        That becomes 403, by which a client learns that another key would do; all else that goes
+        wrong in a tool is a result that the model can read.
+        """
+        request = Request(scope, receive)
+        body = await request.body()
+        try:
+            message = from_json(body, allow_inf_nan=False)
+        except ValueError:
+            await _parse_error()(scope, receive, send)
+            return
+        spec = self._tools.get(_called_tool(message) or "")
+        if spec is not None:
+            _caller(request).require(spec.scope)
+
+        async def replay() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._manager.handle_request(scope, replay, send)
+
+    async def _list_tools(
+        self, context: ServerRequestContext[Any], _params: PaginatedRequestParams | None
+    ) -> ListToolsResult:
+        scopes = _caller(_request(context)).scopes
+        return ListToolsResult(
+            tools=[spec.shown() for spec in self._tools.values() if spec.scope in scopes]
+        )
+
+    async def _call_tool(
+        self, context: ServerRequestContext[Any], params: CallToolRequestParams
+    ) -> CallToolResult:
+        spec = self._tools.get(params.name)
+        if spec is None:
+            raise MCPError(code=INVALID_PARAMS, message="there is no tool of this name")
+        request = _request(context)
+        # The SDK serves requests of 2025-11-25 in a task of its own.
+        request_id.set(request.state.request_id)
+        outcome = "ok"
+        try:
+            result = await spec.call(_caller(request), params.arguments or {})
+        except ValidationError as error:
+            outcome, answer = "invalid_request", _failed(invalid_request(error.errors()))
+        except MemoryBankError as error:
+            outcome, answer = error.code, _failed(error)
+        except Exception:
+            _logger.exception("unexpected error in the tool %s", spec.name)
+            outcome, answer = "internal", _failed(_internal_error())
+        else:
+            answer = _succeeded(result)
+        self._called(spec.name, outcome)
+        return answer
+
+
+def _called_tool(message: object) -> str | None:
+    """Return the name of the tool that a JSON-RPC message calls."""
+    if not isinstance(message, dict) or message.get("method") != "tools/call":
+        return None
+    params = message.get("params")
+    name = params.get("name") if isinstance(params, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _request(context: ServerRequestContext[Any]) -> Request:
+    assert isinstance(context.request, Request)  # noqa: S101  # it came over HTTP
+    return context.request
+
+
+def _caller(request: Request) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+def _succeeded(result: BaseModel) -> CallToolResult:
+    return CallToolResult(
+        content=[TextContent(text=result.model_dump_json())],
+        structured_content=result.model_dump(mode="json"),
+    )
+
+
+def _failed(error: MemoryBankError) -> CallToolResult:
+    """Return an error that the model can read and act upon."""
+    text = error.message if error.hint is None else f"{error.message}; {error.hint}"
+    return CallToolResult(content=[TextContent(text=text)], is_error=True)
+
+
+def _internal_error() -> MemoryBankError:
+    return MemoryBankError(
+        "something went wrong in the service",
+        hint=f"the service's log says more under the request id {request_id.get()}",
+    )
+
+
+def _parse_error() -> JSONResponse:
+    error = {"code": PARSE_ERROR, "message": "the body is not JSON"}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status_code=400)

@@ -1,0 +1,1 @@
+"""What callers send and get, the same for every face: REST, MCP and command line."""

@@ -1,0 +1,190 @@
+"""Memories as callers send and get them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
+from memorybank.schemas.fields import (
+    MAX_CURSOR,
+    MAX_PAGE,
+    MAX_RESULTS,
+    Content,
+    Importance,
+    Metadata,
+    Moment,
+    Name,
+    Query,
+    Request,
+    Response,
+    Tags,
+    Title,
+    Type,
+    Types,
+)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """Drop the default from a schema: an absent field keeps what is stored."""
+    schema.pop("default", None)
+
+
+class NewMemory(Request):
+    """A memory to keep."""
+
+    content: Content = Field(description="What to remember, in plain words.")
+    title: Title | None = Field(None, description="A headline; it counts for finding, too.")
+    type: Type = Field(MemoryType.NOTE, description="What kind of thing it is.")
+    project: Name | None = Field(None, description="The project it belongs to.")
+    session: Name | None = Field(None, description="The conversation it comes from.")
+    tags: Tags = Field([], description="Labels to filter by; repeated ones count once.")
+    metadata: Metadata = Field({}, description="Anything else, as JSON; kept, not searched.")
+    importance: Importance = Field(0.5, description="0 is trivial, 1 is vital.")
+    occurred_at: Moment | None = Field(
+        None, description="When it happened, if not when it is stored. RFC 3339 with offset."
+    )
+
+
+class MemoryPatch(Request):
+    """Changes to a memory: absent fields stay as they are, null empties a field that may be empty.
+
+    Tags and metadata are replaced as a whole.
+    """
+
+    content: Content = Field("", json_schema_extra=_without_default)
+    title: Title | None = Field(None, json_schema_extra=_without_default)
+    type: Type = Field(MemoryType.NOTE, json_schema_extra=_without_default)
+    project: Name | None = Field(None, json_schema_extra=_without_default)
+    session: Name | None = Field(None, json_schema_extra=_without_default)
+    tags: Tags = Field([], json_schema_extra=_without_default)
+    metadata: Metadata = Field({}, json_schema_extra=_without_default)
+    importance: Importance = Field(0.5, json_schema_extra=_without_default)
+    occurred_at: Moment | None = Field(None, json_schema_extra=_without_default)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that were sent, as fields of a Memory."""
+        sent = {name: getattr(self, name) for name in self.model_fields_set}
+        if "tags" in sent:
+            sent["tags"] = tuple(sent["tags"])
+        return sent
+
+
+class SearchRequest(Request):
+    """A question, and where to look. Filters apply before ranking and combine with AND."""
+
+    query: Query = Field(description="What to find, as a question or in key words.")
+    limit: Annotated[int, Field(ge=1, le=MAX_RESULTS)] = Field(
+        10, description="How many memories to return at most."
+    )
+    project: Name | None = Field(None, description="Only this project.")
+    session: Name | None = Field(None, description="Only this conversation.")
+    types: Types = Field([], description="Only these types; empty means any.")
+    tags: Tags = Field([], description="Only memories with all of these tags.")
+    created_after: Moment | None = Field(None, description="Only what was stored later than this.")
+    created_before: Moment | None = Field(
+        None, description="Only what was stored earlier than this."
+    )
+
+    def where(self) -> MemoryFilter:
+        """Return the filters."""
+        return MemoryFilter(
+            project=self.project,
+            session=self.session,
+            types=frozenset(self.types),
+            tags_all=frozenset(self.tags),
+            created_after=self.created_after,
+            created_before=self.created_before,
+        )
+
+
+class ListQuery(Request):
+    """Which page of which memories to list."""
+
+    # Not strict: a query string has texts only.
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE, strict=False)] = Field(
+        50, description="How many memories a page holds at most."
+    )
+    cursor: Annotated[str, Field(max_length=MAX_CURSOR)] | None = Field(
+        None, description="`next_cursor` of the page before; absent for the first page."
+    )
+    project: Name | None = Field(None, description="Only this project.")
+    session: Name | None = Field(None, description="Only this conversation.")
+    type: Types = Field([], description="Only this type; may be repeated, then any of them.")
+    tag: Tags = Field([], description="Only with this tag; may be repeated, then all of them.")
+
+    def where(self) -> MemoryFilter:
+        """Return the filters."""
+        return MemoryFilter(
+            project=self.project,
+            session=self.session,
+            types=frozenset(self.type),
+            tags_all=frozenset(self.tag),
+        )
+
+
+class MemoryView(Response):
+    """A memory as it is kept."""
+
+    id: str
+    content: str
+    title: str | None
+    type: MemoryType
+    project: str | None
+    session: str | None
+    tags: list[str]
+    metadata: dict[str, Any]
+    importance: float
+    occurred_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, memory: Memory) -> MemoryView:
+        """Show a memory. Its tenant is not shown: the caller's key implies it."""
+        return cls(
+            id=memory.id,
+            content=memory.content,
+            title=memory.title,
+            type=memory.type,
+            project=memory.project,
+            session=memory.session,
+            tags=list(memory.tags),
+            metadata=memory.metadata,
+            importance=memory.importance,
+            occurred_at=memory.occurred_at,
+            created_at=memory.created_at,
+            updated_at=memory.updated_at,
+        )
+
+
+class MemoryList(Response):
+    """One page of memories, newest first."""
+
+    memories: list[MemoryView]
+    next_cursor: str | None = Field(description="Pass it as `cursor`; null on the last page.")
+    total: int = Field(description="How many memories match in all.")
+
+
+class SearchResult(Response):
+    """A memory that was found."""
+
+    memory: MemoryView
+    score: float = Field(description="Higher is better; comparable within one answer only.")
+
+
+class SearchResponse(Response):
+    """What was found, best first."""
+
+    results: list[SearchResult]
+
+    @classmethod
+    def of(cls, found: list[tuple[Memory, float]]) -> SearchResponse:
+        """Show what a recall returned."""
+        return cls(
+            results=[
+                SearchResult(memory=MemoryView.of(memory), score=score) for memory, score in found
+            ]
+        )

@@ -1,0 +1,81 @@
+"""Validation failures in words: which field, what is wrong with it, what to send instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memorybank.errors import InvalidRequest
+
+_CURES = {
+    "missing": "add it",
+    "extra_forbidden": "remove it, or correct its name",
+    "blank": "send some text",
+    "string_too_short": "send some text",
+    "string_too_long": "shorten it to {max_length} characters, or split it",
+    "too_long": "send at most {max_length}",
+    "string_type": "send a JSON string",
+    "string_unicode": "send valid Unicode, without lone surrogates",
+    "int_type": "send a whole number without quotes",
+    "int_from_float": "send a whole number",
+    "float_type": "send a number without quotes",
+    "bool_type": "send true or false",
+    "list_type": "send a JSON array",
+    "dict_type": "send a JSON object",
+    "model_type": "send a JSON object",
+    "model_attributes_type": "send a JSON object",
+    "control_character": "remove that character",
+    "timezone_aware": "add the offset, for example 2026-03-01T12:00:00Z",
+    "datetime_text": "send a time with offset, for example 2026-03-01T12:00:00Z",
+    "datetime_parsing": "send a time with offset, for example 2026-03-01T12:00:00Z",
+    "datetime_from_date_parsing": "send a time with offset, for example 2026-03-01T12:00:00Z",
+    "metadata_size": "store large data elsewhere and keep a reference",
+    "metadata_depth": "flatten the object",
+    "finite_number": "send null or a text instead",
+    "int_size": "send it as a text",
+}
+_PARTS_OF_A_REQUEST = {"body", "query", "path"}
+_MAX_FIELD = 200
+
+
+def invalid_request(errors: Sequence[Mapping[str, Any]]) -> InvalidRequest:
+    """Return the first failure of a pydantic validation as an InvalidRequest.
+
+    `errors` is what ValidationError.errors() returns. Input values are never repeated.
+    """
+    first = errors[0]
+    field = dotted(first["loc"])
+    message = f"{field or 'the body'} {_said_of_a_field(first)}"
+    if len(errors) > 1:
+        message += f" (and {len(errors) - 1} more problems)"
+    return InvalidRequest(message, field=field or None, hint=cure(first))
+
+
+def dotted(location: Sequence[str | int]) -> str:
+    """Return the path of a field, without the part of the request that it came in.
+
+    A name that the caller made up may be long and hold anything; it is cut and cleaned.
+    """
+    parts = [str(part) for part in location]
+    if parts and parts[0] in _PARTS_OF_A_REQUEST:
+        del parts[0]
+    path = ".".join(parts)
+    shown = "".join(letter if letter.isprintable() else "?" for letter in path)
+    return shown if len(shown) <= _MAX_FIELD else f"{shown[: _MAX_FIELD - 1]}…"
+
+
+def cure(error: Mapping[str, Any]) -> str | None:
+    """Return what to do about one failure of a validation, where the message does not say it."""
+    template = _CURES.get(error["type"])
+    return None if template is None else template.format(**error.get("ctx") or {})
+
+
+def _said_of_a_field(error: Mapping[str, Any]) -> str:
+    """Turn pydantic's sentence, such as "Input should be ...", into one about the field."""
+    if error["type"] == "missing":
+        return "is required"
+    if error["type"] == "extra_forbidden":
+        return "is not a known field"
+    message: str = error["msg"]
+    _subject, _, rest = message.partition(" ")
+    return rest if rest.startswith("should") else message[:1].lower() + message[1:]

@@ -1,0 +1,56 @@
+"""The whole application on an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp
+
+from memorybank.health import Readiness
+from memorybank.http.app import Api, create_api
+from memorybank.http.middleware import surround
+from memorybank.http.routes_health import HealthRoutes
+from memorybank.http.routes_keys import KeyRoutes
+from memorybank.http.routes_memories import MemoryRoutes
+from memorybank.mcp.endpoint import McpEndpoint
+from memorybank.server.engine import Engine
+from memorybank.server.services import Services
+from memorybank.settings import Settings
+from memorybank.telemetry import Telemetry
+from memorybank.version import VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What the process serves, and what it turns when it stops."""
+
+    asgi: ASGIApp
+    api: Api
+    readiness: Readiness
+
+
+async def build_application(
+    engine: Engine, settings: Settings, telemetry: Telemetry
+) -> Application:
+    """Put services and faces together."""
+    services = await Services.on(engine, timed=telemetry.timed)
+    readiness = Readiness(services.selftest, version=VERSION, revision=settings.revision)
+    mcp = McpEndpoint(services.memories, version=VERSION, called=telemetry.tool_called)
+    api = create_api(
+        [
+            MemoryRoutes(services.memories).router(),
+            KeyRoutes(services.keys).router(),
+            HealthRoutes(readiness, VERSION).router(),
+        ],
+        mcp=mcp,
+        lifespan=mcp.lifespan,
+        version=VERSION,
+    )
+    asgi = surround(
+        api,
+        telemetry=telemetry,
+        authenticator=services.authenticator,
+        allowed_hosts=settings.security.allowed_hosts,
+        max_body_bytes=settings.limits.max_body_bytes,
+    )
+    return Application(asgi, api, readiness)

@@ -1,0 +1,66 @@
+"""The backends that the settings ask for, opened and closed in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from memorybank.embedders.builtin import BuiltinEmbedder
+from memorybank.errors import MemoryBankError
+from memorybank.model.locate import locate
+from memorybank.ports import Embedder, MemoryStore, SearchIndex
+from memorybank.search.index import MemoryIndex
+from memorybank.settings import Settings
+from memorybank.stores.sqlite import SqliteStore
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where memories are kept, how texts become vectors, and how both are searched."""
+
+    store: MemoryStore
+    embedder: Embedder
+    index: SearchIndex
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
+    """Open the backends; on the way out everything that was accepted is finished.
+
+    The index is built in the background, a recall waits for it. Raises ConfigurationError.
+    """
+    folder = await asyncio.to_thread(locate, settings.model_dir, _logger.info)
+    async with AsyncExitStack() as stack:
+        embedder = await BuiltinEmbedder.open(folder)
+        stack.push_async_callback(embedder.close)
+        store = await SqliteStore.open(settings.database_path, model=embedder.model)
+        stack.push_async_callback(store.close)
+        index = MemoryIndex(store, dimensions=embedder.dimensions)
+        stack.push_async_callback(index.close)
+        await stack.enter_async_context(_built_in_background(index))
+        yield Engine(store, embedder, index)
+
+
+@asynccontextmanager
+async def _built_in_background(index: SearchIndex) -> AsyncIterator[None]:
+    async def build() -> None:
+        began = time.monotonic()
+        try:
+            await index.catch_up()
+        except MemoryBankError as error:  # a recall tries again, and says so to its caller
+            _logger.warning("the search index could not be built: %s", error.message)
+        else:
+            _logger.debug("the search index was built in %.2f s", time.monotonic() - began)
+
+    task = asyncio.create_task(build())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

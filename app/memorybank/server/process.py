@@ -1,0 +1,135 @@
+"""The process: listens, serves, and stops without losing what it has accepted.
+
+Stopping on SIGTERM or SIGINT: unready at once; still accepting for `drain_seconds`, until load
+balancers know; then no new connections, and requests in flight finish; at last the backends close.
+A second signal skips the waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+
+import uvloop
+
+from memorybank.auth.bootstrap import establish_admin_key
+from memorybank.configuration import ADMIN_KEY_VARIABLE
+from memorybank.errors import ConfigurationError
+from memorybank.ports import MemoryStore
+from memorybank.server.app import build_application
+from memorybank.server.engine import open_engine
+from memorybank.server.listener import Listener
+from memorybank.server.metrics import MetricsApp
+from memorybank.settings import Settings
+from memorybank.telemetry import Telemetry
+from memorybank.version import VERSION
+
+_logger = logging.getLogger(__name__)
+
+_BACKLOG = 1_024
+_REPLACE = f"{ADMIN_KEY_VARIABLE} replaces it"
+_METRICS_GRACE_SECONDS = 1
+
+
+def run(settings: Settings) -> None:
+    """Serve until a signal to stop. Raises ConfigurationError and StoreUnavailable."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = _Signals()
+    telemetry = Telemetry(version=VERSION, revision=settings.revision)
+    server = settings.server
+    async with contextlib.AsyncExitStack() as stack:
+        # First the ports: nothing is opened when they are taken, and early clients wait in line.
+        http = stack.enter_context(_bound(server.host, server.port, "server.port"))
+        metrics = stack.enter_context(
+            _bound(server.host, server.metrics_port, "server.metrics_port")
+        )
+        engine = await stack.enter_async_context(open_engine(settings))
+        await _establish_key(engine.store, settings)
+        application = await build_application(engine, settings, telemetry)
+        metrics_app = MetricsApp(telemetry, engine.store, engine.index)
+        await stack.enter_async_context(
+            Listener(metrics_app, metrics, grace_seconds=_METRICS_GRACE_SECONDS)
+        )
+        listener = await stack.enter_async_context(
+            Listener(application.asgi, http, grace_seconds=server.shutdown_seconds)
+        )
+        _log_start(settings, http, metrics)
+        await stopping.first.wait()
+        _logger.info("stopping")
+        application.readiness.drain()
+        stopping.on_second(listener.hurry)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.second.wait(), server.drain_seconds)
+    _logger.info("stopped")
+
+
+class _Signals:
+    """The first and the second request to stop."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        self._hurry: Callable[[], None] = lambda: None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._received)
+
+    def on_second(self, hurry: Callable[[], None]) -> None:
+        """Call this when the second request comes."""
+        self._hurry = hurry
+
+    def _received(self) -> None:
+        if self.first.is_set():
+            self.second.set()
+            self._hurry()
+        self.first.set()
+
+
+@contextlib.contextmanager
+def _bound(host: str, port: int, field: str) -> Iterator[socket.socket]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.create_server(address, family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            field=field,
+            hint="choose an address of this machine and a port that is free",
+        ) from None
+    with bound:
+        yield bound
+
+
+async def _establish_key(store: MemoryStore, settings: Settings) -> None:
+    configured = None if settings.admin_key is None else settings.admin_key.get_secret_value()
+    made = await establish_admin_key(store, configured)
+    if made is not None:
+        sys.stdout.write(f"The admin key of this bank, shown only now ({_REPLACE}):\n{made}\n")
+        sys.stdout.flush()
+
+
+def _log_start(settings: Settings, http: socket.socket, metrics: socket.socket) -> None:
+    details = {
+        "url": _url(http),
+        "mcp": f"{_url(http)}/mcp",
+        "metrics": f"{_url(metrics)}/metrics",
+        "database": settings.database_path,
+        "environment": settings.environment,
+        "version": VERSION,
+    }
+    _logger.info("listening", extra={"details": details})
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,36 @@
+"""The services on an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memorybank.auth.authenticator import Authenticator
+from memorybank.server.engine import Engine
+from memorybank.services.keys import KeyService
+from memorybank.services.memories import MemoryService
+from memorybank.services.selftest import SelfTest
+from memorybank.services.timing import Timed, untimed
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every use case, and who may use them."""
+
+    memories: MemoryService
+    keys: KeyService
+    authenticator: Authenticator
+    selftest: SelfTest
+
+    @classmethod
+    async def on(cls, engine: Engine, *, timed: Timed = untimed) -> Services:
+        """Return the services; `timed` hears how long their steps take."""
+        stats = await engine.store.stats()
+        authenticator = Authenticator(engine.store)
+        return cls(
+            memories=MemoryService(
+                engine.store, engine.embedder, engine.index, seq=stats.seq, timed=timed
+            ),
+            keys=KeyService(engine.store, authenticator),
+            authenticator=authenticator,
+            selftest=SelfTest(engine.store, engine.embedder, engine.index),
+        )

@@ -1,0 +1,140 @@
+"""The canary: does for itself what it promises to callers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from memorybank.domain.ids import new_id
+from memorybank.domain.memory import Memory, MemoryFilter
+from memorybank.errors import MemoryBankError
+from memorybank.ports import Embedder, MemoryStore, SearchIndex, Vector
+from memorybank.schemas.health import Check
+
+INTERNAL_TENANT = "_selftest"
+"""No key is ever made for this tenant, so no caller sees what is in it."""
+
+FACT = "The lighthouse keeper feeds the harbour cats every morning before sunrise."
+QUESTION = "When do the cats at the harbour get food?"
+
+_EVERYTHING = MemoryFilter()
+_logger = logging.getLogger(__name__)
+
+
+class SelfTest:
+    """Embeds, stores, finds and deletes a memory of its own, for at most `timeout` seconds.
+
+    The outcome holds for `keep` seconds, however many ask; only one test runs at a time. What a
+    killed test left behind is removed by the next.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        embedder: Embedder,
+        index: SearchIndex,
+        *,
+        keep: float = 5.0,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._index = index
+        self._keep = keep
+        self._timeout = timeout
+        self._clock = clock
+        self._running = asyncio.Lock()
+        self._outcome: list[Check] = []
+        self._until = float("-inf")
+
+    async def run(self) -> list[Check]:
+        """Return one check per step, in order; the steps after a failed one are skipped."""
+        async with self._running:
+            if self._clock() >= self._until:
+                self._outcome = await self._attempt()
+                self._until = self._clock() + self._keep
+            return self._outcome
+
+    async def _attempt(self) -> list[Check]:
+        canary = _Canary(self._store, self._embedder, self._index)
+        steps: dict[str, Callable[[], Awaitable[None]]] = {
+            "embedder": canary.embed,
+            "store": canary.store,
+            "search": canary.find,
+            "delete": canary.delete,
+        }
+        checks: list[Check] = []
+        failed = False
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        for name, step in steps.items():
+            if failed:
+                checks.append(Check(name=name, status="skipped"))
+                continue
+            problem = await _problem(step, name, deadline=deadline)
+            failed = problem is not None
+            checks.append(Check(name=name, status="failed" if failed else "ok", message=problem))
+        return checks
+
+
+class _Canary:
+    """The steps of one test."""
+
+    def __init__(self, store: MemoryStore, embedder: Embedder, index: SearchIndex) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._index = index
+        now = datetime.now(UTC)
+        self._memory = Memory(
+            id=new_id(), tenant=INTERNAL_TENANT, content=FACT, created_at=now, updated_at=now
+        )
+        self._vectors: Vector
+        self._seq: int
+
+    async def embed(self) -> None:
+        self._vectors = await self._embedder.embed([FACT, QUESTION])
+
+    async def store(self) -> None:
+        left = await self._store.list_memories(INTERNAL_TENANT, _EVERYTHING, limit=100, cursor=None)
+        for memory in left.memories:
+            await self._store.delete(INTERNAL_TENANT, memory.id)
+        self._seq = await self._store.add(self._memory, self._vectors[0])
+
+    async def find(self) -> None:
+        await self._index.catch_up(self._seq)
+        if self._memory.id not in await self._search():
+            raise MemoryBankError("a memory that was just stored is not found")
+
+    async def delete(self) -> None:
+        seq = await self._store.delete(INTERNAL_TENANT, self._memory.id)
+        if seq is None:
+            raise MemoryBankError("a memory that was just stored is gone")
+        await self._index.catch_up(seq)
+        if self._memory.id in await self._search():
+            raise MemoryBankError("a memory that was deleted is still found")
+
+    async def _search(self) -> list[str]:
+        hits = await self._index.search(
+            INTERNAL_TENANT, QUESTION, vector=self._vectors[1], where=_EVERYTHING, limit=5
+        )
+        return [memory_id for memory_id, _score in hits]
+
+
+async def _problem(
+    step: Callable[[], Awaitable[None]], name: str, *, deadline: float
+) -> str | None:
+    """Run one step; return what is wrong, for people."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            await step()
+    except TimeoutError:
+        return "no answer in time"
+    except MemoryBankError as error:
+        return error.message
+    except Exception:  # a test must report whatever is wrong, not join it
+        _logger.exception("the self-test failed at %s", name)
+        return "failed unexpectedly; the log says more"
+    return None

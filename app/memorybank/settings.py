@@ -1,0 +1,178 @@
+"""What can be configured. configuration.py says where the values come from."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from typing_extensions import override
+
+from memorybank.auth import tokens
+from memorybank.logs import LogFormat, LogLevel
+
+PREFIX = "MEMORY_BANK_"
+
+_HOST = re.compile(r"\*|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
+
+
+def _comma_separated(value: object) -> object:
+    """Read a list from one environment variable."""
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value
+
+
+def _host(value: object) -> object:
+    if isinstance(value, str) and not _HOST.fullmatch(value):
+        raise PydanticCustomError(
+            "host", "should be a host name or address without port, or * for any"
+        )
+    return value
+
+
+Host = Annotated[str, BeforeValidator(_host)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown settings in it are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(Section):
+    """Where the memories are."""
+
+    path: Path | None = Field(None, description="SQLite file; default memory_bank.db under `data`.")
+
+
+class EmbeddingSettings(Section):
+    """What turns texts into vectors."""
+
+    provider: Literal["builtin"] = Field(
+        "builtin", description="`builtin` is MiniLM in this process."
+    )
+
+
+class SecuritySettings(Section):
+    """Who may be asked for."""
+
+    allowed_hosts: Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        (),
+        description="Names by which clients may address the service, without port; `*` allows any."
+        " localhost and loopback addresses always work.",
+    )
+
+
+class LimitSettings(Section):
+    """How much one caller may ask for."""
+
+    max_body_bytes: int = Field(
+        1_048_576, ge=1_024, le=67_108_864, description="Largest request body."
+    )
+
+
+class LoggingSettings(Section):
+    """What is logged, on standard error."""
+
+    level: LogLevel = Field("info", description="Least severe level that is logged.")
+    format: LogFormat = Field("text", description="`json` for machines, `text` for people.")
+
+
+class ServerSettings(Section):
+    """Where the service listens, and how it stops."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: Port = Field(8080, description="Port of REST and MCP; 0 takes a free one.")
+    metrics_port: Port = Field(9090, description="Port of /metrics; 0 takes a free one.")
+    drain_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=300,
+        description="After a signal to stop: how long to go on accepting connections, unready, "
+        "until load balancers have noticed.",
+    )
+    shutdown_seconds: int = Field(
+        20, ge=1, le=3_600, description="After that: how long requests in flight may take."
+    )
+
+
+def default_data_folder() -> Path:
+    """Return the folder for a bank of one's own on a laptop (XDG base directory specification)."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "memorybank"
+
+
+class Settings(BaseSettings):
+    """All of the configuration; frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    environment: str = Field(
+        "development",
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        description="A name for this deployment, for logs and metrics.",
+    )
+    data: Path = Field(
+        default_factory=default_data_folder, description="Folder of everything that is kept."
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    security: SecuritySettings = SecuritySettings()
+    limits: LimitSettings = LimitSettings()
+    logging: LoggingSettings = LoggingSettings()
+    server: ServerSettings = ServerSettings()
+    model_dir: Path | None = Field(
+        None, description="Folder of the built-in embedding model; default: the user's cache."
+    )
+    revision: str = Field("", max_length=200, description="Echoed by /ready; set by the operator.")
+    admin_key: SecretStr | None = Field(
+        None, description="The first admin key; made and printed once when there is none."
+    )
+    admin_key_file: Path | None = Field(None, description="A file that holds it instead.")
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return self.database.path or self.data / "memory_bank.db"
+
+    @override
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing behind the back of `configuration.load`, which merges all sources."""
+        return (init_settings,)
+
+    @field_validator("admin_key", mode="after")
+    @classmethod
+    def _well_formed(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not tokens.is_well_formed(key.get_secret_value()):
+            raise PydanticCustomError(
+                "malformed_key", "should be mb_ and 43 letters, digits, - or _"
+            )
+        return key

@@ -1,0 +1,122 @@
+"""The metrics, in a registry of their own.
+
+Labels have few values: routes are templates, and no tenant, key or id is ever one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from memorybank.errors import StoreUnavailable
+from memorybank.ports import MemoryStore, SearchIndex
+
+# Seconds. From half a millisecond, where a search of a small bank is, to the patience of a client.
+_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Telemetry:
+    """What the service counts and measures about itself."""
+
+    def __init__(self, *, version: str, revision: str) -> None:
+        # One more series per series, of no use to anybody.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the package forgot the type
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        Info("memorybank_build", "What runs here.", registry=self._registry).info(
+            {"version": version, "revision": revision}
+        )
+        self._requests = Counter(
+            "memorybank_http_requests",
+            "HTTP requests answered.",
+            ("route", "method", "status"),
+            registry=self._registry,
+        )
+        self._request_seconds = Histogram(
+            "memorybank_http_request_duration_seconds",
+            "Time from the head of an HTTP request to the end of its answer.",
+            ("route", "method"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._in_flight = Gauge(
+            "memorybank_http_requests_in_flight",
+            "HTTP requests being served now.",
+            registry=self._registry,
+        )
+        self._step_seconds = Histogram(
+            "memorybank_step_duration_seconds",
+            "Time that one step of a request took, such as embedding a text; failed ones included.",
+            ("step",),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._step_failures = Counter(
+            "memorybank_step_failures",
+            "Steps that ended in an error.",
+            ("step",),
+            registry=self._registry,
+        )
+        self._tool_calls = Counter(
+            "memorybank_mcp_tool_calls",
+            "MCP tool calls answered.",
+            ("tool", "outcome"),
+            registry=self._registry,
+        )
+        self._memories = Gauge("memorybank_memories", "Memories stored.", registry=self._registry)
+        self._lag = Gauge(
+            "memorybank_index_lag_changes",
+            "Changes that are stored and not yet searchable.",
+            registry=self._registry,
+        )
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Measure one step of a use case; see services.timing."""
+        began = time.perf_counter()
+        try:
+            yield
+        except BaseException:
+            self._step_failures.labels(step).inc()
+            raise
+        finally:
+            self._step_seconds.labels(step).observe(time.perf_counter() - began)
+
+    def request_began(self) -> None:
+        """Count a request as being served."""
+        self._in_flight.inc()
+
+    def request_ended(self, route: str, method: str, *, status: int, seconds: float) -> None:
+        """Count a request as answered."""
+        self._in_flight.dec()
+        self._requests.labels(route, method, str(status)).inc()
+        self._request_seconds.labels(route, method).observe(seconds)
+
+    def tool_called(self, tool: str, outcome: str) -> None:
+        """Count an MCP tool call; `outcome` is "ok" or the code of the error."""
+        self._tool_calls.labels(tool, outcome).inc()
+
+    async def exposition(self, store: MemoryStore, index: SearchIndex) -> bytes:
+        """Return everything in Prometheus' text format, with the store's figures of now."""
+        try:
+            stats = await store.stats()
+        except StoreUnavailable:  # the other figures are needed most just then
+            self._memories.set(math.nan)
+            self._lag.set(math.nan)
+        else:
+            self._memories.set(stats.memories)
+            self._lag.set(max(0, stats.seq - index.seq))
+        return generate_latest(self._registry)
