@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 from e2e.images import base, engines
 from e2e.images.build import IMAGES, build
 from e2e.images.engines import Engine
+from e2e.images.errors import ImageError
 from e2e.images.inputs import Inputs
 from scripts.locks import LOCKS
 
