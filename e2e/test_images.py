@@ -97,7 +97,7 @@ def test_the_service_tells_its_version(engine: Engine, image: str, distribution:
 
 def test_the_operator_says_what_it_misses(engine: Engine, image: str, distribution: str) -> None:
     if distribution == "operator":
-        with pytest.raises(ImageError, match="memorybank-operator: .*KUBECONFIG"):
+        with pytest.raises(ImageError, match=r"memorybank-operator: .*KUBECONFIG"):
             engine.run(image, "/opt/memorybank/bin/memorybank-operator")
 
 
