@@ -1,0 +1,241 @@
+"""MCP with the official client, in both eras of the protocol, and what erring clients are told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import httpx
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolResult, TextContent
+
+from tests.support.service import BASE_URL, Service
+
+Mode = Literal["auto", "legacy", "2026-07-28"]
+MODES: list[Mode] = ["auto", "legacy", "2026-07-28"]
+CALL = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {"name": "remember", "arguments": {"content": "x"}},
+}
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+
+
+@asynccontextmanager
+async def agent(bank: Service, key: str, mode: Mode = "auto") -> AsyncIterator[Client]:
+    http = httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(bank.application.asgi),
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    async with (
+        http,
+        Client(streamable_http_client(f"{BASE_URL}/mcp", http_client=http), mode=mode) as client,
+    ):
+        yield client
+
+
+def text_of(result: CallToolResult) -> str:
+    (block,) = result.content
+    assert isinstance(block, TextContent)
+    return block.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_an_agent_remembers_recalls_and_forgets(bank: Service, mode: Mode) -> None:
+    async with agent(bank, bank.admin_key, mode) as client:
+        stored = await client.call_tool(
+            "remember", {"content": "Deploys are frozen on Fridays", "project": "shop"}
+        )
+        assert not stored.is_error
+        memory_id = stored.structured_content["id"]
+        question = {"query": "when are deploys frozen", "project": "shop"}
+        found = await client.call_tool("recall", question)
+        (result,) = found.structured_content["results"]
+        assert result["memory"]["id"] == memory_id
+        assert result["memory"]["content"] == "Deploys are frozen on Fridays"
+        assert "Fridays" in text_of(found)
+        gone = await client.call_tool("forget", {"id": memory_id})
+        assert gone.structured_content == {"id": memory_id, "forgotten": True}
+        assert (await client.call_tool("recall", question)).structured_content == {"results": []}
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_tools_say_what_they_are(bank: Service, mode: Mode) -> None:
+    async with agent(bank, bank.admin_key, mode) as client:
+        tools = (await client.list_tools()).tools
+    assert [tool.name for tool in tools] == ["remember", "recall", "forget"]
+    hints = {}
+    for tool in tools:
+        assert tool.title
+        assert tool.description
+        assert tool.annotations is not None
+        assert tool.annotations.open_world_hint is False
+        hints[tool.name] = (
+            tool.annotations.read_only_hint,
+            tool.annotations.destructive_hint,
+            tool.annotations.idempotent_hint,
+        )
+        for schema in (tool.input_schema, tool.output_schema):
+            assert schema is not None
+            assert schema["type"] == "object"
+        assert tool.input_schema["additionalProperties"] is False
+    assert hints == {
+        "remember": (False, False, False),
+        "recall": (True, False, True),
+        "forget": (False, True, True),
+    }
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_the_server_names_itself_and_how_to_use_it(bank: Service, mode: Mode) -> None:
+    async with agent(bank, bank.admin_key, mode) as client:
+        assert client.server_info is not None
+        assert client.server_info.name == "memory-bank"
+        assert "Recall before you answer" in (client.instructions or "")
+
+
+async def test_the_tools_cost_an_agent_little_context(bank: Service) -> None:
+    async with agent(bank, bank.admin_key) as client:
+        tools = (await client.list_tools()).tools
+    shown = sum(
+        len(tool.model_dump_json(include={"name", "title", "description", "input_schema"}))
+        for tool in tools
+    )
+    assert shown < 8_000  # some 2,000 tokens
+
+
+async def test_a_reader_is_shown_only_what_it_may_use(bank: Service) -> None:
+    async with agent(bank, await bank.key("readonly")) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["recall"]
+        assert not (await client.call_tool("recall", {"query": "anything"})).is_error
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("remember", {}, "content is required"),
+        ("remember", {"content": "x", "colour": "red"}, "colour is not a known field"),
+        ("remember", {"content": "a\x00b"}, "U+0000"),
+        ("remember", {"content": "x", "metadata": {"a": 2**70}}, "64 bits"),
+        ("recall", {"query": "x", "limit": "5"}, "limit should be a valid integer"),
+        ("recall", {"query": "x" * 4001}, "at most 4000 characters"),
+        ("forget", {"id": "nope"}, "there is no memory with this id"),
+    ],
+)
+async def test_a_mistake_in_a_call_is_explained_to_the_model(
+    bank: Service, mode: Mode, name: str, arguments: dict[str, Any], said: str
+) -> None:
+    async with agent(bank, bank.admin_key, mode) as client:
+        result = await client.call_tool(name, arguments)
+    assert result.is_error
+    assert said in text_of(result)
+
+
+async def post(client: httpx.AsyncClient, message: Any, **headers: str) -> httpx.Response:
+    content_type = {"Content-Type": "application/json"}
+    return await client.post(
+        "/mcp", content=json.dumps(message), headers=ACCEPT | content_type | headers
+    )
+
+
+async def test_a_wrong_key_is_challenged(bank: Service) -> None:
+    async with bank.client("mb_" + "x" * 43) as client:
+        answer = await post(client, CALL)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer ")
+    assert answer.json()["error"]["code"] == "unauthenticated"
+
+
+async def test_a_tool_beyond_the_role_is_forbidden_before_it_runs(bank: Service) -> None:
+    async with bank.client(await bank.key("readonly")) as client:
+        answer = await post(client, CALL)
+    assert answer.status_code == 403
+    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+    assert 'scope="memory:write"' in answer.headers["www-authenticate"]
+    assert answer.json()["error"]["code"] == "forbidden"
+    assert (await bank.engine.store.stats()).memories == 0
+
+
+async def test_another_host_or_origin_is_refused(admin: httpx.AsyncClient) -> None:
+    assert (await post(admin, CALL, Host="evil.example")).status_code == 421
+    assert (await post(admin, CALL, Origin="https://evil.example")).status_code == 403
+    assert (await post(admin, CALL, Origin="null")).status_code == 403
+    assert (await post(admin, CALL, Origin="http://localhost:3000")).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+async def test_only_post_is_served(admin: httpx.AsyncClient, method: str) -> None:
+    answer = await admin.request(
+        method, "/mcp", headers={**ACCEPT, "Content-Type": "application/json"}
+    )
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"\xff\xfe",
+        b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"importance": NaN}}',
+        b'"\\ud800"',
+        b"[" * 100_000,
+        b"1" * 5_000,
+    ],
+)
+async def test_what_is_no_json_is_a_parse_error(admin: httpx.AsyncClient, body: bytes) -> None:
+    headers = {**ACCEPT, "Content-Type": "application/json"}
+    answer = await admin.post("/mcp", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == -32700
+
+
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        [],
+        [CALL],
+        7,
+        "text",
+        {},
+        {"jsonrpc": "1.0", "id": 1, "method": "tools/list"},
+        {"jsonrpc": "2.0", "id": 1},
+        {"jsonrpc": "2.0", "id": 1, "method": 5},
+        {"jsonrpc": "2.0", "id": 1, "method": "no/such"},
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call"},
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": []},
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": 7}},
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "no-such"}},
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {"name": "recall", "arguments": "text"},
+        },
+    ],
+)
+async def test_a_malformed_message_is_the_clients_error(
+    admin: httpx.AsyncClient, version: str, message: Any
+) -> None:
+    answer = await post(admin, message, **{"MCP-Protocol-Version": version})
+    assert answer.status_code in (200, 400, 404), answer.text
+    assert "error" in answer.json()
+
+
+async def test_tool_calls_are_counted_by_tool_and_outcome(bank: Service) -> None:
+    async with agent(bank, bank.admin_key) as client:
+        await client.call_tool("remember", {"content": "x"})
+        await client.call_tool("forget", {"id": "nope"})
+    metrics = (await bank.telemetry.exposition(bank.engine.store, bank.engine.index)).decode()
+    assert 'memorybank_mcp_tool_calls_total{outcome="ok",tool="remember"} 1.0' in metrics
+    assert 'memorybank_mcp_tool_calls_total{outcome="not_found",tool="forget"} 1.0' in metrics
