@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
@@ -27,17 +26,17 @@ SYNTAX = re.compile(r"mb_[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True)
 class KeyDecision:
-    """What is to be done about the admin key; at most one of `usable` and `generated` is set."""
+    """What is to be done about the admin key."""
 
     usable: str | None = None
     """The key, if there is one that the cluster keeps."""
-    generated: str | None = None
-    """A new key that has to be stored before it is used."""
+    generate: bool = False
+    """Whether a new one has to be made, and stored before it is used."""
     note: Note | None = None
     problem: Problem | None = None
 
 
-def decide_key(bank: MemoryBank, observed: Observed, new_key: Callable[[], str]) -> KeyDecision:
+def decide_key(bank: MemoryBank, observed: Observed) -> KeyDecision:
     """Choose between the spec's own key, the one in the bank's Secret and a new one."""
     if bank.spec.auth.admin_key_secret_ref is not None:
         return _own_key(bank, bank.spec.auth.admin_key_secret_ref, observed.admin_key_secret)
@@ -45,12 +44,12 @@ def decide_key(bank: MemoryBank, observed: Observed, new_key: Callable[[], str])
     if secret is None:
         lost = bank.status.binding is not None or _has_deployment(bank, observed)
         note = _replaced(bank, "was missing") if lost else None
-        return KeyDecision(generated=new_key(), note=note)
+        return KeyDecision(generate=True, note=note)
     if ownership(bank, secret) is not Ownership.OURS:
         return KeyDecision()  # the plan reports whose it is
     stored = read_token(secret, TOKEN)
     if stored is None or not SYNTAX.fullmatch(stored):
-        return KeyDecision(generated=new_key(), note=_replaced(bank, "was damaged"))
+        return KeyDecision(generate=True, note=_replaced(bank, "was damaged"))
     return KeyDecision(usable=stored)
 
 

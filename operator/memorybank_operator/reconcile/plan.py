@@ -17,9 +17,8 @@ from memorybank_operator.reconcile.ownership import Ownership, is_owned_and_mana
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Note, Plan, Problem, Step
 from memorybank_operator.reconcile.volume import decide_volume
 from memorybank_operator.resources import names
-from memorybank_operator.resources.build import build_all, with_hash
+from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.context import BuildContext, RenderSettings
-from memorybank_operator.resources.key_secret import build_key_secret
 from memorybank_operator.resources.pod_template import revision_of
 
 CONTINUE_SECONDS = 0.05
@@ -55,7 +54,7 @@ def plan(
     if bank.metadata.deletion_timestamp is not None:
         return Plan()
     draft = _Draft()
-    key = decide_key(bank, observed, new_key)
+    key = decide_key(bank, observed)
     volume = decide_volume(bank, observed)
     missing = [each for each in (key.problem, volume.problem) if each]
     draft.problems += missing
@@ -73,8 +72,8 @@ def plan(
     for child in names.children(bank):
         if child in bodies and child in usable:
             _settle(child, bodies[child], observed.children.get(child), draft=draft)
-        elif child == names.key_secret(bank) and key.generated:
-            _store_new_key(ctx, key, observed, draft=draft)
+        elif child == names.key_secret(bank) and key.generate and not bank.spec.paused:
+            _store_new_key(replace(ctx, admin_key=new_key()), key, observed, draft=draft)
     draft.steps += _removals(bank, observed)
     return _finished(bank, draft, revision)
 
@@ -134,12 +133,9 @@ def _rendered_hash(body: KubeObject) -> str | None:
 def _store_new_key(
     ctx: BuildContext, key: KeyDecision, observed: Observed, *, draft: _Draft
 ) -> None:
-    body = build_key_secret(replace(ctx, admin_key=key.generated))
-    if body is None:
-        return
-    sealed = with_hash(body)
+    body = next(each for each in build_all(ctx) if each["kind"] == "Secret")
     exists = names.key_secret(ctx.bank) in observed.children
-    draft.steps.append(Apply(sealed) if exists else Create(sealed))
+    draft.steps.append(Apply(body) if exists else Create(body))
     draft.again.append(CONTINUE_SECONDS)
     if key.note:
         draft.notes.append(key.note)

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Self
 
 from pydantic import ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
 from memorybank_operator.api.v1alpha1.spec import Spec
@@ -106,8 +105,8 @@ def _path(location: tuple[int | str, ...]) -> str:
     return path.removeprefix(".")
 
 
-def _cure(details: ErrorDetails) -> str:
+def _cure(details: Mapping[str, Any]) -> str:
     if details["type"] == "extra_forbidden":
         return "this version of the operator has no such field: remove it or upgrade the operator"
     # pydantic puts these words before the messages of our own validators.
-    return details["msg"].removeprefix("Value error, ")
+    return str(details["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,234 @@
+"""A small world to plan in: objects as an API server and its controllers would leave them.
+
+It stands in for neither in what they refuse or fill in; tests/integration does that with the real
+one. Here every state can be had in a line, and thousands of them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from memorybank_operator import constants
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.reconcile.observed import CanaryResult, ChildKey, KubeObject, Observed
+from memorybank_operator.reconcile.plan import plan
+from memorybank_operator.reconcile.steps import Apply, Create, Delete, Plan, Problem
+from memorybank_operator.resources import names
+from memorybank_operator.resources.context import RenderSettings
+from memorybank_operator.status.reduce import reduce
+from memorybank_operator.status.serving import serving
+
+SETTINGS = RenderSettings(app_image="localhost/memorybank-app:dev", cluster_domain="cluster.local")
+KEY = "mb_" + "k" * 43
+OTHER_KEY = "mb_" + "o" * 43
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+DEADLINE = timedelta(seconds=600)
+
+CLASSES: dict[str, KubeObject] = {
+    "standard": {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": "standard",
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "allowVolumeExpansion": True,
+    },
+    "rigid": {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "rigid"},
+    },
+}
+
+
+def bank_body(
+    spec: Mapping[str, Any] | None = None,
+    *,
+    status: Mapping[str, Any] | None = None,
+    **metadata: Any,
+) -> dict[str, Any]:
+    """A MemoryBank as the API server shows it."""
+    return {
+        "apiVersion": constants.API_VERSION,
+        "kind": constants.KIND,
+        "metadata": {"name": "agents", "namespace": "team", "uid": "uid-1", "generation": 1}
+        | metadata,
+        "spec": dict(spec or {}),
+        "status": dict(status or {"observedGeneration": -1}),
+    }
+
+
+def bank(
+    spec: Mapping[str, Any] | None = None,
+    *,
+    status: Mapping[str, Any] | None = None,
+    **metadata: Any,
+) -> MemoryBank:
+    """The same, parsed."""
+    return MemoryBank.parse(bank_body(spec, status=status, **metadata))
+
+
+@dataclass
+class World:
+    """What exists around one bank. Changing it is what tests do."""
+
+    children: dict[ChildKey, dict[str, Any]] = field(default_factory=dict)
+    pods: list[dict[str, Any]] = field(default_factory=list)
+    storage_classes: dict[str, KubeObject] = field(default_factory=lambda: dict(CLASSES))
+    admin_key_secret: dict[str, Any] | None = None
+    canary: CanaryResult | None = None
+    made: int = 0
+
+    def observed(self) -> Observed:
+        return Observed(
+            children=copy.deepcopy(self.children),
+            pods=tuple(copy.deepcopy(self.pods)),
+            storage_classes=self.storage_classes,
+            admin_key_secret=self.admin_key_secret,
+            canary=self.canary,
+        )
+
+    def plan(self, of: MemoryBank, *, key: str = KEY) -> Plan:
+        return plan(of, self.observed(), SETTINGS, lambda: key)
+
+    def status(
+        self,
+        of: MemoryBank,
+        *,
+        now: datetime = NOW,
+        failure: Problem | None = None,
+        deadline: timedelta = DEADLINE,
+    ) -> dict[str, Any]:
+        return reduce(
+            of, self.observed(), self.plan(of), failure=failure, now=now, progress_deadline=deadline
+        )
+
+    def execute(self, planned: Plan) -> None:
+        for step in planned.steps:
+            match step:
+                case Apply(body):
+                    self._put(body)
+                case Create(body):
+                    if _key(body) not in self.children:
+                        self._put(body)
+                case Delete(key, uid):
+                    assert self.children.pop(key)["metadata"]["uid"] == uid
+
+    def converge(self, of: MemoryBank, *, key: str = KEY) -> Plan:
+        """Plan and execute until nothing is left to do; return the last plan."""
+        for _ in range(5):
+            planned = self.plan(of, key=key)
+            if not planned.steps:
+                return planned
+            self.execute(planned)
+        raise AssertionError(f"the plan does not get empty: {planned.steps}")
+
+    def _put(self, body: KubeObject) -> None:
+        key, applied = _key(body), copy.deepcopy(dict(body))
+        self.made += 1
+        before = self.children.get(
+            key, {"metadata": {"uid": f"child-{self.made}", "generation": 0}}
+        )
+        changed = before.get("spec") != applied.get("spec")
+        generation = before["metadata"]["generation"] + int(changed)
+        server = {"uid": before["metadata"]["uid"], "generation": generation}
+        applied["metadata"] |= server
+        if "status" in before:
+            applied["status"] = before["status"]
+        self.children[key] = applied
+
+    def run(self, of: MemoryBank) -> None:
+        """Let the controllers of Deployment and volume do their work, and the canary pass."""
+        claim, deployment = self.volume_claim(of), self.deployment(of)
+        claim["spec"].setdefault("storageClassName", "standard")
+        size = claim["spec"]["resources"]["requests"]["storage"]
+        claim["status"] = {"phase": "Bound", "capacity": {"storage": size}}
+        count, template = deployment["spec"]["replicas"], deployment["spec"]["template"]
+        counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+        deployment["status"] = {
+            "observedGeneration": deployment["metadata"]["generation"],
+            **(dict.fromkeys(counts, count) if count else {}),
+        }
+        self.pods = [running_pod(template) for _ in range(count)]
+        self.canary = self.passed(of)
+
+    def passed(self, of: MemoryBank, **changes: Any) -> CanaryResult:
+        """The result of a canary that passed for the bank as it is now."""
+        result = CanaryResult(
+            ok=True,
+            generation=of.generation,
+            revision=self.plan(of).revision,
+            serving=serving(self.pods),
+            checked_at=NOW,
+            version="0.1.0",
+        )
+        return replace(result, **changes)
+
+    def deployment(self, of: MemoryBank) -> dict[str, Any]:
+        return self.children[names.deployment(of)]
+
+    def volume_claim(self, of: MemoryBank) -> dict[str, Any]:
+        return self.children[names.volume_claim(of)]
+
+    def secret(self, of: MemoryBank) -> dict[str, Any]:
+        return self.children[names.key_secret(of)]
+
+
+def running(of: MemoryBank) -> World:
+    """A world in which the bank runs and proved it."""
+    world = World()
+    world.converge(of)
+    world.run(of)
+    return world
+
+
+def running_pod(template: KubeObject, uid: str = "pod-1") -> dict[str, Any]:
+    """A pod of that template that serves."""
+    metadata = copy.deepcopy(dict(template["metadata"]))
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata | {"name": f"agents-{uid}", "namespace": "team", "uid": uid},
+        "spec": copy.deepcopy(template["spec"]),
+        "status": {
+            "phase": "Running",
+            "conditions": [
+                {"type": "PodScheduled", "status": "True"},
+                {"type": "Ready", "status": "True"},
+            ],
+            "containerStatuses": [
+                {
+                    "name": "memorybank",
+                    "image": template["spec"]["containers"][0]["image"],
+                    "containerID": "containerd://1",
+                    "ready": True,
+                    "started": True,
+                    "restartCount": 0,
+                    "state": {"running": {"startedAt": "2026-01-01T11:59:00Z"}},
+                    "lastState": {},
+                }
+            ],
+        },
+    }
+
+
+def unready(pod: dict[str, Any], state: Mapping[str, Any], **changes: Any) -> None:
+    """Make a pod one whose container is in another state and does not serve."""
+    for condition in pod["status"]["conditions"]:
+        if condition["type"] == "Ready":
+            condition["status"] = "False"
+    pod["status"]["containerStatuses"][0] |= {
+        "ready": False,
+        "started": False,
+        "state": dict(state),
+        **changes,
+    }
+
+
+def _key(body: KubeObject) -> ChildKey:
+    return ChildKey(body["kind"], body["metadata"]["name"])
