@@ -14,13 +14,12 @@ All functions take and return float32 arrays with one entry per memory, if not s
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Scores = npt.NDArray[np.float32]
-Places = npt.NDArray[np.int32]
+Places = npt.NDArray[np.intp]
 
 VECTOR_WEIGHT = 1.0
 SESSION_WEIGHT = 0.3
@@ -48,11 +47,9 @@ texts scatter around 0 by about .05."""
 
 _IMPORTANCE = 0.05
 _RECENCY = 0.05
-_HALF_LIFE_DAYS = 30.0
+_MICROSECONDS_PER_HALF_LIFE = 30 * 86_400e6
 """Bounds of the prior: it decides between memories that fit about equally well, never against one
 that fits clearly better."""
-
-_MICROSECONDS_PER_DAY = 86_400e6
 
 
 def inverse_frequency(documents: int, holding: int) -> float:
@@ -79,11 +76,11 @@ def with_neighbours(scores: Scores, before: Places, after: Places) -> Scores:
     `before` and `after` hold the place of the neighbour, or -1 at the session's ends.
     """
     ends_in_zero = np.append(scores, np.float32(0))  # -1 reads the zero at the end
-    places = np.append(before, np.int32(-1)), np.append(after, np.int32(-1))
     smoothed = scores.copy()
-    for link in places:
-        smoothed += _NEXT * ends_in_zero[link[:-1]]
-        smoothed += _NEXT_BUT_ONE * ends_in_zero[link[link[:-1]]]
+    for link in (before, after):
+        link_of_link = np.append(link, -1)[link]
+        smoothed += np.float32(_NEXT) * ends_in_zero[link]
+        smoothed += np.float32(_NEXT_BUT_ONE) * ends_in_zero[link_of_link]
     return smoothed
 
 
@@ -122,7 +119,7 @@ def prior(importance: Scores, moments: npt.NDArray[np.int64]) -> Scores:
     `moments` are microseconds; recency halves every 30 days before the newest of them, so that the
     same memories always rank the same.
     """
-    age_days = (moments.max(initial=0) - moments) / _MICROSECONDS_PER_DAY
-    recency = np.exp2(-age_days / _HALF_LIFE_DAYS)
-    factors: npt.NDArray[Any] = 1 + _IMPORTANCE * (2 * importance - 1) + _RECENCY * recency
-    return factors.astype(np.float32)
+    half_lives = (moments - moments.max(initial=moments[0])) / _MICROSECONDS_PER_HALF_LIFE
+    recency = np.exp2(half_lives.astype(np.float32))
+    factors: Scores = 1 + _IMPORTANCE * (2 * importance - 1) + _RECENCY * recency
+    return factors

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-Occurrences = npt.NDArray[np.uint32]
+Occurrences = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]
 
 
 class Postings:
@@ -28,16 +28,12 @@ class Postings:
             pairs.append(count)
 
     def holding(self, term: str) -> Occurrences:
-        """Return the rows that hold the term, shape (n, 2): places and counts.
+        """Return the places of the rows that hold the term, ascending, and their counts."""
+        pairs = self._pairs.get(term, ())
+        table = np.array(pairs, dtype=np.uint32).reshape(-1, 2)
+        return table[:, 0].astype(np.intp), table[:, 1].astype(np.float32)
 
-        A view: it is to be dropped before the next `add` or `renumber`.
-        """
-        pairs = self._pairs.get(term)
-        if pairs is None:
-            return np.empty((0, 2), dtype=np.uint32)
-        return np.frombuffer(pairs, dtype=np.uint32).reshape(-1, 2)
-
-    def renumber(self, new_places: npt.NDArray[np.int64]) -> None:
+    def renumber(self, new_places: npt.NDArray[np.intp]) -> None:
         """Move every row to its new place, where -1 means that it is dropped."""
         for term, pairs in list(self._pairs.items()):
             old = np.frombuffer(pairs, dtype=np.uint32).reshape(-1, 2)

@@ -5,6 +5,8 @@ A memory's neighbours in its session, and its session as a whole, are evidence f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +17,15 @@ Order = tuple[int, str]
 """Time in microseconds, then id."""
 
 _NOBODY = -1
-_COLUMNS: dict[str, npt.DTypeLike] = {"group": np.int32, "before": np.int32, "after": np.int32}
+_ALONE = 0
+"""The group of all memories that are in no session."""
+
+_COLUMNS: dict[str, npt.DTypeLike] = {
+    "group": np.intp,
+    "before": np.intp,
+    "after": np.intp,
+    "length": np.float32,  # terms; 0 once the row is out of its session
+}
 
 
 class Sessions:
@@ -25,17 +35,19 @@ class Sessions:
         self._rows = Columns(_COLUMNS, vector=0)
         self._orders: list[Order] = []
         self._groups: dict[str, int] = {}
-        self._last: dict[int, int] = {}  # group of a named session -> its last row
+        self._last: dict[int, int] = {}  # group -> its last row, for groups that have any
+        self._statistics: SessionStatistics | None = None
 
-    def add(self, place: int, session: str | None, *, order: Order) -> None:
-        """Add the next row; `place` is the number of rows so far."""
-        group = _NOBODY
+    def add(self, place: int, session: str | None, *, order: Order, length: int) -> None:
+        """Add the next row, of so many terms; `place` is the number of rows so far."""
+        group = _ALONE
         if session is not None:
-            group = self._groups.setdefault(session, len(self._groups))
-        self._rows.append(group=group, before=_NOBODY, after=_NOBODY)
+            group = self._groups.setdefault(session, len(self._groups) + 1)
+        self._rows.append(group=group, before=_NOBODY, after=_NOBODY, length=length)
         self._orders.append(order)
         if session is not None:
             self._link(place, group)
+        self._statistics = None
 
     def remove(self, place: int) -> None:
         """Take a row out of its session; its number stays taken."""
@@ -46,12 +58,14 @@ class Sessions:
             after[earlier] = later
         if later != _NOBODY:
             before[later] = earlier
-        elif self._last.get(group) == place:
-            if earlier == _NOBODY:
-                del self._last[group]
-            else:
+        elif group != _ALONE:
+            if earlier != _NOBODY:
                 self._last[group] = earlier
+            else:
+                del self._last[group]
         before[place] = after[place] = _NOBODY
+        self._rows["length"][place] = 0
+        self._statistics = None
 
     def spread(self, scores: ranking.Scores) -> ranking.Scores:
         """Return each row's score with parts of its neighbours' scores added."""
@@ -61,17 +75,18 @@ class Sessions:
 
     def membership(self, session: str) -> npt.NDArray[np.bool_]:
         """Return which rows are of the session."""
-        group = self._groups.get(session)
-        if group is None:
-            return np.zeros(self._rows.count, dtype=np.bool_)
-        mask: npt.NDArray[np.bool_] = self._rows["group"] == group
+        mask: npt.NDArray[np.bool_] = self._rows["group"] == self._groups.get(session, _NOBODY)
         return mask
 
-    def scorer(self, lengths: ranking.Scores, alive: npt.NDArray[np.bool_]) -> SessionScorer:
+    def scorer(self) -> SessionScorer:
         """Return what scores whole sessions for one query."""
-        return SessionScorer(self._rows["group"], np.where(alive, lengths, 0), len(self._groups))
+        if self._statistics is None:
+            self._statistics = SessionStatistics.of(
+                self._rows["group"], self._rows["length"], count=len(self._groups)
+            )
+        return SessionScorer(self._rows["group"], self._statistics)
 
-    def renumber(self, new_places: npt.NDArray[np.int64]) -> None:
+    def renumber(self, new_places: npt.NDArray[np.intp]) -> None:
         """Move every row to its new place, where -1 means that it is dropped."""
         kept = new_places >= 0
         self._rows.keep(kept)
@@ -79,23 +94,19 @@ class Sessions:
         lookup = np.append(new_places, _NOBODY)  # -1 reads the -1 at the end
         for link in ("before", "after"):
             self._rows[link][:] = lookup[self._rows[link]]
-        self._renumber_groups()
         self._last = {group: int(lookup[row]) for group, row in self._last.items()}
+        self._renumber_groups()
+        self._statistics = None
 
     def _renumber_groups(self) -> None:
         """Forget the sessions of which no row is left."""
-        new_groups: dict[int, int] = {}
-        for session, group in list(self._groups.items()):
-            if group in self._last:
-                new_groups[group] = self._groups[session] = len(new_groups)
-            else:
-                del self._groups[session]
-        lookup = np.full(
-            max(new_groups, default=_NOBODY) + 2, _NOBODY
-        )  # -1 reads the -1 at the end
-        lookup[list(new_groups)] = list(new_groups.values())
+        sessions = [session for session, group in self._groups.items() if group in self._last]
+        lookup = np.zeros(len(self._groups) + 1, dtype=np.intp)
+        for new, session in enumerate(sessions, start=1):
+            lookup[self._groups[session]] = new
         self._rows["group"][:] = lookup[self._rows["group"]]
-        self._last = {new_groups[group]: row for group, row in self._last.items()}
+        self._last = {int(lookup[group]): row for group, row in self._last.items()}
+        self._groups = {session: new for new, session in enumerate(sessions, start=1)}
 
     def _link(self, place: int, group: int) -> None:
         """Put the row behind the last row that is not later; nearly always that is the end."""
@@ -113,42 +124,56 @@ class Sessions:
             self._last[group] = place
 
 
+@dataclass(frozen=True, slots=True)
+class SessionStatistics:
+    """What BM25 needs to know of the sessions as documents; entry 0 of `norms` is nobody's."""
+
+    documents: int
+    norms: ranking.Scores
+
+    @classmethod
+    def of(
+        cls, groups: ranking.Places, lengths: ranking.Scores, *, count: int
+    ) -> SessionStatistics:
+        """Add up the rows: `groups` and `lengths` have one entry per row."""
+        totals = np.bincount(groups, weights=lengths, minlength=count + 1).astype(np.float32)
+        totals[_ALONE] = 0
+        used = totals > 0
+        documents = int(used.sum())
+        mean_length = float(totals[used].mean()) if documents else 0.0
+        return cls(documents, ranking.length_norm(totals, mean_length))
+
+
 class SessionScorer:
     """BM25 of whole sessions for one query: a session is one document of all its words."""
 
-    def __init__(self, groups: ranking.Places, lengths: ranking.Scores, count: int) -> None:
-        """Both arrays have one entry per row: its group or -1; its length, 0 for dead rows."""
+    def __init__(self, groups: ranking.Places, statistics: SessionStatistics) -> None:
         self._groups = groups
-        inside = groups >= 0
-        per_group = np.bincount(groups[inside], weights=lengths[inside], minlength=count)
-        used = per_group > 0
-        self._documents = int(used.sum())
-        mean_length = float(per_group[used].mean()) if self._documents else 0.0
-        self._norms = ranking.length_norm(per_group.astype(np.float32), mean_length)
-        self._scores = np.zeros(count, dtype=np.float32)
+        self._statistics = statistics
+        self._scores = np.zeros_like(statistics.norms)
         self._weight = 0.0
 
-    def add(self, places: npt.NDArray[np.uint32], counts: ranking.Scores, *, times: int) -> None:
+    def add(self, places: ranking.Places, counts: ranking.Scores, *, times: int) -> None:
         """Count a term that the query holds `times` times and these rows `counts` times."""
-        if not self._documents:
+        if not self._statistics.documents:
             return
-        groups = self._groups[places]
-        inside = groups >= 0
-        per_group = np.bincount(
-            groups[inside], weights=counts[inside], minlength=len(self._scores)
+        held = np.bincount(
+            self._groups[places], weights=counts, minlength=len(self._scores)
         ).astype(np.float32)
-        held = per_group > 0
-        idf = times * ranking.inverse_frequency(self._documents, int(held.sum()))
+        held[_ALONE] = 0
+        idf = times * ranking.inverse_frequency(
+            self._statistics.documents, int(np.count_nonzero(held))
+        )
         self._weight += idf
-        self._scores[held] += idf * ranking.saturation(per_group[held], self._norms[held])
+        self._scores += idf * ranking.saturation(held, self._statistics.norms)
 
-    def shares(self, places: npt.NDArray[np.int64], *, otherwise: ranking.Scores) -> ranking.Scores:
+    def shares(self, places: ranking.Places, *, otherwise: ranking.Scores) -> ranking.Scores:
         """Return the scores of these rows' sessions, brought to 0..1.
 
         A memory without session is a session of one: it gets its own share, `otherwise`.
         """
-        if not self._documents:
+        if not self._statistics.documents:
             return otherwise
         groups = self._groups[places]
         shares = ranking.lexical_share(self._scores[groups], self._weight)
-        return np.where(groups >= 0, shares, otherwise)
+        return np.where(groups == _ALONE, otherwise, shares)

@@ -81,7 +81,7 @@ class TenantIndex:
         self._places[memory.id] = place
         self._words.add(place, words)
         self._tags.add(place, memory.tags)
-        self._sessions.add(place, memory.session, order=(moment, memory.id))
+        self._sessions.add(place, memory.session, order=(moment, memory.id), length=len(words))
 
     def remove(self, memory_id: str) -> None:
         """Forget a memory; nothing happens when it is not there."""
@@ -115,19 +115,19 @@ class TenantIndex:
         return self._best(places, scores.round(_DECIMALS), limit)
 
     def _lexical_parts(
-        self, query: str, places: npt.NDArray[np.int64]
+        self, query: str, places: ranking.Places
     ) -> tuple[ranking.Scores, ranking.Scores]:
         """Return the lexical and the session part for the places, each within 0..1."""
         alive, lengths = self._rows["alive"], self._rows["length"]
         norms = ranking.length_norm(lengths, float(lengths[alive].mean()))
         scores = np.zeros(self._rows.count, dtype=np.float32)
         weight = 0.0
-        sessions = self._sessions.scorer(lengths, alive)
+        sessions = self._sessions.scorer()
         for term, times in Counter(terms(query)).items():
-            holding = self._words.holding(term)
+            at, counts = self._words.holding(term)
             if len(self) < self._rows.count:
-                holding = holding[alive[holding[:, 0]]]
-            at, counts = holding[:, 0], holding[:, 1].astype(np.float32)
+                living = alive[at]
+                at, counts = at[living], counts[living]
             idf = times * ranking.inverse_frequency(len(self), len(at))
             weight += idf
             scores[at] += idf * ranking.saturation(counts, norms[at])
@@ -135,7 +135,7 @@ class TenantIndex:
         lexical = ranking.lexical_share(self._sessions.spread(scores)[places], weight)
         return lexical, sessions.shares(places, otherwise=lexical)
 
-    def _cosines(self, vector: Vector, places: npt.NDArray[np.int64]) -> ranking.Scores:
+    def _cosines(self, vector: Vector, places: ranking.Places) -> ranking.Scores:
         matrix = self._rows["vector"]
         if 2 * places.size < self._rows.count:  # below that, copying rows costs less than skipping
             return np.asarray(matrix[places] @ vector)
@@ -152,7 +152,7 @@ class TenantIndex:
             mask &= np.isin(self._rows["type"], [_TYPE_CODES[kind] for kind in where.types])
         for tag in where.tags_all:
             tagged = np.zeros_like(mask)
-            tagged[self._tags.holding(tag)[:, 0]] = True
+            tagged[self._tags.holding(tag)[0]] = True
             mask &= tagged
         if where.created_after is not None:
             mask &= self._rows["created"] > _microseconds(where.created_after)
@@ -161,7 +161,7 @@ class TenantIndex:
         return mask
 
     def _best(
-        self, places: npt.NDArray[np.int64], scores: ranking.Scores, limit: int
+        self, places: ranking.Places, scores: ranking.Scores, limit: int
     ) -> list[tuple[str, float]]:
         """Return the best, those of equal score newest first."""
         if scores.size > limit:

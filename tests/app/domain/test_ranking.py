@@ -18,7 +18,7 @@ def floats(*values: float) -> ranking.Scores:
 
 
 def places(*values: int) -> ranking.Places:
-    return np.array(values, dtype=np.int32)
+    return np.array(values, dtype=np.intp)
 
 
 def scores(low: float, high: float) -> st.SearchStrategy[ranking.Scores]:
