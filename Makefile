@@ -43,7 +43,7 @@ test: $(READY)  ## everything: lint, type, unit, integration, e2e; its cluster i
 	$(PYTHON) -m scripts.suite lint type unit integration e2e
 
 test-fast: $(READY)  ## lint, type, unit: no cluster, under a minute
-	$(PYTHON) -m scripts.suite lint type unit
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint type unit
 
 e2e-down: $(READY)  ## remove the cluster that e2e left up
 	$(PYTHON) -m e2e.cluster down --name memorybank-test

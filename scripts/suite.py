@@ -27,6 +27,7 @@ from e2e.stack import CommandFailed, Stack
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".build"
 STOP_SECONDS = 30
+MAKE_VARIABLES = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
 CLUSTER = "memorybank-suite"
 CLUSTER_STAGES = {"e2e", "e2e-full"}
 # Set for the stages that use a cluster; e2e/conftest.py reads it.
@@ -68,7 +69,9 @@ def run(stage: str) -> Outcome:
     started = time.monotonic()
     closing = ""
     command = ["make", "--silent", "--no-print-directory", stage]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    # A stage is no part of the `make` that started the suite: its job server is not the stage's.
+    environment = {name: value for name, value in os.environ.items() if name not in MAKE_VARIABLES}
+    environment["PYTHONUNBUFFERED"] = "1"
     if stage in CLUSTER_STAGES:
         environment[CLUSTER_VARIABLE] = CLUSTER
     with (LOGS / f"{stage}.log").open("w") as log, process_group(command, environment) as process:

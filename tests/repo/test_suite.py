@@ -40,6 +40,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *stages: str) -> int:
 def test_all_stages_pass(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("MAKEFLAGS", " -j3 --jobserver-auth=3,4")  # as under `make -j`
     assert run(monkeypatch, "good") == 0
     assert "all passed" in capsys.readouterr().out
     assert (folder / ".build/good.log").read_text() == "12 passed\n"
