@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, StreamReader
 from typing_extensions import override
+from yarl import URL
 
 from memorybank_operator.kube.kinds import ApiKind
 
@@ -50,8 +51,10 @@ class WatchObserver:
     """A client middleware that reads along and tells a listener."""
 
     def __init__(self, server: str, expected: Iterable[Stream], listener: Listener) -> None:
+        # By path: a URL may name a default port or leave it out.
+        prefix = URL(server).path.rstrip("/")
         self._streams = {
-            f"{server}{kind.collection(ns)}": Stream(kind, ns) for kind, ns in expected
+            f"{prefix}{kind.collection(ns)}": Stream(kind, ns) for kind, ns in expected
         }
         self._listener = listener
         self._pages: dict[Stream, set[str]] = {}
@@ -59,7 +62,7 @@ class WatchObserver:
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Pass the request on, and note what its answer says."""
         response = await handler(request)
-        stream = self._streams.get(str(request.url.with_query(None)))
+        stream = self._streams.get(request.url.path)
         if stream is None or request.method != "GET" or response.status >= 400:
             return response
         self._listener.alive(stream)
