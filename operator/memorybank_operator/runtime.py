@@ -11,7 +11,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -41,7 +41,7 @@ from memorybank_operator.settings import Settings
 
 KIND_POLL_SECONDS = 2.0
 CANARY_WORKERS = 16
-KOPF_STOP_SECONDS = 10.0
+WATCH_STOP_SECONDS = 10.0
 SERVER_STOP_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -163,34 +163,35 @@ class Operator:
         return False
 
     async def _work(self, stop: asyncio.Event, on_watching: Callable[[], None]) -> None:
-        # kopf cancels at its end every task that was made after it, so these are made before.
+        watches = await self._watch()
+        on_watching()
         stopped = asyncio.create_task(stop.wait())
         complete = asyncio.create_task(self._streams.wait_complete())
-        started, kopf_stop = asyncio.Event(), asyncio.Event()
-        begun = asyncio.create_task(started.wait())
-        watches = asyncio.create_task(self._watch(started, kopf_stop))
         try:
-            await _first(begun, watches)
-            on_watching()
-            await _first(complete, stopped, watches)
+            await _first(complete, stopped, *watches)
             if complete.done():
                 logger.info("%d objects known, reconciling begins", len(self.cache))
                 self._banks.start()
                 self._canaries.workers.start()
-            await _first(stopped, watches)
+            await _first(stopped, *watches)
+            ended = [task for task in watches if task.done()]
         finally:
-            await self._finish(watches, kopf_stop)
-            for task in (stopped, complete, begun):
-                task.cancel()
-        if not stop.is_set():
-            raise WatchFailed("the watches ended") from watches.exception()
+            await self._finish(watches)
+            stopped.cancel()
+            complete.cancel()
+        if ended:
+            raise WatchFailed(f"{ended[0].get_name()} ended") from _cause(ended[0])
 
-    async def _watch(self, started: asyncio.Event, stop: asyncio.Event) -> None:
+    async def _watch(self) -> Collection[asyncio.Task[Any]]:
+        """Start kopf; its tasks run until they are cancelled, or until one fails for good.
+
+        kopf.operator() would do more: at its end it cancels every task of this event loop.
+        """
         observer = WatchObserver(self._connection.server, self._expected, self._streams)
         intake = Intake(self.cache, self._streams, self._banks.add)
-        self._streams.begin()
         namespaces = self._settings.namespaces
-        await kopf.operator(
+        self._streams.begin()
+        return await kopf.spawn_tasks(
             registry=watching.registry(
                 intake.take,
                 server=self._connection.server,
@@ -201,22 +202,22 @@ class Operator:
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
-            ready_flag=started,
-            stop_flag=stop,
         )
 
-    async def _finish(self, watches: asyncio.Task[None], kopf_stop: asyncio.Event) -> None:
+    async def _finish(self, watches: Collection[asyncio.Task[Any]]) -> None:
         logger.info("stopping")
         await self._canaries.workers.stop(0.0)
         if not await self._banks.stop(self._settings.shutdown_grace):
             logger.warning("reconciles were cut off after %g s", self._settings.shutdown_grace)
-        # kopf waits at its end for every task there is, an open connection to our server included.
-        await self._server.cleanup()
-        kopf_stop.set()
-        await asyncio.wait({watches}, timeout=KOPF_STOP_SECONDS)
-        if not watches.done():
-            logger.warning("the watches did not stop within %g s", KOPF_STOP_SECONDS)
-            watches.cancel()
+        for task in watches:
+            task.cancel()
+        _, pending = await asyncio.wait(watches, timeout=WATCH_STOP_SECONDS)
+        if pending:
+            logger.warning("the watches did not stop within %g s", WATCH_STOP_SECONDS)
+
+
+def _cause(task: asyncio.Task[Any]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
 
 
 async def _first(*tasks: asyncio.Task[Any]) -> None:

@@ -1,14 +1,32 @@
-"""What the operator's integration tests share: a connection of its own to the real API server."""
+"""What the operator's integration tests share: a world of their own on the real API server."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from e2e.cluster.apiserver import ApiServer
+from memorybank_operator import constants
+from memorybank_operator.api import crd
+from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection, from_kubeconfig
+from tests.integration.operator.node import Node
+from tests.integration.operator.world import NodeProber, World, until
+
+DEFAULT_CLASS = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {
+        "name": "standard",
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    },
+    "provisioner": "example.org/none",
+}
 
 
 @pytest.fixture
@@ -19,6 +37,51 @@ def connection(api_server: ApiServer) -> Connection:
 
 @pytest.fixture
 async def client(connection: Connection) -> AsyncIterator[KubeClient]:
-    """The operator's own client."""
+    """The operator's own client, as somebody else's."""
     async with connection.session() as session:
-        yield KubeClient(session, connection.server, field_manager="memorybank-operator")
+        session.headers["User-Agent"] = "somebody"
+        yield KubeClient(session, connection.server, field_manager="somebody")
+
+
+@pytest.fixture
+async def kind(client: KubeClient, connection: Connection) -> None:
+    """The MemoryBank kind is served, and there is a default storage class."""
+    with contextlib.suppress(errors.Conflict):  # another test was here first
+        await client.create(DEFAULT_CLASS)
+    async with connection.session() as session:
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        async with session.post(connection.server + path, json=crd.build()) as response:
+            assert response.status in (201, 409), await response.text()
+
+    async def is_served() -> bool:
+        with contextlib.suppress(errors.NotFound):
+            served = await client.discover(f"/apis/{constants.API_VERSION}")
+            return any(each["name"] == kinds.MEMORY_BANK.plural for each in served["resources"])
+        return False
+
+    await until(is_served)
+
+
+@pytest.fixture
+def world(
+    kind: None, client: KubeClient, connection: Connection, namespace: str, api_server: ApiServer
+) -> World:
+    """A namespace to act in."""
+    return World(client, connection, namespace=namespace, audit_log=api_server.audit_log)
+
+
+@pytest.fixture
+async def node(world: World, tmp_path: Path) -> AsyncIterator[Node]:
+    """Runs the Deployment `agents`, as controllers and a kubelet would."""
+    made = Node(world.client, world.namespace, tmp_path)
+    running = asyncio.create_task(made.run(["agents"]))
+    yield made
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+@pytest.fixture
+def prober(node: Node) -> NodeProber:
+    """Reaches banks on the node."""
+    return NodeProber(node)

@@ -119,9 +119,7 @@ async def test_a_missing_permission_is_forbidden(api_server: ApiServer, tmp_path
 
 
 async def test_an_unknown_token_is_unauthorized_and_may_be_retried(connection: Connection) -> None:
-    stranger = Connection(
-        connection.server, ssl.create_default_context(), Token(value="wrong")
-    )
+    stranger = Connection(connection.server, ssl.create_default_context(), Token(value="wrong"))
     stranger.ssl.load_verify_locations(cadata=_authority(connection))
     async with stranger.session() as session:
         client = KubeClient(session, stranger.server, field_manager="stranger")

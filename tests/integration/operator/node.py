@@ -1,0 +1,235 @@
+"""What a cluster does with a Deployment, for an API server that has no controllers and no kubelet.
+
+For each Deployment it makes one Pod, runs the Pod's container as a process (the real `memorybank
+serve` with the real configuration, key and volume folder), probes it, and reports the states as
+controller and kubelet would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import signal
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from e2e.cluster.apiserver import free_ports
+from memorybank_operator.kube import errors, kinds
+from memorybank_operator.kube.client import KubeClient
+
+POLL_SECONDS = 0.05
+Object = dict[str, Any]
+
+
+@dataclass
+class Running:
+    """A Pod and its process."""
+
+    pod: Object
+    process: asyncio.subprocess.Process
+    port: int
+    ready: bool = False
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+class Node:
+    """Runs the Deployments of one namespace, one Pod each."""
+
+    def __init__(self, client: KubeClient, namespace: str, folder: Path) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._folder = folder
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
+        self.running: dict[str, Running] = {}
+        """By name of the Deployment."""
+        self.frozen = False
+        """While true, processes and states stay as they are."""
+
+    async def run(self, names: list[str]) -> None:
+        """Look after these Deployments until cancelled."""
+        try:
+            while True:
+                for name in names:
+                    # Whatever is being written at the same time is looked at again in a moment.
+                    with contextlib.suppress(errors.Conflict, errors.NotFound):
+                        if not self.frozen:
+                            await self._look_after(name)
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            for running in self.running.values():
+                await kill(running.process)
+            await self._session.close()
+
+    async def crash(self, name: str) -> None:
+        """Kill a process as a crash would; it is noticed and started again like one."""
+        await kill(self.running[name].process)
+
+    async def _look_after(self, name: str) -> None:
+        deployment = await self._client.get(kinds.DEPLOYMENT, self._namespace, name)
+        running = self.running.get(name)
+        if running is not None and not self._is_wanted(running, deployment):
+            await self._remove(name, running)
+        elif running is None and deployment is not None and deployment["spec"]["replicas"]:
+            await self._start(name, deployment)
+        elif running is not None:
+            await self._probe(running)
+        if deployment is not None:
+            await self._report(deployment, self.running.get(name))
+
+    def _is_wanted(self, running: Running, deployment: Object | None) -> bool:
+        if deployment is None or not deployment["spec"]["replicas"]:
+            return False
+        if running.process.returncode is not None:
+            return False
+        template = deployment["spec"]["template"]
+        annotations: dict[str, str] = template["metadata"]["annotations"]
+        present: dict[str, str] = running.pod["metadata"]["annotations"]
+        return annotations.items() <= present.items()
+
+    async def _remove(self, name: str, running: Running) -> None:
+        del self.running[name]
+        await kill(running.process)
+        metadata = running.pod["metadata"]
+        with contextlib.suppress(errors.NotFound):
+            await self._client.delete(
+                kinds.POD, self._namespace, name=metadata["name"], uid=metadata["uid"]
+            )
+
+    async def _start(self, name: str, deployment: Object) -> None:
+        template = deployment["spec"]["template"]
+        spec: Object = template["spec"]
+        folders = await self._volumes(spec)
+        if folders is None:
+            return
+        (container,) = spec["containers"]
+        port, metrics_port = free_ports(2)
+        paths = {m["mountPath"]: str(folders[m["name"]]) for m in container["volumeMounts"]}
+        environment = {each["name"]: _local(each["value"], paths) for each in container["env"]}
+        arguments = [_local(each, paths) for each in container["args"]]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "memorybank", *arguments,
+            "--host", "127.0.0.1", "--port", str(port), "--metrics-port", str(metrics_port),
+            env=os.environ | environment,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        pod = await self._client.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    **template["metadata"],
+                    "name": f"{name}-{uuid.uuid4().hex[:8]}",
+                    "namespace": self._namespace,
+                },
+                "spec": {**spec, "nodeName": "node", "terminationGracePeriodSeconds": 0},
+            }
+        )
+        self.running[name] = Running(pod, process, port)
+
+    async def _volumes(self, spec: Object) -> dict[str, Path] | None:
+        """Fill a folder per volume; return None while an object is missing, as a kubelet waits."""
+        folders = {}
+        for volume in spec["volumes"]:
+            if "persistentVolumeClaim" in volume:
+                folder = self._folder / volume["persistentVolumeClaim"]["claimName"]
+                folder.mkdir(exist_ok=True)
+                folders[volume["name"]] = folder
+                continue
+            folders[volume["name"]] = folder = self._folder / uuid.uuid4().hex
+            folder.mkdir()
+            for kind, name in (
+                (kinds.CONFIG_MAP, volume.get("configMap", {}).get("name")),
+                (kinds.SECRET, volume.get("secret", {}).get("secretName")),
+            ):
+                if name is None:
+                    continue
+                source = await self._client.get(kind, self._namespace, name)
+                if source is None:
+                    return None
+                for key, value in source["data"].items():
+                    content = value if kind is kinds.CONFIG_MAP else _decoded(value)
+                    (folder / key).write_text(content)
+        return folders
+
+    async def _probe(self, running: Running) -> None:
+        try:
+            async with self._session.get(f"{running.address}/ready") as response:
+                ready = response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            ready = False
+        if ready != running.ready:
+            running.ready = ready
+            status = {
+                "phase": "Running",
+                "conditions": [_condition("Ready", ready)],
+                "containerStatuses": [
+                    {
+                        "name": "memorybank", "image": "x", "imageID": "x", "restartCount": 0,
+                        "containerID": f"test://{running.process.pid}",
+                        "ready": ready, "started": True,
+                        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+                    }
+                ],
+            }  # fmt: skip
+            await self._client.apply_status(_with_status(running.pod, status))
+
+    async def _report(self, deployment: Object, running: Running | None) -> None:
+        ready = 1 if running is not None and running.ready else 0
+        count = 0 if running is None else 1
+        status = {
+            "observedGeneration": deployment["metadata"]["generation"],
+            "replicas": count,
+            "updatedReplicas": count,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+        }
+        if {k: v for k, v in status.items() if v} != {
+            k: v for k, v in deployment.get("status", {}).items() if v
+        }:
+            await self._client.apply_status(_with_status(deployment, status))
+
+
+def _with_status(body: Object, status: Object) -> Object:
+    metadata = {key: body["metadata"][key] for key in ("name", "namespace", "uid")}
+    return {
+        "apiVersion": kinds.by_kind(body["kind"]).api_version,
+        "kind": body["kind"],
+        "metadata": metadata,
+        "status": status,
+    }
+
+
+def _condition(kind: str, holds: bool) -> Object:
+    return {
+        "type": kind,
+        "status": "True" if holds else "False",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+
+
+def _local(text: str, paths: dict[str, str]) -> str:
+    for path, folder in paths.items():
+        if text == path or text.startswith(f"{path}/"):
+            return folder + text[len(path) :]
+    return text
+
+
+def _decoded(value: str) -> str:
+    return base64.b64decode(value).decode()
+
+
+async def kill(process: asyncio.subprocess.Process) -> None:
+    """End a process at once."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGKILL)
+    await process.wait()

@@ -1,0 +1,179 @@
+"""One namespace of the real API server, as its users see it, and an operator that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from memorybank_operator import constants, runtime
+from memorybank_operator.canary import Prober, Target
+from memorybank_operator.kube import kinds
+from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.kube.connection import Connection
+from memorybank_operator.kube.kinds import ApiKind
+from memorybank_operator.runtime import Operator
+from memorybank_operator.settings import Settings
+from tests.integration.operator.node import Node
+
+Object = dict[str, Any]
+POLL_SECONDS = 0.02
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+CHILDREN = {
+    "ServiceAccount": "agents",
+    "ConfigMap": "agents-config",
+    "Secret": "agents-key",
+    "PersistentVolumeClaim": "agents-data",
+    "Service": "agents",
+    "Deployment": "agents",
+}
+
+
+class NodeProber(Prober):
+    """The real probe, that reaches a bank on the node instead of through a Service's address."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    @override
+    async def probe(self, target: Target) -> str:
+        name = target.url.removeprefix("http://").partition(".")[0]
+        running = self._node.running.get(name)
+        address = running.address if running is not None else "http://127.0.0.1:1"
+        return await super().probe(replace(target, connect_to=address))
+
+
+class World:
+    """What tests do and look at."""
+
+    def __init__(
+        self, client: KubeClient, connection: Connection, *, namespace: str, audit_log: Path
+    ) -> None:
+        self.client = client
+        self.connection = connection
+        self.namespace = namespace
+        self._audit_log = audit_log
+
+    def settings(self, **changes: Any) -> Settings:
+        """Settings of an operator for this namespace alone."""
+        chosen: dict[str, Any] = {
+            "namespaces": (self.namespace,),
+            "http_host": "127.0.0.1",
+            "http_port": 0,
+            "canary_interval": 1.0,
+            "shutdown_grace": 5.0,
+        }
+        return Settings(**(chosen | changes))
+
+    @asynccontextmanager
+    async def operator(
+        self,
+        *,
+        connection: Connection | None = None,
+        prober: Prober | None = None,
+        **changes: Any,
+    ) -> AsyncIterator[Operator]:
+        """Run an operator until the block ends."""
+        stop = asyncio.Event()
+        settings = self.settings(**changes)
+        async with runtime.operator(settings, connection or self.connection, prober=prober) as made:
+            running = asyncio.create_task(made.run(stop))
+            try:
+                yield made
+            finally:
+                stop.set()
+                await running
+
+    async def create(self, name: str = "agents", **spec: Any) -> Object:
+        """Create a bank."""
+        body = {
+            "apiVersion": constants.API_VERSION,
+            "kind": constants.KIND,
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": spec,
+        }
+        return await self.client.create(body)
+
+    async def change(self, name: str = "agents", **spec: Any) -> Object:
+        """Change a bank's spec."""
+        return await self.client.merge(
+            kinds.MEMORY_BANK, self.namespace, name=name, changes={"spec": spec}
+        )
+
+    async def get(self, kind: ApiKind | str, name: str) -> Object | None:
+        """Return an object of the namespace."""
+        kind = kinds.by_kind(kind) if isinstance(kind, str) else kind
+        return await self.client.get(kind, self.namespace, name)
+
+    async def must(self, kind: ApiKind | str, name: str) -> Object:
+        """Return an object that exists."""
+        found = await self.get(kind, name)
+        assert found is not None, f"{kind} {name} is missing"
+        return found
+
+    async def delete(self, kind: ApiKind | str, name: str) -> Object:
+        """Delete an object; return it as it was."""
+        found = await self.must(kind, name)
+        uid = found["metadata"]["uid"]
+        await self.client.delete(kinds.by_kind(found["kind"]), self.namespace, name=name, uid=uid)
+        return found
+
+    async def ready(self, name: str = "agents") -> Object:
+        """Return a bank's Ready condition for its present generation, empty when there is none."""
+        return await self.condition("Ready", name)
+
+    async def condition(self, kind: str, name: str = "agents") -> Object:
+        """Return a condition of a bank for its present generation, empty when there is none."""
+        bank = await self.must(kinds.MEMORY_BANK, name)
+        for each in bank["status"].get("conditions", ()):
+            if (
+                each["type"] == kind
+                and each["observedGeneration"] == bank["metadata"]["generation"]
+            ):
+                return dict(each)
+        return {}
+
+    async def children(self) -> dict[str, Object]:
+        """Return those objects of the bank `agents` that exist, by kind."""
+        found = {kind: await self.get(kind, name) for kind, name in CHILDREN.items()}
+        return {kind: body for kind, body in found.items() if body is not None}
+
+    async def events(self) -> list[Object]:
+        """Return the events of the namespace, oldest first."""
+        path = kinds.EVENT.collection(self.namespace)
+        items: list[Object] = (await self.client.discover(path))["items"]
+        return sorted(items, key=lambda each: int(each["metadata"]["resourceVersion"]))
+
+    def writes(self) -> list[str]:
+        """Return what operators wrote in this namespace so far, as the API server's audit says."""
+        lines = self._audit_log.read_text().splitlines()
+        found = []
+        for event in map(json.loads, lines):
+            reference = event.get("objectRef", {})
+            if (
+                event["verb"] in WRITES
+                and event["userAgent"].startswith("memorybank-operator")
+                and reference.get("namespace") == self.namespace
+                and event["stage"] == "ResponseComplete"
+            ):
+                what = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
+                found.append(f"{event['verb']} {what} {reference.get('name', '')}".rstrip())
+        return found
+
+
+async def until(
+    condition: Callable[[], Awaitable[object]], *, seconds: float = 15.0, what: str = ""
+) -> float:
+    """Wait until a condition holds; return how long it took in seconds."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    while not await condition():
+        assert loop.time() - started < seconds, f"not within {seconds:g} s: {what or condition}"
+        await asyncio.sleep(POLL_SECONDS)
+    return loop.time() - started
