@@ -54,6 +54,14 @@ async def test_a_write_is_found_once_caught_up_with(store: SqliteStore, index: M
     assert await found(index, "acme", "pear", a_vector()) == []
 
 
+async def test_the_index_says_how_far_it_has_read(store: SqliteStore, index: MemoryIndex) -> None:
+    assert index.seq == 0
+    seq = await store.add(a_memory(), a_vector())
+    assert index.seq < seq
+    await index.catch_up()
+    assert index.seq == seq == (await store.stats()).seq
+
+
 async def test_a_new_index_is_rebuilt_from_the_store(store: SqliteStore) -> None:
     memories = [a_memory(f"note {number}") for number in range(1_200)]
     await asyncio.gather(*(store.add(memory, a_vector()) for memory in memories))
