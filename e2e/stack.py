@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from e2e.images import engines
+from e2e.images.build import DIGEST_LABEL
+
 ROOT = Path(__file__).resolve().parent.parent
 OPERATOR_NAMESPACE = "memorybank-system"
 POLL_SECONDS = 0.25
@@ -82,17 +85,20 @@ class Stack:
 
     def install_operator(self, *values: str) -> None:
         """Install or upgrade the operator from the chart; returns when it is available."""
-        name, _, _ = IMAGES[1].partition(":")
+        name = IMAGES[1]
+        made_from = (engines.find().labels(f"{name}:{self.tag}") or {}).get(DIGEST_LABEL, "")
         settings = (
             f"image.repository={name}",
             f"image.tag={self.tag}",
+            # The tag stays when the image changes: this rolls the pod then, and only then.
+            f"podAnnotations.memorybank\\.dev/image-inputs={made_from[:16]}",
             f"appImage={IMAGES[0]}:{self.tag}",
             *values,
         )
         self.helm(
             "upgrade", "--install", "memorybank-operator", str(ROOT / "charts/memorybank-operator"),
             "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m",
-            *(word for setting in settings for word in ("--set", setting)),
+            *(word for setting in settings for word in ("--set-string", setting)),
         )  # fmt: skip
 
     def wait(

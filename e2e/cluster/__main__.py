@@ -26,7 +26,11 @@ DEFAULT_NAME = "dev"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code."""
-    options = parser().parse_args(arguments)
+    top = parser()
+    options, rest = top.parse_known_args(arguments)
+    if rest and options.command != "kubectl":
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
     commands = {
         "up": up,
         "down": down,
@@ -71,8 +75,8 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("kubeconfig", parents=[name], help="print the kubeconfig's path")
     load_command = commands.add_parser("load", parents=[name], help="give images to the node")
     load_command.add_argument("images", nargs="+", metavar="IMAGE", help="reference or FILE.tar")
-    kubectl_command = commands.add_parser("kubectl", parents=[name], help="run kubectl on it")
-    kubectl_command.add_argument("arguments", nargs=argparse.REMAINDER)
+    # Whatever our parser does not know is kubectl's, in its order.
+    commands.add_parser("kubectl", parents=[name], add_help=False, help="run kubectl on it")
     binary_command = commands.add_parser(
         "binary", parents=[version], help="print a program's path; it is built when missing"
     )
@@ -162,7 +166,7 @@ def kubectl(options: argparse.Namespace) -> int:
     sys.stdout.flush()
     os.execve(  # noqa: S606  (kubectl gets the terminal and its exit code becomes ours)
         program,
-        [str(program), *options.arguments],
+        [str(program), *options.rest],
         os.environ | {"KUBECONFIG": str(kubeconfig_path(record))},
     )
 
