@@ -35,11 +35,6 @@ _NEXT_BUT_ONE = 0.25
 """What a turn gains from the scores of its neighbours in the session: a question's words are often
 in the turn before the one that answers it."""
 
-_LEXICAL_FLOOR = 0.75
-"""A best match that holds less than this share of the query's weight is weak evidence and not
-stretched to 1; else a shared "how do I" outweighs the meaning in a small bank. See
-docs/adr/0012-hybrid-ranking.md for the measurement."""
-
 _SIMILAR = 0.3
 _NOISE = 0.05
 """A cosine below .3 means little in common, whichever memory has the highest; those of unrelated
@@ -85,11 +80,13 @@ def with_neighbours(scores: Scores, before: Places, after: Places) -> Scores:
 
 
 def lexical_share(scores: Scores, query_weight: float) -> Scores:
-    """Bring BM25 scores to 0..1. `query_weight` is the sum of all its terms' inverse frequencies.
+    """Bring BM25 scores to 0..1: divide by the highest, but at least by the query's whole weight.
 
-    The lowest score is taken as 0, which it is unless every memory holds a word of the query.
+    `query_weight` is the sum of the inverse frequencies of all its terms, unknown ones included.
+    Were the highest always stretched to 1, as min-max normalisation does, a shared "how do I" would
+    outweigh the meaning in a small bank; see docs/adr/0012-hybrid-ranking.md.
     """
-    top = max(float(scores.max(initial=0)), _LEXICAL_FLOOR * query_weight)
+    top = max(float(scores.max(initial=0)), query_weight)
     return (scores / top).astype(np.float32) if top > 0 else scores
 
 

@@ -147,5 +147,5 @@ async def test_questions_in_other_words_find_their_memories(store: SqliteStore) 
     await index.close()
     first = sum(rank == 0 for rank in ranks) / len(ranks)
     among_three = sum(rank < 3 for rank in ranks) / len(ranks)
-    assert first >= 0.7, f"{first:.2f} of the questions found their memory first"
+    assert first >= 0.75, f"{first:.2f} of the questions found their memory first"
     assert among_three >= 0.85, f"{among_three:.2f} found it among the first three"
