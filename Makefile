@@ -48,13 +48,14 @@ test-fast: $(READY)  ## lint, type, unit: no cluster, under a minute
 e2e-down: $(READY)  ## remove the cluster that e2e left up
 	$(PYTHON) -m e2e.cluster down --name memorybank-test
 
-generate: $(READY)  ## write the generated files: CRDs
+generate: $(READY)  ## write the generated files: CRDs, docs/reference
 	$(PYTHON) -m memorybank_operator.api.crd --output crds
 	$(PYTHON) -m memorybank_operator.api.crd --output $(CHART_CRDS)
+	$(PYTHON) -m scripts.reference
 
 verify: $(READY)  ## generated files and locks equal what they are generated from
-	$(PYTHON) -m memorybank_operator.api.crd --check
-	$(PYTHON) -m memorybank_operator.api.crd --check --output $(CHART_CRDS)
+	for folder in crds $(CHART_CRDS); do $(PYTHON) -m memorybank_operator.api.crd --check --output $$folder || exit 1; done
+	$(PYTHON) -m scripts.reference --check
 	$(PYTHON) -m scripts.locks --check
 
 lock: $(READY)  ## make the locks anew; UPGRADE=1 moves the pins

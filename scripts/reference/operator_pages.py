@@ -1,0 +1,70 @@
+"""The operator's pages: its resource, the words of its status."""
+
+from __future__ import annotations
+
+from memorybank_operator.api import crd
+from memorybank_operator.api.v1alpha1.conditions import ConditionType, Explained, Phase, Reason
+from scripts.reference import fields
+from scripts.reference.markdown import code, page, table
+
+
+def resource() -> str:
+    """The MemoryBank: every field of spec and status."""
+    definition = crd.build()["spec"]
+    (version,) = definition["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+    parts = schema["properties"]
+    names = ", ".join(f"`{name}`" for name in definition["names"]["shortNames"])
+    return page(
+        definition["names"]["kind"],
+        f"`{definition['group']}/{version['name']}`, namespaced, short name {names}. "
+        f"{schema['description']} In a cluster: `kubectl explain mb.spec --recursive`.",
+        "## spec",
+        parts["spec"]["description"],
+        table(fields.HEADINGS, fields.rows(parts["spec"])),
+        "Sentences in italics are the answers to a value that breaks the rule.",
+        rules(schema, "## Rules between fields"),
+        "## status",
+        parts["status"].get("description", ""),
+        table(fields.HEADINGS, fields.rows(parts["status"])),
+        "## What `kubectl get mb` shows",
+        table(
+            ("Column", "What", ""),
+            (
+                (
+                    column["name"],
+                    column.get("description", ""),
+                    "with `-o wide`" if column.get("priority") else "",
+                )
+                for column in version["additionalPrinterColumns"]
+            ),
+        ),
+    )
+
+
+def rules(schema: fields.Schema, heading: str) -> str:
+    """The rules of an object and of its spec as a whole."""
+    spec: fields.Schema = schema["properties"]["spec"]
+    messages = [rule["message"] for each in (schema, spec) for rule in each.get(fields.RULES, ())]
+    return "\n".join([heading, "", *(f"- {message}" for message in messages)]) if messages else ""
+
+
+def conditions() -> str:
+    """The words of a status and of events."""
+
+    def words(kind: type[Explained]) -> str:
+        return table(("Word", "Meaning"), ((code(str(word)), word.meaning) for word in kind))
+
+    return page(
+        "Conditions, reasons, phases",
+        "`Ready` is the one to wait for: `kubectl wait --for=condition=Ready mb/NAME`. "
+        "Each condition carries the generation it speaks of.",
+        "## Types",
+        words(ConditionType),
+        "## Reasons",
+        "In conditions and, where something happened, in events.",
+        words(Reason),
+        "## Phases",
+        "`status.phase` is for people; tools look at conditions.",
+        words(Phase),
+    )
