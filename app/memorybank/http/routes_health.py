@@ -19,7 +19,9 @@ class HealthRoutes:
         """Return the routes."""
         router = APIRouter(tags=["health"])
         router.add_api_route("/health", self.health, methods=["GET"], summary="Is it there")
-        router.add_api_route("/live", self.health, methods=["GET"], summary="Is it alive")
+        router.add_api_route(
+            "/live", self.health, methods=["GET"], summary="Is it alive", name="live"
+        )
         router.add_api_route(
             "/ready",
             self.ready,
