@@ -45,6 +45,9 @@ test: $(READY)  ## everything: lint, type, unit, integration, e2e; its cluster i
 test-fast: $(READY)  ## lint, type, unit: no cluster, under a minute
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint type unit
 
+e2e-full: $(READY)  ## e2e on every pinned Kubernetes version; each is built first, which takes minutes
+	for each in e2e/cluster/modules/kubernetes-*; do $(PYTHON) -m scripts.suite --kubernetes $${each##*-} e2e || exit 1; done
+
 e2e-down: $(READY)  ## remove the cluster that e2e left up
 	$(PYTHON) -m e2e.cluster down --name memorybank-test
 
@@ -83,5 +86,5 @@ clean:  ## remove what was made in the checkout; caches outside it stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help bootstrap format lint type unit integration e2e e2e-down generate test test-fast verify lock \
+.PHONY: help bootstrap format lint type unit integration e2e e2e-full e2e-down generate test test-fast verify lock \
 	images demo demo-down cluster-up cluster-down bench clean

@@ -16,20 +16,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from e2e.stack import CommandFailed, Stack
+from e2e.stack import CommandFailed, Stack, run_module
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".build"
 STOP_SECONDS = 30
 MAKE_VARIABLES = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
 CLUSTER = "memorybank-suite"
-CLUSTER_STAGES = {"e2e", "e2e-full"}
+CLUSTER_STAGES = {"e2e"}
 # Set for the stages that use a cluster; e2e/conftest.py reads it.
 CLUSTER_VARIABLE = "MEMORYBANK_E2E_CLUSTER"
 
@@ -45,22 +45,30 @@ class Outcome:
 
 
 def main() -> int:
-    """Entry point; returns the exit code of the first failing stage, else 0."""
+    """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.suite", description=__doc__)
     parser.add_argument("stages", nargs="+", metavar="STAGE", help="a target of the Makefile")
-    stages: list[str] = parser.parse_args().stages
+    parser.add_argument("--kubernetes", metavar="VERSION", help="of the cluster, such as 1.33")
+    arguments = parser.parse_args()
+    stages: list[str] = arguments.stages
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(exist_ok=True)
     outcomes: list[Outcome] = []
     started = time.monotonic()
-    with own_cluster() if CLUSTER_STAGES & set(stages) else nullcontext():
-        for stage in stages:
-            outcomes.append(run(stage))
-            if outcomes[-1].code:
-                keep_evidence(stage)
-                break
+    problem = None
+    try:
+        with own_cluster(arguments.kubernetes) if uses_cluster(stages) else nullcontext():
+            for stage in stages:
+                outcomes.append(run(stage))
+                if outcomes[-1].code:
+                    keep_evidence(stage)
+                    break
+    except CommandFailed as error:
+        problem = error
     say(summary(outcomes, stages, time.monotonic() - started))
-    return outcomes[-1].code
+    if problem:
+        say(f"the suite's cluster: {problem}")
+    return 1 if problem or outcomes[-1].code else 0
 
 
 def run(stage: str) -> Outcome:
@@ -105,16 +113,21 @@ def process_group(
                     os.killpg(process.pid, signal.SIGKILL)
 
 
+def uses_cluster(stages: Iterable[str]) -> bool:
+    """Whether one of the stages runs on a whole cluster."""
+    return not CLUSTER_STAGES.isdisjoint(stages)
+
+
 @contextmanager
-def own_cluster() -> Iterator[None]:
-    """Remove the suite's cluster afterwards. The stages bring it up when they need it."""
+def own_cluster(kubernetes: str | None) -> Iterator[None]:
+    """Remove the suite's cluster afterwards. The stages bring it up, unless it is a special one."""
     try:
+        if kubernetes is not None:
+            run_module("e2e.cluster", "up", "--name", CLUSTER, "--kubernetes", kubernetes)
         yield
     finally:
         say(f"\n== removing the cluster {CLUSTER}")
-        subprocess.run(
-            [sys.executable, "-m", "e2e.cluster", "down", "--name", CLUSTER], cwd=ROOT, check=False
-        )
+        run_module("e2e.cluster", "down", "--name", CLUSTER)
 
 
 def keep_evidence(stage: str) -> None:
@@ -133,13 +146,13 @@ def keep_evidence(stage: str) -> None:
 
 def summary(outcomes: list[Outcome], stages: list[str], seconds: float) -> str:
     """Say in a line per stage what happened, and what did not run."""
-    failed = outcomes[-1].code != 0
     lines = [
         f"  {'FAILED' if o.code else 'passed':8}{o.stage:13}{o.seconds:6.0f} s  {o.closing}"
         for o in outcomes
     ]
     lines += [f"  {'not run':8}{stage}" for stage in stages[len(outcomes) :]]
-    verdict = f"FAILED at {outcomes[-1].stage}; logs: {LOGS}" if failed else "all passed"
+    passed = len(outcomes) == len(stages) and not outcomes[-1].code
+    verdict = "all passed" if passed else f"FAILED; logs: {LOGS}"
     return "\n".join(["\n== summary", *lines, f"{verdict}, {seconds:.0f} s"])
 
 

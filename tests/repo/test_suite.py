@@ -51,7 +51,8 @@ def test_the_first_failing_stage_is_the_last(
 ) -> None:
     assert run(monkeypatch, "good", "bad", "slow") != 0
     shown = capsys.readouterr().out
-    assert "FAILED at bad" in shown
+    assert "FAILED  bad " in shown
+    assert "all passed" not in shown
     assert "not run slow" in shown
     assert not (folder / "pid").exists()
     assert "1 failed" in (folder / ".build/bad.log").read_text()
