@@ -7,7 +7,8 @@ READY := .venv/.bootstrapped
 PYTHON := .venv/bin/python
 SOURCES := operator/memorybank_operator app/memorybank tests e2e benchmarks scripts examples
 SHELL_SCRIPTS := $(wildcard scripts/*.sh) .ci/run
-CHART_CRDS := charts/memorybank-operator/crds-files
+CHART := charts/memorybank-operator
+CHART_CRDS := $(CHART)/crds-files
 TAG ?= dev
 
 help:  ## show every target
@@ -33,14 +34,17 @@ type: $(READY)  ## mypy, strict
 unit: $(READY)  ## tests without a cluster
 	$(PYTHON) -m pytest tests --ignore tests/integration
 
+chart-test: $(READY)  ## lint the Helm chart and render it, with Helm built from source when missing
+	helm=$$($(PYTHON) -m e2e.cluster binary helm) && $$helm lint --strict --quiet --kube-version 1.34.0 $(CHART) && $$helm template --kube-version 1.34.0 $(CHART) >/dev/null
+
 integration: $(READY)  ## tests on a real API server
 	$(PYTHON) -m pytest tests/integration
 
 e2e: $(READY)  ## tests on a real cluster, which stays up for the next run
 	$(PYTHON) -m pytest e2e
 
-test: $(READY)  ## everything: lint, type, unit, integration, e2e; its cluster is removed at the end
-	$(PYTHON) -m scripts.suite lint type unit integration e2e
+test: $(READY)  ## everything, up to e2e on a cluster of its own that is removed at the end
+	$(PYTHON) -m scripts.suite lint type unit chart-test integration e2e
 
 test-fast: $(READY)  ## lint, type, unit: no cluster, under a minute
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint type unit
@@ -86,5 +90,5 @@ clean:  ## remove what was made in the checkout; caches outside it stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help bootstrap format lint type unit integration e2e e2e-full e2e-down generate test test-fast verify lock \
+.PHONY: help bootstrap format lint type unit chart-test integration e2e e2e-full e2e-down generate test test-fast verify lock \
 	images demo demo-down cluster-up cluster-down bench clean
