@@ -23,13 +23,18 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
+_TEXTS = st.text(min_size=1)
+_METADATA = st.dictionaries(st.text(max_size=5), _JSON, max_size=3)
 
 
-def memories(content: st.SearchStrategy[str] | None = None) -> st.SearchStrategy[Memory]:
+def memories(
+    content: st.SearchStrategy[str] = _TEXTS,
+    metadata: st.SearchStrategy[dict[str, Any]] = _METADATA,
+) -> st.SearchStrategy[Memory]:
     """Any memory, of one of two tenants."""
     return st.builds(
         a_memory,
-        content=st.text(min_size=1) if content is None else content,
+        content=content,
         tenant=TENANTS,
         created_at=_MOMENTS,
         updated_at=_MOMENTS,
@@ -39,7 +44,7 @@ def memories(content: st.SearchStrategy[str] | None = None) -> st.SearchStrategy
         project=st.none() | _NAMES,
         session=st.none() | _NAMES,
         tags=st.lists(_NAMES, unique=True, max_size=3).map(tuple),
-        metadata=st.dictionaries(st.text(max_size=5), _JSON, max_size=3),
+        metadata=metadata,
         importance=st.floats(0, 1),
     )
 

@@ -20,9 +20,10 @@ DIMENSIONS = 4
 
 VOCABULARY = ["apple", "pear", "plum", "cherry", "猫", "quince"]
 WORDS = st.lists(st.sampled_from(VOCABULARY), max_size=6).map(" ".join)
+MEMORIES = memories(content=WORDS, metadata=st.just({}))
 VECTORS = st.none() | st.integers(0, 3).map(lambda hot: a_vector(*[0] * hot, 1))
 Entries = list[tuple[Memory, Vector | None]]
-ENTRIES = st.lists(st.tuples(memories(content=WORDS), VECTORS), max_size=12)
+ENTRIES = st.lists(st.tuples(MEMORIES, VECTORS), max_size=12)
 
 
 def index_of(*entries: tuple[Memory, Vector | None]) -> TenantIndex:
@@ -59,33 +60,58 @@ def test_a_smaller_limit_cuts_the_same_answer_shorter(
     assert found(index, query, a_vector(), where, limit) == everything[:limit]
 
 
-@given(ENTRIES, st.data())
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "add", "replace", "delete"]),
+        st.integers(0, 9),
+        MEMORIES,
+        st.none() | st.just("s") | st.just("t"),
+        VECTORS,
+    ),
+    min_size=3,
+    max_size=20,
+)
+
+
+@given(CHANGES, WORDS, filters(), st.integers(2, 1_000))
 def test_after_any_changes_the_index_equals_one_built_from_the_final_state(
-    entries: Entries, data: st.DataObject
+    changes: list[tuple[str, int, Memory, str | None, Vector | None]],
+    query: str,
+    where: MemoryFilter,
+    sweep_at: int,
 ) -> None:
     final: dict[str, tuple[Memory, Vector | None]] = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tenant, "_SWEEP_LEAST", 2)
+        patch.setattr(tenant, "_SWEEP_LEAST", sweep_at)
         index = TenantIndex(DIMENSIONS)
-        for memory, vector in entries:
-            if bool(final) and data.draw(st.booleans(), label="change an earlier one"):
-                memory_id = data.draw(st.sampled_from(sorted(final)), label="which")
-                if data.draw(st.booleans(), label="delete"):
-                    index.remove(memory_id)
-                    del final[memory_id]
-                    continue
-                memory = replace(memory, id=memory_id)
+        for what, which, drawn, session, vector in changes:
+            memory = replace(drawn, session=session)
+            known = list(final)[which % len(final)] if final else None
+            if what == "delete" and known:
+                index.remove(known)
+                del final[known]
+                continue
+            if what == "replace" and known:
+                memory = replace(memory, id=known)
             index.put(memory, vector)
             final[memory.id] = (memory, vector)
     fresh = index_of(*final.values())
-    query = data.draw(WORDS, label="query")
-    where = data.draw(filters(), label="where")
+    assert len(index) == len(final)
     for vector in (None, a_vector(1, 2)):
         expected = dict(fresh.search(query, vector, where=where, limit=100))
         assert dict(index.search(query, vector, where=where, limit=100)) == pytest.approx(
             expected, abs=1e-5
         )
-    assert len(index) == len(final)
+
+
+def test_turns_become_neighbours_when_the_one_between_is_gone() -> None:
+    turns = [a_memory(text, session="s", created_at=later(n)) for n, text in enumerate("abcd")]
+    index = index_of(*((turn, None) for turn in turns))
+    index.remove(turns[1].id)
+    scores = dict(index.search("a", None, where=ALL, limit=10))
+    assert list(scores) == [turns[0].id, turns[2].id, turns[3].id]
+    fresh = index_of(*((turn, None) for turn in (turns[0], turns[2], turns[3])))
+    assert scores == dict(fresh.search("a", None, where=ALL, limit=10))
 
 
 def test_without_a_vector_only_memories_that_share_a_word_are_found() -> None:
