@@ -1,4 +1,5 @@
 # Every target gets what it needs first; on a bare machine that is the Python environment in .venv.
+# What takes minutes on a bare machine runs before pytest, which would hide its progress.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -10,6 +11,7 @@ SHELL_SCRIPTS := $(wildcard scripts/*.sh) .ci/run
 CHART := charts/memorybank-operator
 CHART_CRDS := $(CHART)/crds-files
 TAG ?= dev
+MEMORYBANK_E2E_CLUSTER ?= memorybank-test
 
 help:  ## show every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,10 +40,12 @@ chart-test: $(READY)  ## lint the Helm chart and render it, with Helm built from
 	helm=$$($(PYTHON) -m e2e.cluster binary helm) && $$helm lint --strict --quiet --kube-version 1.34.0 $(CHART) && $$helm template --kube-version 1.34.0 $(CHART) >/dev/null
 
 integration: $(READY)  ## tests on a real API server
+	@test -n "$$KUBEBUILDER_ASSETS" || for each in etcd kube-apiserver; do $(PYTHON) -m e2e.cluster binary $$each >/dev/null || exit 1; done
 	$(PYTHON) -m pytest tests/integration
 
 e2e: $(READY)  ## tests on a real cluster, which stays up for the next run
-	$(PYTHON) -m pytest e2e
+	@$(PYTHON) -m e2e.images build && $(PYTHON) -m e2e.cluster up --name $(MEMORYBANK_E2E_CLUSTER)
+	MEMORYBANK_E2E_CLUSTER=$(MEMORYBANK_E2E_CLUSTER) $(PYTHON) -m pytest e2e
 
 test: $(READY)  ## everything, up to e2e on a cluster of its own that is removed at the end
 	$(PYTHON) -m scripts.suite lint type unit chart-test integration e2e
@@ -53,7 +57,7 @@ e2e-full: $(READY)  ## e2e on every pinned Kubernetes version; each is built fir
 	for each in e2e/cluster/modules/kubernetes-*; do $(PYTHON) -m scripts.suite --kubernetes $${each##*-} e2e || exit 1; done
 
 e2e-down: $(READY)  ## remove the cluster that e2e left up
-	$(PYTHON) -m e2e.cluster down --name memorybank-test
+	$(PYTHON) -m e2e.cluster down --name $(MEMORYBANK_E2E_CLUSTER)
 
 generate: $(READY)  ## write the generated files: CRDs, docs/reference
 	$(PYTHON) -m memorybank_operator.api.crd --output crds
