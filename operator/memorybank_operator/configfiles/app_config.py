@@ -6,6 +6,8 @@ there.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import yaml
 from pydantic import BaseModel, ConfigDict
 
@@ -61,6 +63,7 @@ def app_config(bank: MemoryBank, *, hosts: tuple[str, ...]) -> AppConfig:
     )
 
 
+@lru_cache(maxsize=1024)  # writing YAML takes longer than the rest of a plan, and seldom changes
 def render(config: AppConfig) -> str:
     """Return the content of config.yaml."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

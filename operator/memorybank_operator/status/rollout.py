@@ -102,6 +102,10 @@ def _refused(deployment: KubeObject) -> Verdict | None:
 
 
 def _starting(pods: list[KubeObject]) -> Verdict:
+    if any(is_serving(pod) for pod in pods):
+        return Verdict(
+            "False", Reason.DEPLOYMENT_PROGRESSING, "The Deployment is not done with its pods yet."
+        )
     started = [
         status
         for pod in pods
