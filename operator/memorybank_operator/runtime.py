@@ -29,6 +29,7 @@ from memorybank_operator.engine.workers import Workers
 from memorybank_operator.events import Events
 from memorybank_operator.handlers import watching
 from memorybank_operator.handlers.intake import Intake
+from memorybank_operator.handlers.relisting import Relisting
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection
@@ -95,6 +96,7 @@ class Operator:
         )
         queue: KeyedQueue[BankKey] = KeyedQueue(time.monotonic)
         self._banks = Workers(queue, self._reconciler(), count=settings.workers, name="bank")
+        self._intake = Intake(self.cache, self._streams, self._banks.add)
         queues = {"banks": queue, "canaries": self._canaries.workers.queue}
         self.metrics.observe(queues, self._streams)
         self._server = web.AppRunner(
@@ -167,6 +169,10 @@ class Operator:
         on_watching()
         stopped = asyncio.create_task(stop.wait())
         complete = asyncio.create_task(self._streams.wait_complete())
+        relist = Relisting(self._client, self._intake.take, self._streams)
+        relisting = asyncio.create_task(
+            relist.run(self._expected, interval=self._settings.resync_interval)
+        )
         try:
             await _first(complete, stopped, *watches)
             if complete.done():
@@ -177,8 +183,8 @@ class Operator:
             ended = [task for task in watches if task.done()]
         finally:
             await self._finish(watches)
-            stopped.cancel()
-            complete.cancel()
+            for task in (stopped, complete, relisting):
+                task.cancel()
         if ended:
             raise WatchFailed(f"{ended[0].get_name()} ended") from _cause(ended[0])
 
@@ -188,12 +194,11 @@ class Operator:
         kopf.operator() would do more: at its end it cancels every task of this event loop.
         """
         observer = WatchObserver(self._connection.server, self._expected, self._streams)
-        intake = Intake(self.cache, self._streams, self._banks.add)
         namespaces = self._settings.namespaces
         self._streams.begin()
         return await kopf.spawn_tasks(
             registry=watching.registry(
-                intake.take,
+                self._intake.take,
                 server=self._connection.server,
                 session=lambda: self._connection.session(observer, connections=0),
             ),

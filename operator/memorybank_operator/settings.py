@@ -53,8 +53,10 @@ class Settings(BaseSettings):
     """How the check reaches a bank: by the Service's name, or by its cluster IP where the
     operator runs outside the cluster and cannot resolve names.
     """
-    resync_interval: Annotated[float, Field(ge=10, le=86400)] = 600.0
-    """Seconds after which a bank is looked at though nothing happened."""
+    resync_interval: Annotated[float, Field(ge=1, le=86400)] = 600.0
+    """Seconds after which a bank is looked at though nothing happened, and what the watches told is
+    compared with a new listing.
+    """
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     """Banks that are reconciled at the same time."""
     progress_deadline: Annotated[float, Field(ge=10, le=86400)] = 600.0

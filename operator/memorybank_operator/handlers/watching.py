@@ -16,19 +16,17 @@ import kopf
 
 from memorybank_operator import constants
 from memorybank_operator.kube import kinds
+from memorybank_operator.kube.client import PAGE
 from memorybank_operator.kube.connection import CONNECT_SECONDS
 from memorybank_operator.kube.kinds import ApiKind
 
 INACTIVITY_SECONDS = 70.0
 """API servers send a bookmark each minute: a stream without one is dead and gets renewed."""
-PAGE = 500
 REQUEST_SECONDS = 30.0
 IDLE_SECONDS = 1.0
 RELOGIN_SECONDS = 5.0
 BACKOFF_MAX = 30.0
 
-OURS = f"{constants.LABEL_MANAGED_BY}={constants.FIELD_MANAGER}"
-"""The selector that keeps everybody else's objects out of this process."""
 
 # kopf would otherwise ask the DNS for a name of this host, which may take long; it is used nowhere.
 IDENTITY = cast(Any, constants.FIELD_MANAGER)
@@ -99,8 +97,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.enforce_retry_after = True
     chosen.watching.inactivity_timeout = INACTIVITY_SECONDS
     chosen.watching.chunk_size = PAGE
-    for kind in kinds.LABELLED:
-        chosen.watching.label_selectors[_selects(kind)] = OURS
+    for kind in kinds.WATCHED:
+        if kinds.selector(kind):
+            chosen.watching.label_selectors[_selects(kind)] = kinds.selector(kind)
     return chosen
 
 

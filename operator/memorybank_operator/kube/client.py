@@ -9,7 +9,7 @@ Unreachable; all writes are safe to repeat.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from memorybank_operator.kube.connection import CONNECT_SECONDS
 from memorybank_operator.kube.kinds import ApiKind
 
 REQUEST_SECONDS = 15.0
+PAGE = 500
 
 Object = dict[str, Any]
 
@@ -125,6 +126,22 @@ class KubeClient:
         }
         answer = await self._send(Verb.DELETE, kind, namespace, name=name, body=options)
         return answer if answer.get("kind") == kind.kind else None
+
+    async def pages(
+        self, kind: ApiKind, namespace: str | None, *, selector: str
+    ) -> AsyncIterator[Object]:
+        """Yield the pages of a listing, all of them as of the same resource version."""
+        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        path, more = kind.collection(namespace), ""
+        while True:
+            position = {"continue": more} if more else {}
+            page = await self._request(
+                Verb.GET, path, action=f"list {kind.plural}", query=query | position
+            )
+            yield page
+            more = page["metadata"].get("continue", "")
+            if not more:
+                return
 
     async def discover(self, path: str) -> Object:
         """Return what a path that names no object answers."""

@@ -61,6 +61,16 @@ LABELLED = (*CHILDREN, POD)
 
 WATCHED = (MEMORY_BANK, *LABELLED, STORAGE_CLASS)
 
+OURS = f"{constants.LABEL_MANAGED_BY}={constants.FIELD_MANAGER}"
+
+
+def selector(kind: ApiKind) -> str:
+    """Return the label selector that keeps everybody else's objects of a kind out of this process;
+    empty for kinds that are watched as a whole.
+    """
+    return OURS if kind in LABELLED else ""
+
+
 _BY_KIND = {each.kind: each for each in (*WATCHED, EVENT)}
 
 

@@ -40,13 +40,18 @@ class NodeProber(Prober):
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.proven: tuple[int, str] | None = None
+        """Generation and revision that the last probe proved; None when it failed."""
 
     @override
     async def probe(self, target: Target) -> str:
         name = target.url.removeprefix("http://").partition(".")[0]
         running = self._node.running.get(name)
         address = running.address if running is not None else "http://127.0.0.1:1"
-        return await super().probe(replace(target, connect_to=address))
+        self.proven = None
+        version = await super().probe(replace(target, connect_to=address))
+        self.proven = (target.generation, target.revision)
+        return version
 
 
 class World:

@@ -1,0 +1,233 @@
+"""A bank is Ready when, and only while, it proves that it does its job; the service is real."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from memorybank_operator.api.v1alpha1.conditions import Reason
+from memorybank_operator.canary import PROJECT
+from memorybank_operator.kube import kinds
+from memorybank_operator.runtime import Operator
+from tests.integration.operator.node import Node
+from tests.integration.operator.test_objects import reconciles
+from tests.integration.operator.world import NodeProber, World, until
+
+START_SECONDS = 60.0
+"""A start of the service: Python, the model, and whatever else this machine does."""
+
+
+@pytest.fixture
+async def operator(world: World, prober: NodeProber) -> AsyncIterator[Operator]:
+    async with world.operator(prober=prober) as running:
+        yield running
+
+
+async def becomes(world: World, status: str, *, seconds: float = START_SECONDS) -> dict[str, Any]:
+    """Wait for the Ready condition to have a status; return it."""
+
+    async def is_it() -> bool:
+        return (await world.ready()).get("status") == status
+
+    await until(is_it, seconds=seconds, what=f"Ready={status}")
+    return await world.ready()
+
+
+async def test_a_bank_becomes_ready_by_proof(world: World, operator: Operator, node: Node) -> None:
+    await world.create()
+    ready = await becomes(world, "True")
+    assert ready["reason"] == Reason.CANARY_PASSED
+    bank = await world.must(kinds.MEMORY_BANK, "agents")
+    assert bank["status"]["phase"] == "Running"
+    assert bank["status"]["version"]
+    assert await world.condition("Reconciling") == {}
+
+
+async def test_a_proof_leaves_nothing_behind(world: World, operator: Operator, node: Node) -> None:
+    await world.create()
+    await becomes(world, "True")
+    token = base64.b64decode((await world.must("Secret", "agents-key"))["data"]["token"]).decode()
+    headers = {"Authorization": f"Bearer {token}"}
+    address = node.running["agents"].address
+    async with aiohttp.ClientSession(address, headers=headers) as session:
+        await session.post("/v1/memories", json={"content": "left behind", "project": PROJECT})
+
+        async def is_clean() -> bool:
+            async with session.get(f"/v1/memories?project={PROJECT}") as answer:
+                return not (await answer.json())["memories"]
+
+        await until(is_clean)
+
+
+async def test_a_service_that_fails_takes_ready_away_within_an_interval(
+    world: World, operator: Operator, node: Node
+) -> None:
+    await world.create()
+    await becomes(world, "True")
+    node.frozen = True  # nobody but the canary can notice
+    await node.crash("agents")
+    ready = await becomes(world, "False", seconds=3)
+    assert ready["reason"] == Reason.CANARY_FAILED
+    assert "cannot be reached" in ready["message"]
+    node.frozen = False
+    assert (await becomes(world, "True"))["reason"] == Reason.CANARY_PASSED
+
+
+async def test_a_pod_that_is_replaced_has_to_prove_itself_anew(
+    world: World, operator: Operator, node: Node
+) -> None:
+    await world.create()
+    first = await becomes(world, "True")
+    await node.crash("agents")
+    await becomes(world, "False", seconds=5)
+    again = await becomes(world, "True")
+    assert again["lastTransitionTime"] >= first["lastTransitionTime"]
+
+
+async def test_a_new_generation_is_proven_before_it_is_ready(
+    world: World, operator: Operator, node: Node
+) -> None:
+    await world.create()
+    await becomes(world, "True")
+    await world.change(logging={"level": "debug"})
+    await becomes(world, "True")
+    bank = await world.must(kinds.MEMORY_BANK, "agents")
+    assert bank["status"]["observedGeneration"] == bank["metadata"]["generation"]
+    (pod,) = (await world.client.discover(kinds.POD.collection(world.namespace)))["items"]
+    assert pod["metadata"]["annotations"]["memorybank.dev/revision"] == bank["status"]["revision"]
+
+
+async def test_a_replaced_key_works_and_the_lost_one_does_not(
+    world: World, operator: Operator, node: Node
+) -> None:
+    await world.create()
+    await becomes(world, "True")
+    lost = await world.delete("Secret", "agents-key")
+
+    async def is_replaced() -> bool:
+        found = await world.get("Secret", "agents-key")
+        return found is not None and found["data"]["token"] != lost["data"]["token"]
+
+    await until(is_replaced)
+    await becomes(world, "False", seconds=10)
+    await becomes(world, "True")
+    new = await world.must("Secret", "agents-key")
+    address = node.running["agents"].address
+    async with aiohttp.ClientSession(address) as session:
+        for secret, expected in ((new, 200), (lost, 401)):
+            token = base64.b64decode(secret["data"]["token"]).decode()
+            headers = {"Authorization": f"Bearer {token}"}
+            async with session.get("/v1/memories", headers=headers) as answer:
+                assert answer.status == expected
+
+
+async def test_a_ready_bank_left_alone_is_not_written_to(
+    world: World, operator: Operator, node: Node
+) -> None:
+    await world.create()
+    await becomes(world, "True")
+    writes, passed = world.writes(), _canaries(operator)
+
+    async def proved_three_times_more() -> bool:
+        operator._look_at(operator.cache.banks())
+        return _canaries(operator) >= passed + 3
+
+    await until(proved_three_times_more)
+    assert world.writes() == writes
+
+
+async def test_a_restarted_operator_proves_a_ready_bank_again_without_a_write(
+    world: World, node: Node, prober: NodeProber
+) -> None:
+    async with world.operator(prober=prober):
+        await world.create()
+        await becomes(world, "True")
+    writes = world.writes()
+    async with world.operator(prober=prober) as operator:
+
+        async def is_proven() -> bool:
+            return _canaries(operator) >= 2 and reconciles(operator) >= 2
+
+        await until(is_proven)
+    assert world.writes() == writes
+
+
+async def test_a_stopped_bank_keeps_its_memories(
+    world: World, operator: Operator, node: Node
+) -> None:
+    await world.create()
+    await becomes(world, "True")
+    token = base64.b64decode((await world.must("Secret", "agents-key"))["data"]["token"]).decode()
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(node.running["agents"].address, headers=headers) as session:
+        await session.post("/v1/memories", json={"content": "the safe opens with 4711"})
+    await world.change(replicas=0)
+
+    async def is_stopped() -> bool:
+        return (await world.ready()).get("reason") == Reason.SCALED_TO_ZERO and not node.running
+
+    await until(is_stopped)
+    await world.change(replicas=1)
+    await becomes(world, "True")
+    async with (
+        aiohttp.ClientSession(node.running["agents"].address, headers=headers) as session,
+        session.post("/v1/search", json={"query": "how to open the safe"}) as answer,
+    ):
+        (found, *_) = (await answer.json())["results"]
+    assert found["memory"]["content"] == "the safe opens with 4711"
+
+
+async def test_no_watcher_ever_sees_ready_without_a_proof(
+    world: World, operator: Operator, node: Node, prober: NodeProber
+) -> None:
+    """Record every state of a bank through creation, breakage and repair, as a watch shows it."""
+    recorder = asyncio.create_task(_record(world, prober))
+    await world.create()
+    await becomes(world, "True")
+    await node.crash("agents")
+    await becomes(world, "False", seconds=10)
+    await becomes(world, "True")
+    node.frozen = True
+    await node.crash("agents")
+    await becomes(world, "False", seconds=5)
+    node.frozen = False
+    await becomes(world, "True")
+    await world.change(logging={"level": "debug"})
+    await becomes(world, "True")
+    await world.delete("Secret", "agents-key")
+    await becomes(world, "False", seconds=10)
+    await becomes(world, "True")
+    recorder.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await recorder
+
+
+async def _record(world: World, prober: NodeProber) -> None:
+    """Fail at a state that says Ready=True while the last probe did not prove that very state."""
+    path = kinds.MEMORY_BANK.collection(world.namespace)
+    async with (
+        world.connection.session() as session,
+        session.get(
+            f"{world.connection.server}{path}",
+            params={"watch": "true"},
+            timeout=aiohttp.ClientTimeout(total=None),
+        ) as stream,
+    ):
+        async for line in stream.content:
+            bank = json.loads(line)["object"]
+            generation, status = bank["metadata"]["generation"], bank["status"]
+            ready = {each["type"]: each["status"] for each in status.get("conditions", ())}
+            if status.get("observedGeneration") == generation and ready.get("Ready") == "True":
+                assert prober.proven == (generation, status["revision"])
+
+
+def _canaries(operator: Operator) -> float:
+    registry = operator.metrics.registry
+    passed = registry.get_sample_value("memorybank_operator_canaries_total", {"result": "passed"})
+    return passed or 0.0
