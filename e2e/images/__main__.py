@@ -17,7 +17,7 @@ def main() -> int:
     arguments = parse()
     try:
         engine = engines.find(arguments.engine)
-        chosen = arguments.base_image or base.choose(engine)
+        chosen = base.choose(engine, arguments.base_image)
         for distribution in [arguments.only] if arguments.only else IMAGES:
             build(distribution, engine, chosen, tag=arguments.tag, force=arguments.force)
     except (ImageError, ClusterError) as error:

@@ -38,12 +38,16 @@ REMOVED = (
 )  # fmt: skip
 
 
-def choose(engine: Engine) -> str:
-    """Return a base image that the engine has: the public one, else the one from Debian packages.
+def choose(engine: Engine, wanted: str | None = None) -> str:
+    """Return a base image that the engine has: the wanted one, if one is.
 
-    What is there already is taken before anything is fetched or made.
-    Raises ImageError or ClusterError when neither can be had.
+    Else the public one, else one made of Debian packages; what is there already is taken before
+    anything is fetched or made. Raises ImageError or ClusterError when none can be had.
     """
+    if wanted is not None:
+        if engine.labels(wanted) is None and not engine.pull(wanted):
+            raise ImageError(f"the base image {wanted} is neither here nor can it be fetched")
+        return wanted
     local = f"localhost/memorybank-base:{recipe()}"
     for image in (PUBLIC, local):
         if engine.labels(image) is not None:

@@ -43,7 +43,7 @@ class Build:
 
 
 class Engine:
-    """docker; and podman, which takes the same command line."""
+    """docker, and what is common to all."""
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -86,10 +86,6 @@ class Engine:
         """Make an image of one layer from a tar archive of a file system."""
         self.must("import", str(archive), image)
 
-    def save(self, image: str, archive: Path) -> None:
-        """Write an image to a file that docker and containerd can load."""
-        self.must("save", "--output", str(archive), image)
-
     def run(self, image: str, program: str, *arguments: str) -> str:
         """Run a program of the image as the image's user; return what it printed."""
         return self.must("run", "--rm", "--read-only", "--entrypoint", program, image, *arguments)
@@ -115,17 +111,25 @@ class Engine:
         return json.loads(done.stdout) if done.returncode == 0 else None
 
 
-class Buildah(Engine):
-    """buildah: no daemon and no container runtime; as root it works inside a container too."""
-
-    def __init__(self) -> None:
-        # chroot needs neither namespaces nor a runtime.
-        super().__init__("buildah", {"BUILDAH_ISOLATION": "chroot"})
+class Podman(Engine):
+    """podman: docker's command line, buildah's builder."""
 
     @override
     def pull(self, image: str) -> bool:
         # Without a configuration it knows no default registry; the transport's name stands for one.
         return self.call("pull", f"docker://{image}").returncode == 0
+
+    @override
+    def build_command(self, epoch: int) -> list[str]:
+        return ["build", "--layers", "--pull=false", "--timestamp", str(epoch)]
+
+
+class Buildah(Podman):
+    """buildah: no daemon and no container runtime; as root it works inside a container too."""
+
+    def __init__(self) -> None:
+        # chroot needs neither namespaces nor a runtime.
+        super().__init__("buildah", {"BUILDAH_ISOLATION": "chroot"})
 
     @override
     def labels(self, image: str) -> dict[str, str] | None:
@@ -137,10 +141,6 @@ class Buildah(Engine):
         return self.must("images", "--format", "{{.Size}}", image).strip()
 
     @override
-    def build_command(self, epoch: int) -> list[str]:
-        return ["build", "--layers", "--pull-never", "--timestamp", str(epoch)]
-
-    @override
     def import_tree(self, archive: Path, image: str) -> None:
         container = self.must("from", "scratch").strip()
         try:
@@ -148,11 +148,6 @@ class Buildah(Engine):
             self.must("commit", "--quiet", container, image)
         finally:
             self.call("rm", container)
-
-    @override
-    def save(self, image: str, archive: Path) -> None:
-        archive.unlink(missing_ok=True)
-        self.must("push", "--quiet", image, f"docker-archive:{archive}:{image}")
 
     @override
     def run(self, image: str, program: str, *arguments: str) -> str:
@@ -172,7 +167,7 @@ def find(name: str | None = None) -> Engine:
     Raises ImageError or ClusterError when there is none and none can be installed.
     """
     docker = Engine("docker", {"DOCKER_BUILDKIT": "1"})  # the older builder knows no secrets
-    for engine in (docker, Engine("podman", {}), Buildah()):
+    for engine in (docker, Podman("podman", {}), Buildah()):
         if name in (None, engine.name) and engine.works():
             return engine
     if name not in (None, "buildah"):
