@@ -105,7 +105,7 @@ def _replaced(bank: MemoryBank, what: str) -> Note:
     secret = names.key_secret(bank).name
     return Note(
         Reason.KEY_REPLACED,
-        f"The admin key in Secret {secret} {what}, so a new one was generated. The old key stops "
-        f"working when the bank restarts now; read the new one from the Secret.",
+        f"The admin key in Secret {secret} {what}, so a new one was generated. The bank restarts "
+        "with it, and the old key stops working: read the new one from the Secret.",
         warning=True,
     )

@@ -81,21 +81,25 @@ def plan(
 def _check_names(bank: MemoryBank, observed: Observed, draft: _Draft) -> set[ChildKey]:
     """Return the names that are free or ours; say what is in the way of the others."""
     usable: set[ChildKey] = set()
+    leaving: list[ChildKey] = []
     for child in names.children(bank):
         live = observed.children.get(child)
         whose = Ownership.OURS if live is None else ownership(bank, live)
         if whose is Ownership.OURS:
             usable.add(child)
         elif whose is Ownership.LEAVING:
-            draft.problems.append(
-                Problem(
-                    Reason.WAITING_FOR_DELETION,
-                    f"{child.kind} {child.name} is being deleted; it is made anew when it is gone",
-                )
-            )
-            draft.again.append(LEAVING_SECONDS)
+            leaving.append(child)
         else:
             draft.problems.append(_conflict(bank, child))
+    if leaving:
+        shown = ", ".join(f"{child.kind} {child.name}" for child in leaving)
+        draft.problems.append(
+            Problem(
+                Reason.WAITING_FOR_DELETION,
+                f"Still being deleted, to be made anew when gone: {shown}",
+            )
+        )
+        draft.again.append(LEAVING_SECONDS)
     return usable
 
 

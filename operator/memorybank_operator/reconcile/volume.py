@@ -124,5 +124,5 @@ def _adopted(bank: MemoryBank, claim: KubeObject) -> Note | None:
         return None
     return Note(
         Reason.VOLUME_ADOPTED,
-        f"The PersistentVolumeClaim {metadata['name']} exists already: its memories are used.",
+        f"The PersistentVolumeClaim {metadata['name']} exists already: its memories are kept.",
     )
