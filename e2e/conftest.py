@@ -6,6 +6,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -23,10 +24,10 @@ def stack() -> Stack:
     return stack
 
 
-@pytest.fixture
-def namespace(stack: Stack, request: pytest.FixtureRequest) -> Iterator[str]:
+@contextmanager
+def restricted_namespace(stack: Stack, words: str) -> Iterator[str]:
     """A fresh namespace that admits only pods of the `restricted` Pod Security Standard."""
-    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40]
+    words = re.sub(r"[^a-z0-9]+", "-", words.lower())[:40]
     name = f"{words.strip('-')}-{uuid.uuid4().hex[:6]}"
     stack.apply(
         {
@@ -42,13 +43,32 @@ def namespace(stack: Stack, request: pytest.FixtureRequest) -> Iterator[str]:
     stack.kubectl("delete", "namespace", name, "--wait=false")
 
 
-@pytest.fixture
-def bank(stack: Stack, namespace: str) -> Bank:
-    """A bank that is Ready."""
+def ready_bank(stack: Stack, namespace: str) -> Bank:
+    """Create a small bank and wait until it is Ready."""
     bank = Bank(stack, namespace, "agents", {"storage": {"volume": {"size": "64Mi"}}})
     bank.apply()
     bank.wait_ready()
     return bank
+
+
+@pytest.fixture
+def namespace(stack: Stack, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace for one test."""
+    with restricted_namespace(stack, request.node.name.removeprefix("test_")) as name:
+        yield name
+
+
+@pytest.fixture
+def bank(stack: Stack, namespace: str) -> Bank:
+    """A Ready bank for one test, which may break it."""
+    return ready_bank(stack, namespace)
+
+
+@pytest.fixture(scope="module")
+def shared_bank(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Bank]:
+    """A Ready bank for the tests of one module, which leave it as it is."""
+    with restricted_namespace(stack, request.module.__name__.rpartition("test_")[2]) as name:
+        yield ready_bank(stack, name)
 
 
 @pytest.fixture(autouse=True)

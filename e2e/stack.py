@@ -133,18 +133,20 @@ class Stack:
     @contextmanager
     def port_forward(self, target: str, port: int, namespace: str) -> Iterator[int]:
         """Forward a local port to a Service or pod for as long as the context lasts."""
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [str(self.kubectl_binary), "-n", namespace, "port-forward", target, f":{port}"],
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            if "->" not in line:
-                raise CommandFailed(f"kubectl port-forward {target}: {line.strip()}")
-            yield int(line.split("->")[0].rsplit(":", 1)[1])
-        finally:
-            process.terminate()
-            process.communicate(timeout=10)
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                line = process.stdout.readline() if process.stdout else ""
+                if "->" not in line:
+                    raise CommandFailed(f"kubectl port-forward {target}: {line.strip()}")
+                yield int(line.split("->")[0].rsplit(":", 1)[1])
+            finally:
+                process.terminate()
 
     def _run(self, command: list[str], *, stdin: str | None = None, check: bool = True) -> str:
         done = subprocess.run(

@@ -27,8 +27,8 @@ async def mcp_client(bank: Bank, key: str) -> AsyncIterator[Client]:
             yield memory
 
 
-async def test_the_official_mcp_client_lists_and_calls_the_tools(bank: Bank) -> None:
-    async with mcp_client(bank, bank.key()) as memory:
+async def test_the_official_mcp_client_lists_and_calls_the_tools(shared_bank: Bank) -> None:
+    async with mcp_client(shared_bank, shared_bank.key()) as memory:
         tools = {tool.name: tool for tool in (await memory.list_tools()).tools}
         assert {"remember", "recall", "forget"} <= tools.keys()
         assert tools["recall"].annotations is not None
@@ -42,30 +42,30 @@ async def test_the_official_mcp_client_lists_and_calls_the_tools(bank: Bank) -> 
         assert memories[0]["content"] == "The office cat is called Ada."
         forgotten = await memory.call_tool("forget", {"id": memories[0]["id"]})
         assert not forgotten.is_error
-    assert bank.recall("What is the name of our pet?") == []
+    assert shared_bank.recall("What is the name of our pet?") == []
 
 
 @pytest.mark.parametrize("path", ["/v1/memories", "/mcp"])
-def test_a_wrong_key_is_refused_with_a_challenge(bank: Bank, path: str) -> None:
-    with bank.http("mb_" + "x" * 43) as client:
+def test_a_wrong_key_is_refused_with_a_challenge(shared_bank: Bank, path: str) -> None:
+    with shared_bank.http("mb_" + "x" * 43) as client:
         answer = call(client, path)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 @pytest.mark.parametrize("path", ["/v1/memories", "/mcp"])
-def test_a_role_without_the_right_is_refused(bank: Bank, path: str) -> None:
-    with bank.http() as admin:
+def test_a_role_without_the_right_is_refused(shared_bank: Bank, path: str) -> None:
+    with shared_bank.http() as admin:
         made = admin.post("/v1/admin/keys", json={"name": "reader", "role": "readonly"})
         made.raise_for_status()
-    with bank.http(made.json()["key"]) as reader:
+    with shared_bank.http(made.json()["key"]) as reader:
         assert reader.get("/v1/memories").status_code == 200
         assert call(reader, path).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/v1/memories", "/mcp"])
-def test_a_wrong_host_is_misdirected(bank: Bank, path: str) -> None:
-    with bank.http(host="evil.example") as client:
+def test_a_wrong_host_is_misdirected(shared_bank: Bank, path: str) -> None:
+    with shared_bank.http(host="evil.example") as client:
         assert call(client, path).status_code == 421
 
 
@@ -82,16 +82,16 @@ def test_a_wrong_host_is_misdirected(bank: Bank, path: str) -> None:
     ],
 )
 def test_wrong_requests_get_the_envelope(
-    bank: Bank, body: bytes, content_type: str, expected: set[int]
+    shared_bank: Bank, body: bytes, content_type: str, expected: set[int]
 ) -> None:
-    with bank.http() as client:
+    with shared_bank.http() as client:
         answer = client.post("/v1/memories", content=body, headers={"Content-Type": content_type})
     assert answer.status_code in expected
     assert answer.json()["error"].keys() >= {"code", "message"}
 
 
-def test_a_huge_query_is_refused(bank: Bank) -> None:
-    with bank.http() as client:
+def test_a_huge_query_is_refused(shared_bank: Bank) -> None:
+    with shared_bank.http() as client:
         answer = client.post("/v1/search", json={"query": "x" * 10_000_000})
     assert answer.status_code == 413
     assert answer.json()["error"].keys() >= {"code", "message"}

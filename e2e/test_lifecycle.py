@@ -9,22 +9,22 @@ FACT = "The billing service keeps its invoices for ten years."
 QUESTION = "How long do we have to store bills?"
 
 
-def test_kubectl_get_shows_what_a_person_needs(bank: Bank) -> None:
-    table = bank.stack.kubectl("-n", bank.namespace, "get", "mb")
+def test_kubectl_get_shows_what_a_person_needs(shared_bank: Bank) -> None:
+    table = shared_bank.stack.kubectl("-n", shared_bank.namespace, "get", "mb")
     header, row = table.strip().splitlines()
     assert header.split() == ["NAME", "READY", "REASON", "VERSION", "URL", "AGE"]
     assert row.split()[:2] == ["agents", "True"]
-    assert f"http://{bank.host}" in row
+    assert f"http://{shared_bank.host}" in row
 
 
-def test_kubectl_wait_and_explain_are_useful(bank: Bank) -> None:
-    waited = bank.stack.kubectl(
-        "-n", bank.namespace, "wait", "--for=condition=Ready", "mb/agents", "--timeout=10s"
+def test_kubectl_wait_and_explain_are_useful(shared_bank: Bank) -> None:
+    waited = shared_bank.stack.kubectl(
+        "-n", shared_bank.namespace, "wait", "--for=condition=Ready", "mb/agents", "--timeout=10s"
     )
     assert "condition met" in waited
-    explained = bank.stack.kubectl("explain", "mb.spec", "--recursive")
+    explained = shared_bank.stack.kubectl("explain", "mb.spec", "--recursive")
     assert "deletionPolicy" in explained
-    described = bank.stack.kubectl("explain", "mb.spec.storage.volume.size")
+    described = shared_bank.stack.kubectl("explain", "mb.spec.storage.volume.size")
     assert "DESCRIPTION" in described
     assert "<empty>" not in described
 
