@@ -23,6 +23,7 @@ from memorybank.errors import ConfigurationError
 from memorybank.ports import MemoryStore
 from memorybank.server.app import build_application
 from memorybank.server.engine import open_engine
+from memorybank.server.footprint import settle
 from memorybank.server.listener import Listener
 from memorybank.server.metrics import MetricsApp
 from memorybank.settings import Settings
@@ -62,6 +63,7 @@ async def _serve(settings: Settings) -> None:
         listener = await stack.enter_async_context(
             Listener(application.asgi, http, grace_seconds=server.shutdown_seconds)
         )
+        settle()
         _log_start(settings, http, metrics)
         await stopping.first.wait()
         _logger.info("stopping")

@@ -1,0 +1,144 @@
+"""Probes, and the headers of every answer."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from memorybank.errors import EmbedderUnavailable, StoreUnavailable
+from memorybank.services.selftest import INTERNAL_TENANT
+from tests.support.service import Service, service
+
+STEPS = ["embedder", "store", "search", "delete"]
+
+
+def statuses(answer: httpx.Response) -> dict[str, str]:
+    return {check["name"]: check["status"] for check in answer.json()["checks"]}
+
+
+@pytest.mark.parametrize("path", ["/health", "/live"])
+async def test_liveness_needs_no_key_and_no_known_host(bank: Service, path: str) -> None:
+    async with bank.client() as client:
+        answer = await client.get(path, headers={"Host": "10.244.0.7:8080"})
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+
+
+async def test_ready_proves_every_step(tmp_path: Path) -> None:
+    async with service(tmp_path, revision="abc123") as bank, bank.client() as client:
+        answer = await client.get("/ready", headers={"Host": "10.244.0.7:8080"})
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ready"
+    assert answer.json()["revision"] == "abc123"
+    assert answer.json()["version"]
+    assert statuses(answer) == dict.fromkeys(STEPS, "ok")
+
+
+async def test_nobody_sees_the_canary(
+    bank: Service, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    search = bank.engine.index.search
+
+    async def look_around(tenant: str, *arguments: Any, **options: Any) -> list[tuple[str, float]]:
+        if tenant == INTERNAL_TENANT and not seen:
+            seen.append((await admin.get("/v1/memories")).json()["total"])
+            found = await admin.post("/v1/search", json={"query": "lighthouse keeper cats"})
+            seen.append(len(found.json()["results"]))
+        return await search(tenant, *arguments, **options)
+
+    monkeypatch.setattr(bank.engine.index, "search", look_around)
+    async with bank.client() as client:
+        assert (await client.get("/ready")).status_code == 200
+    assert seen == [0, 0]
+    assert (await bank.engine.store.stats()).memories == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "error", "failed"),
+    [
+        ("embedder", "embed", EmbedderUnavailable("the model is gone"), "embedder"),
+        ("store", "add", StoreUnavailable("the disk is full"), "store"),
+        ("index", "search", ZeroDivisionError("inside"), "search"),
+        ("store", "delete", StoreUnavailable("the disk is gone"), "delete"),
+    ],
+)
+async def test_a_broken_part_is_named(
+    bank: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    method: str,
+    error: Exception,
+    failed: str,
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(getattr(bank.engine, part), method, broken)
+    async with bank.client() as client:
+        answer = await client.get("/ready")
+        assert (await client.get("/live")).status_code == 200
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "not_ready"
+    expected = ["ok"] * STEPS.index(failed) + ["failed"]
+    expected += ["skipped"] * (len(STEPS) - len(expected))
+    assert list(statuses(answer).values()) == expected
+    message = answer.json()["checks"][STEPS.index(failed)]["message"]
+    assert message == (
+        str(error)
+        if not isinstance(error, ZeroDivisionError)
+        else "failed unexpectedly; the log says more"
+    )
+
+
+async def test_draining_is_unready_and_still_serves(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    bank.application.readiness.drain()
+    answer = await admin.get("/ready")
+    assert answer.status_code == 503
+    assert statuses(answer) == {"lifecycle": "failed"}
+    assert (await admin.post("/v1/memories", json={"content": "x"})).status_code == 201
+
+
+async def test_no_key_is_of_the_internal_tenant(bank: Service, admin: httpx.AsyncClient) -> None:
+    await bank.key("admin")
+    assert await bank.engine.store.list_keys(INTERNAL_TENANT) == []
+
+
+async def test_every_answer_carries_an_id_and_safe_headers(admin: httpx.AsyncClient) -> None:
+    first, second = await admin.get("/health"), await admin.get("/health")
+    assert first.headers["x-request-id"] != second.headers["x-request-id"]
+    given = await admin.get("/v1/memories", headers={"X-Request-Id": "trace-1.a_b"})
+    assert given.headers["x-request-id"] == "trace-1.a_b"
+    for bad in ("a b", "x" * 65, "é", "a\tb"):
+        answer = await admin.get("/health", headers=[(b"X-Request-Id", bad.encode())])
+        assert answer.headers["x-request-id"] != bad
+    assert given.headers["cache-control"] == "no-store"
+    assert given.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in given.headers["content-security-policy"]
+
+
+async def test_a_request_is_one_line_without_content_or_key(
+    bank: Service, admin: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "memorybank"):
+        await admin.post("/v1/memories", json={"content": "a secret wish"})
+        await admin.get("/v1/memories/a-private-id")
+        await admin.get("/health")
+    lines = [record for record in caplog.records if record.message == "request"]
+    assert [record.levelname for record in lines] == ["INFO", "INFO", "DEBUG"]
+    details = [record.details for record in lines]  # type: ignore[attr-defined]
+    assert [line["route"] for line in details] == [
+        "/v1/memories",
+        "/v1/memories/{id}",
+        "/health",
+    ]
+    assert [line["status"] for line in details] == [201, 404, 200]
+    everything = f"{caplog.text} {details}"
+    for secret in ("a secret wish", bank.admin_key, "a-private-id"):
+        assert secret not in everything

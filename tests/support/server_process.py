@@ -1,0 +1,108 @@
+"""A real `memorybank serve` on free ports of the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from memorybank.auth import tokens
+
+_START_SECONDS = 60
+_STOP_SECONDS = 60
+
+
+@dataclass
+class Server:
+    """A running process; its log and output are files in `folder`."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    key: str
+    listening: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        url: str = self.listening["url"]
+        return url
+
+    @property
+    def metrics_url(self) -> str:
+        """Where its metrics are."""
+        url: str = self.listening["metrics"]
+        return url
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the lines that are complete."""
+        lines = (self.folder / "stderr").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def output(self) -> str:
+        """Return what it printed."""
+        return (self.folder / "stdout").read_text()
+
+    def resident_mib(self) -> float:
+        """Return the resident memory."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        raise LookupError("the process is gone")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(_STOP_SECONDS)
+
+
+@contextmanager
+def serving(
+    data: Path, *arguments: str, key: str | None = None, environ: dict[str, str] | None = None
+) -> Iterator[Server]:
+    """Run a server on a data folder until the block ends; the key of a bank is the same each time.
+
+    Pass `key=""` to configure none.
+    """
+    folder = data.with_name(f"{data.name}.logs")
+    folder.mkdir(exist_ok=True)
+    known = folder / "key"
+    if key is None:
+        key = known.read_text() if known.exists() else tokens.generate()
+        known.write_text(key)
+    clean = {name: value for name, value in os.environ.items() if "MEMORY_BANK" not in name}
+    command = [sys.executable, "-m", "memorybank", "serve", "--data", str(data)]
+    command += ["--port", "0", "--metrics-port", "0", "--log-format", "json", *arguments]
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(  # noqa: S603  # our own program
+            command,
+            stdout=stdout,
+            stderr=stderr,
+            env=clean | ({"MEMORY_BANK_ADMIN_KEY": key} if key else {}) | (environ or {}),
+        )
+    server = Server(process, folder, key)
+    try:
+        server.listening = _wait_until_listening(server)
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_listening(server: Server) -> dict[str, Any]:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        for line in server.log():
+            if line["message"] == "listening":
+                return line
+        if server.process.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise RuntimeError(f"the server did not start:\n{(server.folder / 'stderr').read_text()}")
