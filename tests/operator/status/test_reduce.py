@@ -8,7 +8,6 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.status import MemoryBankStatus
 from memorybank_operator.errors import InvalidSpec
@@ -118,10 +117,6 @@ def test_who_serves_changes_with_every_restart_and_replacement() -> None:
     assert serving([pod]) != first
     unready(pod, {})
     assert serving([pod]) == ""
-
-
-def test_every_reason_has_a_meaning() -> None:
-    assert all(reason.meaning.endswith(".") for reason in Reason)
 
 
 # Whatever is observed, there is a status, and it claims Ready only with a proof.

@@ -105,6 +105,21 @@ class Reason(Explained):
         "The container cannot be made, for example because spec.env names a missing Secret.",
     )
     CRASH_LOOP_BACK_OFF = ("CrashLoopBackOff", "The memory service ended and is started again.")
+    # what the API server answered to the operator, see kube/errors.py
+    API_ERROR = ("ApiError", "The API server did not do what the operator asked it for.")
+    API_UNREACHABLE = ("ApiUnreachable", "The API server does not answer.")
+    API_OVERLOADED = ("ApiOverloaded", "The API server has too much to do, or a fault of its own.")
+    API_UNAUTHORIZED = ("ApiUnauthorized", "The API server does not know the operator's token.")
+    API_CONFLICT = ("ApiConflict", "Somebody else changes the same objects at the same time.")
+    API_FORBIDDEN = (
+        "ApiForbidden",
+        "The operator lacks a permission, a quota is used up, or an admission policy refuses.",
+    )
+    API_NOT_FOUND = ("ApiNotFound", "The namespace, an object or its kind is gone.")
+    API_INVALID = (
+        "ApiInvalid",
+        "The API server refuses an object: a field of the spec that it alone can judge is wrong.",
+    )
     # Reconciling and Stalled
     PROGRESSING_WITH_RETRY = (
         "ProgressingWithRetry",
