@@ -34,7 +34,7 @@ type: $(READY)  ## mypy, strict
 	$(PYTHON) -m mypy $(SOURCES)
 
 unit: $(READY)  ## tests without a cluster
-	$(PYTHON) -m pytest tests --ignore tests/integration
+	$(PYTHON) -m pytest tests --ignore tests/integration --numprocesses auto --dist worksteal
 
 chart-test: $(READY)  ## lint the Helm chart and render it, with Helm built from source when missing
 	helm=$$($(PYTHON) -m e2e.cluster binary helm) && $$helm lint --strict --quiet --kube-version 1.34.0 $(CHART) && $$helm template --kube-version 1.34.0 $(CHART) >/dev/null
