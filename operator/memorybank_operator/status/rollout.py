@@ -79,7 +79,7 @@ def _volume_trouble(
             f"The volume behind the PersistentVolumeClaim {name} is gone: restore it, or delete "
             "the claim to start with an empty one",
         )
-    if phase == "Pending" and trouble is not None and trouble.reason == Reason.UNSCHEDULABLE:
+    if phase == "Pending" and trouble is not None and _blames_volume(trouble):
         storage_class = claim["spec"].get("storageClassName", "the default one")
         return Verdict(
             "False",
@@ -88,6 +88,13 @@ def _volume_trouble(
             f"StorageClass {storage_class}). {trouble.message}",
         )
     return None
+
+
+def _blames_volume(trouble: Verdict) -> bool:
+    """Tell whether it is the volume that keeps the pod from a node, and not the other way round: a
+    claim may wait until the pod has one.
+    """
+    return trouble.reason == Reason.UNSCHEDULABLE and "volume" in trouble.message.lower()
 
 
 def _refused(deployment: KubeObject) -> Verdict | None:

@@ -86,9 +86,15 @@ def unschedulable(world: World, of: MemoryBank) -> None:
     ]
 
 
-def volume_pending(world: World, of: MemoryBank) -> None:
+def volume_waits_for_a_node(world: World, of: MemoryBank) -> None:
     unschedulable(world, of)
     world.volume_claim(of)["status"] = {"phase": "Pending"}
+
+
+def volume_pending(world: World, of: MemoryBank) -> None:
+    volume_waits_for_a_node(world, of)
+    scheduled = world.pods[0]["status"]["conditions"][0]
+    scheduled["message"] = "0/1 nodes: pod has unbound immediate PersistentVolumeClaims."
 
 
 def volume_lost(world: World, of: MemoryBank) -> None:
@@ -213,6 +219,9 @@ STATES = {
         "CrashLoopBackOff", "spec.resources.limits.memory: raise that limit",
     ),
     "no node fits": progressing(unschedulable, "Unschedulable", "Insufficient cpu"),
+    "no node fits, so no volume yet": progressing(
+        volume_waits_for_a_node, "Unschedulable", "Insufficient cpu"
+    ),
     "no volume yet": progressing(volume_pending, "VolumePending", "StorageClass standard"),
     "volume lost": progressing(volume_lost, "VolumeLost", "restore it"),
     "quota exceeded": progressing(pod_refused, "PodCreationFailed", "exceeded quota: small"),
