@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
+from e2e.cluster import paths
 from e2e.cluster.apiserver import ApiServer
 from memorybank_operator import constants
 from memorybank_operator.api import crd
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.kube.connection import from_kubeconfig
+
+EXAMPLES = sorted((paths.ROOT / "examples").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +118,13 @@ def test_what_a_half_filled_section_leaves_out_is_filled_in(banks: Banks) -> Non
     assert stored["spec"]["storage"]["engine"] == "sqlite"
     assert stored["spec"]["storage"]["volume"]["accessMode"] == "ReadWriteOnce"
     assert stored["spec"]["logging"] == {"level": "info", "format": "json"}
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
+def test_an_example_is_taken_as_it_is(banks: Banks, file: Path) -> None:
+    documents = yaml.safe_load_all(file.read_text())
+    for manifest in [each for each in documents if each["kind"] == constants.KIND]:
+        assert banks.create(manifest)["metadata"]["name"] == manifest["metadata"]["name"]
 
 
 def test_own_resources_replace_the_whole_default(banks: Banks) -> None:
