@@ -8,7 +8,7 @@ ours, quantities are the same number. An empty value is as good as none: the API
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from memorybank_operator.api.quantity import parse_quantity
@@ -29,7 +29,7 @@ _QUANTITIES = frozenset({"limits", "requests", "sizeLimit"})
 
 def differences(desired: Any, live: Any) -> tuple[str, ...]:
     """Return the paths at which the live object lacks what is desired, sorted; values are never
-    named.
+    named. Both are plain JSON.
     """
     return tuple(sorted(_compare(desired, live, "", "")))
 
@@ -37,16 +37,16 @@ def differences(desired: Any, live: Any) -> tuple[str, ...]:
 def _compare(desired: Any, live: Any, path: str, field: str) -> Iterator[str]:
     if _is_empty(desired) and _is_empty(live):
         return
-    if isinstance(desired, Mapping) and isinstance(live, Mapping):
+    if isinstance(desired, dict) and isinstance(live, dict):
         yield from _compare_maps(desired, live, path, field)
-    elif _is_list(desired) and _is_list(live):
+    elif isinstance(desired, list) and isinstance(live, list):
         yield from _compare_lists(desired, live, path, field)
     elif not _same_value(desired, live, field):
         yield path
 
 
 def _compare_maps(
-    desired: Mapping[str, Any], live: Mapping[str, Any], path: str, field: str
+    desired: dict[str, Any], live: dict[str, Any], path: str, field: str
 ) -> Iterator[str]:
     if field in _ATOMIC_MAPS and live.keys() - desired.keys():
         yield path
@@ -56,9 +56,7 @@ def _compare_maps(
         yield from _compare(value, live.get(key), f"{path}.{key}".lstrip("."), inner)
 
 
-def _compare_lists(
-    desired: Sequence[Any], live: Sequence[Any], path: str, field: str
-) -> Iterator[str]:
+def _compare_lists(desired: list[Any], live: list[Any], path: str, field: str) -> Iterator[str]:
     keys = _merge_keys(field, desired)
     if not keys:
         same_length = len(desired) == len(live)
@@ -76,7 +74,7 @@ def _compare_lists(
             yield shown
 
 
-def _merge_keys(field: str, desired: Sequence[Any]) -> tuple[str, ...]:
+def _merge_keys(field: str, desired: list[Any]) -> tuple[str, ...]:
     if field == "ports":
         return next((keys for keys in _PORT_KEYS if keys[0] in desired[0]), ())
     return _MERGE_KEYS.get(field, ())
@@ -91,9 +89,5 @@ def _same_value(desired: Any, live: Any, field: str) -> bool:
     return bool(desired == live)
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
 def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str | Mapping | Sequence) and not value)
+    return value is None or (isinstance(value, str | dict | list) and not value)
