@@ -132,6 +132,14 @@ async def test_a_cursor_keeps_its_place_while_memories_come_and_go(store: Memory
     assert second.total == 4
 
 
+async def test_bounds_of_time_are_not_part_of_the_range(store: MemoryStore) -> None:
+    notes = [a_memory(created_at=later(minute)) for minute in range(3)]
+    for note in notes:
+        await store.add(note, a_vector())
+    between = MemoryFilter(created_after=later(0), created_before=later(2))
+    assert await all_ids(store, "acme", between) == [notes[1].id]
+
+
 @pytest.mark.parametrize("cursor", ["", "x", "AAAA", "é", "A" * 22, "=" * 22, "A" * 100_000])
 async def test_a_made_up_cursor_is_refused(store: MemoryStore, cursor: str) -> None:
     with pytest.raises(InvalidCursor) as caught:
