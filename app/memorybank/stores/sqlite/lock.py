@@ -22,19 +22,25 @@ class DataFolderLock:
         try:
             database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._claim(database.parent)
         except OSError as error:
             raise ConfigurationError(
                 f"the data folder {database.parent} cannot be used: {error.strerror}",
                 field="database.path",
-                hint="name a folder that is writable for the user that the service runs as",
+                hint="name a folder on a disk that is writable for the user that the service runs"
+                " as and that supports file locks",
             ) from error
+
+    def _claim(self, folder: Path) -> None:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             owner = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
             os.close(self._descriptor)
+            if not isinstance(error, BlockingIOError):
+                raise
             raise ConfigurationError(
-                f"the data folder {database.parent} is in use by process {owner or 'unknown'}",
+                f"the data folder {folder} is in use by process {owner or 'unknown'}",
                 field="database.path",
                 hint="stop that process, ask it through its URL, or name another data folder",
             ) from error
