@@ -9,6 +9,7 @@ Unreachable; all writes are safe to repeat.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
@@ -44,6 +45,19 @@ class Verb(Enum):
     def label(self) -> str:
         """For messages and metrics."""
         return self.name.lower()
+
+
+_SURROGATE_PAIR = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
+
+
+def encode(body: object) -> bytes:
+    """Write JSON that is YAML as well.
+
+    YAML knows no surrogate pairs, by which JSON escapes what lies beyond the first 65,536
+    characters, such as emoji; JSON sent as YAML has these characters as they are.
+    """
+    text = _SURROGATE_PAIR.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), json.dumps(body))
+    return text.encode()
 
 
 WriteObserver = Callable[[str, str], None]
@@ -186,7 +200,7 @@ class KubeClient:
             async with self._session.request(
                 method,
                 self._server + path,
-                data=None if body is None else json.dumps(body).encode(),
+                data=None if body is None else encode(body),
                 params=query,
                 headers={} if body is None else {"Content-Type": media_type},
                 timeout=self._timeout,
