@@ -14,7 +14,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
@@ -46,7 +46,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.reconciles = Counter(
             "memorybank_operator_reconciles",
-            "Reconciles by result: done, failed (will be retried), stalled (needs a person).",
+            "Reconciles by result: done, or failed and tried again.",
             ["result"],
             registry=self.registry,
         )
@@ -153,9 +153,9 @@ class _Observation(Collector):
             "How long the first in the queue has been waiting.",
             labels=["queue"],
         )
-        retries = GaugeMetricFamily(
+        retries = CounterMetricFamily(
             "memorybank_operator_queue_retries",
-            "Failures that were put back into the queue, since the start.",
+            "Failures that were put back into the queue.",
             labels=["queue"],
         )
         for name, queue in self._queues.items():

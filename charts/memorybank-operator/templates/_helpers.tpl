@@ -9,27 +9,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 app.kubernetes.io/name: memorybank-operator
 {{- end }}
 
-{{- /* The rules on namespaced objects, for the whole cluster or for each namespace served. */ -}}
+{{- /*
+The rules on namespaced objects, for the whole cluster or for each namespace served. Exactly what the operator does: a
+test compares them with what the API server saw it do. Server-side apply is a patch, and a create where nothing is yet.
+*/ -}}
 {{- define "operator.rules" -}}
 - apiGroups: [memorybank.dev]
   resources: [memorybanks]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [memorybank.dev]
   resources: [memorybanks/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [serviceaccounts, configmaps, secrets, services]
   verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [""]
-  resources: [persistentvolumeclaims]
-  verbs: [get, list, watch, create, patch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
+# No delete: data is never the operator's to delete. Under deletionPolicy Delete the garbage collector does it.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
-- apiGroups: ["", events.k8s.io]
+- apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
 {{- end }}

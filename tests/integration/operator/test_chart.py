@@ -1,0 +1,103 @@
+"""The Helm chart renders for every choice, refuses wrong values, runs the operator restricted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kubernetes.client
+import pytest
+
+from memorybank_operator.constants import FIELD_MANAGER
+from memorybank_operator.kube import kinds
+from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.settings import PREFIX, Settings
+from tests.integration.operator.chart import CHART, ChartRefused, helm, template
+
+
+def one(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (found,) = (each for each in documents if each["kind"] == kind)
+    return found
+
+
+def test_helm_finds_nothing_to_complain_about() -> None:
+    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (),
+        ("watchNamespaces={team-a,team-b}",),
+        ("crds.install=false",),
+        ("imagePullSecrets[0].name=registry", "priorityClassName=high"),
+        ("nodeSelector.disk=ssd", "podLabels.team=blue", "podAnnotations.note=x"),
+        ("tolerations[0].operator=Exists", "resources.limits.memory=1Gi"),
+    ],
+)
+def test_each_choice_renders(values: tuple[str, ...]) -> None:
+    documents = template(*values)
+    assert one(documents, "Deployment")
+    assert any(each["kind"] == "CustomResourceDefinition" for each in documents) == (
+        "crds.install=false" not in values
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("canaryInterval=0", "canaryInterval"),
+        ("watchNamespaces=team", "watchNamespaces"),
+        ("logging.level=loud", "level"),
+        ("replicas=2", "replicas"),
+        ("image.repository=", "repository"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(value: str, path: str) -> None:
+    with pytest.raises(ChartRefused, match=path):
+        template(value)
+
+
+def test_every_variable_that_the_chart_sets_is_a_setting() -> None:
+    (container,) = one(template(), "Deployment")["spec"]["template"]["spec"]["containers"]
+    names = {each["name"] for each in container["env"]}
+    assert names <= {PREFIX + field.upper() for field in Settings.model_fields}
+
+
+def test_values_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = ("watchNamespaces={a,b}", "canaryInterval=7", "logging.level=debug", "appImage=x:1")
+    (container,) = one(template(*values), "Deployment")["spec"]["template"]["spec"]["containers"]
+    for each in container["env"]:
+        monkeypatch.setenv(each["name"], each["value"])
+    loaded = Settings()
+    assert loaded.namespaces == ("a", "b")
+    assert (loaded.canary_interval, loaded.log_level, loaded.app_image) == (7.0, "debug", "x:1")
+
+
+def test_the_crd_stays_when_the_chart_is_removed() -> None:
+    crd = one(template(), "CustomResourceDefinition")
+    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+async def test_a_restricted_namespace_takes_the_operators_pod(
+    client: KubeClient, api_client: kubernetes.client.ApiClient, namespace: str
+) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    core = kubernetes.client.CoreV1Api(api_client)
+    core.patch_namespace(namespace, {"metadata": {"labels": labels}})
+    pod = one(template(), "Deployment")["spec"]["template"]
+    made = await client.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**pod["metadata"], "name": FIELD_MANAGER, "namespace": namespace},
+            "spec": pod["spec"],
+        }
+    )
+    assert made["kind"] == kinds.POD.kind
+
+
+async def test_the_api_server_takes_every_object(client: KubeClient, namespace: str) -> None:
+    for document in template():
+        if document["kind"] in ("Deployment", "Service", "ServiceAccount"):
+            document["metadata"]["namespace"] = namespace
+            await client.apply(document)
