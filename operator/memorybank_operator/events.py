@@ -83,6 +83,8 @@ class Events:
             return
         try:
             await self._write(bank, note, state, told)
+        except errors.NamespaceTerminating:
+            pass  # nobody can look at it any more
         except errors.KubeError as error:
             logger.warning("event %s was not written: %s", note.reason, error)
 

@@ -7,6 +7,7 @@
     │   ├── Unauthorized  401: the token is read anew before the next request
     │   └── Conflict      409: somebody else was faster, or the object is another one by now
     ├── Forbidden         403: a missing permission, a quota, an admission policy
+    │   └── NamespaceTerminating   the namespace is being deleted: nothing new is made in it
     ├── NotFound          404: the object, its namespace or its kind is not there
     └── Invalid           400, 405, 415, 422: the API server will never take this body
 
@@ -78,6 +79,10 @@ class Forbidden(KubeError):
     reason = "ApiForbidden"
 
 
+class NamespaceTerminating(Forbidden):
+    """The namespace is being deleted: nothing new is made in it."""
+
+
 class NotFound(KubeError):
     """The object, its namespace or its kind does not exist."""
 
@@ -110,6 +115,10 @@ def from_answer(
     """
     message = f"{action}: {_explanation(status, secret=secret) or f'HTTP {code}'}"
     kind = _BY_CODE.get(code, Overloaded if code >= 500 else Invalid)
+    if kind is Forbidden and any(
+        cause.get("reason") == "NamespaceTerminating" for cause in _causes(status)
+    ):
+        kind = NamespaceTerminating
     if issubclass(kind, Transient):
         return kind(message, code=code, retry_after=_seconds(retry_after, status))
     return kind(message, code=code)
@@ -118,10 +127,13 @@ def from_answer(
 def _explanation(status: Mapping[str, Any], *, secret: bool) -> str:
     if not secret:
         return _cut(str(status.get("message") or ""))
-    causes = (status.get("details") or {}).get("causes") or ()
-    fields = sorted({str(cause["field"]) for cause in causes if cause.get("field")})
+    fields = sorted({str(cause["field"]) for cause in _causes(status) if cause.get("field")})
     reason = str(status.get("reason") or "")
     return _cut(f"{reason} ({', '.join(fields)})" if fields else reason)
+
+
+def _causes(status: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    return tuple((status.get("details") or {}).get("causes") or ())
 
 
 def _cut(text: str) -> str:

@@ -104,6 +104,11 @@ class Reconciler:
             plan, observed, failure = await self._converge(bank, body)
         except errors.KubeError as error:  # nothing was observed, so there is nothing to say
             return self._failed(key, error)
+        if isinstance(failure, errors.NamespaceTerminating):
+            # The bank's own deletion comes next; what went before it is not made again.
+            logger.info("left alone: its namespace is being deleted")
+            self._leave(key)
+            return Outcome(again_after=UNWATCHED_SECONDS)
         observed = self._prove(key, bank, observed, plan=plan)
         if isinstance(failure, errors.Transient) and key not in self._failing:
             # A single hiccup of the API server says nothing about the bank: try again first.

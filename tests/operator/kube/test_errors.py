@@ -75,3 +75,12 @@ def test_the_time_a_server_names_is_kept(
     error = failure(429, {"details": details}, retry_after=header)
     assert isinstance(error, errors.Transient)
     assert error.retry_after == seconds
+
+
+def test_a_namespace_on_its_way_out_is_told_from_a_missing_permission() -> None:
+    causes = [{"reason": "NamespaceTerminating", "message": "namespace team is being terminated"}]
+    status = {"reason": "Forbidden", "details": {"causes": causes}}
+    leaving = errors.from_answer("apply", 403, status, retry_after=None, secret=True)
+    refused = errors.from_answer("apply", 403, {}, retry_after=None, secret=True)
+    assert isinstance(leaving, errors.NamespaceTerminating)
+    assert not isinstance(refused, errors.NamespaceTerminating)
