@@ -9,6 +9,7 @@ in memory only: after a restart they are made anew, without a write to the API s
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -157,8 +158,8 @@ def _refusal(call: str, status: int, answer: Any) -> str:
 
 def _plain(error: Exception) -> str:
     """Say what the network said, without addresses and ports that differ each time."""
-    cause = getattr(error, "os_error", error)
-    return getattr(cause, "strerror", None) or type(error).__name__
+    number = getattr(getattr(error, "os_error", error), "errno", None)
+    return os.strerror(number) if number else type(error).__name__
 
 
 class Canaries:

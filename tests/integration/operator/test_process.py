@@ -1,0 +1,165 @@
+"""The command itself, as a process: it starts, serves its probes, ends when told, and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from e2e.cluster.apiserver import ApiServer, free_ports
+from memorybank_operator.kube import kinds
+from memorybank_operator.settings import PREFIX
+from tests.integration.operator.world import CHILDREN, World, until
+
+START_SECONDS = 60.0
+
+
+class Process:
+    """An operator's process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, *, log: Path, port: int) -> None:
+        self._process = process
+        self._log = log
+        self.url = f"http://127.0.0.1:{port}"
+
+    def lines(self) -> list[dict[str, str]]:
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
+            return answer.status, await answer.text()
+
+    async def is_ready(self) -> bool:
+        assert self._process.returncode is None, self._log.read_text()
+        with contextlib.suppress(aiohttp.ClientError):
+            return (await self.get("/readyz"))[0] == 200
+        return False
+
+    async def end(self, number: signal.Signals) -> int:
+        self._process.send_signal(number)
+        return await self._process.wait()
+
+
+@asynccontextmanager
+async def operator(
+    api_server: ApiServer, world: World, folder: Path, **settings: str
+) -> AsyncIterator[Process]:
+    (port,) = free_ports(1)
+    chosen = {
+        "NAMESPACES": world.namespace,
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_PORT": str(port),
+        **settings,
+    }
+    environment = os.environ | {"KUBECONFIG": str(api_server.kubeconfig)}
+    log = folder / f"{port}.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "memorybank_operator",
+            env=environment | {PREFIX + key: value for key, value in chosen.items()},
+            stderr=output,
+        )  # fmt: skip
+    try:
+        yield Process(process, log=log, port=port)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def made(world: World) -> bool:
+    return (await world.children()).keys() == CHILDREN.keys() and bool(await world.ready())
+
+
+async def test_it_serves_its_probes_and_ends_with_0_on_sigterm(
+    api_server: ApiServer, world: World, tmp_path: Path
+) -> None:
+    async with operator(api_server, world, tmp_path) as process:
+        await until(process.is_ready, seconds=START_SECONDS)
+        assert await process.get("/healthz") == (200, "ok\n")
+        assert "memorybank_operator_build_info" in (await process.get("/metrics"))[1]
+        await world.create()
+        await until(lambda: made(world))
+        async with asyncio.timeout(10):
+            assert await process.end(signal.SIGTERM) == 0
+    assert process.lines()[-1]["message"] == "stopped"
+    about_the_bank = [line for line in process.lines() if "bank" in line]
+    assert {(line["namespace"], line["bank"]) for line in about_the_bank} == {
+        (world.namespace, "agents")
+    }
+
+
+async def test_killed_and_started_again_it_writes_nothing_and_goes_on_working(
+    api_server: ApiServer, world: World, tmp_path: Path
+) -> None:
+    async with operator(api_server, world, tmp_path) as process:
+        await world.create()
+        await until(lambda: made(world), seconds=START_SECONDS)
+        await process.end(signal.SIGKILL)
+    writes = world.writes()
+    async with operator(api_server, world, tmp_path) as process:
+        await until(process.is_ready, seconds=START_SECONDS)
+        deleted = await world.delete("ConfigMap", "agents-config")
+
+        async def is_back() -> bool:
+            found = await world.get(kinds.CONFIG_MAP, "agents-config")
+            return found is not None and found["metadata"]["uid"] != deleted["metadata"]["uid"]
+
+        await until(is_back)
+    assert world.writes()[len(writes) :] == ["patch configmaps agents-config"]
+
+
+async def test_neither_keys_nor_tracebacks_are_in_the_log(
+    api_server: ApiServer, world: World, tmp_path: Path
+) -> None:
+    async with operator(api_server, world, tmp_path, LOG_LEVEL="debug") as process:
+        await world.create()
+        await until(lambda: made(world), seconds=START_SECONDS)
+        secret = await world.delete("Secret", "agents-key")
+        await world.create("named-by-nobody", auth={"adminKeySecretRef": {"name": "missing"}})
+        await world.client.merge(
+            kinds.MEMORY_BANK, world.namespace, name="agents",
+            changes={"spec": {"podLabels": {"x": "y"}}},
+        )  # fmt: skip
+
+        async def is_replaced() -> bool:
+            found = await world.get("Secret", "agents-key")
+            return found is not None and found["data"] != secret["data"]
+
+        await until(is_replaced)
+        new = await world.must("Secret", "agents-key")
+        await process.end(signal.SIGTERM)
+    log = "\n".join(line["message"] for line in process.lines())
+    assert not [line for line in process.lines() if "error" in line]
+    for body in (secret, new):
+        assert body["data"]["token"] not in log
+    assert "mb_" not in log
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"MEMORYBANK_OPERATOR_WORKERS": "many"}, "MEMORYBANK_OPERATOR_WORKERS: "),
+        ({"KUBECONFIG": "/nowhere"}, "kubeconfig /nowhere cannot be read"),
+    ],
+)
+async def test_a_wrong_configuration_is_one_sentence_and_2(
+    environment: dict[str, str], said: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "memorybank_operator",
+        env=os.environ | environment, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, error = await process.communicate()
+    assert process.returncode == 2
+    assert error.decode().startswith(f"memorybank-operator: {said}")
+    assert len(error.decode().splitlines()) == 1
