@@ -1,0 +1,63 @@
+"""Which changes of readiness are worth an event."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from memorybank_operator.api.v1alpha1.conditions import Reason
+from memorybank_operator.reconcile.report import EXPECTED, transition
+from memorybank_operator.reconcile.steps import Note
+from tests.repo.checkout import ROOT
+
+READY = {"status": "True", "reason": "CanaryPassed", "message": "found"}
+BROKEN = {"status": "False", "reason": "CanaryFailed", "message": "not found"}
+STARTING = {"status": "False", "reason": "DeploymentProgressing", "message": "starts"}
+VERIFYING = {"status": "Unknown", "reason": "Verifying", "message": "not yet"}
+
+
+def test_becoming_ready_is_told() -> None:
+    assert transition(VERIFYING, READY) == Note("CanaryPassed", "found")
+
+
+def test_losing_readiness_is_a_warning() -> None:
+    assert transition(READY, BROKEN) == Note("CanaryFailed", "not found", warning=True)
+
+
+def test_losing_readiness_to_a_rollout_is_no_warning() -> None:
+    assert transition(READY, STARTING) == Note("DeploymentProgressing", "starts")
+
+
+@pytest.mark.parametrize("before", [{}, STARTING])
+@pytest.mark.parametrize("after", [STARTING, VERIFYING])
+def test_the_way_to_ready_is_not_told(before: dict[str, str], after: dict[str, str]) -> None:
+    assert transition(before, after) is None
+
+
+@pytest.mark.parametrize("before", [{}, STARTING, VERIFYING])
+def test_what_needs_somebody_is_a_warning(before: dict[str, str]) -> None:
+    note = transition(before, BROKEN)
+    assert note is not None
+    assert note.warning
+
+
+@pytest.mark.parametrize("state", [READY, BROKEN, STARTING, VERIFYING])
+def test_nothing_new_is_not_told(state: dict[str, str]) -> None:
+    assert transition(state, state) is None
+
+
+def test_another_message_for_the_same_trouble_is_not_told() -> None:
+    assert transition(BROKEN, {**BROKEN, "message": "still not found"}) is None
+
+
+def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
+    text = (ROOT / "docs" / "reference" / "events.md").read_text()
+    named = set(re.findall(r"`([A-Z][A-Za-z]+)`", text)) - {"Ready"}
+    told = {
+        Reason.CANARY_PASSED,
+        Reason.DRIFT_CORRECTED,
+        Reason.KEY_REPLACED,
+        Reason.VOLUME_ADOPTED,
+    }
+    assert named == {str(each) for each in EXPECTED | told}
