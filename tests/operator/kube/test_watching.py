@@ -1,0 +1,114 @@
+"""What passes through kopf's session is told to the listener, and reaches kopf unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from memorybank_operator.kube import kinds
+from memorybank_operator.kube.watching import Stream, WatchObserver, streams
+
+(SECRETS,) = streams((kinds.SECRET,), ("team",))
+PATH = "/api/v1/namespaces/team/secrets"
+
+
+class Heard:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.listings: list[tuple[str, set[str], int]] = []
+        self.signs_of_life = 0
+
+    def listed(self, stream: Stream, uids: frozenset[str], *, resource_version: int) -> None:
+        self.listings.append((str(stream), set(uids), resource_version))
+
+    def alive(self, stream: Stream) -> None:
+        assert stream == SECRETS
+        self.signs_of_life += 1
+
+
+def page(*uids: str, more: str = "", version: str = "7") -> dict[str, Any]:
+    items = [{"metadata": {"uid": uid}} for uid in uids]
+    return {"metadata": {"resourceVersion": version, "continue": more}, "items": items}
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    if request.query.get("watch"):
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        for _ in range(2):
+            await stream.write(b'{"type": "BOOKMARK"}\n')
+        return stream
+    match request.query.get("continue"):
+        case None:
+            return web.json_response(page("a", "b", more="next"))
+        case "next":
+            return web.json_response(page("c"))
+        case _:
+            return web.json_response({"kind": "Status"}, status=403)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+async def session(heard: Heard) -> AsyncIterator[aiohttp.ClientSession]:
+    application = web.Application()
+    application.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    server = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    observer = WatchObserver(server, (SECRETS,), heard)
+    async with aiohttp.ClientSession(server, middlewares=(observer,)) as opened:
+        yield opened
+    await runner.cleanup()
+
+
+async def test_a_listing_is_told_when_its_last_page_is_there(
+    session: aiohttp.ClientSession, heard: Heard
+) -> None:
+    async with session.get(PATH) as first:
+        assert (await first.json())["items"][0]["metadata"]["uid"] == "a"
+    assert heard.listings == []
+    await session.get(f"{PATH}?continue=next")
+    assert heard.listings == [("secrets in team", {"a", "b", "c"}, 7)]
+
+
+async def test_a_listing_that_begins_anew_forgets_the_pages_of_the_one_before(
+    session: aiohttp.ClientSession, heard: Heard
+) -> None:
+    await session.get(PATH)
+    await session.get(PATH)
+    await session.get(f"{PATH}?continue=next")
+    assert len(heard.listings) == 1
+    assert heard.listings[0][1] == {"a", "b", "c"}
+
+
+async def test_each_chunk_of_a_watch_is_a_sign_of_life(
+    session: aiohttp.ClientSession, heard: Heard
+) -> None:
+    async with session.get(f"{PATH}?watch=true&resourceVersion=7") as stream:
+        assert heard.signs_of_life == 1
+        content = b"".join([chunk async for chunk in stream.content.iter_chunked(2**20)])
+    assert content == b'{"type": "BOOKMARK"}\n' * 2
+    assert heard.signs_of_life > 1
+    assert heard.listings == []
+
+
+async def test_a_refusal_is_no_sign_of_life(session: aiohttp.ClientSession, heard: Heard) -> None:
+    await session.get(f"{PATH}?continue=forbidden")
+    assert heard.signs_of_life == 0
+
+
+async def test_other_requests_pass_unheard(session: aiohttp.ClientSession, heard: Heard) -> None:
+    await session.get("/api/v1/namespaces/other/secrets")
+    await session.get(f"{PATH}/one")
+    assert heard.signs_of_life == 0
