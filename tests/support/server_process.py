@@ -16,7 +16,7 @@ from typing import Any
 
 from memorybank.auth import tokens
 
-_START_SECONDS = 60
+_START_SECONDS = 300  # the first start on a machine makes the model
 _STOP_SECONDS = 60
 
 

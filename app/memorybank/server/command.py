@@ -7,13 +7,15 @@ from typing import Any
 
 from memorybank import logs
 from memorybank.configuration import load
-from memorybank.server.process import run
 
 
 def serve(arguments: argparse.Namespace) -> int:
     """Run the service until it is told to stop."""
     settings = load(file=arguments.config, overrides=_overrides(arguments))
     logs.configure(settings.logging.level, settings.logging.format)
+    # Only now: it takes a second, and a wrong setting should be told at once.
+    from memorybank.server.process import run
+
     run(settings)
     return 0
 

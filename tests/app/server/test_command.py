@@ -1,0 +1,88 @@
+"""A start that cannot work: one readable block, exit code 2, and nothing is touched."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from memorybank.__main__ import main
+from memorybank.stores.sqlite.lock import DataFolderLock
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Refused]:
+    """Return a function that runs a `serve` that must not start, and returns its complaint."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def serve(*arguments: str, **environ: str) -> str:
+        with monkeypatch.context() as context:
+            for name, value in environ.items():
+                context.setenv(name, value)
+            ports = ["--port", "0", "--metrics-port", "0"]
+            code = main(["serve", "--data", str(tmp_path / "bank"), *ports, *arguments])
+        shown = capsys.readouterr()
+        assert code == 2, shown.err
+        assert shown.out == ""
+        assert "Traceback" not in shown.err
+        return shown.err
+
+    yield serve
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(False)
+
+
+def test_a_wrong_setting_is_told_in_one_block(tmp_path: Path, refused: Refused) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("logging: {levle: info}\n")
+    assert refused("--config", str(config)) == (
+        f"memorybank: logging.levle in {config} is not a known setting\n  did you mean level?\n"
+    )
+    assert not (tmp_path / "bank").exists()
+
+
+def test_a_wrong_argument_is_told_as_such(refused: Refused) -> None:
+    assert "server.port on the command line should be less than" in refused("--port", "70000")
+    assert "logging.level on the command line" in refused("--log-level", "loud")
+
+
+def test_a_malformed_key_is_refused_and_not_repeated(refused: Refused) -> None:
+    complaint = refused(MEMORY_BANK_ADMIN_KEY="hunter2")
+    assert "basenc" in complaint
+    assert "hunter2" not in complaint
+
+
+def test_a_taken_port_is_refused_before_the_data_is_touched(
+    tmp_path: Path, refused: Refused
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"cannot listen on 127.0.0.1 port {port}" in refused("--port", port)
+        assert f"port {port}" in refused("--metrics-port", port)
+    assert "cannot listen on no.such.host.invalid" in refused("--host", "no.such.host.invalid")
+    assert not (tmp_path / "bank").exists()
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path, refused: Refused) -> None:
+    complaint = refused(MEMORY_BANK_MODEL_DIR=str(tmp_path))
+    assert "no usable embedding model" in complaint
+    assert "memorybank model prepare" in complaint
+
+
+def test_a_folder_that_cannot_be_used_is_refused(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "file").write_text("")
+    assert "data folder" in refused("--data", str(tmp_path / "file" / "bank"))
+
+
+def test_a_folder_that_is_in_use_is_refused(tmp_path: Path, refused: Refused) -> None:
+    lock = DataFolderLock(tmp_path / "bank" / "memory_bank.db")
+    assert "in use by process" in refused()
+    lock.release()

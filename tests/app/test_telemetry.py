@@ -1,0 +1,106 @@
+"""Metrics: named as Prometheus wants it, with few labels, honest when the store is down."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from memorybank.errors import StoreUnavailable
+from memorybank.ports import StoreStats
+from memorybank.server.metrics import MetricsApp
+from tests.support.service import Service
+
+
+async def scrape(bank: Service) -> str:
+    return (await bank.telemetry.exposition(bank.engine.store, bank.engine.index)).decode()
+
+
+async def value(bank: Service, sample: str) -> float:
+    """Return the value of one sample, written as Prometheus writes it."""
+    lines = [line for line in (await scrape(bank)).splitlines() if line.startswith(f"{sample} ")]
+    (line,) = lines
+    return float(line.rsplit(" ", 1)[1])
+
+
+async def test_requests_are_counted_by_route_template(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    for number in range(3):
+        await admin.get(f"/v1/memories/{number}")
+    await admin.get("/nowhere/at/all")
+    requests = "memorybank_http_requests_total"
+    route = 'method="GET",route="/v1/memories/{id}",status="404"'
+    assert await value(bank, f"{requests}{{{route}}}") == 3
+    assert await value(bank, f'{requests}{{method="GET",route="unmatched",status="404"}}') == 1
+    assert await value(bank, "memorybank_http_requests_in_flight") == 0
+    text = await scrape(bank)
+    assert "/v1/memories/0" not in text
+    assert "nowhere" not in text
+
+
+async def test_steps_and_the_lag_are_measured(bank: Service, admin: httpx.AsyncClient) -> None:
+    await admin.post("/v1/memories", json={"content": "x"})
+    assert await value(bank, "memorybank_memories") == 1
+    assert await value(bank, "memorybank_index_lag_changes") == 1
+    await admin.post("/v1/search", json={"query": "x"})
+    assert await value(bank, "memorybank_index_lag_changes") == 0
+    steps = "memorybank_step_duration_seconds_count"
+    assert await value(bank, f'{steps}{{step="embed"}}') == 2
+    assert await value(bank, f'{steps}{{step="store_add"}}') == 1
+    assert await value(bank, f'{steps}{{step="index_search"}}') == 1
+
+
+async def test_a_failed_step_is_counted(
+    bank: Service, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> int:
+        raise StoreUnavailable("the disk is full", hint="free some space")
+
+    monkeypatch.setattr(bank.engine.store, "add", broken)
+    answer = await admin.post("/v1/memories", json={"content": "x"})
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert answer.json()["error"]["code"] == "store_unavailable"
+    assert await value(bank, 'memorybank_step_failures_total{step="store_add"}') == 1
+
+
+async def test_metrics_are_there_when_the_store_is_not(
+    bank: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> StoreStats:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(bank.engine.store, "stats", broken)
+    assert "memorybank_memories NaN" in await scrape(bank)
+
+
+async def test_names_units_and_labels_follow_the_conventions(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    await admin.post("/v1/memories", json={"content": "x"})
+    families = list(text_string_to_metric_families(await scrape(bank)))
+    assert len(families) > 8
+    for family in families:
+        assert family.documentation
+        assert family.name.startswith(("memorybank_", "process_"))
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        assert labels <= {"route", "method", "status", "step", "tool", "outcome"} | (
+            {"version", "revision"} if family.name == "memorybank_build_info" else set()
+        )
+        if family.type == "histogram":
+            assert family.name.endswith("_seconds")
+        if family.type == "counter" and family.name.startswith("memorybank_"):
+            assert all(sample.name.endswith("_total") for sample in family.samples)
+
+
+async def test_metrics_have_one_path_of_their_own(bank: Service, admin: httpx.AsyncClient) -> None:
+    app = MetricsApp(bank.telemetry, bank.engine.store, bank.engine.index)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:9090") as client:
+        found = await client.get("/metrics")
+        assert found.status_code == 200
+        assert found.headers["content-type"].startswith("text/plain; version=")
+        assert (await client.get("/")).status_code == 404
+        assert (await client.post("/metrics")).status_code == 405
+    assert (await admin.get("/metrics")).status_code == 404
