@@ -59,8 +59,8 @@ def test_a_memory_is_stored_and_found_through_a_server(run: Run, remote: list[st
 
 
 def test_json_output_is_what_the_interface_answers(run: Run, remote: list[str]) -> None:
-    arguments = ("--type", "fact", "--metadata", '{"a": 1}', "--importance", "0.9")
-    arguments += ("--title", "T", "--session", "s", "--occurred-at", "2026-03-01T12:00:00Z")
+    arguments = ["--type", "fact", "--metadata", '{"a": 1}', "--importance", "0.9"]
+    arguments += ["--title", "T", "--session", "s", "--occurred-at", "2026-03-01T12:00:00Z"]
     _, stored, _ = run(
         "store", "Water boils at 100 degrees", *arguments, "--output", "json", *remote
     )
