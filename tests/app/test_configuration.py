@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memorybank.auth import tokens
 from memorybank.configuration import load
 from memorybank.errors import ConfigurationError
 from memorybank.settings import Settings
@@ -23,7 +22,7 @@ security: {allowed_hosts: [agents, agents.team, agents.team.svc, agents.team.svc
 limits: {max_body_bytes: 2097152}
 logging: {level: warning, format: json}
 """
-KEY = tokens.generate()
+KEY = "mb_" + "k" * 43
 
 
 def written(folder: Path, text: str) -> Path:
