@@ -120,7 +120,7 @@ def idle_writes(stack: Stack, minutes: float) -> str:
         log.seek(start)
         for line in log:
             entry = json.loads(line)
-            by_operator = entry["user"]["username"] == OPERATOR_USER
+            by_operator = entry["user"].get("username") == OPERATOR_USER
             if by_operator and entry["verb"] not in ("get", "list", "watch"):
                 writes.append(f"{entry['verb']} {entry['objectRef']['resource']}")
     return f"{len(writes)} {sorted(set(writes)) or ''}"

@@ -47,7 +47,9 @@ def used(audit_log: Path) -> Iterator[Right]:
     """Yield what the API server saw our user do."""
     for event in map(json.loads, audit_log.read_text().splitlines()):
         reference = event.get("objectRef")
-        if event["user"]["username"] != USER or reference is None or "resource" not in reference:
+        # A request that was refused before it was known whose it is names nobody.
+        user = event["user"].get("username")
+        if user != USER or reference is None or "resource" not in reference:
             continue
         parts = (reference["resource"], reference.get("subresource"))
         resource, group = "/".join(filter(None, parts)), reference.get("apiGroup", "")
