@@ -17,7 +17,7 @@ print(len(os.listdir("/proc/self/task")))
 
 def test_products_of_matrices_start_no_threads() -> None:
     environ = {name: value for name, value in os.environ.items() if "OPENBLAS" not in name}
-    done = subprocess.run(  # noqa: S603  # our own program
+    done = subprocess.run(  # our own program
         [sys.executable, "-c", SCRIPT], env=environ, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "1"
