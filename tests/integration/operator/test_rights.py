@@ -109,9 +109,9 @@ async def test_the_charts_rights_are_enough_and_none_is_too_many(
             return bool((await world.must("Secret", "agents-key"))["data"]["uri"] != "eA==")
 
         await until(is_whole)
-        await world.delete("Secret", "agents-key")
-        # What an older operator may have made and this one does not want.
+        # What an older operator made and this one does not want, copied while all is there.
         leftovers = [_leftover(child, bank) for child in (await _kinds(world))]
+        await world.delete("Secret", "agents-key")
         for leftover in leftovers:
             await world.client.create(leftover)
 
