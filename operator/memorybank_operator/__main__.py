@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 
@@ -49,8 +50,10 @@ async def _run(settings: Settings, connection: Connection) -> int:
         try:
             await operator.run(stop, on_watching=listen)
         except runtime.WatchFailed as error:
-            logger.error("%s: %s", error, error.__cause__)
-            return FAILED
+            logger.error("%s", f"{error}: {error.__cause__}" if error.__cause__ else error)
+            # When one of kopf's tasks failed, others may never end: nothing is left to wait for.
+            logging.shutdown()
+            os._exit(FAILED)
     logger.info("stopped")
     return 0
 

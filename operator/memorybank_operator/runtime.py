@@ -96,6 +96,7 @@ class Operator:
         )
         queue: KeyedQueue[BankKey] = KeyedQueue(time.monotonic)
         self._banks = Workers(queue, self._reconciler(), count=settings.workers, name="bank")
+        self._observer = WatchObserver(connection.server, self._expected, self._streams)
         self._intake = Intake(self.cache, self._streams, self._banks.add)
         queues = {"banks": queue, "canaries": self._canaries.workers.queue}
         self.metrics.observe(queues, self._streams)
@@ -167,40 +168,43 @@ class Operator:
     async def _work(self, stop: asyncio.Event, on_watching: Callable[[], None]) -> None:
         watches = await self._watch()
         on_watching()
+        relist = Relisting(self._client, self._intake.take, self._streams)
         stopped = asyncio.create_task(stop.wait())
         complete = asyncio.create_task(self._streams.wait_complete())
-        relist = Relisting(self._client, self._intake.take, self._streams)
+        gone = asyncio.create_task(self._streams.wait_gone())
         relisting = asyncio.create_task(
             relist.run(self._expected, interval=self._settings.resync_interval)
         )
+        ends = (stopped, gone, *watches)
         try:
-            await _first(complete, stopped, *watches)
+            await _first(complete, *ends)
             if complete.done():
                 logger.info("%d objects known, reconciling begins", len(self.cache))
                 self._banks.start()
                 self._canaries.workers.start()
-            await _first(stopped, *watches)
-            ended = [task for task in watches if task.done()]
+            await _first(*ends)
+            if gone.done():
+                raise WatchFailed(f"{gone.result()}: the API server does not serve this any more")
+            for task in watches:
+                if task.done():
+                    raise WatchFailed(f"{task.get_name()} ended") from _cause(task)
         finally:
             await self._finish(watches)
-            for task in (stopped, complete, relisting):
+            for task in (stopped, complete, gone, relisting):
                 task.cancel()
-        if ended:
-            raise WatchFailed(f"{ended[0].get_name()} ended") from _cause(ended[0])
 
     async def _watch(self) -> Collection[asyncio.Task[Any]]:
         """Start kopf; its tasks run until they are cancelled, or until one fails for good.
 
         kopf.operator() would do more: at its end it cancels every task of this event loop.
         """
-        observer = WatchObserver(self._connection.server, self._expected, self._streams)
         namespaces = self._settings.namespaces
         self._streams.begin()
         return await kopf.spawn_tasks(
             registry=watching.registry(
                 self._intake.take,
                 server=self._connection.server,
-                session=lambda: self._connection.session(observer, connections=0),
+                session=lambda: self._connection.session(self._observer, connections=0),
             ),
             settings=watching.settings(),
             identity=watching.IDENTITY,
@@ -214,6 +218,7 @@ class Operator:
         await self._canaries.workers.stop(0.0)
         if not await self._banks.stop(self._settings.shutdown_grace):
             logger.warning("reconciles were cut off after %g s", self._settings.shutdown_grace)
+        self._observer.abort()
         for task in watches:
             task.cancel()
         _, pending = await asyncio.wait(watches, timeout=WATCH_STOP_SECONDS)

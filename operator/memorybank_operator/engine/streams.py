@@ -34,6 +34,8 @@ class Streams:
         self._pending: set[str] = set()
         self._handled: set[str] = set()
         self._complete = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._lost: list[Stream] = []
 
     def begin(self) -> None:
         """The streams are opened now: from here on, silence counts."""
@@ -60,6 +62,16 @@ class Streams:
     def alive(self, stream: Stream) -> None:
         """The API server answered on this stream."""
         self._alive[stream] = self._clock()
+
+    def gone(self, stream: Stream) -> None:
+        """The API server does not know this kind any more."""
+        self._lost.append(stream)
+        self._gone.set()
+
+    async def wait_gone(self) -> Stream:
+        """Wait until a kind is not served any more; return its stream."""
+        await self._gone.wait()
+        return self._lost[0]
 
     @property
     def complete(self) -> bool:

@@ -7,8 +7,10 @@ session, so this middleware reads along.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, NamedTuple, Protocol, cast
+from weakref import WeakSet
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, StreamReader
 from typing_extensions import override
@@ -46,6 +48,9 @@ class Listener(Protocol):
     def alive(self, stream: Stream) -> None:
         """The API server answered on this stream: a page, an event, a bookmark, a new watch."""
 
+    def gone(self, stream: Stream) -> None:
+        """The API server does not know the kind any more."""
+
 
 class WatchObserver:
     """A client middleware that reads along and tells a listener."""
@@ -58,21 +63,37 @@ class WatchObserver:
         }
         self._listener = listener
         self._pages: dict[Stream, set[str]] = {}
+        self._watches: WeakSet[ClientResponse] = WeakSet()
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Pass the request on, and note what its answer says."""
         response = await handler(request)
         stream = self._streams.get(request.url.path)
-        if stream is None or request.method != "GET" or response.status >= 400:
+        if stream is None or request.method != "GET":
+            return response
+        if response.status == 404:
+            response.close()
+            self._listener.gone(stream)
+            # kopf would fail as a whole and leave its pieces behind. It waits here to be stopped.
+            await asyncio.Event().wait()
+        if response.status >= 400:
             return response
         self._listener.alive(stream)
         if request.url.query.get("watch"):
             content = _NotedReader(response.content, lambda: self._listener.alive(stream))
             response.content = cast(StreamReader, content)
+            self._watches.add(response)
         else:
             first = not request.url.query.get("continue")
             self._page(stream, await response.json(), first=first)
         return response
+
+    def abort(self) -> None:
+        """Cut all watches off: a TLS farewell that waits for its answer would outlive them."""
+        for response in self._watches:
+            connection = response.connection
+            if connection is not None and connection.transport is not None:
+                connection.transport.abort()
 
     def _page(self, stream: Stream, answer: dict[str, Any], *, first: bool) -> None:
         if first:

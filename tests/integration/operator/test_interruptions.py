@@ -55,6 +55,7 @@ class DiesAfter:
             self._left -= 1
             if self._left == 0:
                 self.dead.set()
+                response.close()  # the kernel does so for a process that died
                 await asyncio.Event().wait()
         return response
 
@@ -75,7 +76,7 @@ class FailsOnce:
         if self._left != 0:
             return await handler(request)
         if self._answered:
-            await handler(request)
+            (await handler(request)).close()
         self.failed.set()
         self._fail()
         raise AssertionError("unreachable")

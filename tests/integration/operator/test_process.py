@@ -15,8 +15,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from e2e.cluster import apiserver
 from e2e.cluster.apiserver import ApiServer, free_ports
+from memorybank_operator.api import crd
 from memorybank_operator.kube import kinds
+from memorybank_operator.kube.connection import from_kubeconfig
 from memorybank_operator.settings import PREFIX
 from tests.integration.operator.world import CHILDREN, World, until
 
@@ -44,6 +47,9 @@ class Process:
             return (await self.get("/readyz"))[0] == 200
         return False
 
+    async def wait(self) -> int:
+        return await self._process.wait()
+
     async def end(self, number: signal.Signals) -> int:
         self._process.send_signal(number)
         return await self._process.wait()
@@ -51,11 +57,11 @@ class Process:
 
 @asynccontextmanager
 async def operator(
-    api_server: ApiServer, world: World, folder: Path, **settings: str
+    api_server: ApiServer, namespaces: str, folder: Path, **settings: str
 ) -> AsyncIterator[Process]:
     (port,) = free_ports(1)
     chosen = {
-        "NAMESPACES": world.namespace,
+        "NAMESPACES": namespaces,
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": str(port),
         **settings,
@@ -83,7 +89,7 @@ async def made(world: World) -> bool:
 async def test_it_serves_its_probes_and_ends_with_0_on_sigterm(
     api_server: ApiServer, world: World, tmp_path: Path
 ) -> None:
-    async with operator(api_server, world, tmp_path) as process:
+    async with operator(api_server, world.namespace, tmp_path) as process:
         await until(process.is_ready, seconds=START_SECONDS)
         assert await process.get("/healthz") == (200, "ok\n")
         assert "memorybank_operator_build_info" in (await process.get("/metrics"))[1]
@@ -101,12 +107,12 @@ async def test_it_serves_its_probes_and_ends_with_0_on_sigterm(
 async def test_killed_and_started_again_it_writes_nothing_and_goes_on_working(
     api_server: ApiServer, world: World, tmp_path: Path
 ) -> None:
-    async with operator(api_server, world, tmp_path) as process:
+    async with operator(api_server, world.namespace, tmp_path) as process:
         await world.create()
         await until(lambda: made(world), seconds=START_SECONDS)
         await process.end(signal.SIGKILL)
     writes = world.writes()
-    async with operator(api_server, world, tmp_path) as process:
+    async with operator(api_server, world.namespace, tmp_path) as process:
         await until(process.is_ready, seconds=START_SECONDS)
         deleted = await world.delete("ConfigMap", "agents-config")
 
@@ -121,7 +127,7 @@ async def test_killed_and_started_again_it_writes_nothing_and_goes_on_working(
 async def test_neither_keys_nor_tracebacks_are_in_the_log(
     api_server: ApiServer, world: World, tmp_path: Path
 ) -> None:
-    async with operator(api_server, world, tmp_path, LOG_LEVEL="debug") as process:
+    async with operator(api_server, world.namespace, tmp_path, LOG_LEVEL="debug") as process:
         await world.create()
         await until(lambda: made(world), seconds=START_SECONDS)
         secret = await world.delete("Secret", "agents-key")
@@ -163,3 +169,34 @@ async def test_a_wrong_configuration_is_one_sentence_and_2(
     assert process.returncode == 2
     assert error.decode().startswith(f"memorybank-operator: {said}")
     assert len(error.decode().splitlines()) == 1
+
+
+async def test_it_waits_for_its_kind_and_ends_with_1_when_the_kind_is_removed(
+    tmp_path: Path,
+) -> None:
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    # A server of its own: the others need the kind.
+    with apiserver.api_server() as own:
+        connection = from_kubeconfig(own.kubeconfig)
+        async with (
+            connection.session() as session,
+            operator(own, "", tmp_path) as process,
+        ):
+
+            async def is_waiting() -> bool:
+                return any("not installed yet" in line["message"] for line in process.lines())
+
+            await until(is_waiting, seconds=START_SECONDS)
+            assert (await process.get("/readyz"))[0] == 503
+            assert (await process.get("/healthz"))[0] == 200
+            async with session.post(connection.server + definitions, json=crd.build()) as made:
+                assert made.status == 201
+            await until(process.is_ready, seconds=START_SECONDS)
+            async with session.delete(f"{connection.server}{definitions}/{crd.NAME}") as removed:
+                assert removed.status == 200
+            async with asyncio.timeout(START_SECONDS):
+                assert await process.wait() == 1
+    assert process.lines()[-1]["message"] == (
+        "memorybanks: the API server does not serve this any more"
+    )
+    assert not [line for line in process.lines() if "error" in line], "a traceback"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,9 +20,12 @@ PATH = "/api/v1/namespaces/team/secrets"
 class Heard:
     """Remembers what it is told."""
 
+    observer: WatchObserver
+
     def __init__(self) -> None:
         self.listings: list[tuple[str, set[str], int]] = []
         self.signs_of_life = 0
+        self.lost: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
 
     def listed(self, stream: Stream, uids: frozenset[str], *, resource_version: int) -> None:
         self.listings.append((str(stream), set(uids), resource_version))
@@ -29,6 +33,9 @@ class Heard:
     def alive(self, stream: Stream) -> None:
         assert stream == SECRETS
         self.signs_of_life += 1
+
+    def gone(self, stream: Stream) -> None:
+        self.lost.set_result(stream)
 
 
 def page(*uids: str, more: str = "", version: str = "7") -> dict[str, Any]:
@@ -42,18 +49,22 @@ async def answer(request: web.Request) -> web.StreamResponse:
         await stream.prepare(request)
         for _ in range(2):
             await stream.write(b'{"type": "BOOKMARK"}\n')
+        if request.query["watch"] == "endless":
+            await asyncio.Event().wait()
         return stream
     match request.query.get("continue"):
         case None:
             return web.json_response(page("a", "b", more="next"))
         case "next":
             return web.json_response(page("c"))
-        case _:
+        case "forbidden":
             return web.json_response({"kind": "Status"}, status=403)
+        case _:
+            return web.json_response({"kind": "Status"}, status=404)
 
 
 @pytest.fixture
-def heard() -> Heard:
+async def heard() -> Heard:
     return Heard()
 
 
@@ -61,13 +72,13 @@ def heard() -> Heard:
 async def session(heard: Heard) -> AsyncIterator[aiohttp.ClientSession]:
     application = web.Application()
     application.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(application)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     server = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    observer = WatchObserver(server, (SECRETS,), heard)
-    async with aiohttp.ClientSession(server, middlewares=(observer,)) as opened:
+    heard.observer = WatchObserver(server, (SECRETS,), heard)
+    async with aiohttp.ClientSession(server, middlewares=(heard.observer,)) as opened:
         yield opened
     await runner.cleanup()
 
@@ -112,3 +123,22 @@ async def test_other_requests_pass_unheard(session: aiohttp.ClientSession, heard
     await session.get("/api/v1/namespaces/other/secrets")
     await session.get(f"{PATH}/one")
     assert heard.signs_of_life == 0
+
+
+async def test_a_kind_that_is_not_served_any_more_is_told_and_kopf_is_kept_waiting(
+    session: aiohttp.ClientSession, heard: Heard
+) -> None:
+    request = asyncio.create_task(session.get(f"{PATH}?continue=gone"))
+    async with asyncio.timeout(5):
+        assert await heard.lost == SECRETS
+    assert not request.done()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+
+
+async def test_watches_can_be_cut_off(session: aiohttp.ClientSession, heard: Heard) -> None:
+    endless = await session.get(f"{PATH}?watch=endless")
+    heard.observer.abort()
+    with pytest.raises(aiohttp.ClientError):
+        await endless.read()
