@@ -27,22 +27,21 @@ format: $(READY)  ## format the code and mend what ruff can mend
 
 lint: $(READY)  ## style, layering, declared dependencies, shell scripts
 	$(PYTHON) -m ruff check --quiet && $(PYTHON) -m ruff format --quiet --check
-	.venv/bin/lint-imports --no-logo && for part in operator app; do (cd $$part && ../.venv/bin/deptry .) || exit 1; done
+	.venv/bin/lint-imports --no-logo && for part in operator app; do (cd $$part && ../.venv/bin/deptry --no-ansi .) || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_SCRIPTS); else echo "shellcheck is missing: shell scripts are not checked"; fi
 
 type: $(READY)  ## mypy, strict
 	$(PYTHON) -m mypy $(SOURCES)
 
 unit: $(READY)  ## tests without a cluster
-	$(PYTHON) -m pytest tests --ignore tests/integration --numprocesses auto --dist worksteal
+	$(PYTHON) -m pytest tests --ignore tests/integration --numprocesses auto --dist worksteal $(UNIT_OPTIONS)
 
 chart-test: $(READY)  ## lint the Helm chart and render it, with Helm built from source when missing
 	helm=$$($(PYTHON) -m e2e.cluster binary helm) && $$helm lint --strict --quiet --kube-version 1.34.0 $(CHART) && $$helm template --kube-version 1.34.0 $(CHART) >/dev/null
 
 integration: $(READY)  ## tests on a real API server
 	@test -n "$$KUBEBUILDER_ASSETS" || for each in etcd kube-apiserver; do $(PYTHON) -m e2e.cluster binary $$each >/dev/null || exit 1; done
-	@# Operators that tests cut off, as a crash would, leave their sockets to the garbage collector.
-	$(PYTHON) -m pytest tests/integration -W ignore::pytest.PytestUnraisableExceptionWarning
+	$(PYTHON) -m pytest tests/integration
 
 e2e: $(READY)  ## tests on a real cluster, which stays up for the next run
 	@$(PYTHON) -m e2e.images build && $(PYTHON) -m e2e.cluster up --name $(MEMORYBANK_E2E_CLUSTER)
@@ -51,8 +50,8 @@ e2e: $(READY)  ## tests on a real cluster, which stays up for the next run
 test: $(READY)  ## everything, up to e2e on a cluster of its own that is removed at the end
 	$(PYTHON) -m scripts.suite lint type unit chart-test integration e2e
 
-test-fast: $(READY)  ## lint, type, unit: no cluster, under a minute
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint type unit
+test-fast: $(READY)  ## lint, type, the quick unit tests: no cluster, under a minute
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint type unit UNIT_OPTIONS='-m "not slow"'
 
 e2e-full: $(READY)  ## e2e on every pinned Kubernetes version; each is built first, which takes minutes
 	for each in e2e/cluster/modules/kubernetes-*; do $(PYTHON) -m scripts.suite --kubernetes $${each##*-} e2e || exit 1; done

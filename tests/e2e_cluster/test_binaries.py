@@ -90,6 +90,7 @@ def test_concurrent_runs_build_once(
     assert [file.name for file in target.parent.iterdir()] == ["pause"]
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_says_what_the_compiler_said_and_leaves_nothing(
     module: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

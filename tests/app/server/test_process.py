@@ -9,11 +9,14 @@ from typing import Any
 
 import httpx
 import httpx2
+import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from memorybank.auth import tokens
 from tests.support.server_process import Server, serving
+
+pytestmark = pytest.mark.slow
 
 QUICK = {"MEMORY_BANK_SERVER__DRAIN_SECONDS": "0"}
 

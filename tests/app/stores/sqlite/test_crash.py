@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import apsw
+import pytest
 
 from memorybank.domain.memory import MemoryFilter
 from memorybank.stores.sqlite import SqliteStore
@@ -15,6 +16,7 @@ from memorybank.stores.sqlite import SqliteStore
 ROUNDS = 10
 
 
+@pytest.mark.slow
 async def test_no_acknowledged_write_is_lost_by_kill_9(tmp_path: Path) -> None:
     database = tmp_path / "memory_bank.db"
     told: dict[str, set[str]] = {"add": set(), "deleting": set(), "delete": set()}
