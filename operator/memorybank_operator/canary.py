@@ -36,12 +36,19 @@ FIRST_SECONDS = 2 * PROBE_SECONDS
 """When many banks are probed for the first time, at the start, some wait for others."""
 MAX_LEFTOVERS = 100
 MAX_MESSAGE = 300
+SETTLE_SECONDS = 5.0
+SETTLE_INTERVAL = 0.25
+"""A pod is ready before every node's Service rules lead to it: until then nobody is at fault."""
 TRUSTED_INTERVALS = 3
 """A result older than this many intervals proves nothing any more."""
 
 
 class CanaryFailed(Exception):
     """The bank did not do its job; the message says what it answered instead."""
+
+
+class Unreachable(CanaryFailed):
+    """No connection to the bank came about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,8 @@ class Prober:
             raise CanaryFailed(f"{target.url} did not answer in time") from None
         except aiohttp.ClientConnectorDNSError:
             raise CanaryFailed(f"the name in {target.url} is not known to the DNS") from None
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(f"{target.url} cannot be reached: {_plain(error)}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise CanaryFailed(f"{target.url} cannot be reached: {_plain(error)}") from error
         except (KeyError, TypeError) as error:
@@ -184,6 +193,8 @@ class Canaries:
         self._targets: dict[BankKey, Target] = {}
         self._results: dict[BankKey, CanaryResult] = {}
         self._since: dict[BankKey, float] = {}
+        self._aimed: dict[BankKey, float] = {}
+        """When the present target of each bank was given."""
         queue: KeyedQueue[BankKey] = KeyedQueue(clock, backoff_max=interval)
         self.workers = Workers(queue, self._check, count=count, name="canary")
 
@@ -192,6 +203,7 @@ class Canaries:
         self._since.setdefault(bank, self._clock())
         if self._targets.get(bank) != target:
             self._targets[bank] = target
+            self._aimed[bank] = self._clock()
             self.workers.add(bank, Priority.USER)
 
     def forget(self, bank: BankKey) -> None:
@@ -199,6 +211,7 @@ class Canaries:
         self._targets.pop(bank, None)
         self._results.pop(bank, None)
         self._since.pop(bank, None)
+        self._aimed.pop(bank, None)
 
     def result(self, bank: BankKey) -> CanaryResult | None:
         """Return the last result, None when there is none or it is too old to prove anything."""
@@ -220,9 +233,23 @@ class Canaries:
         if target is None:
             return Outcome()
         started = self._clock()
-        result = await self._probe(target)
+        result = CanaryResult(
+            ok=False,
+            generation=target.generation,
+            revision=target.revision,
+            serving=target.serving,
+            checked_at=datetime.now(UTC),
+        )
+        failure = None
+        try:
+            result = replace(result, ok=True, version=await self._prober.probe(target))
+        except CanaryFailed as error:
+            failure = error
+            result = replace(result, message=str(error))
         if self._targets.get(bank) != target:
             return Outcome()  # whoever changed the target has asked for another probe
+        if isinstance(failure, Unreachable) and self._is_settling(bank):
+            return Outcome(again_after=SETTLE_INTERVAL)
         if result.ok:
             self._metrics.canary_seconds.observe(self._clock() - started)
         self._metrics.canaries.labels("passed" if result.ok else "failed").inc()
@@ -232,16 +259,5 @@ class Canaries:
             self._changed(bank)
         return Outcome(again_after=self._interval, failed=not result.ok)
 
-    async def _probe(self, target: Target) -> CanaryResult:
-        result = CanaryResult(
-            ok=False,
-            generation=target.generation,
-            revision=target.revision,
-            serving=target.serving,
-            checked_at=datetime.now(UTC),
-        )
-        try:
-            version = await self._prober.probe(target)
-        except CanaryFailed as failure:
-            return replace(result, message=str(failure))
-        return replace(result, ok=True, version=version)
+    def _is_settling(self, bank: BankKey) -> bool:
+        return self._clock() - self._aimed[bank] < SETTLE_SECONDS

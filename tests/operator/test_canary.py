@@ -18,7 +18,7 @@ from aiohttp import web
 from typing_extensions import override
 
 from memorybank_operator import canary as module
-from memorybank_operator.canary import Canaries, CanaryFailed, Prober, Target
+from memorybank_operator.canary import Canaries, CanaryFailed, Prober, Target, Unreachable
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.metrics import Metrics
 
@@ -206,13 +206,14 @@ class Scripted(Prober):
 
     def __init__(self) -> None:
         self.problem = ""
+        self.failure: type[CanaryFailed] = CanaryFailed
         self.probes: asyncio.Queue[Target] = asyncio.Queue()
 
     @override
     async def probe(self, target: Target) -> str:
         self.probes.put_nowait(target)
         if self.problem:
-            raise CanaryFailed(self.problem)
+            raise self.failure(self.problem)
         return "1.2"
 
 
@@ -269,6 +270,46 @@ async def test_another_target_is_probed_at_once(watched: Watched, target: Target
     result = watched.canaries.result(BANK)
     assert result is not None
     assert result.generation == 4
+
+
+async def test_a_new_pod_that_the_service_does_not_lead_to_yet_is_no_failure(
+    watched: Watched, target: Target
+) -> None:
+    watched.prober.failure, watched.prober.problem = Unreachable, "refused"
+    watched.canaries.watch(BANK, target)
+    for _ in range(2):
+        await watched.prober.probes.get()
+    assert watched.canaries.result(BANK) is None
+    watched.prober.problem = ""
+    await watched.changes.get()
+    result = watched.canaries.result(BANK)
+    assert result is not None
+    assert result.ok
+
+
+async def test_a_service_that_never_leads_to_the_pod_is_a_failure(
+    watched: Watched, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.3)
+    watched.prober.failure, watched.prober.problem = Unreachable, "refused"
+    watched.canaries.watch(BANK, target)
+    await watched.changes.get()
+    result = watched.canaries.result(BANK)
+    assert result is not None
+    assert (result.ok, result.message) == (False, "refused")
+
+
+async def test_a_pod_that_cannot_be_reached_when_its_time_to_settle_is_over_is_a_failure(
+    watched: Watched, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.canaries.watch(BANK, target)
+    await watched.changes.get()
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
+    watched.prober.failure, watched.prober.problem = Unreachable, "refused"
+    await watched.changes.get()
+    result = watched.canaries.result(BANK)
+    assert result is not None
+    assert not result.ok
 
 
 async def test_a_forgotten_bank_has_no_result_and_is_left_alone(
