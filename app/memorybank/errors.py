@@ -5,8 +5,9 @@ MemoryBankError
 │   └── InvalidCursor       a page cursor that no list ever handed out
 ├── NotFound                no such thing for this tenant
 ├── Conflict                the request is fine, but not in the state that things are in
+│   └── QuotaExceeded       the tenant has used up what it may have
 ├── Unauthenticated         no key, or one that is unknown or revoked
-├── Forbidden               the key lacks a scope
+├── Forbidden               the key lacks a scope, or it is about another tenant
 ├── ConfigurationError      the service cannot start as configured
 └── Unavailable             the service cannot do it now; a retry may succeed
     ├── StoreUnavailable
@@ -54,6 +55,12 @@ class Conflict(MemoryBankError):
     code = "conflict"
 
 
+class QuotaExceeded(Conflict):
+    """The tenant has used up what it may have."""
+
+    code = "quota_exceeded"
+
+
 class Unauthenticated(MemoryBankError):
     """No key, or one that is unknown or revoked."""
 
@@ -61,12 +68,20 @@ class Unauthenticated(MemoryBankError):
 
 
 class Forbidden(MemoryBankError):
-    """The key lacks a scope."""
+    """The key lacks a scope, or names what belongs to another tenant."""
 
     code = "forbidden"
 
-    def __init__(self, message: str, *, scope: str, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self,
+        message: str,
+        *,
+        scope: str | None = None,
+        field: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """`scope` is the one that is missing; None when no scope would help."""
+        super().__init__(message, field=field, hint=hint)
         self.scope = scope
 
 

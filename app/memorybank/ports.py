@@ -6,7 +6,7 @@ contract suite per Protocol runs against every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.memory import Memory, MemoryChange, MemoryFilter, MemoryPage
+from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
 
 Vector = npt.NDArray[np.float32]
 
@@ -50,16 +51,84 @@ class StoreStats:
     """Of the newest change in the feed; 0 when the feed is empty."""
 
 
+class AccessStore(Protocol):
+    """Keeps tenants and API keys. Writes are durable when they return."""
+
+    async def find_key(self, digest: str) -> ApiKey | None:
+        """Return the key whose SHA-256 (hex) is this, valid or not."""
+
+    async def get_key(self, key_id: str) -> ApiKey | None:
+        """Return the key of this id, valid or not, of whatever tenant."""
+
+    async def add_key(self, key: ApiKey) -> None:
+        """Store a key; only its digest is ever kept."""
+
+    async def list_keys(self, tenant: str) -> list[ApiKey]:
+        """Return all keys of the tenant, revoked ones included, oldest first."""
+
+    async def revoke_key(self, tenant: str, key_id: str, at: datetime) -> bool:
+        """Mark a key as revoked; False when the tenant has no such key."""
+
+    async def rotate_key(self, successor: ApiKey, *, old_until: datetime) -> bool:
+        """Store a key and let the one it was rotated from expire, in one transaction.
+
+        False, with nothing changed, when that one is gone or revoked.
+        """
+
+    async def note_use(self, used: Mapping[str, datetime]) -> None:
+        """Note when keys were used last, by id."""
+
+    async def replace_bootstrap_key(self, key: ApiKey) -> bool:
+        """Make this the only valid bootstrap key, in one transaction; False when it already was."""
+
+    async def find_tenant(self, name: str) -> Tenant | None:
+        """Return the tenant, unless it is deleted or being deleted."""
+
+    async def add_tenant(self, tenant: Tenant) -> bool:
+        """Store a tenant; False when there is one of that name.
+
+        Raises Conflict while one of that name is being deleted.
+        """
+
+    async def list_tenants(self, *, limit: int, cursor: str | None) -> TenantPage:
+        """Return one page of tenants in the order of their names. Raises InvalidCursor."""
+
+    async def set_quotas(self, name: str, quotas: Quotas) -> Tenant | None:
+        """Replace a tenant's quotas; None when there is no such tenant.
+
+        A quota below what the tenant has already removes nothing: it stops what would be added.
+        """
+
+    async def tenant_stats(self, name: str, *, now: datetime) -> TenantStats:
+        """Count what a tenant holds, all of one moment."""
+
+    async def begin_deletion(self, name: str) -> bool:
+        """Close a tenant for good; False when there is none. It takes no memory from now on."""
+
+    async def finish_deletions(self) -> None:
+        """Erase every tenant whose deletion has begun: memories, vectors, keys, all that is its.
+
+        In steps, each a transaction; after a crash, calling it again goes on.
+        """
+
+
 class MemoryStore(Protocol):
-    """Keeps memories, their vectors and the API keys; the only durable state of a bank.
+    """Keeps memories and their vectors; with `access`, the only durable state of a bank.
 
     Every method that changes something returns after the change is durable: a crash right after
     loses nothing that was acknowledged. Every query takes the tenant; no row of another tenant is
     ever seen.
     """
 
+    @property
+    def access(self) -> AccessStore:
+        """Who may come in, kept in the same place."""
+
     async def add(self, memory: Memory, vector: Vector) -> int:
-        """Store a memory with its vector; return the `seq` of the change."""
+        """Store a memory with its vector; return the `seq` of the change.
+
+        Raises QuotaExceeded, and NotFound when the tenant was deleted meanwhile.
+        """
 
     async def get(self, tenant: str, memory_id: str) -> Memory | None:
         """Return the memory, or None when this tenant has none of that id."""
@@ -89,21 +158,6 @@ class MemoryStore(Protocol):
 
         This is the feed of the search indexes.
         """
-
-    async def find_key(self, digest: str) -> ApiKey | None:
-        """Return the key whose SHA-256 (hex) is this, revoked or not."""
-
-    async def add_key(self, key: ApiKey) -> None:
-        """Store a key; only its digest is ever kept."""
-
-    async def list_keys(self, tenant: str) -> list[ApiKey]:
-        """Return all keys of the tenant, revoked ones included, oldest first."""
-
-    async def revoke_key(self, tenant: str, key_id: str, at: datetime) -> bool:
-        """Mark a key as revoked; False when the tenant has no such key."""
-
-    async def replace_bootstrap_key(self, key: ApiKey) -> bool:
-        """Make this the only valid bootstrap key, in one transaction; False when it already was."""
 
     async def stats(self) -> StoreStats:
         """Count what is there."""

@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -25,6 +26,7 @@ from pydantic_settings import (
 from typing_extensions import override
 
 from memorybank.auth import tokens
+from memorybank.domain.keys import Role, Roles, Scope
 from memorybank.logs import LogFormat, LogLevel
 
 PREFIX = "MEMORY_BANK_"
@@ -79,6 +81,41 @@ class SecuritySettings(Section):
         description="Names by which clients may address the service, without port; `*` allows any."
         " localhost and loopback addresses always work.",
     )
+
+
+RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9_-]{0,61}[a-z0-9])?$")]
+Right = Literal["read", "write", "delete", "admin"]
+
+
+class AuthSettings(Section):
+    """Who may do what."""
+
+    roles: dict[RoleName, tuple[Right, ...]] = Field(
+        {},
+        description="Roles of your own beside `admin`, `developer` and `readonly`: a name, and any "
+        "of `read`, `write`, `delete`, `admin`.",
+    )
+
+    @field_validator("roles", mode="after")
+    @classmethod
+    def _own_names(cls, roles: dict[str, tuple[Right, ...]]) -> dict[str, tuple[Right, ...]]:
+        for name in Role:
+            if name in roles:
+                raise PydanticCustomError(
+                    "builtin_role",
+                    "must not redefine {name}, which every bank has",
+                    {"name": name.value},
+                )
+        return roles
+
+    def to_roles(self) -> Roles:
+        """Return the roles of this bank."""
+        return Roles(
+            {
+                name: frozenset(Scope(f"memory:{right}") for right in rights)
+                for name, rights in self.roles.items()
+            }
+        )
 
 
 class LimitSettings(Section):
@@ -138,6 +175,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     security: SecuritySettings = SecuritySettings()
+    auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
     logging: LoggingSettings = LoggingSettings()
     server: ServerSettings = ServerSettings()

@@ -11,6 +11,7 @@ from memorybank.http.app import create_api
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_memories import MemoryRoutes
+from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.mcp.tools import ToolSpec, memory_tools
 from scripts.reference import fields
 from scripts.reference.markdown import code, page, table
@@ -47,6 +48,7 @@ def openapi() -> dict[str, Any]:
     routers = [
         MemoryRoutes(NOBODY).router(),
         KeyRoutes(NOBODY).router(),
+        TenantRoutes(NOBODY).router(),
         HealthRoutes(NOBODY, "0").router(),
     ]
     return create_api(routers, mcp=NOBODY, lifespan=lambda _: nullcontext(), version="0").openapi()

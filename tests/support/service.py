@@ -59,7 +59,7 @@ async def service(
     settings = load(overrides={"data": str(folder), **overrides}, environ={})
     async with open_engine(settings, embedder or WordEmbedder()) as engine:
         admin_key = tokens.generate()
-        await establish_admin_key(engine.store, admin_key)
+        await establish_admin_key(engine.store.access, admin_key)
         telemetry = Telemetry(version="0", revision=settings.revision)
         application = await build_application(engine, settings, telemetry)
         async with _lifespan(application.api):

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from memorybank.auth import tokens
 from memorybank.domain.ids import new_id
 from memorybank.domain.keys import ApiKey, Role
-from memorybank.ports import MemoryStore
+from memorybank.domain.tenants import DEFAULT_TENANT
+from memorybank.ports import AccessStore
 
-DEFAULT_TENANT = "default"
 
-
-async def establish_admin_key(store: MemoryStore, configured: str | None) -> str | None:
+async def establish_admin_key(store: AccessStore, configured: str | None) -> str | None:
     """Make sure that there is one valid bootstrap key; return it if it was made just now.
 
     A configured key replaces the recorded one, which is revoked in the same transaction; the same
@@ -37,6 +36,6 @@ async def establish_admin_key(store: MemoryStore, configured: str | None) -> str
     return None if configured else token
 
 
-async def _is_recorded(store: MemoryStore) -> bool:
+async def _is_recorded(store: AccessStore) -> bool:
     keys = await store.list_keys(DEFAULT_TENANT)
     return any(key.bootstrap and key.revoked_at is None for key in keys)

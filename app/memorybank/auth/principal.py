@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memorybank.domain.keys import Scope
+from memorybank.domain.tenants import DEFAULT_TENANT, UNLIMITED, Quotas
 from memorybank.errors import Forbidden
 
 
@@ -15,6 +16,13 @@ class Principal:
     tenant: str
     key_id: str
     scopes: frozenset[Scope]
+    quotas: Quotas = UNLIMITED
+    """The tenant's, as of the moment when the key was looked up or they last changed."""
+
+    @property
+    def administers_bank(self) -> bool:
+        """Whether the caller may administer every tenant: an administrator of the default one."""
+        return self.tenant == DEFAULT_TENANT and Scope.ADMIN in self.scopes
 
     def require(self, scope: Scope) -> None:
         """Raise Forbidden unless the caller holds the scope."""
@@ -23,4 +31,33 @@ class Principal:
                 f"this key does not allow it: the scope {scope} is missing",
                 scope=scope,
                 hint="use a key of a role that has this scope",
+            )
+
+    def require_bank(self) -> None:
+        """Raise Forbidden unless the caller may administer every tenant."""
+        self.require(Scope.ADMIN)
+        if not self.administers_bank:
+            raise Forbidden(
+                "only administrators of the bank may do this",
+                hint=f"use an admin key of the tenant {DEFAULT_TENANT}",
+            )
+
+    def administered(self, tenant: str | None) -> str:
+        """Return the tenant that a request is about: the caller's own unless it names another.
+
+        Raises Forbidden without the admin scope, and for a tenant that the caller does not
+        administer, whether or not there is one of that name.
+        """
+        self.require(Scope.ADMIN)
+        if tenant is not None and not self.administers_bank:
+            self.require_tenant(tenant)
+        return tenant or self.tenant
+
+    def require_tenant(self, named: str) -> None:
+        """Raise Forbidden unless the tenant that a request names is the caller's own."""
+        if named != self.tenant:
+            raise Forbidden(
+                "this key belongs to another tenant than the request names",
+                field="tenant",
+                hint="leave the tenant out: the key implies it",
             )

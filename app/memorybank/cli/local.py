@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from memorybank.auth.bootstrap import DEFAULT_TENANT
 from memorybank.auth.principal import Principal
 from memorybank.domain.keys import Role
+from memorybank.domain.tenants import DEFAULT_TENANT
 from memorybank.health import Readiness
 from memorybank.schemas.health import ReadyReport
 from memorybank.schemas.memories import MemoryView, NewMemory, SearchRequest, SearchResponse

@@ -108,7 +108,7 @@ def _headers(error: MemoryBankError) -> dict[str, str]:
     """Return what RFC 6750 and RFC 9110 want beside the status."""
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
-    if isinstance(error, Forbidden):
+    if isinstance(error, Forbidden) and error.scope is not None:
         needs = f'error="insufficient_scope", scope="{error.scope}"'
         return {"WWW-Authenticate": f"{_CHALLENGE}, {needs}"}
     if isinstance(error, Unavailable):

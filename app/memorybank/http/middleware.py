@@ -167,8 +167,11 @@ class Authentication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] == "http" and _is_protected(scope["path"]):
-            token = presented_token(Headers(scope=scope))
-            principal = await self._authenticator.authenticate(token)
+            headers = Headers(scope=scope)
+            principal = await self._authenticator.authenticate(presented_token(headers))
+            named = headers.get("x-tenant-id")
+            if named is not None:
+                principal.require_tenant(named)
             scope["state"]["principal"] = principal
         await self._app(scope, receive, send)
 

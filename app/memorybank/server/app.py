@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp
@@ -12,8 +14,10 @@ from memorybank.http.middleware import surround
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_memories import MemoryRoutes
+from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.mcp.endpoint import McpEndpoint
 from memorybank.server.engine import Engine
+from memorybank.server.housekeeping import Housekeeping
 from memorybank.server.services import Services
 from memorybank.settings import Settings
 from memorybank.telemetry import Telemetry
@@ -33,17 +37,25 @@ async def build_application(
     engine: Engine, settings: Settings, telemetry: Telemetry
 ) -> Application:
     """Put services and faces together."""
-    services = await Services.on(engine, timed=telemetry.timed)
+    services = await Services.on(engine, roles=settings.auth.to_roles(), timed=telemetry.timed)
     readiness = Readiness(services.selftest, version=VERSION, revision=settings.revision)
     mcp = McpEndpoint(services.memories, version=VERSION, called=telemetry.tool_called)
+    housekeeping = Housekeeping(engine.store.access, services.authenticator)
+
+    @asynccontextmanager
+    async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
+        async with mcp.lifespan(app), housekeeping.running():
+            yield
+
     api = create_api(
         [
             MemoryRoutes(services.memories).router(),
             KeyRoutes(services.keys).router(),
+            TenantRoutes(services.tenants).router(),
             HealthRoutes(readiness, VERSION).router(),
         ],
         mcp=mcp,
-        lifespan=mcp.lifespan,
+        lifespan=lifespan,
         version=VERSION,
     )
     asgi = surround(

@@ -20,7 +20,7 @@ import uvloop
 from memorybank.auth.bootstrap import establish_admin_key
 from memorybank.configuration import ADMIN_KEY_VARIABLE
 from memorybank.errors import ConfigurationError
-from memorybank.ports import MemoryStore
+from memorybank.ports import AccessStore
 from memorybank.server.app import build_application
 from memorybank.server.engine import open_engine
 from memorybank.server.footprint import settle
@@ -54,7 +54,7 @@ async def _serve(settings: Settings) -> None:
             _bound(server.host, server.metrics_port, "server.metrics_port")
         )
         engine = await stack.enter_async_context(open_engine(settings))
-        await _establish_key(engine.store, settings)
+        await _establish_key(engine.store.access, settings)
         application = await build_application(engine, settings, telemetry)
         metrics_app = MetricsApp(telemetry, engine.store, engine.index)
         await stack.enter_async_context(
@@ -112,7 +112,7 @@ def _bound(host: str, port: int, field: str) -> Iterator[socket.socket]:
         yield bound
 
 
-async def _establish_key(store: MemoryStore, settings: Settings) -> None:
+async def _establish_key(store: AccessStore, settings: Settings) -> None:
     configured = None if settings.admin_key is None else settings.admin_key.get_secret_value()
     made = await establish_admin_key(store, configured)
     if made is not None:

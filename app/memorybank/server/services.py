@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memorybank.auth.authenticator import Authenticator
+from memorybank.domain.keys import Roles
 from memorybank.server.engine import Engine
 from memorybank.services.keys import KeyService
 from memorybank.services.memories import MemoryService
 from memorybank.services.selftest import SelfTest
+from memorybank.services.tenants import TenantService
 from memorybank.services.timing import Timed, untimed
 
 
@@ -18,19 +20,25 @@ class Services:
 
     memories: MemoryService
     keys: KeyService
+    tenants: TenantService
     authenticator: Authenticator
     selftest: SelfTest
 
     @classmethod
-    async def on(cls, engine: Engine, *, timed: Timed = untimed) -> Services:
+    async def on(
+        cls, engine: Engine, *, roles: Roles | None = None, timed: Timed = untimed
+    ) -> Services:
         """Return the services; `timed` hears how long their steps take."""
         stats = await engine.store.stats()
-        authenticator = Authenticator(engine.store)
+        roles = roles or Roles()
+        access = engine.store.access
+        authenticator = Authenticator(access, roles=roles)
         return cls(
             memories=MemoryService(
                 engine.store, engine.embedder, engine.index, seq=stats.seq, timed=timed
             ),
-            keys=KeyService(engine.store, authenticator),
+            keys=KeyService(access, authenticator, roles=roles),
+            tenants=TenantService(access, engine.index, authenticator),
             authenticator=authenticator,
             selftest=SelfTest(engine.store, engine.embedder, engine.index),
         )

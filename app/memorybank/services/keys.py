@@ -1,54 +1,108 @@
-"""API keys: make, list, revoke."""
+"""API keys: make, list, rotate, revoke."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from memorybank.auth import tokens
 from memorybank.auth.authenticator import Authenticator
 from memorybank.auth.principal import Principal
 from memorybank.domain.ids import new_id
-from memorybank.domain.keys import ApiKey, Scope
-from memorybank.errors import Conflict, NotFound
-from memorybank.ports import MemoryStore
-from memorybank.schemas.keys import NewKey
+from memorybank.domain.keys import ApiKey, Roles, Scope
+from memorybank.errors import Conflict, InvalidRequest, NotFound
+from memorybank.ports import AccessStore
+from memorybank.schemas.keys import KeyRotation, NewKey
 from memorybank.services.memories import now_utc
 
 
 class KeyService:
-    """What administrators can do with the keys of their tenant."""
+    """What administrators can do with keys: of their tenant, or of any if they run the bank."""
 
     def __init__(
         self,
-        store: MemoryStore,
+        store: AccessStore,
         authenticator: Authenticator,
         *,
+        roles: Roles,
         clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self._store = store
         self._authenticator = authenticator
+        self._roles = roles
         self._clock = clock
 
     async def create(self, caller: Principal, new: NewKey) -> tuple[ApiKey, str]:
         """Make a key; return its record and the key itself, which is kept nowhere."""
-        caller.require(Scope.ADMIN)
+        tenant = caller.administered(new.tenant)
+        now = self._clock()
+        if new.role not in self._roles:
+            raise InvalidRequest(
+                "there is no role of this name",
+                field="role",
+                hint=f"use one of {', '.join(self._roles.names)}",
+            )
+        if new.expires_at is not None and new.expires_at <= now:
+            raise InvalidRequest(
+                "the key would have expired already",
+                field="expires_at",
+                hint="name a moment in the future",
+            )
+        if await self._store.find_tenant(tenant) is None:
+            raise InvalidRequest(
+                "there is no tenant of this name",
+                field="tenant",
+                hint="make it first: POST /v1/admin/tenants",
+            )
         token = tokens.generate()
         key = ApiKey(
             id=new_id(),
-            tenant=caller.tenant,
+            tenant=tenant,
             name=new.name,
             role=new.role,
             digest=tokens.digest(token),
-            created_at=self._clock(),
+            created_at=now,
+            expires_at=new.expires_at,
         )
         await self._store.add_key(key)
         return key, token
 
-    async def list_all(self, caller: Principal) -> list[ApiKey]:
+    async def list_all(self, caller: Principal, tenant: str | None = None) -> list[ApiKey]:
         """Return all keys of the tenant, oldest first, revoked ones included."""
-        caller.require(Scope.ADMIN)
-        return await self._store.list_keys(caller.tenant)
+        keys = await self._store.list_keys(caller.administered(tenant))
+        return [replace(key, last_used_at=self._authenticator.last_used(key)) for key in keys]
+
+    async def rotate(
+        self, caller: Principal, key_id: str, rotation: KeyRotation
+    ) -> tuple[ApiKey, str]:
+        """Make a key that replaces another, which stays valid for the overlap at most.
+
+        Tenant, role, name and expiry are those of the old key. Raises NotFound, and Conflict for a
+        key that is revoked or comes from the deployment.
+        """
+        old = await self._administered(caller, key_id)
+        now = self._clock()
+        if old.bootstrap:
+            raise _from_deployment()
+        if not old.is_valid(now):
+            raise _invalid_already()
+        token = tokens.generate()
+        key = replace(
+            old,
+            id=new_id(),
+            digest=tokens.digest(token),
+            created_at=now,
+            last_used_at=None,
+            rotated_from=old.id,
+        )
+        overlap = timedelta(seconds=rotation.overlap_seconds)
+        try:
+            if not await self._store.rotate_key(key, old_until=now + overlap):
+                raise _invalid_already()
+        finally:  # also when cancelled: it may have been rotated
+            self._authenticator.forget_all()
+        return key, token
 
     async def revoke(self, caller: Principal, key_id: str) -> None:
         """Make a key invalid at once. Revoking it again changes nothing.
@@ -56,18 +110,38 @@ class KeyService:
         Raises NotFound, and Conflict for the bootstrap key: without it nobody might be left who
         can make keys.
         """
-        caller.require(Scope.ADMIN)
-        keys = {key.id: key for key in await self._store.list_keys(caller.tenant)}
-        key = keys.get(key_id)
-        if key is None:
-            raise NotFound("there is no key with this id", field="id", hint="list the keys")
+        key = await self._administered(caller, key_id)
         if key.bootstrap and key.revoked_at is None:
-            raise Conflict(
-                "the bootstrap key comes from the deployment and is replaced there",
-                field="id",
-                hint="start the service with another MEMORY_BANK_ADMIN_KEY; that revokes this one",
-            )
+            raise _from_deployment()
         try:
-            await self._store.revoke_key(caller.tenant, key_id, self._clock())
+            await self._store.revoke_key(key.tenant, key_id, self._clock())
         finally:  # also when cancelled: it may have been revoked
             self._authenticator.forget_all()
+
+    def scopes(self, key: ApiKey) -> frozenset[Scope]:
+        """Return what the key allows by the roles of now."""
+        return self._roles.scopes(key.role)
+
+    async def _administered(self, caller: Principal, key_id: str) -> ApiKey:
+        """Return a key that the caller administers; raises NotFound, also for another tenant's."""
+        caller.require(Scope.ADMIN)
+        key = await self._store.get_key(key_id)
+        if key is None or not (caller.administers_bank or key.tenant == caller.tenant):
+            raise NotFound("there is no key with this id", field="id", hint="list the keys")
+        return key
+
+
+def _from_deployment() -> Conflict:
+    return Conflict(
+        "the bootstrap key comes from the deployment and is replaced there",
+        field="id",
+        hint="start the service with another MEMORY_BANK_ADMIN_KEY; that revokes this one",
+    )
+
+
+def _invalid_already() -> Conflict:
+    return Conflict(
+        "the key is expired or revoked: there is nothing to rotate",
+        field="id",
+        hint="make a new key",
+    )

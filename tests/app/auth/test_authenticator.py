@@ -14,6 +14,7 @@ from memorybank.auth import tokens
 from memorybank.auth.authenticator import Authenticator
 from memorybank.auth.principal import Principal
 from memorybank.domain.keys import ApiKey, Role, Scope
+from memorybank.domain.tenants import Tenant
 from memorybank.errors import Forbidden, Unauthenticated
 from memorybank.stores.sqlite import SqliteStore
 from tests.support.memory_samples import NOON, a_key
@@ -22,6 +23,7 @@ from tests.support.memory_samples import NOON, a_key
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     store = await SqliteStore.open(tmp_path / "bank.db", model="m")
+    await store.access.add_tenant(Tenant("acme", NOON))
     yield store
     await store.close()
 
@@ -37,16 +39,19 @@ class CountingStore:
 
     async def find_key(self, digest: str) -> ApiKey | None:
         self.lookups += 1
-        key = await self._store.find_key(digest)
+        key = await self._store.access.find_key(digest)
         self.has_read.set()
         if self.after_reading is not None:
             await self.after_reading.wait()
         return key
 
+    async def find_tenant(self, name: str) -> Tenant | None:
+        return await self._store.access.find_tenant(name)
+
 
 async def test_a_key_is_looked_up_once(store: SqliteStore) -> None:
     token = tokens.generate()
-    await store.add_key(a_key(digest=tokens.digest(token), role=Role.READONLY))
+    await store.access.add_key(a_key(digest=tokens.digest(token), role=Role.READONLY))
     counting = CountingStore(store)
     authenticator = Authenticator(counting)  # type: ignore[arg-type]  # asks for keys only
     expected = Principal("acme", "key-ci", frozenset({Scope.READ}))
@@ -56,7 +61,7 @@ async def test_a_key_is_looked_up_once(store: SqliteStore) -> None:
 
 
 async def test_an_unknown_key_is_refused_each_time(store: SqliteStore) -> None:
-    authenticator = Authenticator(store)
+    authenticator = Authenticator(store.access)
     for token in (None, "", "mb_", tokens.generate(), "x" * 10_000):
         with pytest.raises(Unauthenticated):
             await authenticator.authenticate(token)
@@ -65,19 +70,19 @@ async def test_an_unknown_key_is_refused_each_time(store: SqliteStore) -> None:
 async def test_a_refusal_never_repeats_the_key(store: SqliteStore) -> None:
     token = tokens.generate()
     with pytest.raises(Unauthenticated) as refusal:
-        await Authenticator(store).authenticate(token)
+        await Authenticator(store.access).authenticate(token)
     assert token not in f"{refusal.value.message} {refusal.value.hint} {refusal.value!r}"
 
 
 async def test_a_key_revoked_while_it_is_looked_up_is_not_remembered(store: SqliteStore) -> None:
     token = tokens.generate()
-    await store.add_key(a_key(digest=tokens.digest(token)))
+    await store.access.add_key(a_key(digest=tokens.digest(token)))
     slow = CountingStore(store)
     slow.after_reading = asyncio.Event()
     authenticator = Authenticator(slow)  # type: ignore[arg-type]  # asks for keys only
     early = asyncio.create_task(authenticator.authenticate(token))
     await slow.has_read.wait()
-    await store.revoke_key("acme", "key-ci", NOON)
+    await store.access.revoke_key("acme", "key-ci", NOON)
     authenticator.forget_all()
     slow.after_reading.set()
     await early  # it began before the revocation

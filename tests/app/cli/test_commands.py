@@ -148,7 +148,7 @@ def test_a_wrong_key_is_explained(run: Run, server: Server) -> None:
     for key in (tokens.generate(), "not-a-key"):
         code, _, complaint = run("search", "x", "--url", server.url, "--key", key)
         assert code == 1
-        assert "unknown or revoked" in complaint
+        assert "unknown, expired or revoked" in complaint
         assert key not in complaint
     assert "an API key is required" in run("search", "x", "--url", server.url)[2]
 

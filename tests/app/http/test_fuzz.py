@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.support.service import service
 
 NAMES = ["content", "title", "type", "tags", "metadata", "importance", "occurred_at", "query"]
+NAMES += ["tenant", "expires_at", "overlap_seconds", "max_memories", "burst"]
 NAMES += ["limit", "project", "session", "types", "created_after", "name", "role", "other"]
 SCALARS = (
     st.none()
@@ -38,7 +39,10 @@ JSON = st.recursive(
 FIELDS = st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6)
 BODIES = (FIELDS | JSON).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200)
 PATHS = st.sampled_from(
-    ["/v1/memories", "/v1/memories/x", "/v1/search", "/v1/admin/keys", "/v1/admin/keys/x", "/mcp"]
+    [
+        *("/v1/memories", "/v1/memories/x", "/v1/search", "/v1/admin/keys", "/v1/admin/keys/x"),
+        *("/v1/admin/keys/x/rotate", "/v1/admin/tenants", "/v1/admin/tenants/x", "/mcp"),
+    ]
 )
 METHODS = st.sampled_from(["GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"])
 QUERIES = st.dictionaries(

@@ -107,7 +107,7 @@ async def test_draining_is_unready_and_still_serves(
 
 async def test_no_key_is_of_the_internal_tenant(bank: Service, admin: httpx.AsyncClient) -> None:
     await bank.key("admin")
-    assert await bank.engine.store.list_keys(INTERNAL_TENANT) == []
+    assert await bank.engine.store.access.list_keys(INTERNAL_TENANT) == []
 
 
 async def test_every_answer_carries_an_id_and_safe_headers(admin: httpx.AsyncClient) -> None:

@@ -18,7 +18,15 @@ from typing_extensions import override
 
 from memorybank.domain.keys import Role
 from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
-from memorybank.errors import InvalidCursor, InvalidRequest, StoreUnavailable
+from memorybank.domain.tenants import Quotas, Tenant
+from memorybank.errors import (
+    Conflict,
+    InvalidCursor,
+    InvalidRequest,
+    NotFound,
+    QuotaExceeded,
+    StoreUnavailable,
+)
 from memorybank.ports import MemoryStore, StoreStats, Vector
 from memorybank.stores.sqlite import SqliteStore
 from tests.support.memory_samples import a_key, a_memory, a_vector, later, means
@@ -225,12 +233,12 @@ async def test_everything_is_there_after_a_restart_and_seq_goes_on(
     kept, gone = a_memory("kept"), a_memory("gone")
     await store.add(kept, a_vector())
     await store.add(gone, a_vector())
-    await store.add_key(a_key())
+    await store.access.add_key(a_key())
     deleted = await store.delete("acme", gone.id)
     await store.close()
     store = await opener(tmp_path, "model-1")
     assert await all_ids(store, "acme") == [kept.id]
-    assert await store.find_key(a_key().digest) == a_key()
+    assert await store.access.find_key(a_key().digest) == a_key()
     assert deleted is not None
     assert await store.add(a_memory(), a_vector()) > deleted
     await store.close()
@@ -276,48 +284,110 @@ async def test_check_passes_on_a_healthy_store_and_changes_nothing(store: Memory
 
 async def test_a_key_is_found_by_its_digest_until_revoked_and_after(store: MemoryStore) -> None:
     key = a_key()
-    await store.add_key(key)
-    assert await store.find_key(key.digest) == key
-    assert await store.find_key("f" * 64) is None
-    assert await store.revoke_key("acme", key.id, later(1))
-    assert await store.find_key(key.digest) == replace(key, revoked_at=later(1))
-    assert await store.revoke_key("acme", key.id, later(2))
-    assert await store.find_key(key.digest) == replace(key, revoked_at=later(1))
+    await store.access.add_key(key)
+    assert await store.access.find_key(key.digest) == key
+    assert await store.access.find_key("f" * 64) is None
+    assert await store.access.revoke_key("acme", key.id, later(1))
+    assert await store.access.find_key(key.digest) == replace(key, revoked_at=later(1))
+    assert await store.access.revoke_key("acme", key.id, later(2))
+    assert await store.access.find_key(key.digest) == replace(key, revoked_at=later(1))
 
 
 async def test_keys_are_listed_and_revoked_within_their_tenant(store: MemoryStore) -> None:
     mine = [a_key("one"), a_key("two", role=Role.READONLY)]
     other = a_key("other", tenant="beta")
     for key in [mine[0], other, mine[1]]:
-        await store.add_key(key)
-    assert await store.list_keys("acme") == mine
-    assert not await store.revoke_key("acme", other.id, later(1))
-    assert await store.find_key(other.digest) == other
+        await store.access.add_key(key)
+    assert await store.access.list_keys("acme") == mine
+    assert not await store.access.revoke_key("acme", other.id, later(1))
+    assert await store.access.find_key(other.digest) == other
 
 
 async def test_the_bootstrap_key_replaces_the_one_before(store: MemoryStore) -> None:
     plain = a_key("plain")
-    await store.add_key(plain)
+    await store.access.add_key(plain)
     first = a_key("first", bootstrap=True, role=Role.ADMIN)
     second = a_key("second", bootstrap=True, role=Role.ADMIN, created_at=later(5))
-    assert await store.replace_bootstrap_key(first)
-    assert not await store.replace_bootstrap_key(replace(first, id="key-same-digest"))
-    assert await store.replace_bootstrap_key(second)
-    assert await store.find_key(first.digest) == replace(first, revoked_at=later(5))
-    assert await store.find_key(second.digest) == second
-    assert await store.find_key(plain.digest) == plain
+    assert await store.access.replace_bootstrap_key(first)
+    assert not await store.access.replace_bootstrap_key(replace(first, id="key-same-digest"))
+    assert await store.access.replace_bootstrap_key(second)
+    assert await store.access.find_key(first.digest) == replace(first, revoked_at=later(5))
+    assert await store.access.find_key(second.digest) == second
+    assert await store.access.find_key(plain.digest) == plain
 
 
 async def test_an_earlier_bootstrap_key_can_come_back(store: MemoryStore) -> None:
     first, second = a_key("first", bootstrap=True), a_key("second", bootstrap=True)
-    await store.replace_bootstrap_key(first)
-    await store.replace_bootstrap_key(second)
+    await store.access.replace_bootstrap_key(first)
+    await store.access.replace_bootstrap_key(second)
     again = replace(first, id="key-again", created_at=later(9))
-    assert await store.replace_bootstrap_key(again)
-    assert await store.find_key(first.digest) == again
-    found = await store.find_key(second.digest)
+    assert await store.access.replace_bootstrap_key(again)
+    assert await store.access.find_key(first.digest) == again
+    found = await store.access.find_key(second.digest)
     assert found is not None
     assert found.revoked_at == later(9)
+
+
+async def test_a_rotation_happens_whole_or_not_at_all(store: MemoryStore) -> None:
+    old = a_key("old", expires_at=later(60))
+    await store.access.add_key(old)
+    new = a_key("new", rotated_from=old.id)
+    assert await store.access.rotate_key(new, old_until=later(90))
+    assert await store.access.list_keys("acme") == [old, new]  # it would have ended earlier anyway
+    assert await store.access.rotate_key(a_key("newer", rotated_from=new.id), old_until=later(30))
+    assert await store.access.get_key(new.id) == replace(new, expires_at=later(30))
+    await store.access.revoke_key("acme", old.id, later(1))
+    late = a_key("late", rotated_from=old.id)
+    assert not await store.access.rotate_key(late, old_until=later(90))
+    assert await store.access.get_key(late.id) is None
+
+
+async def test_the_last_use_of_a_key_never_goes_back(store: MemoryStore) -> None:
+    key = a_key()
+    await store.access.add_key(key)
+    await store.access.note_use({key.id: later(5), "nobody": later(5)})
+    await store.access.note_use({key.id: later(3)})
+    assert await store.access.get_key(key.id) == replace(key, last_used_at=later(5))
+
+
+async def test_a_tenant_holds_no_more_than_its_quota(store: MemoryStore) -> None:
+    assert await store.access.add_tenant(Tenant("acme", later(0), Quotas(max_memories=1)))
+    assert not await store.access.add_tenant(Tenant("acme", later(1)))
+    first = a_memory()
+    await store.add(first, a_vector())
+    with pytest.raises(QuotaExceeded):
+        await store.add(a_memory(), a_vector())
+    await store.add(a_memory(tenant="beta"), a_vector())
+    await store.delete("acme", first.id)
+    await store.add(a_memory(), a_vector())
+    tenant = await store.access.find_tenant("acme")
+    assert tenant is not None
+    assert tenant.memories == 1
+
+
+async def test_a_deleted_tenant_takes_no_late_write_and_the_feed_tells_of_all(
+    store: MemoryStore,
+) -> None:
+    await store.access.add_tenant(Tenant("acme", later(0)))
+    for number in range(3):
+        await store.add(a_memory(str(number)), a_vector())
+    kept = a_memory(tenant="beta")
+    seq = await store.add(kept, a_vector())
+    assert await store.access.begin_deletion("acme")
+    assert not await store.access.begin_deletion("acme")
+    with pytest.raises(NotFound):
+        await store.add(a_memory(), a_vector())
+    with pytest.raises(Conflict):
+        await store.access.add_tenant(Tenant("acme", later(1)))
+    await store.access.finish_deletions()
+    changes = await store.changes(seq, limit=10)
+    assert [(change.tenant, change.memory) for change in changes] == [("acme", None)] * 3
+    assert await all_ids(store, "acme") == []
+    assert await all_ids(store, "beta") == [kept.id]
+    with pytest.raises(NotFound):
+        await store.add(a_memory(), a_vector())
+    assert await store.access.add_tenant(Tenant("acme", later(1)))
+    await store.add(a_memory(), a_vector())
 
 
 class StoreModel(RuleBasedStateMachine):

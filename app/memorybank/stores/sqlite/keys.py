@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import apsw
 
 from memorybank.domain.keys import ApiKey
 from memorybank.stores.sqlite import rows
 
+_COLUMNS = (
+    "id, tenant, name, role, digest, created_at, revoked_at, bootstrap, expires_at, last_used_at,"
+    " rotated_from"
+)
+_PLACES = ", ".join("?" * len(_COLUMNS.split(",")))
+
 
 def find(connection: apsw.Connection, digest: str) -> ApiKey | None:
-    """Return the key of this digest, revoked or not."""
-    row = connection.execute(
-        f"SELECT {rows.KEY_COLUMNS} FROM keys WHERE digest = ?", (digest,)
-    ).fetchone()
-    return None if row is None else rows.key_from(row)
+    """Return the key of this digest, valid or not."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE digest = ?", (digest,)).fetchone()
+    return None if row is None else _key(row)
+
+
+def of_id(connection: apsw.Connection, key_id: str) -> ApiKey | None:
+    """Return the key of this id, valid or not, whoever's it is."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,)).fetchone()
+    return None if row is None else _key(row)
 
 
 def of_tenant(connection: apsw.Connection, tenant: str) -> list[ApiKey]:
     """Return all keys of the tenant, oldest first."""
     found = connection.execute(
-        f"SELECT {rows.KEY_COLUMNS} FROM keys WHERE tenant = ? ORDER BY added", (tenant,)
+        f"SELECT {_COLUMNS} FROM keys WHERE tenant = ? ORDER BY added", (tenant,)
     )
-    return [rows.key_from(row) for row in found]
+    return [_key(row) for row in found]
 
 
 def insert(connection: apsw.Connection, key: ApiKey) -> None:
     """Store a key."""
-    connection.execute(
-        f"INSERT INTO keys ({rows.KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows.key_row(key)
-    )
+    connection.execute(f"INSERT INTO keys ({_COLUMNS}) VALUES ({_PLACES})", _row(key))
 
 
 def revoke(connection: apsw.Connection, tenant: str, key_id: str, *, at: datetime) -> bool:
@@ -40,6 +50,30 @@ def revoke(connection: apsw.Connection, tenant: str, key_id: str, *, at: datetim
         (rows.to_microseconds(at), tenant, key_id),
     )
     return connection.changes() == 1
+
+
+def rotate(connection: apsw.Connection, successor: ApiKey, *, old_until: datetime) -> bool:
+    """Store a key that replaces another, and let that one expire no later than this.
+
+    False, with nothing changed, when the old key is gone or revoked.
+    """
+    connection.execute(
+        "UPDATE keys SET expires_at = min(coalesce(expires_at, ?1), ?1)"
+        " WHERE id = ?2 AND tenant = ?3 AND revoked_at IS NULL",
+        (rows.to_microseconds(old_until), successor.rotated_from, successor.tenant),
+    )
+    if connection.changes() != 1:
+        return False
+    insert(connection, successor)
+    return True
+
+
+def note_use(connection: apsw.Connection, used: Mapping[str, datetime]) -> None:
+    """Note when keys were used last, by id; never moves a time back."""
+    connection.executemany(
+        "UPDATE keys SET last_used_at = max(coalesce(last_used_at, ?1), ?1) WHERE id = ?2",
+        [(rows.to_microseconds(at), key_id) for key_id, at in used.items()],
+    )
 
 
 def replace_bootstrap(connection: apsw.Connection, key: ApiKey) -> bool:
@@ -58,3 +92,43 @@ def replace_bootstrap(connection: apsw.Connection, key: ApiKey) -> bool:
     connection.execute("DELETE FROM keys WHERE digest = ?", (key.digest,))
     insert(connection, key)
     return True
+
+
+def _row(key: ApiKey) -> tuple[Any, ...]:
+    return (
+        key.id,
+        key.tenant,
+        key.name,
+        str(key.role),
+        key.digest,
+        rows.to_microseconds(key.created_at),
+        _optional(key.revoked_at),
+        int(key.bootstrap),
+        _optional(key.expires_at),
+        _optional(key.last_used_at),
+        key.rotated_from,
+    )
+
+
+def _key(row: rows.Row) -> ApiKey:
+    return ApiKey(
+        id=row[0],
+        tenant=row[1],
+        name=row[2],
+        role=row[3],
+        digest=row[4],
+        created_at=rows.from_microseconds(row[5]),
+        revoked_at=_moment(row[6]),
+        bootstrap=bool(row[7]),
+        expires_at=_moment(row[8]),
+        last_used_at=_moment(row[9]),
+        rotated_from=row[10],
+    )
+
+
+def _optional(moment: datetime | None) -> int | None:
+    return None if moment is None else rows.to_microseconds(moment)
+
+
+def _moment(number: int | None) -> datetime | None:
+    return None if number is None else rows.from_microseconds(number)

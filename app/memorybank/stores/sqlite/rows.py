@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from memorybank.domain.keys import ApiKey, Role
 from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
 from memorybank.errors import InvalidCursor
 from memorybank.ports import Vector
@@ -25,7 +24,6 @@ MEMORY_COLUMNS = (
     "tenant, id, type, project, session, tags, importance, created_at, updated_at, occurred_at,"
     " title, metadata, content"
 )
-KEY_COLUMNS = "id, tenant, name, role, digest, created_at, revoked_at, bootstrap"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -67,34 +65,6 @@ def memory_from(row: Row) -> Memory:
         title=row[10],
         metadata=json.loads(row[11]),
         content=row[12],
-    )
-
-
-def key_row(key: ApiKey) -> tuple[Any, ...]:
-    """Return the values of KEY_COLUMNS."""
-    return (
-        key.id,
-        key.tenant,
-        key.name,
-        key.role.value,
-        key.digest,
-        to_microseconds(key.created_at),
-        None if key.revoked_at is None else to_microseconds(key.revoked_at),
-        int(key.bootstrap),
-    )
-
-
-def key_from(row: Row) -> ApiKey:
-    """Return the key whose KEY_COLUMNS the row holds."""
-    return ApiKey(
-        id=row[0],
-        tenant=row[1],
-        name=row[2],
-        role=Role(row[3]),
-        digest=row[4],
-        created_at=from_microseconds(row[5]),
-        revoked_at=None if row[6] is None else from_microseconds(row[6]),
-        bootstrap=bool(row[7]),
     )
 
 

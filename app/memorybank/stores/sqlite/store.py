@@ -7,19 +7,18 @@ import json
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
 
-from memorybank.domain.keys import ApiKey
 from memorybank.domain.memory import Memory, MemoryChange, MemoryFilter, MemoryPage
 from memorybank.errors import InvalidRequest, StoreUnavailable
 from memorybank.ports import StoreStats, Vector
-from memorybank.stores.sqlite import keys, rows
+from memorybank.stores.sqlite import rows
+from memorybank.stores.sqlite.access import AccessTables
 from memorybank.stores.sqlite.connection import open_reader, open_writer
-from memorybank.stores.sqlite.errors import translated
+from memorybank.stores.sqlite.errors import refused_by_trigger, translated
 from memorybank.stores.sqlite.lock import DataFolderLock
 from memorybank.stores.sqlite.writer import Writer
 
@@ -54,6 +53,12 @@ class SqliteStore:
         self._writer = Writer(connection)
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
         self._closed = False
+        self._access = AccessTables(read=self._read, write=self._writer.run)
+
+    @property
+    def access(self) -> AccessTables:
+        """See MemoryStore."""
+        return self._access
 
     @classmethod
     async def open(cls, path: Path, *, model: str) -> SqliteStore:
@@ -78,8 +83,8 @@ class SqliteStore:
                     f" VALUES (?, ?, {_PLACES})",
                     (seq, seq, *row),
                 )
-            except apsw.ConstraintError:
-                raise InvalidRequest(
+            except apsw.ConstraintError as error:
+                raise refused_by_trigger(error) or InvalidRequest(
                     "a memory with this id exists already", field="id", hint="choose another id"
                 ) from None
             self._put_vector(connection, seq, blob)
@@ -192,28 +197,6 @@ class SqliteStore:
             return sorted(feed, key=lambda change: change.seq)[:limit]
 
         return await self._read(read)
-
-    async def find_key(self, digest: str) -> ApiKey | None:
-        """See MemoryStore."""
-        return await self._read(lambda connection: keys.find(connection, digest))
-
-    async def add_key(self, key: ApiKey) -> None:
-        """See MemoryStore."""
-        await self._writer.run(lambda connection: keys.insert(connection, key))
-
-    async def list_keys(self, tenant: str) -> list[ApiKey]:
-        """See MemoryStore."""
-        return await self._read(lambda connection: keys.of_tenant(connection, tenant))
-
-    async def revoke_key(self, tenant: str, key_id: str, at: datetime) -> bool:
-        """See MemoryStore. A key that is revoked already keeps its time."""
-        return await self._writer.run(
-            lambda connection: keys.revoke(connection, tenant, key_id, at=at)
-        )
-
-    async def replace_bootstrap_key(self, key: ApiKey) -> bool:
-        """See MemoryStore."""
-        return await self._writer.run(lambda connection: keys.replace_bootstrap(connection, key))
 
     async def stats(self) -> StoreStats:
         """See MemoryStore."""

@@ -1,0 +1,117 @@
+"""Keys over REST: expiry, rotation, last use, roles of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.app.http.test_refusals import problem
+from tests.support.service import Service, service
+
+KEYS = "/v1/admin/keys"
+
+
+async def make(admin: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
+    answer = await admin.post(KEYS, json={"name": "ci", "role": "readonly", **fields})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def listed(admin: httpx.AsyncClient, key_id: str) -> dict[str, Any]:
+    keys: list[dict[str, Any]] = (await admin.get(KEYS)).json()["keys"]
+    return next(key for key in keys if key["id"] == key_id)
+
+
+async def status(bank: Service, token: str) -> int:
+    async with bank.client(token) as client:
+        return (await client.get("/v1/memories")).status_code
+
+
+async def test_a_key_ends_at_its_expiry(bank: Service, admin: httpx.AsyncClient) -> None:
+    end = datetime.now(UTC) + timedelta(seconds=0.2)
+    made = await make(admin, expires_at=end.isoformat())
+    assert await status(bank, made["key"]) == 200
+    async with asyncio.timeout(5):
+        while await status(bank, made["key"]) == 200:
+            pass
+    assert datetime.now(UTC) >= end
+    assert await status(bank, made["key"]) == 401
+
+
+@pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "soon", "2030-01-01T00:00:00", 1])
+async def test_a_wrong_expiry_is_refused(admin: httpx.AsyncClient, moment: object) -> None:
+    answer = await admin.post(KEYS, json={"name": "x", "role": "readonly", "expires_at": moment})
+    assert problem(answer, 422, "invalid_request")["field"] == "expires_at"
+
+
+async def test_a_rotated_key_overlaps_with_its_successor(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    old = await make(admin, role="developer")
+    answer = await admin.post(f"{KEYS}/{old['id']}/rotate", json={"overlap_seconds": 3600})
+    assert answer.status_code == 201
+    new = answer.json()
+    assert new["rotated_from"] == old["id"]
+    assert (new["name"], new["role"], new["tenant"]) == (old["name"], old["role"], old["tenant"])
+    assert new["expires_at"] is None
+    assert [await status(bank, each["key"]) for each in (old, new)] == [200, 200]
+    left = datetime.fromisoformat((await listed(admin, old["id"]))["expires_at"])
+    assert timedelta(minutes=59) < left - datetime.now(UTC) <= timedelta(hours=1)
+
+
+async def test_a_rotation_without_overlap_ends_the_old_key_at_once(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    old = await make(admin)
+    assert await status(bank, old["key"]) == 200
+    new = (await admin.post(f"{KEYS}/{old['id']}/rotate", json={"overlap_seconds": 0})).json()
+    assert [await status(bank, each["key"]) for each in (old, new)] == [401, 200]
+    again = await admin.post(f"{KEYS}/{old['id']}/rotate", json={})
+    problem(again, 409, "conflict")
+
+
+async def test_a_rotation_never_prolongs_a_key(admin: httpx.AsyncClient) -> None:
+    end = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    old = await make(admin, expires_at=end)
+    new = (await admin.post(f"{KEYS}/{old['id']}/rotate", json={"overlap_seconds": 86400})).json()
+    assert datetime.fromisoformat(new["expires_at"]) == datetime.fromisoformat(end)
+    stays = (await listed(admin, old["id"]))["expires_at"]
+    assert datetime.fromisoformat(stays) == datetime.fromisoformat(end)
+
+
+async def test_the_bootstrap_key_is_not_rotated_here(admin: httpx.AsyncClient) -> None:
+    (bootstrap,) = (await admin.get(KEYS)).json()["keys"]
+    problem(await admin.post(f"{KEYS}/{bootstrap['id']}/rotate", json={}), 409, "conflict")
+
+
+async def test_last_use_is_shown_at_once_and_kept_over_a_restart(tmp_path: Path) -> None:
+    async with service(tmp_path) as bank, bank.client(bank.admin_key) as admin:
+        made = await make(admin)
+        assert (await listed(admin, made["id"]))["last_used_at"] is None
+        before = datetime.now(UTC)
+        assert await status(bank, made["key"]) == 200
+        used = (await listed(admin, made["id"]))["last_used_at"]
+        assert before <= datetime.fromisoformat(used) <= datetime.now(UTC)
+    async with service(tmp_path) as bank, bank.client(bank.admin_key) as admin:
+        assert (await listed(admin, made["id"]))["last_used_at"] == used
+
+
+async def test_a_role_of_ones_own_allows_what_its_configuration_says(tmp_path: Path) -> None:
+    roles = {"writer": ["write"], "auditor": ["read", "admin"]}
+    async with service(tmp_path, auth={"roles": roles}) as bank:
+        async with bank.client(bank.admin_key) as admin:
+            made = await make(admin, role="writer")
+            assert made["scopes"] == ["memory:write"]
+        async with bank.client(made["key"]) as writer:
+            assert (await writer.post("/v1/memories", json={"content": "x"})).status_code == 201
+            problem(await writer.get("/v1/memories"), 403, "forbidden")
+    async with service(tmp_path) as bank:  # the role is gone: its keys allow nothing
+        assert await status(bank, made["key"]) == 403
+        async with bank.client(bank.admin_key) as admin:
+            assert (await listed(admin, made["id"]))["scopes"] == []
