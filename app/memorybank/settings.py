@@ -26,12 +26,17 @@ from pydantic_settings import (
 from typing_extensions import override
 
 from memorybank.auth import tokens
+from memorybank.auth.limits import Rate, RateLimiter
 from memorybank.domain.keys import Role, Roles, Scope
 from memorybank.logs import LogFormat, LogLevel
 
 PREFIX = "MEMORY_BANK_"
 
 _HOST = re.compile(r"\*|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
+
+_ORIGIN = re.compile(
+    r"\*|https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?"
+)
 
 
 def _comma_separated(value: object) -> object:
@@ -49,7 +54,17 @@ def _host(value: object) -> object:
     return value
 
 
+def _origin(value: object) -> object:
+    if isinstance(value, str) and not _ORIGIN.fullmatch(value):
+        raise PydanticCustomError(
+            "origin", "should be https://host or https://host:port without a path, or * for any"
+        )
+    return value
+
+
 Host = Annotated[str, BeforeValidator(_host)]
+Origin = Annotated[str, BeforeValidator(_origin)]
+PerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -124,6 +139,38 @@ class LimitSettings(Section):
     max_body_bytes: int = Field(
         1_048_576, ge=1_024, le=67_108_864, description="Largest request body."
     )
+    requests_per_minute: PerMinute | None = Field(
+        None, description="How much each key may ask; null for no limit."
+    )
+    burst: PerMinute | None = Field(
+        None, description="How much of that at once; null for a minute's worth."
+    )
+    tenant_requests_per_minute: PerMinute | None = Field(
+        None,
+        description="How much all keys of a tenant together may ask, unless the tenant has a limit "
+        "of its own; null for no limit.",
+    )
+    tenant_burst: PerMinute | None = Field(
+        None, description="How much of that at once; null for a minute's worth."
+    )
+
+    def to_limiter(self) -> RateLimiter:
+        """Return what counts requests."""
+        return RateLimiter(
+            key=Rate.of(self.requests_per_minute, self.burst),
+            tenant=Rate.of(self.tenant_requests_per_minute, self.tenant_burst),
+        )
+
+
+class CorsSettings(Section):
+    """Which web pages may use the service from a browser."""
+
+    allowed_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_separated)] = (
+        Field((), description="Such as `https://notes.example.org`; `*` allows any.")
+    )
+    max_age_seconds: int = Field(
+        600, ge=0, le=86_400, description="How long browsers may keep the answer."
+    )
 
 
 class LoggingSettings(Section):
@@ -177,6 +224,7 @@ class Settings(BaseSettings):
     security: SecuritySettings = SecuritySettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
+    cors: CorsSettings = CorsSettings()
     logging: LoggingSettings = LoggingSettings()
     server: ServerSettings = ServerSettings()
     model_dir: Path | None = Field(

@@ -67,6 +67,10 @@ class Authenticator:
         self._used[known.key.id] = now
         return known.principal
 
+    def remembers(self, token: str | None) -> bool:
+        """Say whether this token is known without asking the store."""
+        return token is not None and tokens.digest(token) in self._cache
+
     def forget_all(self) -> None:
         """Look every key up anew; to be called after any change of keys or tenants."""
         self._epoch += 1

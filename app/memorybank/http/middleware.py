@@ -8,13 +8,19 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memorybank.auth.authenticator import Authenticator
-from memorybank.errors import MemoryBankError
+from memorybank.auth.limits import FailedAttempts, RateLimiter
+from memorybank.auth.principal import Principal
+from memorybank.errors import MemoryBankError, Unauthenticated
+from memorybank.http.cors import Cors
 from memorybank.http.errors import HttpProblem, error_response, internal_error
+from memorybank.http.limits import RateLimit, too_many
 from memorybank.logs import request_id
 from memorybank.telemetry import Telemetry
 
@@ -32,6 +38,9 @@ _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "X-Permitted-Cross-Domain-Policies": "none",
     "Cache-Control": "no-store",
 }
 
@@ -41,26 +50,31 @@ def surround(
     *,
     telemetry: Telemetry,
     authenticator: Authenticator,
+    limiter: RateLimiter,
+    cors: Cors,
     allowed_hosts: Iterable[str],
     max_body_bytes: int,
 ) -> ASGIApp:
     """Wrap the application.
 
     The order matters: every answer gets an id, headers and a line in the log; a wrong Host learns
-    nothing about keys; and no more than a head is read for a caller without a key.
+    nothing about keys; and no more than a head is read for a caller without a key or with too many
+    requests.
     """
     app = BodyLimit(app, max_body_bytes)
-    app = Authentication(app, authenticator)
-    app = HostCheck(app, allowed_hosts)
-    return RequestContext(app, telemetry)
+    app = RateLimit(app, limiter)
+    app = Authentication(app, authenticator, FailedAttempts())
+    app = HostCheck(app, allowed_hosts, cors)
+    return RequestContext(app, telemetry, cors)
 
 
 class RequestContext:
     """Gives a request its id, counts and logs it, and answers what nobody else did."""
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, cors: Cors) -> None:
         self._app = app
         self._telemetry = telemetry
+        self._cors = cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -71,6 +85,7 @@ class RequestContext:
         token = request_id.set(current)
         scope.setdefault("state", {})["request_id"] = current
         status = 0
+        added = _SECURITY_HEADERS | self._cors.headers(scope)
 
         async def send_marked(message: Message) -> None:
             nonlocal status
@@ -78,7 +93,7 @@ class RequestContext:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = current
-                for name, value in _SECURITY_HEADERS.items():
+                for name, value in added.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -115,9 +130,10 @@ class RequestContext:
 class HostCheck:
     """Refuses requests for other hosts, which protects browsers from DNS rebinding."""
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str], cors: Cors) -> None:
         self._app = app
         self._allowed = AllowedHosts(allowed_hosts)
+        self._cors = cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -131,14 +147,21 @@ class HostCheck:
                     hint="use a name from security.allowed_hosts, or add this one to it",
                 )
             origin = headers.get("origin")
-            if origin is not None and not self._allowed.names(origin.partition("://")[2]):
+            if origin is not None and not self._is_welcome(origin):
                 raise HttpProblem(
                     403,
                     "forbidden_origin",
                     "web pages of this origin may not use the service",
-                    hint="add its host to security.allowed_hosts",
+                    hint="add it to cors.allowed_origins, or its host to security.allowed_hosts",
                 )
+            preflight = self._cors.preflight(scope)
+            if preflight is not None:
+                await Response(status_code=204, headers=preflight)(scope, receive, send)
+                return
         await self._app(scope, receive, send)
+
+    def _is_welcome(self, origin: str) -> bool:
+        return self._cors.allows(origin) or self._allowed.names(origin.partition("://")[2])
 
 
 class AllowedHosts:
@@ -160,20 +183,37 @@ class AllowedHosts:
 class Authentication:
     """Puts the Principal into the request's state, or answers 401."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, attempts: FailedAttempts
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._attempts = attempts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] == "http" and _is_protected(scope["path"]):
             headers = Headers(scope=scope)
-            principal = await self._authenticator.authenticate(presented_token(headers))
+            principal = await self._authenticated(scope, presented_token(headers))
             named = headers.get("x-tenant-id")
             if named is not None:
                 principal.require_tenant(named)
             scope["state"]["principal"] = principal
         await self._app(scope, receive, send)
+
+    async def _authenticated(self, scope: Scope, token: str | None) -> Principal:
+        address = scope["client"][0] if scope.get("client") else ""
+        gate = None
+        if not self._authenticator.remembers(token):
+            gate = self._attempts.gate(address)
+        try:
+            async with gate or nullcontext():
+                return await self._authenticator.authenticate(token)
+        except Unauthenticated:
+            wait = self._attempts.failed(address)
+            if wait:
+                raise too_many("too many wrong keys came from this address", wait) from None
+            raise
 
 
 class BodyLimit:

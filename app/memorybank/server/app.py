@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from memorybank.health import Readiness
 from memorybank.http.app import Api, create_api
+from memorybank.http.cors import Cors
 from memorybank.http.middleware import surround
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
@@ -62,6 +63,8 @@ async def build_application(
         api,
         telemetry=telemetry,
         authenticator=services.authenticator,
+        limiter=settings.limits.to_limiter(),
+        cors=Cors(settings.cors.allowed_origins, max_age_seconds=settings.cors.max_age_seconds),
         allowed_hosts=settings.security.allowed_hosts,
         max_body_bytes=settings.limits.max_body_bytes,
     )
