@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -183,10 +183,17 @@ def _siblings(location: Iterable[int | str]) -> Iterable[str]:
     """Return the names of the settings in a section."""
     model: type[BaseModel] = Settings
     for part in location:
-        inner = model.model_fields[str(part)].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if str(part) not in model.model_fields:
             return ()
-        model = inner
+        annotation = model.model_fields[str(part)].annotation
+        inner = [
+            each
+            for each in (annotation, *get_args(annotation))  # a section, or one that may be absent
+            if isinstance(each, type) and issubclass(each, BaseModel)
+        ]
+        if not inner:
+            return ()
+        model = inner[0]
     return model.model_fields.keys() - _SECRETS
 
 

@@ -66,6 +66,11 @@ class Unauthenticated(MemoryBankError):
 
     code = "unauthenticated"
 
+    def __init__(self, message: str, *, hint: str | None = None, presented: bool = True) -> None:
+        """`presented` says whether the caller showed a key at all."""
+        super().__init__(message, hint=hint)
+        self.presented = presented
+
 
 class Forbidden(MemoryBankError):
     """The key lacks a scope, or names what belongs to another tenant."""

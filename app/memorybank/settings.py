@@ -15,6 +15,7 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
@@ -28,6 +29,7 @@ from typing_extensions import override
 from memorybank.auth import tokens
 from memorybank.auth.limits import Rate, RateLimiter
 from memorybank.domain.keys import Role, Roles, Scope
+from memorybank.errors import ConfigurationError
 from memorybank.logs import LogFormat, LogLevel
 
 PREFIX = "MEMORY_BANK_"
@@ -37,6 +39,9 @@ _HOST = re.compile(r"\*|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:
 _ORIGIN = re.compile(
     r"\*|https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?"
 )
+
+_MIN_SECRET_BYTES = 64
+"""RFC 7518 section 3.2: as many as HS512's digest has, so that a secret fits every algorithm."""
 
 
 def _comma_separated(value: object) -> object:
@@ -96,14 +101,77 @@ class SecuritySettings(Section):
         description="Names by which clients may address the service, without port; `*` allows any."
         " localhost and loopback addresses always work.",
     )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s]+/?$",
+        description="The service's address for clients, where it is not the one that they send as "
+        "Host, say behind a proxy that ends TLS.",
+    )
 
 
 RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9_-]{0,61}[a-z0-9])?$")]
 Right = Literal["read", "write", "delete", "admin"]
 
 
+class JwtSettings(Section):
+    """Tokens of an identity provider, accepted beside keys."""
+
+    issuer: str = Field(min_length=1, description="What the claim `iss` must say.")
+    audience: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        min_length=1,
+        description="What the claim `aud` must hold one of; for MCP the address of `/mcp`.",
+    )
+    jwks_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s]+$",
+        description="Where the provider publishes its keys: RS*, PS*, ES* and EdDSA.",
+    )
+    secret_file: Path | None = Field(
+        None, description="A file with a secret shared with the provider instead: HS*."
+    )
+    roles_claim: str = Field(
+        "roles",
+        min_length=1,
+        description="The claim that names roles; dots lead into objects: `realm_access.roles`.",
+    )
+    tenant_claim: str | None = Field(
+        "tenant",
+        description="The claim that names the tenant; null: everybody is of the tenant `default`.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> JwtSettings:
+        if (self.jwks_url is None) == (self.secret_file is None):
+            raise PydanticCustomError(
+                "jwt_keys", "should have either jwks_url or secret_file, not both"
+            )
+        return self
+
+    def read_secret(self) -> bytes:
+        """Return the shared secret; raises ConfigurationError."""
+        field = "auth.jwt.secret_file"
+        assert self.secret_file is not None  # noqa: S101  # _one_source
+        try:
+            secret = self.secret_file.read_bytes().strip()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the secret file {self.secret_file} cannot be read: {error.strerror}",
+                field=field,
+                hint="mount the Secret there, or correct the path",
+            ) from None
+        if len(secret) < _MIN_SECRET_BYTES:
+            raise ConfigurationError(
+                f"the secret in {self.secret_file} is too short: {len(secret)} bytes",
+                field=field,
+                hint=f"use at least {_MIN_SECRET_BYTES} random bytes: openssl rand -hex 32",
+            )
+        return secret
+
+
 class AuthSettings(Section):
     """Who may do what."""
+
+    jwt: JwtSettings | None = Field(None, description="Tokens of an identity provider.")
 
     roles: dict[RoleName, tuple[Right, ...]] = Field(
         {},

@@ -8,6 +8,7 @@ from typing import Any
 
 from memorybank import errors
 from memorybank.http.app import create_api
+from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_memories import MemoryRoutes
@@ -50,6 +51,7 @@ def openapi() -> dict[str, Any]:
         KeyRoutes(NOBODY).router(),
         TenantRoutes(NOBODY).router(),
         HealthRoutes(NOBODY, "0").router(),
+        ResourceRoutes(public_url=None, issuer=None).router(),
     ]
     return create_api(routers, mcp=NOBODY, lifespan=lambda _: nullcontext(), version="0").openapi()
 

@@ -40,7 +40,7 @@ def service_rows() -> Iterator[tuple[str, str, str, str, str]]:
     schema = service.Settings.model_json_schema()
     sections = {name for name, field in schema["properties"].items() if "$ref" in field}
     for name, kind, default, meaning in fields.rows(schema, schema.get("$defs")):
-        key = name.strip("`")
+        key = name.removesuffix(" (required)").strip("`")
         if key not in sections:
             variable = service.PREFIX + key.replace(".", "__").upper()
             shown = default or DERIVED.get(key, "")

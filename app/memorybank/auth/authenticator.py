@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from memorybank.auth import tokens
 from memorybank.auth.principal import Principal
@@ -19,6 +20,16 @@ _CACHE_SIZE = 4_096
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+class TokenAuthenticator(Protocol):
+    """Knows callers by tokens of another kind than keys."""
+
+    def is_token(self, token: str) -> bool:
+        """Say whether this could be one of them."""
+
+    async def authenticate(self, token: str) -> Principal:
+        """Return the caller; raises Unauthenticated and Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +53,27 @@ class Authenticator:
         store: AccessStore,
         *,
         roles: Roles | None = None,
+        jwt: TokenAuthenticator | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._store = store
         self._roles = roles or Roles()
+        self._jwt = jwt
         self._clock = clock
         self._cache: OrderedDict[str, _Known] = OrderedDict()
         self._epoch = 0
         self._used: dict[str, datetime] = {}
 
     async def authenticate(self, token: str | None) -> Principal:
-        """Return the caller; raises Unauthenticated."""
+        """Return the caller; raises Unauthenticated, Unavailable when it cannot be told now."""
         if token is None:
             raise Unauthenticated(
-                "an API key is required", hint="send it as `Authorization: Bearer mb_...`"
+                "an API key is required",
+                hint="send it as `Authorization: Bearer mb_...`",
+                presented=False,
             )
+        if self._jwt is not None and self._jwt.is_token(token):
+            return await self._jwt.authenticate(token)
         known = await self._find(token) if tokens.is_well_formed(token) else None
         now = self._clock()
         if known is None or not known.key.is_valid(now):

@@ -20,7 +20,7 @@ _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, mb_..."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-_OPEN_TAG = "health"
+_OPEN_TAGS = frozenset({"health", "metadata"})
 
 
 class Api(FastAPI):
@@ -47,7 +47,7 @@ class Api(FastAPI):
             document["components"]["securitySchemes"] = _SCHEMES
             for operations in document["paths"].values():
                 for operation in operations.values():
-                    schemes = () if _OPEN_TAG in operation["tags"] else _SCHEMES
+                    schemes = () if _OPEN_TAGS.intersection(operation["tags"]) else _SCHEMES
                     operation["security"] = [{name: []} for name in schemes]
         assert self.openapi_schema is not None  # noqa: S101  # set above, by super
         return self.openapi_schema

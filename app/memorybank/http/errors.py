@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
+from memorybank.domain.keys import Scope
 from memorybank.errors import (
     Conflict,
     Forbidden,
@@ -107,7 +108,10 @@ def _envelope(error: MemoryBankError, status: int, headers: Mapping[str, str]) -
 def _headers(error: MemoryBankError) -> dict[str, str]:
     """Return what RFC 6750 and RFC 9110 want beside the status."""
     if isinstance(error, Unauthenticated):
-        return {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
+        needs = f'scope="{Scope.READ}"'
+        if error.presented:
+            needs = f'error="invalid_token", {needs}'
+        return {"WWW-Authenticate": f"{_CHALLENGE}, {needs}"}
     if isinstance(error, Forbidden) and error.scope is not None:
         needs = f'error="insufficient_scope", scope="{error.scope}"'
         return {"WWW-Authenticate": f"{_CHALLENGE}, {needs}"}

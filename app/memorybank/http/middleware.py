@@ -21,6 +21,7 @@ from memorybank.errors import MemoryBankError, Unauthenticated
 from memorybank.http.cors import Cors
 from memorybank.http.errors import HttpProblem, error_response, internal_error
 from memorybank.http.limits import RateLimit, too_many
+from memorybank.http.resource import ResourceRoutes
 from memorybank.logs import request_id
 from memorybank.telemetry import Telemetry
 
@@ -52,6 +53,7 @@ def surround(
     authenticator: Authenticator,
     limiter: RateLimiter,
     cors: Cors,
+    resource: ResourceRoutes,
     allowed_hosts: Iterable[str],
     max_body_bytes: int,
 ) -> ASGIApp:
@@ -65,16 +67,19 @@ def surround(
     app = RateLimit(app, limiter)
     app = Authentication(app, authenticator, FailedAttempts())
     app = HostCheck(app, allowed_hosts, cors)
-    return RequestContext(app, telemetry, cors)
+    return RequestContext(app, telemetry, cors, resource)
 
 
 class RequestContext:
     """Gives a request its id, counts and logs it, and answers what nobody else did."""
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry, cors: Cors) -> None:
+    def __init__(
+        self, app: ASGIApp, telemetry: Telemetry, cors: Cors, resource: ResourceRoutes
+    ) -> None:
         self._app = app
         self._telemetry = telemetry
         self._cors = cors
+        self._resource = resource
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -95,6 +100,9 @@ class RequestContext:
                 headers["X-Request-Id"] = current
                 for name, value in added.items():
                     headers.setdefault(name, value)
+                if "www-authenticate" in headers:
+                    where = f'resource_metadata="{self._resource.address(scope)}"'
+                    headers["WWW-Authenticate"] += f", {where}"
             await send(message)
 
         began = time.perf_counter()

@@ -12,12 +12,14 @@ from memorybank.health import Readiness
 from memorybank.http.app import Api, create_api
 from memorybank.http.cors import Cors
 from memorybank.http.middleware import surround
+from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.mcp.endpoint import McpEndpoint
 from memorybank.server.engine import Engine
+from memorybank.server.federation import Federation
 from memorybank.server.housekeeping import Housekeeping
 from memorybank.server.services import Services
 from memorybank.settings import Settings
@@ -38,14 +40,19 @@ async def build_application(
     engine: Engine, settings: Settings, telemetry: Telemetry
 ) -> Application:
     """Put services and faces together."""
-    services = await Services.on(engine, roles=settings.auth.to_roles(), timed=telemetry.timed)
+    roles = settings.auth.to_roles()
+    federation = Federation(settings.auth.jwt, engine.store.access, roles)
+    services = await Services.on(
+        engine, roles=roles, jwt=federation.authenticator, timed=telemetry.timed
+    )
+    resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)
     readiness = Readiness(services.selftest, version=VERSION, revision=settings.revision)
     mcp = McpEndpoint(services.memories, version=VERSION, called=telemetry.tool_called)
     housekeeping = Housekeeping(engine.store.access, services.authenticator)
 
     @asynccontextmanager
     async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
-        async with mcp.lifespan(app), housekeeping.running():
+        async with federation.running(), mcp.lifespan(app), housekeeping.running():
             yield
 
     api = create_api(
@@ -54,6 +61,7 @@ async def build_application(
             KeyRoutes(services.keys).router(),
             TenantRoutes(services.tenants).router(),
             HealthRoutes(readiness, VERSION).router(),
+            resource.router(),
         ],
         mcp=mcp,
         lifespan=lifespan,
@@ -65,6 +73,7 @@ async def build_application(
         authenticator=services.authenticator,
         limiter=settings.limits.to_limiter(),
         cors=Cors(settings.cors.allowed_origins, max_age_seconds=settings.cors.max_age_seconds),
+        resource=resource,
         allowed_hosts=settings.security.allowed_hosts,
         max_body_bytes=settings.limits.max_body_bytes,
     )

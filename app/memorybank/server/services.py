@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memorybank.auth.authenticator import Authenticator
+from memorybank.auth.authenticator import Authenticator, TokenAuthenticator
 from memorybank.domain.keys import Roles
 from memorybank.server.engine import Engine
 from memorybank.services.keys import KeyService
@@ -26,13 +26,18 @@ class Services:
 
     @classmethod
     async def on(
-        cls, engine: Engine, *, roles: Roles | None = None, timed: Timed = untimed
+        cls,
+        engine: Engine,
+        *,
+        roles: Roles | None = None,
+        jwt: TokenAuthenticator | None = None,
+        timed: Timed = untimed,
     ) -> Services:
         """Return the services; `timed` hears how long their steps take."""
         stats = await engine.store.stats()
         roles = roles or Roles()
         access = engine.store.access
-        authenticator = Authenticator(access, roles=roles)
+        authenticator = Authenticator(access, roles=roles, jwt=jwt)
         return cls(
             memories=MemoryService(
                 engine.store, engine.embedder, engine.index, seq=stats.seq, timed=timed

@@ -1,0 +1,47 @@
+"""The identity provider whose tokens this bank accepts, if it is configured."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from memorybank.auth.authenticator import TokenAuthenticator
+from memorybank.domain.keys import Roles
+from memorybank.ports import AccessStore
+from memorybank.settings import JwtSettings
+
+
+class Federation:
+    """What tokens need: nothing is loaded and nobody is asked unless it is configured."""
+
+    def __init__(self, settings: JwtSettings | None, store: AccessStore, roles: Roles) -> None:
+        self.authenticator: TokenAuthenticator | None = None
+        self.issuer = None if settings is None else settings.issuer
+        self._client: httpx.AsyncClient | None = None
+        if settings is None:
+            return
+        # Loaded here: most banks know keys only, and the library brings cryptography with it.
+        from memorybank.auth.jwt import Claims, JwtAuthenticator, KeySource, SharedSecret
+        from memorybank.jwks import PublishedKeys
+
+        keys: KeySource
+        if settings.jwks_url is not None:
+            self._client = httpx.AsyncClient(headers={"Accept": "application/json"})
+            keys = PublishedKeys(self._client, settings.jwks_url)
+        else:
+            keys = SharedSecret(settings.read_secret())
+        claims = Claims(
+            settings.issuer, settings.audience, settings.roles_claim, settings.tenant_claim
+        )
+        self.authenticator = JwtAuthenticator(keys, claims, store=store, roles=roles)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Close connections to the provider when left."""
+        try:
+            yield
+        finally:
+            if self._client is not None:
+                await self._client.aclose()
