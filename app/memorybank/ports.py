@@ -7,8 +7,10 @@ contract suite per Protocol runs against every implementation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +19,7 @@ import numpy.typing as npt
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.memory import Memory, MemoryChange, MemoryFilter, MemoryPage
 from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
+from memorybank.errors import MemoryBankError
 
 Vector = npt.NDArray[np.float32]
 
@@ -112,6 +115,59 @@ class AccessStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A memory with the vector that is kept beside it, and the embedding space of that."""
+
+    memory: Memory
+    vector: Vector | None
+    model: str | None = None
+    position: int = 0
+    """Where it comes in the order of creation over all tenants; only of what was read."""
+
+
+class Put(StrEnum):
+    """What became of a memory that was put into the store."""
+
+    ADDED = "added"
+    REPLACED = "replaced"
+    KEPT = "kept"
+    """There was one of that id, which was not to be replaced."""
+
+
+class Snapshot(Protocol):
+    """All tenants as they were at one moment, however long reading takes."""
+
+    async def tenants(self) -> list[Tenant]:
+        """Return every tenant, in the order of their names."""
+
+    async def keys(self, tenant: str) -> list[ApiKey]:
+        """Return all keys of the tenant, oldest first."""
+
+    async def memories(self, tenant: str | None, *, after: int, limit: int) -> list[Kept]:
+        """Return the first `limit` memories behind the position `after`, in order of creation.
+
+        A None tenant means all of them.
+        """
+
+
+class TransferStore(Protocol):
+    """Reads everything, and writes much at once."""
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Hold on to this moment until the block ends. Writes go on meanwhile."""
+
+    async def put_many(
+        self, items: Sequence[Kept], *, replace: bool
+    ) -> tuple[int, list[Put | MemoryBankError]]:
+        """Store memories with vectors of the store's own embedding space, in one transaction.
+
+        Returns the `seq` of the last change and what became of each: one that is refused, for the
+        quota of its tenant, say, does not keep the others out. Without a vector a memory that is
+        replaced keeps the one it had.
+        """
+
+
 class MemoryStore(Protocol):
     """Keeps memories and their vectors; with `access`, the only durable state of a bank.
 
@@ -123,6 +179,10 @@ class MemoryStore(Protocol):
     @property
     def access(self) -> AccessStore:
         """Who may come in, kept in the same place."""
+
+    @property
+    def transfer(self) -> TransferStore:
+        """Everything at once."""
 
     async def add(self, memory: Memory, vector: Vector) -> int:
         """Store a memory with its vector; return the `seq` of the change.

@@ -13,6 +13,7 @@ from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_tenants import TenantRoutes
+from memorybank.http.routes_transfer import TransferRoutes
 from memorybank.mcp.tools import ToolSpec, memory_tools
 from scripts.reference import fields
 from scripts.reference.markdown import code, page, table
@@ -50,6 +51,7 @@ def openapi() -> dict[str, Any]:
         MemoryRoutes(NOBODY).router(),
         KeyRoutes(NOBODY).router(),
         TenantRoutes(NOBODY).router(),
+        TransferRoutes(NOBODY, NOBODY).router(),
         HealthRoutes(NOBODY, "0").router(),
         ResourceRoutes(public_url=None, issuer=None).router(),
     ]

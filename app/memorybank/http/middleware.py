@@ -30,6 +30,11 @@ _logger = logging.getLogger(__name__)
 PROBES = frozenset({"/health", "/live", "/ready"})
 """Paths that the kubelet calls, by the pod's address and without a key."""
 
+STREAMED = frozenset({"/v1/import"})
+"""Paths whose routes read the body piece by piece, whatever its size."""
+_STREAMED_TYPES = frozenset(
+    {"application/x-ndjson", "application/jsonl", "application/gzip", "application/octet-stream"}
+)
 _PROTECTED = ("/v1", "/mcp")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _MAX_TARGET = 8_192
@@ -237,6 +242,9 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         self._check_head(scope)
+        if scope["path"] in STREAMED:
+            await self._app(scope, receive, send)
+            return
         body = await self._read(receive)
         if body is None:  # the client has gone: there is nobody to answer
             return
@@ -267,7 +275,17 @@ class BodyLimit:
                 hint=f"send at most {_MAX_HEADERS} bytes",
             )
         headers = Headers(scope=scope)
-        if scope["method"] in _WITH_BODY and not _is_json(headers.get("content-type", "")):
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if scope["path"] in STREAMED:
+            if scope["method"] in _WITH_BODY and media_type not in _STREAMED_TYPES:
+                raise HttpProblem(
+                    415,
+                    "unsupported_media_type",
+                    "the body must be JSON Lines, gzip or not",
+                    hint="send it with the header `Content-Type: application/x-ndjson`",
+                )
+            return
+        if scope["method"] in _WITH_BODY and media_type != "application/json":
             raise HttpProblem(
                 415,
                 "unsupported_media_type",
@@ -324,10 +342,6 @@ def _route(scope: Scope) -> str:
 
 def _is_protected(path: str) -> bool:
     return any(path == root or path.startswith(f"{root}/") for root in _PROTECTED)
-
-
-def _is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _without_port(authority: str) -> str:

@@ -17,6 +17,7 @@ from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_tenants import TenantRoutes
+from memorybank.http.routes_transfer import TransferRoutes
 from memorybank.mcp.endpoint import McpEndpoint
 from memorybank.server.engine import Engine
 from memorybank.server.federation import Federation
@@ -60,6 +61,7 @@ async def build_application(
             MemoryRoutes(services.memories).router(),
             KeyRoutes(services.keys).router(),
             TenantRoutes(services.tenants).router(),
+            TransferRoutes(services.exports, services.imports).router(),
             HealthRoutes(readiness, VERSION).router(),
             resource.router(),
         ],

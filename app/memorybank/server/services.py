@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from memorybank.auth.authenticator import Authenticator, TokenAuthenticator
 from memorybank.domain.keys import Roles
+from memorybank.schemas.transfer import Space
 from memorybank.server.engine import Engine
+from memorybank.services.exporting import ExportService
+from memorybank.services.importing import ImportService
 from memorybank.services.keys import KeyService
 from memorybank.services.memories import MemoryService
 from memorybank.services.selftest import SelfTest
 from memorybank.services.tenants import TenantService
 from memorybank.services.timing import Timed, untimed
+from memorybank.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Services:
     memories: MemoryService
     keys: KeyService
     tenants: TenantService
+    exports: ExportService
+    imports: ImportService
     authenticator: Authenticator
     selftest: SelfTest
 
@@ -44,6 +50,12 @@ class Services:
             ),
             keys=KeyService(access, authenticator, roles=roles),
             tenants=TenantService(access, engine.index, authenticator),
+            exports=ExportService(
+                engine.store,
+                space=Space(model=engine.embedder.model, dimensions=engine.embedder.dimensions),
+                version=VERSION,
+            ),
+            imports=ImportService(engine.store, engine.embedder, engine.index),
             authenticator=authenticator,
             selftest=SelfTest(engine.store, engine.embedder, engine.index),
         )

@@ -20,6 +20,7 @@ from memorybank.stores.sqlite.access import AccessTables
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
 from memorybank.stores.sqlite.lock import DataFolderLock
+from memorybank.stores.sqlite.transfer import TransferTables
 from memorybank.stores.sqlite.writer import Writer
 
 Answer = TypeVar("Answer")
@@ -54,11 +55,17 @@ class SqliteStore:
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
         self._closed = False
         self._access = AccessTables(read=self._read, write=self._writer.run)
+        self._transfer = TransferTables(path, model, write=self._writer.run)
 
     @property
     def access(self) -> AccessTables:
         """See MemoryStore."""
         return self._access
+
+    @property
+    def transfer(self) -> TransferTables:
+        """See MemoryStore."""
+        return self._transfer
 
     @classmethod
     async def open(cls, path: Path, *, model: str) -> SqliteStore:

@@ -27,6 +27,14 @@ def find(connection: apsw.Connection, name: str) -> Tenant | None:
     return None if row is None else _tenant(row)
 
 
+def every(connection: apsw.Connection) -> list[Tenant]:
+    """Return all tenants in the order of their names."""
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM tenants WHERE state = 'active' ORDER BY name"
+    )
+    return [_tenant(row) for row in found]
+
+
 def page(connection: apsw.Connection, *, limit: int, cursor: str | None) -> TenantPage:
     """Return one page in the order of names. Raises InvalidCursor."""
     after = "" if cursor is None else _decode(cursor)

@@ -1,0 +1,159 @@
+"""Writing everything of a tenant, or of the bank, as lines; see schemas.transfer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+
+import numpy as np
+from pydantic import BaseModel
+
+from memorybank.auth.principal import Principal
+from memorybank.domain.keys import Scope
+from memorybank.errors import Unavailable
+from memorybank.ports import Kept, MemoryStore, Snapshot
+from memorybank.schemas.transfer import (
+    MEMORIES,
+    EndLine,
+    ExportQuery,
+    HeaderLine,
+    KeyLine,
+    Space,
+    TenantLine,
+)
+from memorybank.services.memories import now_utc
+
+_PAGE = 500
+"""Memories read and written out at a time: with vectors a megabyte and some 20 ms of work."""
+
+_AT_ONCE = 2
+"""Exports that may run. Each holds a moment of the database, whose log grows meanwhile."""
+
+_GZIP_LEVEL = 1
+"""Vectors do not compress, and texts at this level do so at twice the speed of the next."""
+_GZIP = zlib.MAX_WBITS | 16
+
+
+class ExportService:
+    """Exports of one moment, in bounded memory."""
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        *,
+        space: Space,
+        version: str,
+        clock: Callable[[], datetime] = now_utc,
+    ) -> None:
+        """`space` is that of the vectors that are worth exporting: the one in use."""
+        self._store = store
+        self._space = space
+        self._version = version
+        self._clock = clock
+        self._running = 0
+
+    async def begin(self, caller: Principal, query: ExportQuery) -> AsyncIterator[bytes]:
+        """Check that the caller may, hold on to this moment, and return the bytes to come.
+
+        They end with the end line; what lacks it was cut. Close the iterator to let go early.
+        Raises Forbidden, and Unavailable when as many exports run as may.
+        """
+        if query.all_tenants:
+            caller.require_bank()
+        caller.require(Scope.ADMIN)
+        if self._running >= _AT_ONCE:
+            raise Unavailable(
+                "as many exports run as may run at once", hint="wait until one is done"
+            )
+        self._running += 1
+        stack = AsyncExitStack()
+        stack.callback(self._ended)
+        try:
+            snapshot = await stack.enter_async_context(self._store.transfer.snapshot())
+            tenant = None if query.all_tenants else caller.tenant
+            tenants = [each for each in await snapshot.tenants() if tenant in (None, each.name)]
+        except BaseException:
+            await stack.aclose()
+            raise
+        header = HeaderLine(
+            service=self._version,
+            exported_at=self._clock(),
+            tenants=[each.name for each in tenants] or [caller.tenant],
+            embeddings=self._space if query.embeddings else None,
+        )
+        file = _File(self._space if query.embeddings else None, compressed=query.gzip)
+        first: list[HeaderLine | TenantLine] = [header, *map(TenantLine.of, tenants)]
+        return _written(stack, snapshot, file, first, tenant)
+
+    def _ended(self) -> None:
+        self._running -= 1
+
+
+async def _written(
+    stack: AsyncExitStack,
+    snapshot: Snapshot,
+    file: _File,
+    first: Sequence[HeaderLine | TenantLine],
+    tenant: str | None,
+) -> AsyncIterator[bytes]:
+    async with stack:
+        keys = [
+            KeyLine.of(key)
+            for line in first
+            if isinstance(line, TenantLine)
+            for key in await snapshot.keys(line.name)
+        ]
+        yield file.lines([*first, *keys])
+        position = 0
+        while page := await snapshot.memories(tenant, after=position, limit=_PAGE):
+            yield await asyncio.to_thread(file.memories, page)
+            position = page[-1].position
+    yield file.end()
+
+
+class _File:
+    """Turns lines into bytes, and counts and hashes them."""
+
+    def __init__(self, space: Space | None, *, compressed: bool) -> None:
+        self._space = space
+        self._gzip = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP) if compressed else None
+        self._hash = hashlib.sha256()
+        self._counts: Counter[str] = Counter()
+
+    def lines(self, lines: Sequence[HeaderLine | TenantLine | KeyLine]) -> bytes:
+        """Return the bytes of small lines."""
+        self._counts.update(line.kind for line in lines)
+        return self._out(b"".join(map(_bytes, lines)))
+
+    def memories(self, page: Sequence[Kept]) -> bytes:
+        """Return the bytes of memories."""
+        self._counts["memory"] += len(page)
+        return self._out(b"".join(map(self._memory, page)))
+
+    def end(self) -> bytes:
+        """Return the end line, and the end of the compressed stream."""
+        total = self._counts.total() + 1
+        counts = {kind: number for kind, number in self._counts.items() if kind != "header"}
+        last = _bytes(EndLine(lines=total, counts=counts, sha256=self._hash.hexdigest()))
+        return last if self._gzip is None else self._gzip.compress(last) + self._gzip.flush()
+
+    def _memory(self, item: Kept) -> bytes:
+        line = b'{"kind":"memory","memory":' + MEMORIES.dump_json(item.memory)
+        if self._space is not None and item.vector is not None and item.model == self._space.model:
+            vector = base64.b64encode(np.ascontiguousarray(item.vector, "<f4").tobytes())
+            line += b',"vector":"' + vector + b'"'
+        return line + b"}\n"
+
+    def _out(self, plain: bytes) -> bytes:
+        self._hash.update(plain)
+        return plain if self._gzip is None else self._gzip.compress(plain)
+
+
+def _bytes(line: BaseModel) -> bytes:
+    return line.model_dump_json().encode() + b"\n"

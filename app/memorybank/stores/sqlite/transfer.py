@@ -1,0 +1,152 @@
+"""What exports read and imports write: everything of one moment, and many memories at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from memorybank.domain.keys import ApiKey
+from memorybank.domain.memory import Memory
+from memorybank.domain.tenants import Tenant
+from memorybank.errors import MemoryBankError
+from memorybank.ports import Kept, Put, Snapshot
+from memorybank.stores.sqlite import keys, rows, tenants
+from memorybank.stores.sqlite.access import Run
+from memorybank.stores.sqlite.connection import open_reader
+from memorybank.stores.sqlite.errors import refused_by_trigger, translated
+
+Answer = TypeVar("Answer")
+
+_PLACES = ", ".join("?" * len(rows.MEMORY_COLUMNS.split(",")))
+_ALL = "tenant IN (SELECT name FROM tenants WHERE state = 'active')"
+_ONE = "+tenant = ?"
+"""The plus keeps the order of creation as the way through the table: one pass over it gives all
+pages, where what an index on the tenant finds would be sorted anew for each."""
+
+
+class TransferTables:
+    """See TransferStore. A snapshot has a connection of its own; writes share the one writer."""
+
+    def __init__(self, path: Path, model: str, *, write: Run) -> None:
+        self._path = path
+        self._model = model
+        self._write = write
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """See TransferStore. While one is open, the write-ahead log grows with every write."""
+        connection = await asyncio.to_thread(open_reader, self._path)
+        try:
+            yield await asyncio.to_thread(SqliteSnapshot, connection)
+        finally:
+            await asyncio.to_thread(connection.close)
+
+    async def put_many(
+        self, items: Sequence[Kept], *, replace: bool
+    ) -> tuple[int, list[Put | MemoryBankError]]:
+        """See TransferStore."""
+        prepared = [(each.memory, rows.memory_row(each.memory), _blob(each)) for each in items]
+
+        def write(connection: apsw.Connection) -> tuple[int, list[Put | MemoryBankError]]:
+            outcomes: list[Put | MemoryBankError] = []
+            for memory, row, blob in prepared:
+                try:
+                    outcomes.append(self._put(connection, memory, row, blob, replace=replace))
+                except apsw.ConstraintError as error:  # undoes its own statement only
+                    refusal = refused_by_trigger(error)
+                    if refusal is None:
+                        raise
+                    outcomes.append(refusal)
+            return int(connection.execute("SELECT seq FROM feed").get), outcomes
+
+        return await self._write(write)
+
+    def _put(
+        self,
+        connection: apsw.Connection,
+        memory: Memory,
+        row: tuple[Any, ...],
+        blob: bytes | None,
+        *,
+        replace: bool,
+    ) -> Put:
+        there = connection.execute(
+            "SELECT created_seq FROM memories WHERE tenant = ? AND id = ?",
+            (memory.tenant, memory.id),
+        ).get
+        if there is not None and not replace:
+            return Put.KEPT
+        seq = connection.execute("UPDATE feed SET seq = seq + 1 RETURNING seq").get
+        if there is None:
+            connection.execute(
+                f"INSERT INTO memories (created_seq, seq, {rows.MEMORY_COLUMNS})"
+                f" VALUES (?, ?, {_PLACES})",
+                (seq, seq, *row),
+            )
+        else:
+            connection.execute(
+                f"UPDATE memories SET (seq, {rows.MEMORY_COLUMNS}) = (?, {_PLACES})"
+                " WHERE created_seq = ?",
+                (seq, *row, there),
+            )
+        if blob is not None:
+            connection.execute(
+                "INSERT OR REPLACE INTO vectors (created_seq, model, vector) VALUES (?, ?, ?)",
+                (seq if there is None else there, self._model, blob),
+            )
+        return Put.ADDED if there is None else Put.REPLACED
+
+
+class SqliteSnapshot:
+    """One reading transaction, which sees the database as it was when it began."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        with translated():
+            connection.execute("BEGIN")
+            connection.execute("SELECT seq FROM feed").fetchall()  # the first read fixes the moment
+
+    async def tenants(self) -> list[Tenant]:
+        """See Snapshot."""
+        return await self._read(tenants.every)
+
+    async def keys(self, tenant: str) -> list[ApiKey]:
+        """See Snapshot."""
+        return await self._read(lambda connection: keys.of_tenant(connection, tenant))
+
+    async def memories(self, tenant: str | None, *, after: int, limit: int) -> list[Kept]:
+        """See Snapshot."""
+        clause, values = (_ALL, ()) if tenant is None else (_ONE, (tenant,))
+
+        def read(connection: apsw.Connection) -> list[Kept]:
+            found = connection.execute(
+                f"SELECT {rows.MEMORY_COLUMNS}, created_seq, model, vector"
+                " FROM memories LEFT JOIN vectors USING (created_seq)"
+                f" WHERE created_seq > ? AND {clause} ORDER BY created_seq LIMIT ?",
+                (after, *values, limit),
+            )
+            return [_kept(row) for row in found]
+
+        return await self._read(read)
+
+    async def _read(self, read: Callable[[apsw.Connection], Answer]) -> Answer:
+        def run() -> Answer:
+            with translated():
+                return read(self._connection)
+
+        return await asyncio.to_thread(run)
+
+
+def _kept(row: rows.Row) -> Kept:
+    *_, position, model, blob = row
+    vector = None if blob is None else rows.from_blob(blob)
+    return Kept(rows.memory_from(row), vector, model=model, position=position)
+
+
+def _blob(item: Kept) -> bytes | None:
+    return None if item.vector is None else rows.to_blob(item.vector)

@@ -1,0 +1,55 @@
+"""The examples of docs/service are run as they stand, against a real service.
+
+A fenced block that opens with ```sh is run by bash, all blocks of a page in order and in one
+folder, with MEMORY_BANK_URL and MEMORY_BANK_KEY set and `memorybank` on the path. A line
+`# prints: TEXT` says that TEXT is in what the commands before it print.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.repo.checkout import ROOT
+from tests.support.server_process import Server, serving
+
+PAGES = sorted((ROOT / "docs/service").glob("*.md"))
+_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PRINTS = re.compile(r"^# prints: (.+)$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("docs") / "bank") as running:
+        yield running
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_examples_of_a_page_do_what_it_says(page: Path, server: Server, tmp_path: Path) -> None:
+    blocks = _BLOCK.findall(page.read_text())
+    assert blocks, "a page shows at least one example that is run"
+    script = "\n".join(blocks)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(tmp_path),
+            "MEMORY_BANK_URL": server.url,
+            "MEMORY_BANK_KEY": server.key,
+            "METRICS_URL": server.metrics_url,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert [text for text in _PRINTS.findall(script) if text not in done.stdout] == []
