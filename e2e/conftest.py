@@ -76,7 +76,7 @@ def operator_log_has_no_traceback(stack: Stack) -> Iterator[None]:
     """Whatever a test does to a bank, the operator never shows a traceback."""
     yield
     log = stack.kubectl(
-        "-n", OPERATOR_NAMESPACE, "logs", "deployment/memorybank-operator", "--since=10m",
-        check=False,
+        "-n", OPERATOR_NAMESPACE, "logs", "--selector=app.kubernetes.io/name=memorybank-operator",
+        "--since=10m", "--tail=-1", check=False,
     )  # fmt: skip
     assert "Traceback" not in log, log

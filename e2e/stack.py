@@ -101,6 +101,20 @@ class Stack:
             *(word for setting in settings for word in ("--set-string", setting)),
         )  # fmt: skip
 
+    def leader(self) -> str:
+        """Name the operator that writes: its pod, and which start of it."""
+        return self.kubectl(
+            "-n", OPERATOR_NAMESPACE, "get", "lease", "memorybank-operator",
+            "-o", "jsonpath={.spec.holderIdentity}",
+        )  # fmt: skip
+
+    def leading_pod(self) -> str:
+        """Return the uid of the pod whose operator writes."""
+        name = self.leader().rpartition("_")[0]
+        return self.kubectl(
+            "-n", OPERATOR_NAMESPACE, "get", "pod", name, "-o", "jsonpath={.metadata.uid}"
+        )
+
     def wait(
         self,
         what: str,

@@ -1,7 +1,7 @@
 """`memorybank-operator`: reads the settings, runs until SIGTERM or SIGINT, and ends with 0 then.
 
-Ends with 1 when a watch fails for good (a kubelet starts it anew), with 2 for a wrong setting or
-kubeconfig.
+Ends with 1 when it cannot go on, as when it does not lead any more (a kubelet starts it anew), with
+2 for a wrong setting or kubeconfig.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def _run(settings: Settings, connection: Connection) -> int:
     async with runtime.operator(settings, connection) as operator:
         try:
             await operator.run(stop, on_watching=listen)
-        except runtime.WatchFailed as error:
+        except runtime.Ended as error:
             logger.error("%s", f"{error}: {error.__cause__}" if error.__cause__ else error)
             # When one of kopf's tasks failed, others may never end: nothing is left to wait for.
             logging.shutdown()

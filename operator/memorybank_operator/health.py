@@ -6,7 +6,7 @@ looks alive and does nothing. /healthz looks at progress and says what has none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -25,9 +25,12 @@ STUCK_SECONDS = WORK_SECONDS + 60.0
 class Health:
     """Looks at the watch streams and the queues."""
 
-    def __init__(self, streams: Streams, queues: Mapping[str, Queue]) -> None:
+    def __init__(
+        self, streams: Streams, queues: Mapping[str, Queue], *, is_leading: Callable[[], bool]
+    ) -> None:
         self._streams = streams
         self._queues = queues
+        self._is_leading = is_leading
 
     def problems(self) -> list[str]:
         """Return what makes no progress, in words; empty when all is well."""
@@ -36,7 +39,9 @@ class Health:
             for stream, age in self._streams.ages().items()
             if age > SILENCE_SECONDS
         ]
-        stuck = []
+        stuck: list[str] = []
+        if not self._is_leading():
+            return silent  # queues fill up until this operator is to work on them
         for name, queue in self._queues.items():
             depth = queue.depth()
             if depth.stalled > STUCK_SECONDS:

@@ -80,6 +80,11 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.leader = Gauge(
+            "memorybank_operator_leader",
+            "1 while this operator writes, 0 while it waits to take over.",
+            registry=self.registry,
+        )
         Gauge(
             "memorybank_operator_build_info",
             "Always 1; the label names the version.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
@@ -34,6 +35,7 @@ from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection
 from memorybank_operator.kube.watching import WatchObserver, streams
+from memorybank_operator.leadership import Alone, Candidate, Leadership
 from memorybank_operator.metrics import Metrics
 from memorybank_operator.reconcile.memorybank import Means, Reconciler
 from memorybank_operator.reconcile.proof import Connect
@@ -48,8 +50,16 @@ SERVER_STOP_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-class WatchFailed(Exception):
+class Ended(Exception):
+    """The operator cannot go on; a fresh start may."""
+
+
+class WatchFailed(Ended):
     """A watch ended for good, for example because the kind it watches was removed."""
+
+
+class LeadershipLost(Ended):
+    """Another operator may be writing."""
 
 
 @asynccontextmanager
@@ -78,9 +88,12 @@ class Operator:
         self.cache = Cache()
         self.port = 0
         """Where /healthz, /readyz and /metrics are served, once they are."""
+        self._leadership = self._stand(session)
+        self.metrics.leader.set_function(self._leadership.leading.is_set)
         self._client = KubeClient(
             session, connection.server,
             field_manager=constants.FIELD_MANAGER, on_write=self.metrics.write,
+            write_seconds=self._leadership.write_seconds,
         )  # fmt: skip
         self._expected = streams(kinds.WATCHED, settings.namespaces)
         self._streams = Streams(
@@ -101,9 +114,23 @@ class Operator:
         queues = {"banks": queue, "canaries": self._canaries.workers.queue}
         self.metrics.observe(queues, self._streams)
         self._server = web.AppRunner(
-            health.application(health.Health(self._streams, queues), self.metrics.registry),
+            health.application(
+                health.Health(self._streams, queues, is_leading=self._leadership.leading.is_set),
+                self.metrics.registry,
+            ),
             access_log=None, shutdown_timeout=SERVER_STOP_SECONDS,
         )  # fmt: skip
+
+    def _stand(self, session: aiohttp.ClientSession) -> Leadership:
+        if not self._settings.lease_namespace:
+            return Alone()
+        return Candidate(
+            KubeClient(session, self._connection.server, field_manager=constants.FIELD_MANAGER),
+            namespace=self._settings.lease_namespace,
+            # A restarted container is somebody else than the one before.
+            identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
+            seconds=self._settings.lease_seconds,
+        )
 
     def _reconciler(self) -> Reconciler:
         settings = self._settings
@@ -132,7 +159,7 @@ class Operator:
         """Run until `stop` is set, then let running reconciles finish.
 
         `on_watching` is called when kopf has started, which takes signal handlers for itself.
-        Raises WatchFailed when a watch ended for good.
+        Raises Ended when it cannot go on.
         """
         try:
             await self._serve()
@@ -170,28 +197,42 @@ class Operator:
         on_watching()
         relist = Relisting(self._client, self._intake.take, self._streams)
         stopped = asyncio.create_task(stop.wait())
-        complete = asyncio.create_task(self._streams.wait_complete())
         gone = asyncio.create_task(self._streams.wait_gone())
         relisting = asyncio.create_task(
             relist.run(self._expected, interval=self._settings.resync_interval)
         )
-        ends = (stopped, gone, *watches)
+        # Whoever leads must know everything, so it stands for election only then.
+        elected = asyncio.create_task(self._elected())
+        ends = (stopped, gone, elected, *watches)
         try:
-            await _first(complete, *ends)
-            if complete.done():
-                logger.info("%d objects known, reconciling begins", len(self.cache))
-                self._banks.start()
-                self._canaries.workers.start()
             await _first(*ends)
             if gone.done():
                 raise WatchFailed(f"{gone.result()}: the API server does not serve this any more")
+            if elected.done():
+                await elected
+                raise LeadershipLost("the Lease was lost: another operator may be leading")
             for task in watches:
                 if task.done():
                     raise WatchFailed(f"{task.get_name()} ended") from _cause(task)
         finally:
-            await self._finish(watches)
-            for task in (stopped, complete, gone, relisting):
+            await self._finish(watches, elected)
+            for task in (stopped, gone, relisting):
                 task.cancel()
+
+    async def _elected(self) -> None:
+        """Work as soon as everything is known and this operator leads; return when it is lost."""
+        await self._streams.wait_complete()
+        logger.info("%d objects known", len(self.cache))
+        async with asyncio.TaskGroup() as group:
+            leading = group.create_task(self._lead())
+            await self._leadership.run()
+            leading.cancel()
+
+    async def _lead(self) -> None:
+        await self._leadership.leading.wait()
+        logger.info("reconciling begins")
+        self._banks.start()
+        self._canaries.workers.start()
 
     async def _watch(self) -> Collection[asyncio.Task[Any]]:
         """Start kopf; its tasks run until they are cancelled, or until one fails for good.
@@ -213,11 +254,18 @@ class Operator:
             namespaces=namespaces,
         )
 
-    async def _finish(self, watches: Collection[asyncio.Task[Any]]) -> None:
+    async def _finish(
+        self, watches: Collection[asyncio.Task[Any]], elected: asyncio.Task[None]
+    ) -> None:
+        """Let running work finish, which the Lease is held for; at once when that is lost."""
         logger.info("stopping")
+        grace = 0.0 if elected.done() else self._settings.shutdown_grace
         await self._canaries.workers.stop(0.0)
-        if not await self._banks.stop(self._settings.shutdown_grace):
-            logger.warning("reconciles were cut off after %g s", self._settings.shutdown_grace)
+        if not await self._banks.stop(grace):
+            logger.warning("reconciles were cut off after %g s", grace)
+        elected.cancel()
+        await asyncio.wait([elected])  # it would take back what is released
+        await self._leadership.release()
         self._observer.abort()
         for task in watches:
             task.cancel()

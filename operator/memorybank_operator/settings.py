@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     """Port of the same; 0 takes a free one."""
     shutdown_grace: Annotated[float, Field(ge=0, le=600)] = 20.0
     """Seconds that running reconciles get to finish after SIGTERM."""
+    lease_namespace: Annotated[str, Field(pattern=rf"{DNS_LABEL}|^$")] = ""
+    """Namespace of the Lease whose holder, of several operators, is the one that writes. Empty:
+    there is no other operator.
+    """
+    lease_seconds: Annotated[float, Field(ge=2, le=300)] = 15.0
+    """Seconds after which another operator takes over from a leader that is not heard of."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important log lines that are still written."""
     log_format: Literal["json", "text"] = "json"

@@ -31,7 +31,8 @@ class Fixture:
         self.queue: KeyedQueue[BankKey] = KeyedQueue(self.clock)
         self.metrics = Metrics()
         self.metrics.observe({"banks": self.queue}, self.streams)
-        health = Health(self.streams, {"banks": self.queue})
+        self.leading = True
+        health = Health(self.streams, {"banks": self.queue}, is_leading=lambda: self.leading)
         self.application = module.application(health, self.metrics.registry)
 
     def clock(self) -> float:
@@ -78,6 +79,17 @@ async def test_a_queue_that_stands_still_is_named(it: Fixture, http: Http) -> No
     it.now += module.STUCK_SECONDS + 1
     status, text = await get(http, "/healthz")
     assert (status, text) == (503, "queue of banks: nothing finished for 181 s\n")
+
+
+async def test_whoever_waits_to_lead_may_let_its_queue_grow(it: Fixture, http: Http) -> None:
+    it.leading = False
+    it.queue.add(BANK, Priority.USER)
+    it.now += module.STUCK_SECONDS + 1
+    assert await get(http, "/healthz") == (200, "ok\n")
+    it.queue.begin()
+    it.leading = True
+    it.now += 1
+    assert await get(http, "/healthz") == (200, "ok\n")
 
 
 async def test_a_single_stuck_reconcile_is_seen_though_others_finish(

@@ -100,6 +100,10 @@ class KeyedQueue(Generic[KeyT]):
             due = _paced(state, now, due=due)
         self._wait(key, state, priority, due=due)
 
+    def begin(self) -> None:
+        """Work begins: what waited before does not count as stalled."""
+        self._last_finished = self._clock()
+
     def take(self) -> KeyT | None:
         """Take the most urgent key that is due, None when there is none. It runs from now on."""
         self._promote()

@@ -57,6 +57,7 @@ class Workers(Generic[KeyT]):
 
     def start(self) -> None:
         """Start the workers."""
+        self.queue.begin()
         self._tasks = [
             asyncio.create_task(self._run(), name=f"{self._name}-{number}")
             for number in range(self._count)

@@ -9,6 +9,7 @@ Unreachable; all writes are safe to repeat.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from enum import Enum
@@ -74,12 +75,14 @@ class KubeClient:
         *,
         field_manager: str,
         on_write: WriteObserver = lambda _verb, _kind: None,
+        write_seconds: Callable[[], float] = lambda: math.inf,
     ) -> None:
+        """`write_seconds` says for how long a write may still be under way; 0 forbids it."""
         self._session = session
         self._server = server
         self._manager = field_manager
         self._on_write = on_write
-        self._timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
+        self._write_seconds = write_seconds
 
     async def get(self, kind: ApiKind, namespace: str | None, name: str) -> Object | None:
         """Return the object, None when it does not exist."""
@@ -196,6 +199,11 @@ class KubeClient:
         secret: bool = False,
     ) -> Object:
         method, media_type = verb.value
+        seconds = REQUEST_SECONDS
+        if verb is not Verb.GET:
+            seconds = min(seconds, self._write_seconds())
+        if seconds <= 0:
+            raise errors.NotLeading(f"{action}: not sent, for this operator does not lead")
         try:
             async with self._session.request(
                 method,
@@ -203,11 +211,11 @@ class KubeClient:
                 data=None if body is None else encode(body),
                 params=query,
                 headers={} if body is None else {"Content-Type": media_type},
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
             ) as response:
                 content = await response.read()
         except TimeoutError:
-            raise errors.Unreachable(f"{action}: no answer within {REQUEST_SECONDS:g} s") from None
+            raise errors.Unreachable(f"{action}: no answer within {seconds:.3g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise errors.Unreachable(f"{action}: {error or type(error).__name__}") from error
         if response.status >= 400:

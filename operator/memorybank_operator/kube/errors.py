@@ -4,6 +4,7 @@
     ├── Transient         a retry may help; `retry_after` when the server named a time
     │   ├── Unreachable   no connection, no answer in time
     │   ├── Overloaded    429 and 5xx
+    │   ├── NotLeading    nothing was sent: another operator may be writing
     │   ├── Unauthorized  401: the token is read anew before the next request
     │   └── Conflict      409: somebody else was faster, or the object is another one by now
     ├── Forbidden         403: a missing permission, a quota, an admission policy
@@ -51,6 +52,12 @@ class Unreachable(Transient):
     """No connection, or no answer in time. Whether the request took effect is unknown."""
 
     reason = "ApiUnreachable"
+
+
+class NotLeading(Transient):
+    """This operator does not lead, so nothing was sent."""
+
+    reason = "NotLeading"
 
 
 class Overloaded(Transient):

@@ -52,6 +52,7 @@ DEPLOYMENT = ApiKind("apps/v1", "Deployment", "deployments")
 POD = ApiKind("v1", "Pod", "pods")
 STORAGE_CLASS = ApiKind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 EVENT = ApiKind("v1", "Event", "events")
+LEASE = ApiKind("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILDREN = (SERVICE_ACCOUNT, CONFIG_MAP, SECRET, VOLUME_CLAIM, SERVICE, DEPLOYMENT)
 """What a bank consists of, by our own hand."""
@@ -71,7 +72,7 @@ def selector(kind: ApiKind) -> str:
     return OURS if kind in LABELLED else ""
 
 
-_BY_KIND = {each.kind: each for each in (*WATCHED, EVENT)}
+_BY_KIND = {each.kind: each for each in (*WATCHED, EVENT, LEASE)}
 
 
 def by_kind(kind: str) -> ApiKind:

@@ -48,7 +48,7 @@ def test_each_choice_renders(values: tuple[str, ...]) -> None:
         ("canaryInterval=0", "canaryInterval"),
         ("watchNamespaces=team", "watchNamespaces"),
         ("logging.level=loud", "level"),
-        ("replicas=2", "replicas"),
+        ("replicas=-1", "replicas"),
         ("image.repository=", "repository"),
     ],
 )

@@ -50,6 +50,9 @@ class Process:
     async def wait(self) -> int:
         return await self._process.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     async def end(self, number: signal.Signals) -> int:
         self._process.send_signal(number)
         return await self._process.wait()
@@ -57,7 +60,12 @@ class Process:
 
 @asynccontextmanager
 async def operator(
-    api_server: ApiServer, namespaces: str, folder: Path, **settings: str
+    api_server: ApiServer,
+    namespaces: str,
+    folder: Path,
+    *,
+    kubeconfig: Path | None = None,
+    **settings: str,
 ) -> AsyncIterator[Process]:
     (port,) = free_ports(1)
     chosen = {
@@ -66,7 +74,7 @@ async def operator(
         "HTTP_PORT": str(port),
         **settings,
     }
-    environment = os.environ | {"KUBECONFIG": str(api_server.kubeconfig)}
+    environment = os.environ | {"KUBECONFIG": str(kubeconfig or api_server.kubeconfig)}
     log = folder / f"{port}.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(

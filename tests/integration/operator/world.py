@@ -155,8 +155,10 @@ class World:
         items: list[Object] = (await self.client.discover(path))["items"]
         return sorted(items, key=lambda each: int(each["metadata"]["resourceVersion"]))
 
-    def writes(self) -> list[str]:
-        """Return what operators wrote in this namespace so far, as the API server's audit says."""
+    def writes(self, user: str | None = None) -> list[str]:
+        """Return what operators, or one of them, wrote in this namespace so far, as the API
+        server's audit says. Leases are left out: they are about the operators themselves.
+        """
         lines = self._audit_log.read_text().splitlines()
         found = []
         for event in map(json.loads, lines):
@@ -165,7 +167,9 @@ class World:
                 event["verb"] in WRITES
                 and event["userAgent"].startswith("memorybank-operator")
                 and reference.get("namespace") == self.namespace
+                and reference["resource"] != "leases"
                 and event["stage"] == "ResponseComplete"
+                and user in (None, event["user"]["username"])
             ):
                 what = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
                 found.append(f"{event['verb']} {what} {reference.get('name', '')}".rstrip())
