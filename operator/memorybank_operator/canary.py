@@ -194,7 +194,7 @@ class Canaries:
         self._results: dict[BankKey, CanaryResult] = {}
         self._since: dict[BankKey, float] = {}
         self._aimed: dict[BankKey, float] = {}
-        """When the present target of each bank was given."""
+        """When the present target of each bank was given, until the bank is reached."""
         queue: KeyedQueue[BankKey] = KeyedQueue(clock, backoff_max=interval)
         self.workers = Workers(queue, self._check, count=count, name="canary")
 
@@ -250,6 +250,7 @@ class Canaries:
             return Outcome()  # whoever changed the target has asked for another probe
         if isinstance(failure, Unreachable) and self._is_settling(bank):
             return Outcome(again_after=SETTLE_INTERVAL)
+        self._aimed.pop(bank, None)
         if result.ok:
             self._metrics.canary_seconds.observe(self._clock() - started)
         self._metrics.canaries.labels("passed" if result.ok else "failed").inc()
@@ -260,4 +261,5 @@ class Canaries:
         return Outcome(again_after=self._interval, failed=not result.ok)
 
     def _is_settling(self, bank: BankKey) -> bool:
-        return self._clock() - self._aimed[bank] < SETTLE_SECONDS
+        aimed = self._aimed.get(bank)
+        return aimed is not None and self._clock() - aimed < SETTLE_SECONDS

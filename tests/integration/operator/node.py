@@ -52,8 +52,8 @@ class Node:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
         self.running: dict[str, Running] = {}
         """By name of the Deployment."""
-        self.frozen = False
-        """While true, processes and states stay as they are."""
+        self._frozen = False
+        self._looking = asyncio.Lock()
 
     async def run(self, names: list[str]) -> None:
         """Look after these Deployments until cancelled."""
@@ -62,13 +62,23 @@ class Node:
                 for name in names:
                     # Whatever is being written at the same time is looked at again in a moment.
                     with contextlib.suppress(errors.Conflict, errors.NotFound):
-                        if not self.frozen:
-                            await self._look_after(name)
+                        async with self._looking:
+                            if not self._frozen:
+                                await self._look_after(name)
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             for running in self.running.values():
                 await kill(running.process)
             await self._session.close()
+
+    async def freeze(self) -> None:
+        """From when this returns, processes and states stay as they are."""
+        async with self._looking:
+            self._frozen = True
+
+    def thaw(self) -> None:
+        """Look after Deployments again."""
+        self._frozen = False
 
     async def crash(self, name: str) -> None:
         """Kill a process as a crash would; it is noticed and started again like one."""

@@ -88,12 +88,12 @@ async def test_a_service_that_fails_takes_ready_away_within_an_interval(
 ) -> None:
     await world.create()
     await becomes(world, "True")
-    node.frozen = True  # nobody but the canary can notice
+    await node.freeze()  # nobody but the canary can notice
     await node.crash("agents")
     ready = await becomes(world, "False", seconds=3)
     assert ready["reason"] == Reason.CANARY_FAILED
     assert "cannot be reached" in ready["message"]
-    node.frozen = False
+    node.thaw()
     # A new pod has to prove itself anew.
     assert (await becomes(world, "True"))["reason"] == Reason.CANARY_PASSED
 
