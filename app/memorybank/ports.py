@@ -17,7 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from memorybank.domain.keys import ApiKey
-from memorybank.domain.memory import Memory, MemoryChange, MemoryFilter, MemoryPage
+from memorybank.domain.memory import (
+    Link,
+    LinkType,
+    Memory,
+    MemoryChange,
+    MemoryFilter,
+    MemoryPage,
+    MemoryState,
+    RevisionPage,
+    Touch,
+)
 from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
 from memorybank.errors import MemoryBankError
 
@@ -50,6 +60,7 @@ class StoreStats:
     """What a store holds, over all tenants."""
 
     memories: int
+    """In any state."""
     seq: int
     """Of the newest change in the feed; 0 when the feed is empty."""
 
@@ -168,7 +179,103 @@ class TransferStore(Protocol):
         """
 
 
-class MemoryStore(Protocol):
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a request with an Idempotency-Key was answered, for when it comes again."""
+
+    tenant: str
+    key_id: str
+    name: str
+    """The Idempotency-Key; each API key has its own."""
+    digest: bytes
+    """Of the request: another request under the same name is a mistake."""
+    answer: str
+    """JSON without contents: ids, and what was refused and why."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A memory that is to change its state."""
+
+    memory_id: str
+    state: MemoryState
+    at: datetime
+
+
+class LifeStore(Protocol):
+    """What becomes of memories after they were stored. See MemoryStore for what it promises."""
+
+    async def revise(
+        self,
+        changes: Sequence[tuple[Memory, Vector | None]],
+        *,
+        by: str,
+        action: str,
+        added: Sequence[tuple[Memory, Vector]] = (),
+    ) -> int | None:
+        """Store what the memories say now, and keep what they said before in their history.
+
+        `added` are new memories that come with it. All or none. A None vector keeps the old one.
+        State, flags and use stay as they are: they may have changed since the memory was read.
+        Returns the `seq` of the last change; None when the tenant has not all of them, or one is in
+        the trash or was revised meanwhile.
+        """
+
+    async def history(
+        self, tenant: str, memory_id: str, *, before: int | None, limit: int
+    ) -> RevisionPage | None:
+        """Return earlier states, newest first, below revision `before`.
+
+        The total is that of all of them. None when the tenant has no memory of that id.
+        """
+
+    async def move(self, tenant: str, moves: Sequence[Move]) -> int | None:
+        """Change states, all in one transaction; return the `seq` of the last change.
+
+        Memories that are gone, or in that state already, or that are to go to the trash and are
+        on legal hold, are passed over; None when all were.
+        """
+
+    async def mark(
+        self, tenant: str, memory_id: str, *, pinned: bool | None, legal_hold: bool | None
+    ) -> int | None:
+        """Set those of the flags that are not None; None when there is no such memory."""
+
+    async def touch(self, touches: Sequence[Touch]) -> None:
+        """Count that memories were found or read; not a change that the feed tells."""
+
+    async def same_words(self, tenant: str, texts: Sequence[str]) -> list[list[Memory]]:
+        """Return, for each text, the live memories that hold the same words, oldest first.
+
+        At most a few for each.
+        """
+
+    async def find_claim(self, tenant: str, key_id: str, name: str) -> Claim | None:
+        """Return what is known of this Idempotency-Key."""
+
+    async def add_claimed(
+        self, items: Sequence[tuple[Memory, Vector]], claim: Claim, *, since: datetime
+    ) -> int:
+        """Store memories and the claim in one transaction; forget the claims older than `since`.
+
+        Returns the `seq` of the last memory, 0 without any.
+        """
+
+    async def link(self, tenant: str, link: Link) -> bool | None:
+        """Store an edge; False when it was there, None when one of the ends is not."""
+
+    async def unlink(self, tenant: str, source: str, target: str, kind: LinkType | None) -> int:
+        """Remove edges from source to target, of one type or of all; return how many."""
+
+    async def links(self, tenant: str, memory_id: str) -> list[Link] | None:
+        """Return all edges from and to a memory, oldest first; None when there is none of that id.
+
+        Edges to memories in the trash are left out.
+        """
+
+
+class MemoryStore(LifeStore, Protocol):
     """Keeps memories and their vectors; with `access`, the only durable state of a bank.
 
     Every method that changes something returns after the change is durable: a crash right after
@@ -190,17 +297,25 @@ class MemoryStore(Protocol):
         Raises QuotaExceeded, and NotFound when the tenant was deleted meanwhile.
         """
 
+    async def add_many(self, items: Sequence[tuple[Memory, Vector]]) -> int:
+        """Store memories, all or none, in their order; return the `seq` of the last one."""
+
     async def get(self, tenant: str, memory_id: str) -> Memory | None:
         """Return the memory, or None when this tenant has none of that id."""
 
     async def replace(self, memory: Memory, vector: Vector | None) -> int | None:
-        """Store a new state of an existing memory; a None vector keeps the old one.
+        """Store a new state of an existing memory as a whole; a None vector keeps the old one.
+
+        Nothing is kept of the state before; `revise` keeps it.
 
         Returns the `seq` of the change, None when the tenant has no memory of that id.
         """
 
     async def delete(self, tenant: str, memory_id: str) -> int | None:
-        """Remove a memory; return the `seq` of the change, None when there was none."""
+        """Remove a memory for good, with its history and links; return the `seq` of the change.
+
+        None when there was none, or when it is on legal hold.
+        """
 
     async def list_memories(
         self, tenant: str, where: MemoryFilter, *, limit: int, cursor: str | None

@@ -26,7 +26,8 @@ from memorybank_operator.metrics import Metrics
 from memorybank_operator.reconcile.observed import CanaryResult
 
 PROJECT = "memorybank-canary"
-"""What the probe stores is kept apart from everybody's memories by this project."""
+"""What the probe stores is kept apart from everybody's memories by this project; what is deleted in
+it leaves no trash behind, even if no purge is asked for."""
 CONTENT = "The lighthouse keeper wrote down that the northern harbour crane was repaired: {nonce}"
 QUERY = "Who noted that somebody mended the crane at the port?"
 CONNECT_SECONDS = 3.0
@@ -134,7 +135,9 @@ async def _check_memory(session: aiohttp.ClientSession) -> None:
 
 
 async def _delete(session: aiohttp.ClientSession, memory: str) -> None:
-    await _call(session, "DELETE", "/v1/memories/{id}", expect=(200, 204, 404), memory=memory)
+    # Services of the first version delete for good anyway, and pass the parameter over.
+    path = "/v1/memories/{id}?purge=true"
+    await _call(session, "DELETE", path, expect=(200, 204, 404), memory=memory)
 
 
 async def _call(

@@ -57,7 +57,7 @@ async def test_a_failed_step_is_counted(
     async def broken(*_: object) -> int:
         raise StoreUnavailable("the disk is full", hint="free some space")
 
-    monkeypatch.setattr(bank.engine.store, "add", broken)
+    monkeypatch.setattr(bank.engine.store, "add_many", broken)
     answer = await admin.post("/v1/memories", json={"content": "x"})
     assert answer.status_code == 503
     assert answer.headers["retry-after"]

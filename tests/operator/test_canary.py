@@ -125,6 +125,13 @@ async def test_requests_name_the_services_host_and_hold_the_key(
     assert {request.headers["Authorization"] for request in service.requests} == {f"Bearer {KEY}"}
 
 
+async def test_nothing_is_left_in_the_trash(target: Target, service: Service) -> None:
+    service.memories["old"] = "left"
+    await Prober().probe(target)
+    deletions = [request for request in service.requests if request.method == "DELETE"]
+    assert [request.query.get("purge") for request in deletions] == ["true", "true"]
+
+
 async def test_what_a_killed_probe_left_is_removed(target: Target, service: Service) -> None:
     service.memories["old"] = "left"
     await Prober().probe(target)

@@ -61,4 +61,15 @@ def means(where: MemoryFilter, memory: Memory) -> bool:
         and where.tags_all <= set(memory.tags)
         and (where.created_after is None or memory.created_at > where.created_after)
         and (where.created_before is None or memory.created_at < where.created_before)
+        and (not where.states or memory.state in where.states)
+        and (where.pinned is None or memory.pinned == where.pinned)
+        and (not where.origins or memory.origin in where.origins)
+        and memory.trust >= where.trust_min
+        and (where.valid_at is None or holds(memory, where.valid_at))
     )
+
+
+def holds(memory: Memory, at: datetime) -> bool:
+    """Say whether what a memory says holds at a moment."""
+    begun = memory.valid_from is None or memory.valid_from <= at
+    return begun and (memory.valid_to is None or at < memory.valid_to)

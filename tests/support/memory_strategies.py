@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
+from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryType, Origin
 
 from .memory_samples import a_memory, later
 
@@ -14,6 +14,9 @@ TENANTS = st.sampled_from(["acme", "beta"])
 _NAMES = st.sampled_from(["red", "green", "blå"])
 _MOMENTS = st.integers(0, 5).map(later)
 _TYPES = st.sampled_from([MemoryType.NOTE, MemoryType.FACT, MemoryType.CODE])
+_STATES = st.sampled_from([MemoryState.LIVE] * 3 + [MemoryState.ARCHIVED, MemoryState.TRASH])
+FINDABLE = st.sampled_from([MemoryState.LIVE] * 3 + [MemoryState.ARCHIVED])
+_SHARES = st.sampled_from([0.0, 0.25, 0.5, 1.0])  # the same in single precision
 _JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -30,6 +33,7 @@ _METADATA = st.dictionaries(st.text(max_size=5), _JSON, max_size=3)
 def memories(
     content: st.SearchStrategy[str] = _TEXTS,
     metadata: st.SearchStrategy[dict[str, Any]] = _METADATA,
+    states: st.SearchStrategy[MemoryState] = _STATES,
 ) -> st.SearchStrategy[Memory]:
     """Any memory, of one of two tenants."""
     return st.builds(
@@ -46,6 +50,13 @@ def memories(
         tags=st.lists(_NAMES, unique=True, max_size=3).map(tuple),
         metadata=metadata,
         importance=st.floats(0, 1),
+        details=metadata,
+        state=states,
+        pinned=st.booleans(),
+        valid_from=st.none() | _MOMENTS,
+        valid_to=st.none() | _MOMENTS,
+        origin=st.sampled_from(Origin),
+        trust=_SHARES,
     )
 
 
@@ -58,5 +69,10 @@ def filters() -> st.SearchStrategy[MemoryFilter]:
         "tags_all": st.frozensets(_NAMES, max_size=2),
         "created_after": _MOMENTS,
         "created_before": _MOMENTS,
+        "states": st.frozensets(_STATES),
+        "pinned": st.booleans(),
+        "valid_at": _MOMENTS,
+        "origins": st.frozensets(st.sampled_from(Origin), max_size=2),
+        "trust_min": _SHARES,
     }
     return st.fixed_dictionaries({}, optional=optional).map(lambda fields: MemoryFilter(**fields))

@@ -19,6 +19,7 @@ from memorybank.ports import Embedder
 from memorybank.search.index import MemoryIndex
 from memorybank.server.app import Application, build_application
 from memorybank.server.engine import Engine
+from memorybank.server.services import Services
 from memorybank.settings import Settings
 from memorybank.stores.sqlite import SqliteStore
 from memorybank.telemetry import Telemetry
@@ -35,6 +36,11 @@ class Service:
     engine: Engine
     telemetry: Telemetry
     admin_key: str
+
+    @property
+    def services(self) -> Services:
+        """The use cases behind all faces."""
+        return self.application.services
 
     def client(self, key: str | None = None, **options: Any) -> httpx.AsyncClient:
         """Return an HTTP client; without a key of its own it has none."""

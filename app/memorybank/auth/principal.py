@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from memorybank.domain.keys import Scope
+from memorybank.domain.memory import Origin
 from memorybank.domain.tenants import DEFAULT_TENANT, UNLIMITED, Quotas
 from memorybank.errors import Forbidden
+
+
+class Face(StrEnum):
+    """The door that a request came in by."""
+
+    REST = "rest"
+    MCP = "mcp"
+    CLI = "cli"
+    IMPORT = "import"
+    INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +30,26 @@ class Principal:
     scopes: frozenset[Scope]
     quotas: Quotas = UNLIMITED
     """The tenant's, as of the moment when the key was looked up or they last changed."""
+    face: Face = Face.REST
+
+    @property
+    def origin(self) -> Origin:
+        """Who the memories of this caller come from.
+
+        People hold the keys that may do everything, and the files; programs, which act for agents,
+        get keys of less scope; and MCP is how agents speak.
+        """
+        match self.face:
+            case Face.IMPORT:
+                return Origin.IMPORT
+            case Face.INTERNAL:
+                return Origin.TOOL_INTERNAL
+            case Face.MCP:
+                return Origin.AGENT
+            case Face.CLI:
+                return Origin.DIRECT_USER
+            case Face.REST:
+                return Origin.DIRECT_USER if Scope.ADMIN in self.scopes else Origin.AGENT
 
     @property
     def administers_bank(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memorybank.auth.principal import Principal
+from memorybank.auth.principal import Face, Principal
 from memorybank.domain.keys import Role
 from memorybank.domain.tenants import DEFAULT_TENANT
 from memorybank.health import Readiness
@@ -12,7 +12,7 @@ from memorybank.server.engine import Engine
 from memorybank.server.services import Services
 from memorybank.version import VERSION
 
-_OWNER = Principal(DEFAULT_TENANT, "local", Role.ADMIN.scopes)
+_OWNER = Principal(DEFAULT_TENANT, "local", Role.ADMIN.scopes, face=Face.CLI)
 """Who can read the files needs no key."""
 
 

@@ -285,7 +285,8 @@ class BodyLimit:
                     hint="send it with the header `Content-Type: application/x-ndjson`",
                 )
             return
-        if scope["method"] in _WITH_BODY and media_type != "application/json":
+        needs_json = scope["method"] in _WITH_BODY and _has_body(headers)
+        if needs_json and media_type != "application/json":
             raise HttpProblem(
                 415,
                 "unsupported_media_type",
@@ -342,6 +343,11 @@ def _route(scope: Scope) -> str:
 
 def _is_protected(path: str) -> bool:
     return any(path == root or path.startswith(f"{root}/") for root in _PROTECTED)
+
+
+def _has_body(headers: Headers) -> bool:
+    """Say whether a body follows (RFC 9112 section 6.3)."""
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 def _without_port(authority: str) -> str:

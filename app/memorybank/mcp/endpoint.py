@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from mcp.server import CacheHint, Server, ServerRequestContext
@@ -30,7 +31,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from memorybank.auth.principal import Principal
+from memorybank.auth.principal import Face, Principal
 from memorybank.errors import MemoryBankError
 from memorybank.logs import request_id
 from memorybank.mcp.tools import memory_tools
@@ -145,7 +146,7 @@ def _request(context: ServerRequestContext[Any]) -> Request:
 
 def _caller(request: Request) -> Principal:
     principal: Principal = request.state.principal
-    return principal
+    return replace(principal, face=Face.MCP)
 
 
 def _succeeded(result: BaseModel) -> CallToolResult:

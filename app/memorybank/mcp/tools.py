@@ -12,31 +12,72 @@ from pydantic import BaseModel, Field
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.keys import Scope
-from memorybank.schemas.fields import MemoryId, Request, Response
-from memorybank.schemas.memories import NewMemory, SearchRequest, SearchResponse
+from memorybank.errors import InvalidRequest
+from memorybank.mcp.compact import compact
+from memorybank.schemas.fields import (
+    Content,
+    Importance,
+    MemoryId,
+    Moment,
+    Request,
+    Response,
+    Tags,
+    Title,
+    Type,
+)
+from memorybank.schemas.memories import MemoryPatch, NewMemory, SearchRequest, SearchResponse
 from memorybank.services.memories import MemoryService
 
 Arguments = TypeVar("Arguments", bound=BaseModel)
 
 
 class Remembered(Response):
-    """A memory that is stored now."""
+    """A memory that is stored now, or that said the same already."""
 
-    id: str = Field(description="Pass it to `forget` to delete the memory.")
+    id: str
     created_at: datetime
+    deduplicated: bool
 
 
 class ForgetRequest(Request):
-    """Which memory to delete."""
+    """Which memory to forget."""
 
-    id: MemoryId = Field(description="The memory's id, as `remember` and `recall` return it.")
+    id: MemoryId
+
+
+class UpdateRequest(Request):
+    """Which memory to change; what is left out stays as it is."""
+
+    id: MemoryId
+    content: Content | None = None
+    title: Title | None = None
+    type: Type | None = None
+    tags: Tags | None = Field(None, description="All of them, in place of the old ones.")
+    details: dict[str, Any] | None = None
+    importance: Importance | None = None
+    valid_to: Moment | None = Field(None, description="What it says held until then.")
+    pinned: bool | None = None
+
+    def patch(self) -> MemoryPatch | None:
+        """Return what is to be changed of what the memory says; None when nothing is."""
+        fields = self.model_dump(exclude={"id", "pinned"}, exclude_none=True)
+        return MemoryPatch.model_validate(fields) if fields else None
+
+
+class Updated(Response):
+    """A memory after a change."""
+
+    id: str
+    revision: int
+    updated_at: datetime
 
 
 class Forgotten(Response):
-    """A memory that is gone."""
+    """A memory that nothing finds any more."""
 
     id: str
     forgotten: bool = True
+    in_trash: bool = Field(description="Whether it can be restored until it is purged.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +101,10 @@ class ToolSpec(Generic[Arguments]):
             name=self.name,
             title=self.title,
             description=self.description,
-            input_schema=self.arguments.model_json_schema(),
-            output_schema=self.result.model_json_schema(mode="serialization"),
+            input_schema=compact(self.arguments.model_json_schema(), describe=True),
+            output_schema=compact(
+                self.result.model_json_schema(mode="serialization"), describe=False
+            ),
             annotations=ToolAnnotations(
                 title=self.title,
                 read_only_hint=self.read_only,
@@ -80,15 +123,29 @@ def memory_tools(service: MemoryService) -> dict[str, ToolSpec[Any]]:
     """Return the tools by name, always in the same order."""
 
     async def remember(caller: Principal, new: NewMemory) -> Remembered:
-        memory = await service.remember(caller, new)
-        return Remembered(id=memory.id, created_at=memory.created_at)
+        stored = await service.adding.add(caller, new)
+        return Remembered(
+            id=stored.memory.id,
+            created_at=stored.memory.created_at,
+            deduplicated=stored.deduplicated,
+        )
 
     async def recall(caller: Principal, request: SearchRequest) -> SearchResponse:
         return SearchResponse.of(await service.recall(caller, request))
 
     async def forget(caller: Principal, request: ForgetRequest) -> Forgotten:
-        await service.forget(caller, request.id)
-        return Forgotten(id=request.id)
+        gone = await service.forget(caller, request.id)
+        return Forgotten(id=request.id, in_trash=not gone)
+
+    async def update(caller: Principal, request: UpdateRequest) -> Updated:
+        patch = request.patch()
+        if patch is None and request.pinned is None:
+            raise InvalidRequest("there is nothing to change", hint="send at least one field")
+        if patch is not None:
+            memory = await service.update(caller, request.id, patch)
+        if request.pinned is not None:
+            memory = await service.life.pin(caller, request.id, pinned=request.pinned)
+        return Updated(id=memory.id, revision=memory.revision, updated_at=memory.updated_at)
 
     specs: list[ToolSpec[Any]] = [
         ToolSpec(
@@ -115,9 +172,20 @@ def memory_tools(service: MemoryService) -> dict[str, ToolSpec[Any]]:
             idempotent=True,
         ),
         ToolSpec(
+            name="update",
+            title="Update",
+            description="Correct one memory, by its id. What it said before stays in its history.",
+            scope=Scope.WRITE,
+            arguments=UpdateRequest,
+            result=Updated,
+            run=update,
+            idempotent=True,
+        ),
+        ToolSpec(
             name="forget",
             title="Forget",
-            description="Delete one memory for good, by its id.",
+            description="Move one memory, by its id, to the trash, where nothing finds it. A "
+            "person can restore it until it is purged.",
             scope=Scope.DELETE,
             arguments=ForgetRequest,
             result=Forgotten,

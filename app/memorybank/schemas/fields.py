@@ -23,9 +23,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from memorybank.domain.memory import MemoryType
+from memorybank.domain.memory import MemoryState, MemoryType, Origin
 
 MAX_CONTENT = 100_000
+MAX_DETAIL = 20_000
+MAX_ITEMS = 50
+MAX_DETAILS_BYTES = 65_536
 MAX_TITLE = 300
 MAX_NAME = 200
 MAX_TAGS = 32
@@ -37,6 +40,8 @@ MAX_RESULTS = 100
 MAX_PAGE = 200
 MAX_CURSOR = 200
 MAX_ID = 100
+MAX_BATCH = 1_000
+MAX_IDEMPOTENCY_KEY = 200
 
 _MAX_INTEGER = 2**63
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -141,6 +146,8 @@ def _utc(moment: datetime) -> datetime:
 
 
 Content = Annotated[str, Field(min_length=1, max_length=MAX_CONTENT), AfterValidator(_text)]
+Detail = Annotated[str, Field(min_length=1, max_length=MAX_DETAIL), AfterValidator(_text)]
+DetailList = Annotated[list[Detail], Field(max_length=MAX_ITEMS)]
 Query = Annotated[str, Field(min_length=1, max_length=MAX_QUERY), AfterValidator(_text)]
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE), AfterValidator(_line)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_line)]
@@ -150,6 +157,8 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 Importance = Annotated[float, Field(ge=0, le=1)]
 # Not strict: JSON and query strings have no enumerations and no times, only texts.
 Type = Annotated[MemoryType, Field(strict=False)]
+State = Annotated[MemoryState, Field(strict=False)]
+OriginName = Annotated[Origin, Field(strict=False)]
 Types = Annotated[list[Type], Field(max_length=len(MemoryType))]
 Moment = Annotated[
     AwareDatetime,

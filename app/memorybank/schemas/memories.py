@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
+from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryType, Origin
 from memorybank.schemas.fields import (
     MAX_CURSOR,
     MAX_PAGE,
@@ -17,14 +17,19 @@ from memorybank.schemas.fields import (
     Metadata,
     Moment,
     Name,
+    OriginName,
     Query,
     Request,
     Response,
+    State,
     Tags,
     Title,
     Type,
     Types,
 )
+
+_LIVE = frozenset({MemoryState.LIVE})
+_FINDABLE = frozenset({MemoryState.LIVE, MemoryState.ARCHIVED})
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -42,16 +47,32 @@ class NewMemory(Request):
     session: Name | None = Field(None, description="The conversation it comes from.")
     tags: Tags = Field([], description="Labels to filter by; repeated ones count once.")
     metadata: Metadata = Field({}, description="Anything else, as JSON; kept, not searched.")
+    details: dict[str, Any] = Field(
+        {},
+        description="Fields of its type, such as rationale, options and outcome of a decision;"
+        " for a wrong one you are told the right ones.",
+    )
     importance: Importance = Field(0.5, description="0 is trivial, 1 is vital.")
     occurred_at: Moment | None = Field(
         None, description="When it happened, if not when it is stored. RFC 3339 with offset."
+    )
+    valid_from: Moment | None = Field(None, description="What it says holds from then on.")
+    valid_to: Moment | None = Field(None, description="What it says held until then.")
+    pinned: bool = Field(False, description="Never forgotten by itself.")
+    origin: OriginName | None = Field(
+        None,
+        description="Where it comes from, if that deserves less trust than you do: tool_external"
+        " for a web page.",
+    )
+    deduplicate: bool = Field(
+        True, description="False stores it even where a memory says the same."
     )
 
 
 class MemoryPatch(Request):
     """Changes to a memory: absent fields stay as they are, null empties a field that may be empty.
 
-    Tags and metadata are replaced as a whole.
+    Tags, metadata and details are replaced as a whole.
     """
 
     content: Content = Field("", json_schema_extra=_without_default)
@@ -63,6 +84,9 @@ class MemoryPatch(Request):
     metadata: Metadata = Field({}, json_schema_extra=_without_default)
     importance: Importance = Field(0.5, json_schema_extra=_without_default)
     occurred_at: Moment | None = Field(None, json_schema_extra=_without_default)
+    details: dict[str, Any] = Field({}, json_schema_extra=_without_default)
+    valid_from: Moment | None = Field(None, json_schema_extra=_without_default)
+    valid_to: Moment | None = Field(None, json_schema_extra=_without_default)
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that were sent, as fields of a Memory."""
@@ -87,6 +111,10 @@ class SearchRequest(Request):
     created_before: Moment | None = Field(
         None, description="Only what was stored earlier than this."
     )
+    include_archived: bool = Field(False, description="Archived memories, too.")
+    as_of: Moment | None = Field(
+        None, description="What held at this time; absent means what holds now."
+    )
 
     def where(self) -> MemoryFilter:
         """Return the filters."""
@@ -97,6 +125,8 @@ class SearchRequest(Request):
             tags_all=frozenset(self.tags),
             created_after=self.created_after,
             created_before=self.created_before,
+            states=_FINDABLE if self.include_archived else _LIVE,
+            valid_at=self.as_of,
         )
 
 
@@ -114,6 +144,20 @@ class ListQuery(Request):
     session: Name | None = Field(None, description="Only this conversation.")
     type: Types = Field([], description="Only this type; may be repeated, then any of them.")
     tag: Tags = Field([], description="Only with this tag; may be repeated, then all of them.")
+    state: Annotated[list[State], Field(max_length=len(MemoryState))] = Field(
+        [MemoryState.LIVE], description="Only in this state; may be repeated, then any of them."
+    )
+    origin: Annotated[list[OriginName], Field(max_length=len(Origin))] = Field(
+        [], description="Only of this origin; may be repeated, then any of them."
+    )
+    pinned: Annotated[bool, Field(strict=False)] | None = Field(
+        None, description="Only those that are pinned, or only those that are not."
+    )
+    created_after: Moment | None = Field(None, description="Only what was stored later than this.")
+    created_before: Moment | None = Field(
+        None, description="Only what was stored earlier than this."
+    )
+    valid_at: Moment | None = Field(None, description="Only what held at this time.")
 
     def where(self) -> MemoryFilter:
         """Return the filters."""
@@ -122,6 +166,12 @@ class ListQuery(Request):
             session=self.session,
             types=frozenset(self.type),
             tags_all=frozenset(self.tag),
+            states=frozenset(self.state),
+            origins=frozenset(self.origin),
+            pinned=self.pinned,
+            created_after=self.created_after,
+            created_before=self.created_before,
+            valid_at=self.valid_at,
         )
 
 
@@ -140,24 +190,30 @@ class MemoryView(Response):
     occurred_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    details: dict[str, Any] = Field(description="The fields of its type.")
+    state: MemoryState
+    state_changed_at: datetime | None = Field(description="Null when it was always live.")
+    pinned: bool
+    legal_hold: bool
+    valid_from: datetime | None
+    valid_to: datetime | None
+    supersedes: str | None = Field(description="Id of the memory whose place it takes.")
+    superseded_by: str | None = Field(description="Id of the memory that takes its place.")
+    origin: Origin = Field(description="Who it comes from, as the service has seen it.")
+    trust: float = Field(description="How far to rely on it, 0 to 1.")
+    revision: int = Field(description="Counts its changes; see its history.")
+    accessed_at: datetime | None = Field(description="When it was last found or read.")
+    access_count: int
 
     @classmethod
-    def of(cls, memory: Memory) -> MemoryView:
+    def of(cls, memory: Memory) -> Self:
         """Show a memory. Its tenant is not shown: the caller's key implies it."""
-        return cls(
-            id=memory.id,
-            content=memory.content,
-            title=memory.title,
-            type=memory.type,
-            project=memory.project,
-            session=memory.session,
-            tags=list(memory.tags),
-            metadata=memory.metadata,
-            importance=memory.importance,
-            occurred_at=memory.occurred_at,
-            created_at=memory.created_at,
-            updated_at=memory.updated_at,
-        )
+        return cls(**cls.fields_of(memory))
+
+    @classmethod
+    def fields_of(cls, memory: Memory) -> dict[str, Any]:
+        """Return the fields that show a memory: each is named as in the domain."""
+        return {name: getattr(memory, name) for name in MemoryView.model_fields}
 
 
 class MemoryList(Response):

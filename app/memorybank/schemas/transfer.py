@@ -89,6 +89,16 @@ _LIMITED: dict[str, Any] = {
     "metadata": Metadata,
     "importance": Importance,
     "occurred_at": Moment | None,
+    "state_changed_at": Moment | None,
+    "state_run": MemoryId | None,
+    "valid_from": Moment | None,
+    "valid_to": Moment | None,
+    "supersedes": MemoryId | None,
+    "superseded_by": MemoryId | None,
+    "trust": Importance,
+    "revision": Annotated[int, Field(ge=1, lt=2**53)],
+    "accessed_at": Moment | None,
+    "access_count": Annotated[int, Field(ge=0, lt=2**53)],
 }
 """Fields with limits of their own. What else a Memory has is read by its plain type."""
 

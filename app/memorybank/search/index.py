@@ -76,6 +76,8 @@ class MemoryIndex:
                 if index is None:
                     index = self._tenants[change.tenant] = TenantIndex(self._dimensions)
                 index.put(change.memory, self._fitting(change))
+                if not len(index):
+                    del self._tenants[change.tenant]
             elif index is not None:
                 index.remove(change.memory_id)
                 if not len(index):

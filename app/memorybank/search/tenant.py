@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from memorybank.domain import ranking
-from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
+from memorybank.domain.memory import (
+    Memory,
+    MemoryFilter,
+    MemoryState,
+    MemoryType,
+    Origin,
+    searchable_text,
+)
 from memorybank.domain.text import terms
 from memorybank.ports import Vector
 from memorybank.search.columns import Columns
@@ -31,9 +38,19 @@ _COLUMNS: dict[str, npt.DTypeLike] = {
     "moment": np.int64,  # the same, of when it happened
     "project": np.int32,
     "type": np.uint8,
+    "state": np.uint8,
+    "origin": np.uint8,
+    "trust": np.float32,
+    "pinned": np.bool_,
+    "valid_from": np.int64,
+    "valid_to": np.int64,
 }
 _TYPE_CODES = {kind: code for code, kind in enumerate(MemoryType)}
+_STATE_CODES = {state: code for code, state in enumerate(MemoryState)}
+_ORIGIN_CODES = {origin: code for code, origin in enumerate(Origin)}
 _NO_PROJECT = -1
+_EVER = 2**62
+"""Microseconds from 1970: later, and negated earlier, than any time that can be written down."""
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 _SWEEP_SHARE = 0.25
@@ -61,9 +78,11 @@ class TenantIndex:
         return len(self._places)
 
     def put(self, memory: Memory, vector: Vector | None) -> None:
-        """Add a memory, or replace the one of the same id."""
+        """Add a memory, or replace the one of the same id; in the trash it is not to be found."""
         self.remove(memory.id)
-        words = [*terms(memory.title or ""), *terms(memory.content)]
+        if memory.state is MemoryState.TRASH:
+            return
+        words = terms(searchable_text(memory))
         for tag in memory.tags:
             words += terms(tag)
         moment = _microseconds(memory.occurred_at or memory.created_at)
@@ -75,6 +94,12 @@ class TenantIndex:
             moment=moment,
             project=self._project_code(memory.project),
             type=_TYPE_CODES[memory.type],
+            state=_STATE_CODES[memory.state],
+            origin=_ORIGIN_CODES[memory.origin],
+            trust=memory.trust,
+            pinned=memory.pinned,
+            valid_from=-_EVER if memory.valid_from is None else _microseconds(memory.valid_from),
+            valid_to=_EVER if memory.valid_to is None else _microseconds(memory.valid_to),
             vector=0 if vector is None else vector,
         )
         self._ids.append(memory.id)
@@ -150,6 +175,7 @@ class TenantIndex:
             mask &= self._sessions.membership(where.session)
         if where.types:
             mask &= np.isin(self._rows["type"], [_TYPE_CODES[kind] for kind in where.types])
+        mask &= self._of_life(where)
         for tag in where.tags_all:
             tagged = np.zeros_like(mask)
             tagged[self._tags.holding(tag)[0]] = True
@@ -158,6 +184,23 @@ class TenantIndex:
             mask &= self._rows["created"] > _microseconds(where.created_after)
         if where.created_before is not None:
             mask &= self._rows["created"] < _microseconds(where.created_before)
+        return mask
+
+    def _of_life(self, where: MemoryFilter) -> Mask:
+        """Return which rows are in a state, of an origin and of a time that the filter means."""
+        mask = np.ones(self._rows.count, dtype=np.bool_)
+        if where.states:
+            mask &= np.isin(self._rows["state"], [_STATE_CODES[state] for state in where.states])
+        if where.origins:
+            codes = [_ORIGIN_CODES[origin] for origin in where.origins]
+            mask &= np.isin(self._rows["origin"], codes)
+        if where.trust_min > 0:
+            mask &= self._rows["trust"] >= np.float32(where.trust_min)
+        if where.pinned is not None:
+            mask &= self._rows["pinned"] == where.pinned
+        if where.valid_at is not None:
+            at = _microseconds(where.valid_at)
+            mask &= (self._rows["valid_from"] <= at) & (at < self._rows["valid_to"])
         return mask
 
     def _best(

@@ -15,6 +15,7 @@ from memorybank.http.middleware import surround
 from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
+from memorybank.http.routes_life import LifeRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
@@ -35,6 +36,7 @@ class Application:
     asgi: ASGIApp
     api: Api
     readiness: Readiness
+    services: Services
 
 
 async def build_application(
@@ -53,12 +55,18 @@ async def build_application(
 
     @asynccontextmanager
     async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
-        async with federation.running(), mcp.lifespan(app), housekeeping.running():
+        async with (
+            federation.running(),
+            mcp.lifespan(app),
+            housekeeping.running(),
+            services.background(),
+        ):
             yield
 
     api = create_api(
         [
             MemoryRoutes(services.memories).router(),
+            LifeRoutes(services.memories.life).router(),
             KeyRoutes(services.keys).router(),
             TenantRoutes(services.tenants).router(),
             TransferRoutes(services.exports, services.imports).router(),
@@ -79,4 +87,4 @@ async def build_application(
         allowed_hosts=settings.security.allowed_hosts,
         max_body_bytes=settings.limits.max_body_bytes,
     )
-    return Application(asgi, api, readiness)
+    return Application(asgi, api, readiness, services)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from memorybank.auth.authenticator import Authenticator, TokenAuthenticator
@@ -59,3 +62,14 @@ class Services:
             authenticator=authenticator,
             selftest=SelfTest(engine.store, engine.embedder, engine.index),
         )
+
+    @asynccontextmanager
+    async def background(self) -> AsyncIterator[None]:
+        """Do what goes on beside requests; on the way out it is brought to an end."""
+        tasks = [asyncio.create_task(self.memories.touches.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.keys import Scope
-from memorybank.domain.memory import Memory
+from memorybank.domain.memory import Memory, searchable_text
 from memorybank.domain.tenants import Tenant
 from memorybank.errors import InvalidRequest, MemoryBankError, Unavailable
 from memorybank.ports import Embedder, Kept, MemoryStore, Put, SearchIndex, Vector
@@ -43,7 +43,7 @@ from memorybank.schemas.transfer import (
     TenantLine,
 )
 from memorybank.services import jsonl
-from memorybank.services.memories import embedded_text, now_utc
+from memorybank.services.memories import now_utc
 
 _BATCH = 250
 """Lines per transaction: some 10 ms, which other writers wait."""
@@ -323,7 +323,7 @@ class _Import:
         ready = list(items)
         for start in range(0, len(lacking), _EMBEDDED_AT_ONCE):
             places = lacking[start : start + _EMBEDDED_AT_ONCE]
-            texts = [embedded_text(items[place].item.memory) for place in places]
+            texts = [searchable_text(items[place].item.memory) for place in places]
             vectors = await self._embedder.embed(texts)
             for place, vector in zip(places, vectors, strict=True):
                 ready[place] = replace(items[place], item=replace(items[place].item, vector=vector))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from weakref import WeakValueDictionary
 
 from memorybank.auth.principal import Principal
-from memorybank.domain.ids import new_id
 from memorybank.domain.keys import Scope
-from memorybank.domain.memory import Memory, MemoryPage
-from memorybank.errors import InvalidRequest, NotFound
+from memorybank.domain.memory import Memory, MemoryPage, MemoryState
 from memorybank.ports import Embedder, MemoryStore, SearchIndex, Vector
 from memorybank.schemas.memories import ListQuery, MemoryPatch, NewMemory, SearchRequest
+from memorybank.services.adding import Adding
+from memorybank.services.ledger import Ledger
+from memorybank.services.life import Life, unknown
 from memorybank.services.timing import Timed, untimed
+from memorybank.services.touches import Touches
 
 
 def now_utc() -> datetime:
@@ -38,59 +38,55 @@ class MemoryService:
         *,
         seq: int,
         clock: Callable[[], datetime] = now_utc,
+        steady: Callable[[], datetime] | None = None,
         timed: Timed = untimed,
     ) -> None:
-        """`seq` is that of the newest change in the store."""
+        """`seq` is that of the newest change in the store; `steady` is the clock of grace periods.
+
+        Without it, they are counted by the clock that everything else goes by.
+        """
         self._store = store
         self._embedder = embedder
         self._index = index
-        self._acknowledged = seq
         self._clock = clock
         self._timed = timed
-        self._editing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._ledger = Ledger(seq)
+        self.touches = Touches(store)
+        self.adding = Adding(store, embedder, self._ledger, clock=clock, timed=timed)
+        self.life = Life(
+            store, self.adding, self._ledger, clock=clock, steady=steady or clock, timed=timed
+        )
 
     async def remember(self, caller: Principal, new: NewMemory) -> Memory:
-        """Store a memory; it is durable and can be found when this returns."""
-        caller.require(Scope.WRITE)
-        now = self._clock()
-        memory = Memory(
-            id=new_id(),
-            tenant=caller.tenant,
-            content=new.content,
-            created_at=now,
-            updated_at=now,
-            title=new.title,
-            type=new.type,
-            project=new.project,
-            session=new.session,
-            tags=tuple(new.tags),
-            metadata=new.metadata,
-            importance=new.importance,
-            occurred_at=new.occurred_at,
-        )
-        vector = await self._embed(embedded_text(memory))
-        with self._timed("store_add"):
-            seq = await self._store.add(memory, vector)
-        self._acknowledge(seq)
-        return memory
+        """Store a memory, and return it, or the one that says the same.
+
+        It is durable and can be found when this returns.
+        """
+        return (await self.adding.add(caller, new)).memory
 
     async def recall(self, caller: Principal, request: SearchRequest) -> list[tuple[Memory, float]]:
-        """Return memories that answer the query, with their scores, best first."""
+        """Return memories that answer the query, with their scores, best first.
+
+        Without a time of their own, queries ask for what holds now.
+        """
         caller.require(Scope.READ)
+        now = self._clock()
+        where = request.where()
         vector = await self._embed(request.query)
         with self._timed("index_catch_up"):
-            await self._index.catch_up(self._acknowledged)
+            await self._index.catch_up(self._ledger.acknowledged)
         with self._timed("index_search"):
             hits = await self._index.search(
                 caller.tenant,
                 request.query,
                 vector=vector,
-                where=request.where(),
+                where=where if where.valid_at else replace(where, valid_at=now),
                 limit=request.limit,
             )
         scores = dict(hits)
         with self._timed("store_get"):
             memories = await self._store.get_many(caller.tenant, list(scores))
+        self.touches.note(caller.tenant, scores, now)
         return [(memory, scores[memory.id]) for memory in memories]
 
     async def list_page(self, caller: Principal, query: ListQuery) -> MemoryPage:
@@ -101,62 +97,28 @@ class MemoryService:
                 caller.tenant, query.where(), limit=query.limit, cursor=query.cursor
             )
 
-    async def get(self, caller: Principal, memory_id: str) -> Memory:
+    async def get(
+        self, caller: Principal, memory_id: str, *, include_trash: bool = False
+    ) -> Memory:
         """Return a memory; raises NotFound."""
         caller.require(Scope.READ)
         with self._timed("store_get"):
             memory = await self._store.get(caller.tenant, memory_id)
-        if memory is None:
-            raise _unknown()
+        if memory is None or (memory.state is MemoryState.TRASH and not include_trash):
+            raise unknown()
+        self.touches.note(caller.tenant, [memory_id], self._clock())
         return memory
 
     async def update(self, caller: Principal, memory_id: str, patch: MemoryPatch) -> Memory:
-        """Change a memory; raises NotFound. Two updates of one memory never undo each other."""
-        caller.require(Scope.WRITE)
-        changes = patch.changes()
-        if not changes:
-            raise InvalidRequest("there is nothing to change", hint="send at least one field")
-        async with self._lock(caller.tenant, memory_id):
-            old = await self._store.get(caller.tenant, memory_id)
-            if old is None:
-                raise _unknown()
-            new = replace(old, **changes, updated_at=max(self._clock(), old.updated_at))
-            text = embedded_text(new)
-            vector = await self._embed(text) if text != embedded_text(old) else None
-            with self._timed("store_replace"):
-                seq = await self._store.replace(new, vector)
-        if seq is None:  # deleted in between
-            raise _unknown()
-        self._acknowledge(seq)
-        return new
+        """Change what a memory says; see Life."""
+        return await self.life.update(caller, memory_id, patch)
 
-    async def forget(self, caller: Principal, memory_id: str) -> None:
-        """Delete a memory for good; raises NotFound."""
-        caller.require(Scope.DELETE)
-        with self._timed("store_delete"):
-            seq = await self._store.delete(caller.tenant, memory_id)
-        if seq is None:
-            raise _unknown()
-        self._acknowledge(seq)
+    async def forget(self, caller: Principal, memory_id: str, *, purge: bool = False) -> bool:
+        """Move a memory to the trash, or delete it for good; see Life."""
+        return await self.life.forget(caller, memory_id, purge=purge)
 
     async def _embed(self, text: str) -> Vector:
         with self._timed("embed"):
             vectors = await self._embedder.embed([text])
         vector: Vector = vectors[0]
         return vector
-
-    def _acknowledge(self, seq: int) -> None:
-        self._acknowledged = max(self._acknowledged, seq)
-
-    def _lock(self, tenant: str, memory_id: str) -> asyncio.Lock:
-        """Return the lock of this memory; it lives as long as somebody holds or awaits it."""
-        return self._editing.setdefault((tenant, memory_id), asyncio.Lock())
-
-
-def embedded_text(memory: Memory) -> str:
-    """Return what of a memory is embedded."""
-    return memory.content if memory.title is None else f"{memory.title}\n\n{memory.content}"
-
-
-def _unknown() -> NotFound:
-    return NotFound("there is no memory with this id", field="id", hint="list or search for it")

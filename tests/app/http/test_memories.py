@@ -40,11 +40,26 @@ async def test_a_stored_memory_comes_back_whole(admin: httpx.AsyncClient) -> Non
     created = await admin.post("/v1/memories", json=FULL)
     assert created.status_code == 201
     memory = created.json()
+    assert memory.pop("deduplicated_of") is None
     assert memory == FULL | {
         "id": memory["id"],
         "occurred_at": "2026-05-04T08:00:00Z",
         "created_at": memory["created_at"],
         "updated_at": memory["created_at"],
+        "details": {},
+        "state": "live",
+        "state_changed_at": None,
+        "pinned": False,
+        "legal_hold": False,
+        "valid_from": None,
+        "valid_to": None,
+        "supersedes": None,
+        "superseded_by": None,
+        "origin": "direct_user",
+        "trust": 1.0,
+        "revision": 1,
+        "accessed_at": None,
+        "access_count": 0,
     }
     assert before < datetime.fromisoformat(memory["created_at"]) < before + timedelta(minutes=1)
     assert created.headers["location"] == f"/v1/memories/{memory['id']}"
@@ -112,7 +127,12 @@ async def test_a_change_keeps_what_was_not_sent(admin: httpx.AsyncClient) -> Non
     memory = (await admin.post("/v1/memories", json=FULL)).json()
     changed = await admin.patch(f"/v1/memories/{memory['id']}", json={"tags": ["new"]})
     assert changed.status_code == 200
-    assert changed.json() == memory | {"tags": ["new"], "updated_at": changed.json()["updated_at"]}
+    del memory["deduplicated_of"]
+    assert changed.json() == memory | {
+        "tags": ["new"],
+        "revision": 2,
+        "updated_at": changed.json()["updated_at"],
+    }
     assert changed.json()["updated_at"] > memory["updated_at"]
     assert (await admin.get(f"/v1/memories/{memory['id']}")).json() == changed.json()
 

@@ -113,7 +113,11 @@ async def test_a_quota_of_memories_holds_until_it_is_raised(
         made = [await acme.post("/v1/memories", json={"content": f"fact {n}"}) for n in range(3)]
         assert [answer.status_code for answer in made] == [201, 201, 409]
         problem(made[2], 409, "quota_exceeded")
-        assert (await acme.delete(f"/v1/memories/{made[0].json()['id']}")).status_code == 204
+        path = f"/v1/memories/{made[0].json()['id']}"
+        assert (await acme.delete(path)).status_code == 204
+        in_trash = await acme.post("/v1/memories", json={"content": "fact 4"})
+        assert "purge some" in problem(in_trash, 409, "quota_exceeded")["hint"]
+        assert (await acme.delete(f"{path}?purge=true")).status_code == 204
         again = await acme.post("/v1/memories", json={"content": "fact 4"})
         assert again.status_code == 201
         assert (await admin.get(f"{TENANTS}/acme")).json()["memories"] == 2

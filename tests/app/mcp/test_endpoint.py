@@ -61,7 +61,7 @@ async def test_an_agent_remembers_recalls_and_forgets(bank: Service, mode: Mode)
         assert result["memory"]["content"] == "Deploys are frozen on Fridays"
         assert "Fridays" in text_of(found)
         gone = await client.call_tool("forget", {"id": memory_id})
-        assert gone.structured_content == {"id": memory_id, "forgotten": True}
+        assert gone.structured_content == {"id": memory_id, "forgotten": True, "in_trash": True}
         assert (await client.call_tool("recall", question)).structured_content == {"results": []}
 
 
@@ -69,7 +69,7 @@ async def test_an_agent_remembers_recalls_and_forgets(bank: Service, mode: Mode)
 async def test_tools_say_what_they_are(bank: Service, mode: Mode) -> None:
     async with agent(bank, bank.admin_key, mode) as client:
         tools = (await client.list_tools()).tools
-    assert [tool.name for tool in tools] == ["remember", "recall", "forget"]
+    assert [tool.name for tool in tools] == ["remember", "recall", "update", "forget"]
     hints = {}
     for tool in tools:
         assert tool.title
@@ -88,6 +88,7 @@ async def test_tools_say_what_they_are(bank: Service, mode: Mode) -> None:
     assert hints == {
         "remember": (False, False, False),
         "recall": (True, False, True),
+        "update": (False, False, True),
         "forget": (False, True, True),
     }
 
@@ -107,7 +108,49 @@ async def test_the_tools_cost_an_agent_little_context(bank: Service) -> None:
         len(tool.model_dump_json(include={"name", "title", "description", "input_schema"}))
         for tool in tools
     )
+    assert len(tools) <= 8
     assert shown < 8_000  # some 2,000 tokens
+
+
+async def test_an_agent_corrects_a_memory_and_what_it_said_is_kept(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    async with agent(bank, bank.admin_key) as client:
+        stored = await client.call_tool("remember", {"content": "Deploys are on Friday"})
+        memory_id = stored.structured_content["id"]
+        changed = await client.call_tool(
+            "update", {"id": memory_id, "content": "Deploys are on Monday", "pinned": True}
+        )
+        assert changed.structured_content["revision"] == 2
+        nothing = await client.call_tool("update", {"id": memory_id})
+        assert nothing.is_error
+        assert text_of(nothing) == "there is nothing to change; send at least one field"
+    memory = (await admin.get(f"/v1/memories/{memory_id}")).json()
+    assert (memory["content"], memory["pinned"]) == ("Deploys are on Monday", True)
+    history = (await admin.get(f"/v1/memories/{memory_id}/history")).json()
+    assert [each["memory"]["content"] for each in history["revisions"]] == ["Deploys are on Friday"]
+
+
+async def test_what_an_agent_says_is_stamped_as_its_word_whatever_its_key(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    async with agent(bank, bank.admin_key) as client:
+        stored = await client.call_tool("remember", {"content": "Deploys are on Friday"})
+        boast = await client.call_tool("remember", {"content": "x", "origin": "direct_user"})
+        assert "deserves less trust than direct_user" in text_of(boast)
+    memory = (await admin.get(f"/v1/memories/{stored.structured_content['id']}")).json()
+    assert (memory["origin"], memory["trust"]) == ("agent", 0.8)
+
+
+async def test_what_an_agent_forgets_a_person_can_restore(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    async with agent(bank, bank.admin_key) as client:
+        stored = await client.call_tool("remember", {"content": "Deploys are on Friday"})
+        memory_id = stored.structured_content["id"]
+        gone = await client.call_tool("forget", {"id": memory_id})
+        assert gone.structured_content == {"id": memory_id, "forgotten": True, "in_trash": True}
+    assert (await admin.post(f"/v1/memories/{memory_id}/restore")).json()["state"] == "live"
 
 
 async def test_a_reader_is_shown_only_what_it_may_use(bank: Service) -> None:

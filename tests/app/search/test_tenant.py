@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
+from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryType
 from memorybank.ports import Vector
 from memorybank.search import tenant
 from memorybank.search.tenant import TenantIndex
 from tests.support.memory_samples import a_memory, a_vector, later, means
-from tests.support.memory_strategies import filters, memories
+from tests.support.memory_strategies import FINDABLE, filters, memories
 
 ALL = MemoryFilter()
 DIMENSIONS = 4
 
 VOCABULARY = ["apple", "pear", "plum", "cherry", "猫", "quince"]
 WORDS = st.lists(st.sampled_from(VOCABULARY), max_size=6).map(" ".join)
-MEMORIES = memories(content=WORDS, metadata=st.just({}))
+MEMORIES = memories(content=WORDS, metadata=st.just({}), states=FINDABLE)
 VECTORS = st.none() | st.integers(0, 3).map(lambda hot: a_vector(*[0] * hot, 1))
 Entries = list[tuple[Memory, Vector | None]]
 ENTRIES = st.lists(st.tuples(MEMORIES, VECTORS), max_size=12)
@@ -49,6 +49,23 @@ def test_with_a_vector_exactly_the_memories_that_the_filter_means_are_found(
 ) -> None:
     wanted = {memory.id for memory, _ in entries if means(where, memory)}
     assert set(found(index_of(*entries), query, a_vector(), where)) == wanted
+
+
+@given(ENTRIES, st.data())
+def test_what_is_in_the_trash_is_not_there_until_it_is_back(
+    entries: Entries, data: st.DataObject
+) -> None:
+    index = index_of(*entries)
+    where = MemoryFilter(states=frozenset())
+    before = found(index, "apple", a_vector(), where)
+    trashed = data.draw(st.lists(st.sampled_from(entries), unique_by=id)) if entries else []
+    for memory, vector in trashed:
+        index.put(replace(memory, state=MemoryState.TRASH), vector)
+    gone = {memory.id for memory, _ in trashed}
+    assert set(found(index, "apple", a_vector(), where)) == set(before) - gone
+    for memory, vector in trashed:
+        index.put(memory, vector)
+    assert found(index, "apple", a_vector(), where) == before
 
 
 @given(ENTRIES, WORDS, filters(), st.integers(1, 5))

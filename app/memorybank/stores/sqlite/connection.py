@@ -6,9 +6,11 @@ import time
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import apsw
 
+from memorybank.domain.duplicates import fingerprint
 from memorybank.errors import ConfigurationError
 from memorybank.stores.sqlite.errors import translated_at_start
 
@@ -48,6 +50,7 @@ def open_writer(path: Path) -> apsw.Connection:
             connection.pragma("synchronous", "full")
             connection.pragma("mmap_size", 0)
             connection.pragma("foreign_keys", True)
+            connection.create_scalar_function("fingerprint", _fingerprint, 2, deterministic=True)
             migrate(connection, path)
             # Nobody follows the feed across a restart: every index starts empty, where a deletion
             # says nothing.
@@ -98,6 +101,11 @@ def migrations() -> list[Migration]:
         number, _, name = file.name.removesuffix(".sql").partition("_")
         steps.append(Migration(int(number), name, file.read_text(encoding="utf-8")))
     return sorted(steps, key=lambda step: step.version)
+
+
+def _fingerprint(*texts: Any) -> bytes:
+    """Migration 3 asks for this with title and content, the texts that there were then."""
+    return fingerprint("\n\n".join(text for text in texts if text is not None))
 
 
 def _apply(connection: apsw.Connection, step: Migration) -> None:

@@ -68,7 +68,8 @@ def refused_by_trigger(error: apsw.Error) -> MemoryBankError | None:
     if "quota" in str(error):
         return QuotaExceeded(
             "the tenant holds as many memories as it may",
-            hint="delete some, or have an administrator of the bank raise max_memories",
+            hint="purge some: the trash counts, too; or have an administrator of the bank raise"
+            " max_memories",
         )
     return NotFound("the tenant of this key is deleted", hint="use a key of another tenant")
 

@@ -7,13 +7,21 @@ import binascii
 import hashlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
+from memorybank.domain.duplicates import fingerprint
+from memorybank.domain.memory import (
+    Memory,
+    MemoryFilter,
+    MemoryState,
+    MemoryType,
+    Origin,
+    searchable_text,
+)
 from memorybank.errors import InvalidCursor
 from memorybank.ports import Vector
 
@@ -22,8 +30,16 @@ Bindings = list[Any]
 
 MEMORY_COLUMNS = (
     "tenant, id, type, project, session, tags, importance, created_at, updated_at, occurred_at,"
-    " title, metadata, content"
+    " title, metadata, content, details, state, state_changed_at, state_run, pinned, legal_hold,"
+    " valid_from, valid_to, supersedes, superseded_by, origin, trust, revision, accessed_at,"
+    " access_count"
 )
+WRITTEN_COLUMNS = f"{MEMORY_COLUMNS}, fingerprint"
+SAID_COLUMNS = (
+    "type, project, session, tags, importance, updated_at, occurred_at, title, metadata, content,"
+    " details, valid_from, valid_to, supersedes, superseded_by, origin, trust, revision"
+)
+"""What a revision changes: neither the state nor the use of a memory, which go their own ways."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -42,11 +58,42 @@ def memory_row(memory: Memory) -> tuple[Any, ...]:
         memory.importance,
         to_microseconds(memory.created_at),
         to_microseconds(memory.updated_at),
-        None if memory.occurred_at is None else to_microseconds(memory.occurred_at),
+        _maybe_microseconds(memory.occurred_at),
         memory.title,
         json.dumps(memory.metadata, ensure_ascii=False),
         memory.content,
+        json.dumps(memory.details, ensure_ascii=False),
+        memory.state.value,
+        _maybe_microseconds(memory.state_changed_at),
+        memory.state_run,
+        int(memory.pinned),
+        int(memory.legal_hold),
+        _maybe_microseconds(memory.valid_from),
+        _maybe_microseconds(memory.valid_to),
+        memory.supersedes,
+        memory.superseded_by,
+        memory.origin.value,
+        memory.trust,
+        memory.revision,
+        _maybe_microseconds(memory.accessed_at),
+        memory.access_count,
     )
+
+
+def fingerprint_of(memory: Memory) -> bytes:
+    """Return the value of the column `fingerprint`."""
+    return fingerprint(searchable_text(memory))
+
+
+def written_row(memory: Memory) -> tuple[Any, ...]:
+    """Return the values of WRITTEN_COLUMNS."""
+    return (*memory_row(memory), fingerprint_of(memory))
+
+
+def said_row(memory: Memory) -> tuple[Any, ...]:
+    """Return the values of SAID_COLUMNS."""
+    values = dict(zip(_names(MEMORY_COLUMNS), memory_row(memory), strict=True))
+    return tuple(values[name] for name in _names(SAID_COLUMNS))
 
 
 def memory_from(row: Row) -> Memory:
@@ -61,10 +108,25 @@ def memory_from(row: Row) -> Memory:
         importance=row[6],
         created_at=from_microseconds(row[7]),
         updated_at=from_microseconds(row[8]),
-        occurred_at=None if row[9] is None else from_microseconds(row[9]),
+        occurred_at=_maybe_moment(row[9]),
         title=row[10],
         metadata=json.loads(row[11]),
         content=row[12],
+        details=json.loads(row[13]),
+        state=MemoryState(row[14]),
+        state_changed_at=_maybe_moment(row[15]),
+        state_run=row[16],
+        pinned=bool(row[17]),
+        legal_hold=bool(row[18]),
+        valid_from=_maybe_moment(row[19]),
+        valid_to=_maybe_moment(row[20]),
+        supersedes=row[21],
+        superseded_by=row[22],
+        origin=Origin(row[23]),
+        trust=row[24],
+        revision=row[25],
+        accessed_at=_maybe_moment(row[26]),
+        access_count=row[27],
     )
 
 
@@ -76,6 +138,23 @@ def to_microseconds(moment: datetime) -> int:
 def from_microseconds(number: int) -> datetime:
     """Return the aware UTC time."""
     return _EPOCH + number * _MICROSECOND
+
+
+def _maybe_microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else to_microseconds(moment)
+
+
+def _maybe_moment(number: int | None) -> datetime | None:
+    return None if number is None else from_microseconds(number)
+
+
+def _names(columns: str) -> list[str]:
+    return columns.split(", ")
+
+
+def placeholders(columns: str) -> str:
+    """Return as many placeholders as there are columns."""
+    return ", ".join("?" * len(_names(columns)))
 
 
 def to_blob(vector: Vector) -> bytes:
@@ -92,21 +171,45 @@ def condition(tenant: str, where: MemoryFilter) -> tuple[str, Bindings]:
     """Return the WHERE clause, and its values, of the tenant's memories that the filter means."""
     clauses = ["tenant = ?"]
     values: Bindings = [tenant]
-    for column, wanted in (("project", where.project), ("session", where.session)):
+    for clause, *bound in (*_about_names(where), *_about_times(where)):
+        clauses.append(clause)
+        values += bound
+    return " AND ".join(clauses), values
+
+
+def _about_names(where: MemoryFilter) -> Iterator[tuple[Any, ...]]:
+    """Yield clauses with their values."""
+    for column, wanted in (
+        ("project", where.project),
+        ("session", where.session),
+        ("pinned", where.pinned),
+    ):
         if wanted is not None:
-            clauses.append(f"{column} = ?")
-            values.append(wanted)
-    if where.types:
-        clauses.append("type IN (SELECT value FROM json_each(?))")
-        values.append(json.dumps(sorted(where.types)))
+            yield f"{column} = ?", wanted
+    for column, any_of in (
+        ("state", where.states),
+        ("type", where.types),
+        ("origin", where.origins),
+    ):
+        if len(any_of) == 1:  # an equation, which an index serves in order
+            yield f"{column} = ?", *any_of
+        elif any_of:
+            yield f"{column} IN (SELECT value FROM json_each(?))", json.dumps(sorted(any_of))
     for tag in sorted(where.tags_all):
-        clauses.append("EXISTS (SELECT 1 FROM json_each(memories.tags) WHERE value = ?)")
-        values.append(tag)
+        yield "EXISTS (SELECT 1 FROM json_each(memories.tags) WHERE value = ?)", tag
+    if where.trust_min > 0:
+        yield "trust >= ?", where.trust_min
+
+
+def _about_times(where: MemoryFilter) -> Iterator[tuple[Any, ...]]:
+    """Yield clauses with their values."""
     for operator, bound in ((">", where.created_after), ("<", where.created_before)):
         if bound is not None:
-            clauses.append(f"created_at {operator} ?")
-            values.append(to_microseconds(bound))
-    return " AND ".join(clauses), values
+            yield f"created_at {operator} ?", to_microseconds(bound)
+    if where.valid_at is not None:
+        at = to_microseconds(where.valid_at)
+        yield "(valid_from IS NULL OR valid_from <= ?)", at
+        yield "(valid_to IS NULL OR valid_to > ?)", at
 
 
 def encode_cursor(tenant: str, where: MemoryFilter, created_seq: int) -> str:

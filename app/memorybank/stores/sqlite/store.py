@@ -7,15 +7,26 @@ import json
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
 
-from memorybank.domain.memory import Memory, MemoryChange, MemoryFilter, MemoryPage
+from memorybank.domain.duplicates import fingerprint
+from memorybank.domain.memory import (
+    Link,
+    LinkType,
+    Memory,
+    MemoryChange,
+    MemoryFilter,
+    MemoryPage,
+    RevisionPage,
+    Touch,
+)
 from memorybank.errors import InvalidRequest, StoreUnavailable
-from memorybank.ports import StoreStats, Vector
-from memorybank.stores.sqlite import rows
+from memorybank.ports import Claim, Move, StoreStats, Vector
+from memorybank.stores.sqlite import life, rows
 from memorybank.stores.sqlite.access import AccessTables
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
@@ -28,7 +39,7 @@ Answer = TypeVar("Answer")
 _READERS = 3
 """Reads hold no lock against writes and mostly hit the page cache; more threads gain nothing."""
 
-_PLACES = ", ".join("?" * len(rows.MEMORY_COLUMNS.split(",")))
+_PLACES = rows.placeholders(rows.WRITTEN_COLUMNS)
 
 
 class SqliteStore:
@@ -79,25 +90,50 @@ class SqliteStore:
 
     async def add(self, memory: Memory, vector: Vector) -> int:
         """See MemoryStore. Raises InvalidRequest when the tenant has this id already."""
-        row = rows.memory_row(memory)
-        blob = rows.to_blob(vector)
+        return await self.add_many([(memory, vector)])
+
+    async def add_many(self, items: Sequence[tuple[Memory, Vector]]) -> int:
+        """See MemoryStore. Raises InvalidRequest when the tenant has one of the ids already."""
+        return await self._writer.run(self._insertion(items))
+
+    async def add_claimed(
+        self, items: Sequence[tuple[Memory, Vector]], claim: Claim, *, since: datetime
+    ) -> int:
+        """See LifeStore."""
+        insert = self._insertion(items)
 
         def write(connection: apsw.Connection) -> int:
-            seq = _next_seq(connection)
-            try:
-                connection.execute(
-                    f"INSERT INTO memories (created_seq, seq, {rows.MEMORY_COLUMNS})"
-                    f" VALUES (?, ?, {_PLACES})",
-                    (seq, seq, *row),
-                )
-            except apsw.ConstraintError as error:
-                raise refused_by_trigger(error) or InvalidRequest(
-                    "a memory with this id exists already", field="id", hint="choose another id"
-                ) from None
-            self._put_vector(connection, seq, blob)
-            return seq
+            life.keep_claim(connection, claim, since=since)
+            return insert(connection)
 
         return await self._writer.run(write)
+
+    def _insertion(
+        self, items: Sequence[tuple[Memory, Vector]]
+    ) -> Callable[[apsw.Connection], int]:
+        """Prepare here what the writing thread need not do."""
+        prepared = [(rows.written_row(memory), rows.to_blob(vector)) for memory, vector in items]
+
+        def write(connection: apsw.Connection) -> int:
+            seq = 0
+            for row, blob in prepared:
+                seq = life.next_seq(connection)
+                try:
+                    connection.execute(
+                        f"INSERT INTO memories (created_seq, seq, {rows.WRITTEN_COLUMNS})"
+                        f" VALUES (?, ?, {_PLACES})",
+                        (seq, seq, *row),
+                    )
+                except apsw.ConstraintError as error:
+                    raise refused_by_trigger(error) or InvalidRequest(
+                        "a memory with this id exists already",
+                        field="id",
+                        hint="choose another id",
+                    ) from None
+                self._put_vector(connection, seq, blob)
+            return seq
+
+        return write
 
     async def get(self, tenant: str, memory_id: str) -> Memory | None:
         """See MemoryStore."""
@@ -106,16 +142,16 @@ class SqliteStore:
 
     async def replace(self, memory: Memory, vector: Vector | None) -> int | None:
         """See MemoryStore."""
-        row = rows.memory_row(memory)
+        row = rows.written_row(memory)
         blob = None if vector is None else rows.to_blob(vector)
 
         def write(connection: apsw.Connection) -> int | None:
-            created_seq = _created_seq(connection, memory.tenant, memory.id)
+            created_seq = life.created_seq(connection, memory.tenant, memory.id)
             if created_seq is None:
                 return None
-            seq = _next_seq(connection)
+            seq = life.next_seq(connection)
             connection.execute(
-                f"UPDATE memories SET (seq, {rows.MEMORY_COLUMNS}) = (?, {_PLACES})"
+                f"UPDATE memories SET (seq, {rows.WRITTEN_COLUMNS}) = (?, {_PLACES})"
                 " WHERE created_seq = ?",
                 (seq, *row, created_seq),
             )
@@ -125,15 +161,105 @@ class SqliteStore:
 
         return await self._writer.run(write)
 
+    async def revise(
+        self,
+        changes: Sequence[tuple[Memory, Vector | None]],
+        *,
+        by: str,
+        action: str,
+        added: Sequence[tuple[Memory, Vector]] = (),
+    ) -> int | None:
+        """See LifeStore."""
+        insert = self._insertion(added)
+
+        def write(connection: apsw.Connection) -> int:
+            for memory, vector in changes:
+                row = life.revise(connection, memory, by=by, action=action)
+                if row is None:
+                    raise _Outdated
+                if vector is not None:
+                    self._put_vector(connection, row, rows.to_blob(vector))
+            insert(connection)
+            return _last_seq(connection)
+
+        try:
+            return await self._writer.run(write)
+        except _Outdated:
+            return None
+
+    async def history(
+        self, tenant: str, memory_id: str, *, before: int | None, limit: int
+    ) -> RevisionPage | None:
+        """See LifeStore."""
+        return await self._read(
+            lambda connection: life.history(
+                connection, tenant, memory_id, before=before, limit=limit
+            )
+        )
+
+    async def move(self, tenant: str, moves: Sequence[Move]) -> int | None:
+        """See LifeStore."""
+
+        def write(connection: apsw.Connection) -> int | None:
+            changes = [life.move(connection, tenant, move) for move in moves]
+            return max((seq for seq in changes if seq is not None), default=None)
+
+        return await self._writer.run(write)
+
+    async def mark(
+        self, tenant: str, memory_id: str, *, pinned: bool | None, legal_hold: bool | None
+    ) -> int | None:
+        """See LifeStore."""
+        return await self._writer.run(
+            lambda connection: life.mark(
+                connection, tenant, memory_id, pinned=pinned, legal_hold=legal_hold
+            )
+        )
+
+    async def touch(self, touches: Sequence[Touch]) -> None:
+        """See LifeStore."""
+        await self._writer.run(lambda connection: life.touch(connection, touches))
+
+    async def same_words(self, tenant: str, texts: Sequence[str]) -> list[list[Memory]]:
+        """See LifeStore."""
+        fingerprints = [fingerprint(text) for text in texts]
+        return await self._read(
+            lambda connection: [life.same_words(connection, tenant, each) for each in fingerprints]
+        )
+
+    async def find_claim(self, tenant: str, key_id: str, name: str) -> Claim | None:
+        """See LifeStore."""
+        return await self._read(
+            lambda connection: life.find_claim(connection, tenant, key_id, name)
+        )
+
+    async def link(self, tenant: str, link: Link) -> bool | None:
+        """See LifeStore."""
+        return await self._writer.run(lambda connection: life.link(connection, tenant, link))
+
+    async def unlink(self, tenant: str, source: str, target: str, kind: LinkType | None) -> int:
+        """See LifeStore."""
+        return await self._writer.run(
+            lambda connection: life.unlink(connection, tenant, source, target, kind)
+        )
+
+    async def links(self, tenant: str, memory_id: str) -> list[Link] | None:
+        """See LifeStore."""
+        return await self._read(lambda connection: life.links(connection, tenant, memory_id))
+
     async def delete(self, tenant: str, memory_id: str) -> int | None:
         """See MemoryStore."""
 
         def write(connection: apsw.Connection) -> int | None:
-            created_seq = _created_seq(connection, tenant, memory_id)
+            created_seq = life.created_seq(connection, tenant, memory_id)
             if created_seq is None:
                 return None
-            seq = _next_seq(connection)
-            connection.execute("DELETE FROM memories WHERE created_seq = ?", (created_seq,))
+            connection.execute(
+                "DELETE FROM memories WHERE created_seq = ? AND NOT legal_hold", (created_seq,)
+            )
+            if not connection.changes():
+                return None
+            seq = life.next_seq(connection)
             connection.execute("INSERT INTO deletions VALUES (?, ?, ?)", (seq, tenant, memory_id))
             return seq
 
@@ -219,7 +345,7 @@ class SqliteStore:
 
     async def check(self) -> None:
         """See MemoryStore. Writes a number that nobody misses, and reads it back."""
-        written = await self._writer.run(_next_seq)
+        written = await self._writer.run(life.next_seq)
         read = await self._read(_last_seq)
         if read < written:
             raise StoreUnavailable("the database does not read back what was written")
@@ -265,16 +391,9 @@ class SqliteStore:
         )
 
 
-def _next_seq(connection: apsw.Connection) -> int:
-    return int(connection.execute("UPDATE feed SET seq = seq + 1 RETURNING seq").get)
+class _Outdated(Exception):
+    """A change of a memory that is gone, or that was changed since it was read."""
 
 
 def _last_seq(connection: apsw.Connection) -> int:
     return int(connection.execute("SELECT seq FROM feed").get)
-
-
-def _created_seq(connection: apsw.Connection, tenant: str, memory_id: str) -> int | None:
-    row = connection.execute(
-        "SELECT created_seq FROM memories WHERE tenant = ? AND id = ?", (tenant, memory_id)
-    ).fetchone()
-    return None if row is None else int(row[0])

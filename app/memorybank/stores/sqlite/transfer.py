@@ -22,7 +22,7 @@ from memorybank.stores.sqlite.errors import refused_by_trigger, translated
 
 Answer = TypeVar("Answer")
 
-_PLACES = ", ".join("?" * len(rows.MEMORY_COLUMNS.split(",")))
+_PLACES = rows.placeholders(rows.WRITTEN_COLUMNS)
 _ALL = "tenant IN (SELECT name FROM tenants WHERE state = 'active')"
 _ONE = "+tenant = ?"
 """The plus keeps the order of creation as the way through the table: one pass over it gives all
@@ -50,7 +50,7 @@ class TransferTables:
         self, items: Sequence[Kept], *, replace: bool
     ) -> tuple[int, list[Put | MemoryBankError]]:
         """See TransferStore."""
-        prepared = [(each.memory, rows.memory_row(each.memory), _blob(each)) for each in items]
+        prepared = [(each.memory, rows.written_row(each.memory), _blob(each)) for each in items]
 
         def write(connection: apsw.Connection) -> tuple[int, list[Put | MemoryBankError]]:
             outcomes: list[Put | MemoryBankError] = []
@@ -84,13 +84,13 @@ class TransferTables:
         seq = connection.execute("UPDATE feed SET seq = seq + 1 RETURNING seq").get
         if there is None:
             connection.execute(
-                f"INSERT INTO memories (created_seq, seq, {rows.MEMORY_COLUMNS})"
+                f"INSERT INTO memories (created_seq, seq, {rows.WRITTEN_COLUMNS})"
                 f" VALUES (?, ?, {_PLACES})",
                 (seq, seq, *row),
             )
         else:
             connection.execute(
-                f"UPDATE memories SET (seq, {rows.MEMORY_COLUMNS}) = (?, {_PLACES})"
+                f"UPDATE memories SET (seq, {rows.WRITTEN_COLUMNS}) = (?, {_PLACES})"
                 " WHERE created_seq = ?",
                 (seq, *row, there),
             )

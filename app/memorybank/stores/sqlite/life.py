@@ -1,0 +1,235 @@
+"""The statements about the life of memories: states, history, use, links, repeated requests.
+
+Those that write expect a transaction around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import apsw
+
+from memorybank.domain.memory import (
+    Link,
+    LinkType,
+    Memory,
+    MemoryState,
+    Revision,
+    RevisionPage,
+    Touch,
+)
+from memorybank.ports import Claim, Move
+from memorybank.stores.sqlite import rows
+
+_MOST_TWINS = 100
+"""Memories of the same words that are looked at; more differ by project and type only."""
+
+
+def next_seq(connection: apsw.Connection) -> int:
+    """Return the number of the change that is being made."""
+    return int(connection.execute("UPDATE feed SET seq = seq + 1 RETURNING seq").get)
+
+
+def created_seq(connection: apsw.Connection, tenant: str, memory_id: str) -> int | None:
+    """Return the row of a memory."""
+    row = connection.execute(
+        "SELECT created_seq FROM memories WHERE tenant = ? AND id = ?", (tenant, memory_id)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def revise(connection: apsw.Connection, memory: Memory, *, by: str, action: str) -> int | None:
+    """Keep the state before and store what the memory says now; return its row."""
+    row = created_seq(connection, memory.tenant, memory.id)
+    if row is None:
+        return None
+    connection.execute(
+        "INSERT INTO revisions"
+        f" (created_seq, replaced_at, replaced_by, action, {rows.MEMORY_COLUMNS})"
+        f" SELECT created_seq, ?, ?, ?, {rows.MEMORY_COLUMNS} FROM memories"
+        " WHERE created_seq = ? AND revision = ? AND state <> ?",
+        (
+            rows.to_microseconds(memory.updated_at),
+            by,
+            action,
+            row,
+            memory.revision - 1,
+            MemoryState.TRASH.value,
+        ),
+    )
+    if not connection.changes():
+        return None
+    connection.execute(
+        f"UPDATE memories SET (seq, fingerprint, {rows.SAID_COLUMNS})"
+        f" = (?, ?, {rows.placeholders(rows.SAID_COLUMNS)}) WHERE created_seq = ?",
+        (next_seq(connection), rows.fingerprint_of(memory), *rows.said_row(memory), row),
+    )
+    return row
+
+
+def history(
+    connection: apsw.Connection, tenant: str, memory_id: str, *, before: int | None, limit: int
+) -> RevisionPage | None:
+    """Return earlier states, newest first."""
+    with connection:  # all of the same moment
+        row = created_seq(connection, tenant, memory_id)
+        if row is None:
+            return None
+        total = connection.execute(
+            "SELECT count(*) FROM revisions WHERE created_seq = ?", (row,)
+        ).get
+        found: Sequence[rows.Row] = connection.execute(
+            f"SELECT {rows.MEMORY_COLUMNS}, replaced_at, replaced_by, action FROM revisions"
+            " WHERE created_seq = ? AND revision < ? ORDER BY revision DESC LIMIT ?",
+            (row, 2**62 if before is None else before, limit),
+        ).fetchall()
+    revisions = [
+        Revision(rows.memory_from(each), rows.from_microseconds(each[-3]), each[-2], each[-1])
+        for each in found
+    ]
+    return RevisionPage(revisions, total)
+
+
+def move(connection: apsw.Connection, tenant: str, move: Move) -> int | None:
+    """Put a memory into a state, by hand; return the change."""
+    connection.execute(
+        "UPDATE memories SET state = ?1, state_changed_at = ?2, state_run = NULL"
+        " WHERE tenant = ?3 AND id = ?4 AND state <> ?1 AND NOT (legal_hold AND ?1 = ?5)",
+        (
+            move.state.value,
+            rows.to_microseconds(move.at),
+            tenant,
+            move.memory_id,
+            MemoryState.TRASH.value,
+        ),
+    )
+    return renumbered(connection, tenant, move.memory_id) if connection.changes() else None
+
+
+def renumbered(connection: apsw.Connection, tenant: str, memory_id: str) -> int:
+    """Let the feed tell of a memory; return the change."""
+    seq = next_seq(connection)
+    connection.execute(
+        "UPDATE memories SET seq = ? WHERE tenant = ? AND id = ?", (seq, tenant, memory_id)
+    )
+    return seq
+
+
+def mark(
+    connection: apsw.Connection,
+    tenant: str,
+    memory_id: str,
+    *,
+    pinned: bool | None,
+    legal_hold: bool | None,
+) -> int | None:
+    """Set flags; return the change."""
+    connection.execute(
+        "UPDATE memories SET pinned = coalesce(?, pinned), legal_hold = coalesce(?, legal_hold)"
+        " WHERE tenant = ? AND id = ?",
+        (pinned, legal_hold, tenant, memory_id),
+    )
+    return renumbered(connection, tenant, memory_id) if connection.changes() else None
+
+
+def touch(connection: apsw.Connection, touches: Sequence[Touch]) -> None:
+    """Count uses."""
+    connection.executemany(
+        "UPDATE memories SET access_count = access_count + ?,"
+        " accessed_at = max(coalesce(accessed_at, 0), ?) WHERE tenant = ? AND id = ?",
+        [
+            (each.times, rows.to_microseconds(each.at), each.tenant, each.memory_id)
+            for each in touches
+        ],
+    )
+
+
+def same_words(connection: apsw.Connection, tenant: str, fingerprint: bytes) -> list[Memory]:
+    """Return live memories of this fingerprint."""
+    found = connection.execute(
+        f"SELECT {rows.MEMORY_COLUMNS} FROM memories"
+        " WHERE tenant = ? AND fingerprint = ? AND state = ? ORDER BY created_seq LIMIT ?",
+        (tenant, fingerprint, MemoryState.LIVE.value, _MOST_TWINS),
+    )
+    return [rows.memory_from(row) for row in found]
+
+
+def find_claim(connection: apsw.Connection, tenant: str, key_id: str, name: str) -> Claim | None:
+    """Return the claim."""
+    row = connection.execute(
+        "SELECT digest, answer, created_at FROM idempotency"
+        " WHERE tenant = ? AND key_id = ? AND name = ?",
+        (tenant, key_id, name),
+    ).fetchone()
+    if row is None:
+        return None
+    return Claim(tenant, key_id, name, row[0], row[1], rows.from_microseconds(row[2]))
+
+
+def keep_claim(connection: apsw.Connection, claim: Claim, *, since: datetime) -> None:
+    """Store a claim, in place of one that is too old, and drop all that are."""
+    connection.execute(
+        "DELETE FROM idempotency WHERE created_at < ?", (rows.to_microseconds(since),)
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO idempotency"
+        " (tenant, key_id, name, digest, answer, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            claim.tenant,
+            claim.key_id,
+            claim.name,
+            claim.digest,
+            claim.answer,
+            rows.to_microseconds(claim.created_at),
+        ),
+    )
+
+
+def link(connection: apsw.Connection, tenant: str, edge: Link) -> bool | None:
+    """Store an edge."""
+    source = created_seq(connection, tenant, edge.source)
+    target = created_seq(connection, tenant, edge.target)
+    if source is None or target is None:
+        return None
+    connection.execute(
+        "INSERT OR IGNORE INTO links (source, target, type, created_at) VALUES (?, ?, ?, ?)",
+        (source, target, edge.type.value, rows.to_microseconds(edge.created_at)),
+    )
+    return connection.changes() == 1
+
+
+def unlink(
+    connection: apsw.Connection, tenant: str, source: str, target: str, kind: LinkType | None
+) -> int:
+    """Remove edges."""
+    connection.execute(
+        "DELETE FROM links WHERE source = ? AND target = ? AND type = coalesce(?, type)",
+        (
+            created_seq(connection, tenant, source),
+            created_seq(connection, tenant, target),
+            None if kind is None else kind.value,
+        ),
+    )
+    return connection.changes()
+
+
+def links(connection: apsw.Connection, tenant: str, memory_id: str) -> list[Link] | None:
+    """Return the edges of a memory."""
+    with connection:  # all of the same moment
+        row = created_seq(connection, tenant, memory_id)
+        if row is None:
+            return None
+        found: Sequence[rows.Row] = connection.execute(
+            "SELECT source.id, target.id, links.type, links.created_at FROM links"
+            " JOIN memories AS source ON source.created_seq = links.source"
+            " JOIN memories AS target ON target.created_seq = links.target"
+            " WHERE (links.source = ?1 OR links.target = ?1)"
+            " AND source.state <> ?2 AND target.state <> ?2"
+            " ORDER BY links.created_at, source.id, target.id, links.type",
+            (row, MemoryState.TRASH.value),
+        ).fetchall()
+    return [
+        Link(source, target, LinkType(kind), rows.from_microseconds(at))
+        for source, target, kind, at in found
+    ]
