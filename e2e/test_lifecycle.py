@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from e2e.bank import Bank
-from e2e.stack import Stack
+from e2e.stack import CommandFailed, Stack
 
 FACT = "The billing service keeps its invoices for ten years."
 QUESTION = "How long do we have to store bills?"
@@ -92,3 +94,35 @@ def test_scaling_to_zero_and_back_keeps_memories(bank: Bank) -> None:
     bank.stack.kubectl("-n", bank.namespace, "scale", "mb/agents", "--replicas=1")
     bank.wait_ready()
     assert bank.recall(QUESTION) == [FACT]
+
+
+def test_a_hibernated_bank_wakes_with_memories_key_and_url(bank: Bank) -> None:
+    bank.remember(FACT)
+    key = bank.key()
+    bank.apply(hibernate=True)
+    bank.wait_not_ready("Hibernated")
+    bank.stack.wait("no pod", lambda: not bank.pods())
+    bank.apply(hibernate=False)
+    bank.wait_ready()
+    assert bank.key() == key
+    assert bank.recall(QUESTION) == [FACT]
+
+
+def test_a_new_text_restarts_the_pod_once(bank: Bank) -> None:
+    bank.remember(FACT)
+    (before,) = (pod["metadata"]["uid"] for pod in bank.pods())
+    bank.apply(restart="for the new certificate")
+    bank.stack.wait(
+        "another pod", lambda: [pod["metadata"]["uid"] for pod in bank.pods()] not in ([], [before])
+    )
+    bank.wait_ready()
+    assert bank.recall(QUESTION) == [FACT]
+
+
+def test_a_protected_bank_is_not_deleted(bank: Bank) -> None:
+    bank.apply(deletionProtection=True)
+    delete = ("-n", bank.namespace, "delete", "mb", bank.name, "--timeout=60s")
+    with pytest.raises(CommandFailed, match="set it to false first, such as by kubectl"):
+        bank.stack.kubectl(*delete)
+    bank.apply(deletionProtection=False)
+    bank.stack.kubectl(*delete)

@@ -24,6 +24,8 @@ ANNOTATION_CONFIG_HASH = f"{GROUP}/config-hash"
 """On the pod template: a changed configuration makes a new revision."""
 ANNOTATION_KEY_HASH = f"{GROUP}/key-hash"
 """On the pod template: a changed admin key makes a new revision."""
+ANNOTATION_RESTART = f"{GROUP}/restart"
+"""On the pod template: the text of spec.restart, so that another one makes a new revision."""
 ANNOTATION_BANK_UID = f"{GROUP}/bank-uid"
 """On the volume claim, which has no owner under Retain: which incarnation of the bank uses it."""
 

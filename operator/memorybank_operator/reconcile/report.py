@@ -26,6 +26,7 @@ EXPECTED = frozenset(
         Reason.POD_NOT_READY,
         Reason.VOLUME_PENDING,
         Reason.SCALED_TO_ZERO,
+        Reason.HIBERNATED,
         Reason.PAUSED,
         Reason.DELETING,
     }

@@ -21,7 +21,7 @@ def build_deployment(ctx: BuildContext) -> dict[str, Any] | None:
         "kind": "Deployment",
         "metadata": metadata(ctx.bank, names.deployment(ctx.bank)),
         "spec": {
-            "replicas": ctx.bank.spec.replicas,
+            "replicas": ctx.bank.spec.pods,
             "revisionHistoryLimit": 2,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": selector(ctx.bank)},

@@ -53,7 +53,9 @@ def _template(ctx: BuildContext, admin_key: str) -> dict[str, Any]:
             | {
                 constants.ANNOTATION_CONFIG_HASH: text_checksum(config_text(ctx)),
                 constants.ANNOTATION_KEY_HASH: key_hash(admin_key),
-            },
+            }
+            # Only where it is asked for: a new field must not restart the pods of all banks.
+            | ({constants.ANNOTATION_RESTART: spec.restart} if spec.restart else {}),
         },
         "spec": {
             "serviceAccountName": names.service_account(ctx.bank).name,

@@ -17,6 +17,9 @@ from memorybank_operator.status.rollout import unfinished
 from memorybank_operator.status.serving import serving
 from memorybank_operator.status.verdict import Verdict
 
+STOPPED = frozenset({Reason.SCALED_TO_ZERO, Reason.HIBERNATED})
+"""Not ready because no pod is wanted."""
+
 
 def judge_ready(
     bank: MemoryBank, observed: Observed, plan: Plan, problems: Sequence[Problem]
@@ -25,7 +28,7 @@ def judge_ready(
     if bank.metadata.deletion_timestamp is not None:
         return Verdict("False", Reason.DELETING, "The bank is being deleted.")
     verdict = _judge(bank, observed, plan, problems)
-    stopped = verdict.reason == Reason.SCALED_TO_ZERO and not pods_exist(bank, observed)
+    stopped = verdict.reason in STOPPED and not pods_exist(bank, observed)
     if bank.spec.paused and not verdict.holds and not stopped:
         return Verdict(
             verdict.status,
@@ -46,6 +49,13 @@ def _judge(
 ) -> Verdict:
     if problems:
         return Verdict("False", problems[0].reason, _joined(problems))
+    if bank.spec.hibernate:
+        return Verdict(
+            "False",
+            Reason.HIBERNATED,
+            "spec.hibernate is true: no pod runs, the data is kept. Set it to false to wake the "
+            "bank.",
+        )
     if bank.spec.replicas == 0:
         return Verdict(
             "False",

@@ -26,7 +26,7 @@ from memorybank_operator.resources.container import NAME as CONTAINER
 from memorybank_operator.resources.labels import selector_text
 from memorybank_operator.status.available import judge_available
 from memorybank_operator.status.progress import Progress, judge_progress
-from memorybank_operator.status.ready import judge_ready
+from memorybank_operator.status.ready import STOPPED, judge_ready
 from memorybank_operator.status.verdict import Verdict
 
 
@@ -142,7 +142,7 @@ def _phase(bank: MemoryBank, ready: Verdict, progress: Progress | None) -> str:
         return Phase.PAUSED.value
     if ready.holds:
         return Phase.RUNNING.value
-    if ready.reason == Reason.SCALED_TO_ZERO:
+    if ready.reason in STOPPED:
         return Phase.STOPPED.value
     stalled = progress is not None and progress.kind is ConditionType.STALLED
     return (Phase.FAILED if stalled else Phase.PENDING).value

@@ -15,8 +15,8 @@ from tests.operator.world import bank, bank_body
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown field": (
-        {"hibernate": True},
-        "spec.hibernate: this version of the operator has no such field: remove it or upgrade",
+        {"hibernating": True},
+        "spec.hibernating: this version of the operator has no such field: remove it or upgrade",
     ),
     "unknown nested field": (
         {"storage": {"volume": {"sice": "1Gi"}}},

@@ -269,6 +269,17 @@ STATES = {
         nothing, "False", "ScaledToZero", "", "InProgress", "Degraded", "Stopped",
         now={"replicas": 0},
     ),
+    "hibernated": State(
+        stopped, "False", "Hibernated", "Set it to false", "InProgress", "Degraded", "Stopped",
+        spec={"hibernate": True},
+    ),
+    "hibernated and scaled to zero": State(
+        stopped, "False", "Hibernated", "", "InProgress", "Degraded", "Stopped",
+        spec={"hibernate": True, "replicas": 0},
+    ),
+    "to be restarted": progressing(
+        nothing, "DeploymentProgressing", "replaced", now={"restart": "2026-03-01"}
+    ),
     "paused and fine": State(
         proof_of(generation=2), "True", "CanaryPassed", "", "Current", "Suspended", "Paused",
         now={"paused": True},
@@ -370,7 +381,7 @@ def test_what_takes_too_long_is_stalled_except_where_it_was_asked_for(name: str)
     state.change(world, of)
     late = world.status(of, failure=state.failure, now=NOW + timedelta(seconds=600))
     as_seen = bank_body(resource["spec"], status=late, **metadata)
-    asked_for = state.reason in {"ScaledToZero", "Paused"}
+    asked_for = state.reason in {"ScaledToZero", "Hibernated", "Paused"}
     assert kstatus(as_seen) == ("InProgress" if asked_for else "Failed")
     ready = condition(as_seen, "Ready")
     assert (ready["status"], ready["reason"]) == (state.ready, state.reason)

@@ -57,6 +57,7 @@ class Reason(Explained):
     VERIFYING = ("Verifying", "The pod is ready and has still to prove that it works.")
     PROGRESSING = ("Progressing", "What the spec asks for is being made.")
     SCALED_TO_ZERO = ("ScaledToZero", "spec.replicas is 0: no pod runs, the data is kept.")
+    HIBERNATED = ("Hibernated", "spec.hibernate is true: no pod runs, the data is kept.")
     PAUSED = ("Paused", "spec.paused is true and the bank is not as its spec wants it.")
     DELETING = ("Deleting", "The bank is being deleted.")
     # the spec and what it names
@@ -147,6 +148,6 @@ class Phase(Explained):
     PENDING = ("Pending", "Not ready yet, or not ready now; the operator works on it.")
     RUNNING = ("Running", "Ready.")
     FAILED = ("Failed", "Somebody has to act, see the condition Stalled.")
-    STOPPED = ("Stopped", "Scaled to zero.")
+    STOPPED = ("Stopped", "No pod runs, as spec.hibernate or spec.replicas asks for.")
     PAUSED = ("Paused", "The operator leaves the bank alone.")
     DELETING = ("Deleting", "The bank is being deleted.")

@@ -184,6 +184,12 @@ class Spec(ApiModel):
     """Secrets with the credentials of registries."""
     replicas: Annotated[int, Field(ge=0)] = 1
     """Pods that serve the bank: 1, or 0 to stop it and keep its data."""
+    hibernate: bool = False
+    """While true, no pod runs; data, keys and URL are kept, and so is spec.replicas. The bank wakes
+    with all of it when this is false again.
+    """
+    restart: Annotated[str, Field(max_length=128)] = ""
+    """A new text, such as the time, restarts the pod."""
     paused: bool = False
     """While true, the operator changes nothing of this bank. The bank itself keeps running."""
     storage: Storage = Storage()
@@ -226,6 +232,15 @@ class Spec(ApiModel):
     """What becomes of the volume when the bank is deleted. Retain keeps it, and a bank of the same
     name finds its memories again. Delete deletes it with the bank.
     """
+    deletion_protection: bool = False
+    """While true, the API server refuses to delete the bank, by an admission policy that comes with
+    the chart. The deletion of its namespace goes on unhindered.
+    """
+
+    @property
+    def pods(self) -> int:
+        """How many pods are to run."""
+        return 0 if self.hibernate else self.replicas
 
     @model_validator(mode="after")
     def _one_writer(self) -> Self:
