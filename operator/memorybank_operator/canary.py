@@ -90,6 +90,9 @@ class Prober:
                 version = await _check_ready(session, target.revision)
                 await _check_memory(session)
                 return version
+        except aiohttp.ConnectionTimeoutError:
+            # What was sent before the Service's rules were there is not led by them later either.
+            raise Unreachable(f"{target.url} cannot be reached: no answer in time") from None
         except TimeoutError:
             raise CanaryFailed(f"{target.url} did not answer in time") from None
         except aiohttp.ClientConnectorDNSError:

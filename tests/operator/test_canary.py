@@ -7,6 +7,7 @@ The server here misbehaves on purpose in ways that the real one cannot be brough
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
@@ -304,6 +305,23 @@ async def test_a_service_that_never_leads_to_the_pod_is_a_failure(
     result = watched.canaries.result(BANK)
     assert result is not None
     assert (result.ok, result.message) == (False, "refused")
+
+
+async def test_a_connection_that_nobody_answers_is_no_contact(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        # With its queue full, the kernel drops what comes.
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(3)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(address)
+        with pytest.raises(Unreachable, match="no answer in time"):
+            await Prober().probe(replace(target, connect_to=f"http://127.0.0.1:{address[1]}"))
+        for each in waiting:
+            each.close()
 
 
 async def test_a_pod_that_was_reached_and_is_not_any_more_is_a_failure_at_once(
