@@ -37,6 +37,10 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
         from memorybank.server.command import serve
 
         return serve
+    if name == "audit":
+        from memorybank.cli.audit import audit
+
+        return audit
     from memorybank.cli import commands
 
     found: Callable[[argparse.Namespace], int] = getattr(commands, name)

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from memorybank.domain.audit import AuditPage, AuditRecord, Chain, NotedEvent
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.memory import (
     Link,
@@ -29,6 +30,7 @@ from memorybank.domain.memory import (
     Touch,
 )
 from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
+from memorybank.domain.usage import Count, Endpoint
 from memorybank.errors import MemoryBankError
 
 Vector = npt.NDArray[np.float32]
@@ -124,6 +126,37 @@ class AccessStore(Protocol):
 
         In steps, each a transaction; after a crash, calling it again goes on.
         """
+
+    async def audit_page(
+        self,
+        tenant: str,
+        *,
+        action: str | None,
+        actor: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> AuditPage:
+        """Return one page of a tenant's audit log, newest first. Raises InvalidCursor."""
+
+    async def audit_chain(self, tenant: str) -> Chain:
+        """Return where a tenant's audit log begins and ends."""
+
+    async def audit_records(self, tenant: str, after: int) -> list[AuditRecord]:
+        """Return the records that follow one, oldest first; some of them when they are many."""
+
+    async def prune_audit(self, before: datetime) -> None:
+        """Drop the oldest records, as far as they were made before a moment.
+
+        The newest record of each tenant stays, and where the rest begins is kept.
+        """
+
+    async def add_activity(
+        self, usage: Mapping[Endpoint, Count], events: Sequence[NotedEvent]
+    ) -> None:
+        """Add what was counted and noted since the last time, in one transaction."""
+
+    async def usage(self, tenant: str, *, first: str, last: str) -> dict[str, Count]:
+        """Return what a tenant asked from one day to another, both included, by endpoint."""
 
 
 @dataclass(frozen=True, slots=True)

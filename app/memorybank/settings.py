@@ -28,11 +28,13 @@ from typing_extensions import override
 
 from memorybank.auth import tokens
 from memorybank.auth.limits import Rate, RateLimiter
+from memorybank.domain.audit import EventKind
 from memorybank.domain.keys import Role, Roles, Scope
 from memorybank.errors import ConfigurationError
 from memorybank.logs import LogFormat, LogLevel
 
 PREFIX = "MEMORY_BANK_"
+DATABASE_NAME = "memory_bank.db"
 
 _HOST = re.compile(r"\*|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
 
@@ -201,6 +203,24 @@ class AuthSettings(Section):
         )
 
 
+class AuditSettings(Section):
+    """Who did what, kept in a chain of hashes; never contents."""
+
+    enabled: bool = Field(True, description="Whether anything is recorded.")
+    events: Annotated[tuple[EventKind, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        (EventKind.ADMIN, EventKind.AUTH, EventKind.WRITE, EventKind.DELETE),
+        description="What is recorded: any of `admin` (keys, tenants), `auth` (refused requests), "
+        "`write` and `delete` (memories), `read` (requests that changed nothing).",
+    )
+    retention_days: int | None = Field(
+        365, ge=1, le=36_500, description="Older records are dropped; null keeps them for ever."
+    )
+
+    def kinds(self) -> frozenset[EventKind]:
+        """Return what is recorded."""
+        return frozenset(self.events) if self.enabled else frozenset()
+
+
 class LimitSettings(Section):
     """How much one caller may ask for."""
 
@@ -291,6 +311,7 @@ class Settings(BaseSettings):
     embedding: EmbeddingSettings = EmbeddingSettings()
     security: SecuritySettings = SecuritySettings()
     auth: AuthSettings = AuthSettings()
+    audit: AuditSettings = AuditSettings()
     limits: LimitSettings = LimitSettings()
     cors: CorsSettings = CorsSettings()
     logging: LoggingSettings = LoggingSettings()
@@ -307,7 +328,7 @@ class Settings(BaseSettings):
     @property
     def database_path(self) -> Path:
         """The SQLite file."""
-        return self.database.path or self.data / "memory_bank.db"
+        return self.database.path or self.data / DATABASE_NAME
 
     @override
     @classmethod

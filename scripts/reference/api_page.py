@@ -9,6 +9,7 @@ from typing import Any
 from memorybank import errors
 from memorybank.http.app import create_api
 from memorybank.http.resource import ResourceRoutes
+from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_memories import MemoryRoutes
@@ -51,6 +52,7 @@ def openapi() -> dict[str, Any]:
         MemoryRoutes(NOBODY).router(),
         KeyRoutes(NOBODY).router(),
         TenantRoutes(NOBODY).router(),
+        AuditRoutes(NOBODY).router(),
         TransferRoutes(NOBODY, NOBODY).router(),
         HealthRoutes(NOBODY, "0").router(),
         ResourceRoutes(public_url=None, issuer=None).router(),

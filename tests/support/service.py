@@ -75,7 +75,9 @@ async def service(
 @asynccontextmanager
 async def open_engine(settings: Settings, embedder: Embedder) -> AsyncIterator[Engine]:
     """Open the real store and index around an embedder."""
-    store = await SqliteStore.open(settings.database_path, model=embedder.model)
+    store = await SqliteStore.open(
+        settings.database_path, model=embedder.model, audited=settings.audit.kinds()
+    )
     index = MemoryIndex(store, dimensions=embedder.dimensions)
     try:
         yield Engine(store, embedder, index)

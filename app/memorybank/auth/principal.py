@@ -52,6 +52,11 @@ class Principal:
                 return Origin.DIRECT_USER if Scope.ADMIN in self.scopes else Origin.AGENT
 
     @property
+    def name(self) -> str:
+        """By which name the audit log knows the caller."""
+        return f"{self.tenant}/{self.key_id}"
+
+    @property
     def administers_bank(self) -> bool:
         """Whether the caller may administer every tenant: an administrator of the default one."""
         return self.tenant == DEFAULT_TENANT and Scope.ADMIN in self.scopes

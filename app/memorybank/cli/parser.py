@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_search(commands)
     _add_bank_options(_command(commands, "health", "check that a bank does its job", bank=True))
     _add_output(_command(commands, "version", "print the version"))
+    _add_audit(commands)
     _add_model(commands)
     return parser
 
@@ -86,6 +87,21 @@ def _add_search(commands: _Commands[argparse.ArgumentParser]) -> None:
     search.add_argument("--type", action="append", dest="types", choices=_TYPES, metavar="TYPE")
     search.add_argument("--tag", action="append", dest="tags", help="may be repeated: all of them")
     _add_bank_options(search)
+
+
+def _add_audit(commands: _Commands[argparse.ArgumentParser]) -> None:
+    audit = _command(commands, "audit", "verify audit logs")
+    actions = audit.add_subparsers(dest="action", required=True, metavar="ACTION")
+    verify = _command(
+        actions, "verify", "find out whether records were changed, left out or moved; 1 if so"
+    )
+    where = verify.add_mutually_exclusive_group(required=True)
+    where.add_argument("file", nargs="?", help="an export (GET /v1/admin/audit/export), or -")
+    where.add_argument("--data", type=Path, metavar="DIR", help="data folder, also of a server")
+    verify.add_argument(
+        "--head", metavar="SEQ:HASH", help="the end that you noted: it must be there still"
+    )
+    _add_output(verify)
 
 
 def _add_model(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -23,7 +23,9 @@ from memorybank.http.errors import HttpProblem, error_response, internal_error
 from memorybank.http.limits import RateLimit, too_many
 from memorybank.http.resource import ResourceRoutes
 from memorybank.logs import request_id
+from memorybank.services.activity import Activity
 from memorybank.telemetry import Telemetry
+from memorybank.trail import Actor, actor
 
 _logger = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ def surround(
     limiter: RateLimiter,
     cors: Cors,
     resource: ResourceRoutes,
+    activity: Activity,
     allowed_hosts: Iterable[str],
     max_body_bytes: int,
 ) -> ASGIApp:
@@ -72,19 +75,25 @@ def surround(
     app = RateLimit(app, limiter)
     app = Authentication(app, authenticator, FailedAttempts())
     app = HostCheck(app, allowed_hosts, cors)
-    return RequestContext(app, telemetry, cors, resource)
+    return RequestContext(app, telemetry, cors, resource, activity)
 
 
 class RequestContext:
     """Gives a request its id, counts and logs it, and answers what nobody else did."""
 
     def __init__(
-        self, app: ASGIApp, telemetry: Telemetry, cors: Cors, resource: ResourceRoutes
+        self,
+        app: ASGIApp,
+        telemetry: Telemetry,
+        cors: Cors,
+        resource: ResourceRoutes,
+        activity: Activity,
     ) -> None:
         self._app = app
         self._telemetry = telemetry
         self._cors = cors
         self._resource = resource
+        self._activity = activity
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -127,6 +136,7 @@ class RequestContext:
     def _finish(self, scope: Scope, *, status: int, seconds: float) -> None:
         route = _route(scope)
         self._telemetry.request_ended(route, scope["method"], status=status, seconds=seconds)
+        self._note(scope, route, status)
         level = logging.DEBUG if route in PROBES and status < 500 else logging.INFO
         if _logger.isEnabledFor(level):
             principal = scope["state"].get("principal")
@@ -138,6 +148,19 @@ class RequestContext:
                 "key": None if principal is None else principal.key_id,
             }
             _logger.log(level, "request", extra={"details": details})
+
+    def _note(self, scope: Scope, route: str, status: int) -> None:
+        state = scope["state"]
+        tool = state.get("tool")
+        acting = state.get("actor")
+        self._activity.ended(
+            state.get("principal"),
+            f"{scope['method']} {route}" if tool is None else f"mcp {tool}",
+            status,
+            address=_address(scope),
+            request_id=state["request_id"],
+            recorded=isinstance(acting, Actor) and acting.recorded,
+        )
 
 
 class HostCheck:
@@ -212,10 +235,12 @@ class Authentication:
             if named is not None:
                 principal.require_tenant(named)
             scope["state"]["principal"] = principal
+            scope["state"]["actor"] = Actor(principal.name)
+            actor.set(scope["state"]["actor"])
         await self._app(scope, receive, send)
 
     async def _authenticated(self, scope: Scope, token: str | None) -> Principal:
-        address = scope["client"][0] if scope.get("client") else ""
+        address = _address(scope)
         gate = None
         if not self._authenticator.remembers(token):
             gate = self._attempts.gate(address)
@@ -320,6 +345,11 @@ class BodyLimit:
             "the body of the request is too large",
             hint=f"send at most {self._max} bytes (limits.max_body_bytes)",
         )
+
+
+def _address(scope: Scope) -> str:
+    """Return where a request comes from, as far as the connection tells."""
+    return str(scope["client"][0]) if scope.get("client") else ""
 
 
 def presented_token(headers: Headers) -> str | None:

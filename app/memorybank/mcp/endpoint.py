@@ -37,6 +37,7 @@ from memorybank.logs import request_id
 from memorybank.mcp.tools import memory_tools
 from memorybank.schemas.problems import invalid_request
 from memorybank.services.memories import MemoryService
+from memorybank.trail import actor
 
 _logger = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class McpEndpoint:
             return
         spec = self._tools.get(_called_tool(message) or "")
         if spec is not None:
+            scope["state"]["tool"] = spec.name
             _caller(request).require(spec.scope)
 
         async def replay() -> dict[str, Any]:
@@ -114,6 +116,7 @@ class McpEndpoint:
         request = _request(context)
         # The SDK serves requests of 2025-11-25 in a task of its own.
         request_id.set(request.state.request_id)
+        actor.set(request.state.actor)
         outcome = "ok"
         try:
             result = await spec.call(_caller(request), params.arguments or {})

@@ -13,6 +13,7 @@ from memorybank.http.app import Api, create_api
 from memorybank.http.cors import Cors
 from memorybank.http.middleware import surround
 from memorybank.http.resource import ResourceRoutes
+from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_life import LifeRoutes
@@ -24,6 +25,7 @@ from memorybank.server.engine import Engine
 from memorybank.server.federation import Federation
 from memorybank.server.housekeeping import Housekeeping
 from memorybank.server.services import Services
+from memorybank.services.activity import Activity
 from memorybank.settings import Settings
 from memorybank.telemetry import Telemetry
 from memorybank.version import VERSION
@@ -51,7 +53,13 @@ async def build_application(
     resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)
     readiness = Readiness(services.selftest, version=VERSION, revision=settings.revision)
     mcp = McpEndpoint(services.memories, version=VERSION, called=telemetry.tool_called)
-    housekeeping = Housekeeping(engine.store.access, services.authenticator)
+    activity = Activity(engine.store.access, settings.audit.kinds())
+    housekeeping = Housekeeping(
+        engine.store.access,
+        services.authenticator,
+        activity,
+        audit_days=settings.audit.retention_days,
+    )
 
     @asynccontextmanager
     async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
@@ -69,6 +77,7 @@ async def build_application(
             LifeRoutes(services.memories.life).router(),
             KeyRoutes(services.keys).router(),
             TenantRoutes(services.tenants).router(),
+            AuditRoutes(services.audit).router(),
             TransferRoutes(services.exports, services.imports).router(),
             HealthRoutes(readiness, VERSION).router(),
             resource.router(),
@@ -84,6 +93,7 @@ async def build_application(
         limiter=settings.limits.to_limiter(),
         cors=Cors(settings.cors.allowed_origins, max_age_seconds=settings.cors.max_age_seconds),
         resource=resource,
+        activity=activity,
         allowed_hosts=settings.security.allowed_hosts,
         max_body_bytes=settings.limits.max_body_bytes,
     )

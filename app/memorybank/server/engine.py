@@ -39,7 +39,9 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
     async with AsyncExitStack() as stack:
         embedder = await BuiltinEmbedder.open(folder)
         stack.push_async_callback(embedder.close)
-        store = await SqliteStore.open(settings.database_path, model=embedder.model)
+        store = await SqliteStore.open(
+            settings.database_path, model=embedder.model, audited=settings.audit.kinds()
+        )
         stack.push_async_callback(store.close)
         index = MemoryIndex(store, dimensions=embedder.dimensions)
         stack.push_async_callback(index.close)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 from memorybank.auth.authenticator import Authenticator
 from memorybank.errors import MemoryBankError
 from memorybank.ports import AccessStore
+from memorybank.services.activity import Activity
 
 _logger = logging.getLogger(__name__)
 
 _INTERVAL_SECONDS = 30.0
+_PRUNING_SECONDS = 3_600.0
 
 
 class Housekeeping:
@@ -23,11 +27,15 @@ class Housekeeping:
         self,
         store: AccessStore,
         authenticator: Authenticator,
+        activity: Activity,
         *,
+        audit_days: int | None,
         interval_seconds: float = _INTERVAL_SECONDS,
     ) -> None:
         self._store = store
         self._authenticator = authenticator
+        self._activity = activity
+        self._audit_days = audit_days
         self._interval = interval_seconds
 
     @asynccontextmanager
@@ -46,12 +54,25 @@ class Housekeeping:
             await self._store.finish_deletions()
         except MemoryBankError as error:
             _logger.warning("a tenant could not be erased: %s", error.message)
+        pruned = float("-inf")
         while True:
+            if time.monotonic() - pruned >= _PRUNING_SECONDS:
+                pruned = time.monotonic()
+                await self._prune()
             await asyncio.sleep(self._interval)
             await self._flush()
+
+    async def _prune(self) -> None:
+        if self._audit_days is None:
+            return
+        try:
+            await self._store.prune_audit(datetime.now(UTC) - timedelta(days=self._audit_days))
+        except MemoryBankError as error:
+            _logger.warning("old audit records could not be dropped: %s", error.message)
 
     async def _flush(self) -> None:
         try:
             await self._authenticator.store_use()
-        except MemoryBankError as error:  # it stays counted, for the next time
-            _logger.warning("the use of keys could not be noted: %s", error.message)
+            await self._activity.store()
+        except MemoryBankError as error:  # it stays noted, for the next time
+            _logger.warning("the use of the service could not be noted: %s", error.message)

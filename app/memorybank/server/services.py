@@ -11,6 +11,7 @@ from memorybank.auth.authenticator import Authenticator, TokenAuthenticator
 from memorybank.domain.keys import Roles
 from memorybank.schemas.transfer import Space
 from memorybank.server.engine import Engine
+from memorybank.services.audit import AuditService
 from memorybank.services.exporting import ExportService
 from memorybank.services.importing import ImportService
 from memorybank.services.keys import KeyService
@@ -30,6 +31,7 @@ class Services:
     tenants: TenantService
     exports: ExportService
     imports: ImportService
+    audit: AuditService
     authenticator: Authenticator
     selftest: SelfTest
 
@@ -59,6 +61,7 @@ class Services:
                 version=VERSION,
             ),
             imports=ImportService(engine.store, engine.embedder, engine.index),
+            audit=AuditService(access),
             authenticator=authenticator,
             selftest=SelfTest(engine.store, engine.embedder, engine.index),
         )

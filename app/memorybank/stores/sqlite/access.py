@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
 import apsw
 
+from memorybank.domain.audit import (
+    AuditEvent,
+    AuditPage,
+    AuditRecord,
+    Chain,
+    EventKind,
+    NotedEvent,
+)
 from memorybank.domain.keys import ApiKey
-from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
-from memorybank.stores.sqlite import keys, tenants
+from memorybank.domain.tenants import DEFAULT_TENANT, Quotas, Tenant, TenantPage, TenantStats
+from memorybank.domain.usage import Count, Endpoint
+from memorybank.stores.sqlite import audit, keys, tenants
+from memorybank.stores.sqlite import usage as usage_table
+from memorybank.stores.sqlite.audit import done
 
 Answer = TypeVar("Answer")
+
+
+class Write(Protocol):
+    """Writes, in the one thread that does, and records what was done in the same transaction."""
+
+    def __call__(
+        self,
+        work: Callable[[apsw.Connection], Answer],
+        events: Callable[[Answer], Iterable[AuditEvent]] | None = None,
+        /,
+    ) -> Awaitable[Answer]:
+        """Return what the work returned, once it is durable."""
 
 
 class Run(Protocol):
     """Runs statements on a connection, in the thread of that connection."""
 
     def __call__(self, work: Callable[[apsw.Connection], Answer], /) -> Awaitable[Answer]:
-        """Return what the work returned; for a write, once it is durable."""
+        """Return what the work returned."""
 
 
 class AccessTables:
     """See AccessStore: every write is one transaction, shared with the writes beside it."""
 
-    def __init__(self, *, read: Run, write: Run) -> None:
+    def __init__(self, *, read: Run, write: Write) -> None:
         self._read = read
         self._write = write
 
@@ -40,7 +64,12 @@ class AccessTables:
 
     async def add_key(self, key: ApiKey) -> None:
         """See AccessStore."""
-        await self._write(lambda connection: keys.insert(connection, key))
+
+        def write(connection: apsw.Connection) -> bool:
+            keys.insert(connection, key)
+            return True
+
+        await self._write(write, done(_about_key("key.create", key)))
 
     async def list_keys(self, tenant: str) -> list[ApiKey]:
         """See AccessStore."""
@@ -48,12 +77,16 @@ class AccessTables:
 
     async def revoke_key(self, tenant: str, key_id: str, at: datetime) -> bool:
         """See AccessStore. A key that is revoked already keeps its time."""
-        return await self._write(lambda connection: keys.revoke(connection, tenant, key_id, at=at))
+        event = AuditEvent(EventKind.ADMIN, "key.revoke", tenant, key_id)
+        return await self._write(
+            lambda connection: keys.revoke(connection, tenant, key_id, at=at), done(event)
+        )
 
     async def rotate_key(self, successor: ApiKey, *, old_until: datetime) -> bool:
         """See AccessStore."""
         return await self._write(
-            lambda connection: keys.rotate(connection, successor, old_until=old_until)
+            lambda connection: keys.rotate(connection, successor, old_until=old_until),
+            done(_about_key("key.rotate", successor)),
         )
 
     async def note_use(self, used: Mapping[str, datetime]) -> None:
@@ -62,7 +95,10 @@ class AccessTables:
 
     async def replace_bootstrap_key(self, key: ApiKey) -> bool:
         """See AccessStore."""
-        return await self._write(lambda connection: keys.replace_bootstrap(connection, key))
+        return await self._write(
+            lambda connection: keys.replace_bootstrap(connection, key),
+            done(_about_key("key.bootstrap", key)),
+        )
 
     async def find_tenant(self, name: str) -> Tenant | None:
         """See AccessStore."""
@@ -70,7 +106,10 @@ class AccessTables:
 
     async def add_tenant(self, tenant: Tenant) -> bool:
         """See AccessStore."""
-        return await self._write(lambda connection: tenants.insert(connection, tenant))
+        return await self._write(
+            lambda connection: tenants.insert(connection, tenant),
+            done(_about_tenant("tenant.create", tenant.name, tenant.quotas)),
+        )
 
     async def list_tenants(self, *, limit: int, cursor: str | None) -> TenantPage:
         """See AccessStore."""
@@ -80,7 +119,10 @@ class AccessTables:
 
     async def set_quotas(self, name: str, quotas: Quotas) -> Tenant | None:
         """See AccessStore."""
-        return await self._write(lambda connection: tenants.set_quotas(connection, name, quotas))
+        return await self._write(
+            lambda connection: tenants.set_quotas(connection, name, quotas),
+            done(_about_tenant("tenant.limit", name, quotas)),
+        )
 
     async def tenant_stats(self, name: str, *, now: datetime) -> TenantStats:
         """See AccessStore."""
@@ -88,7 +130,19 @@ class AccessTables:
 
     async def begin_deletion(self, name: str) -> bool:
         """See AccessStore."""
-        return await self._write(lambda connection: tenants.begin_deletion(connection, name))
+
+        def write(connection: apsw.Connection) -> Chain | None:
+            begun = tenants.begin_deletion(connection, name)
+            return audit.chain_of(connection, name) if begun else None
+
+        def events(chain: Chain | None) -> list[AuditEvent]:
+            """Keep the end of the tenant's own log, which goes with the tenant."""
+            if chain is None:
+                return []
+            end: dict[str, str | int] = {"records": chain.seq, "last_hash": chain.hash}
+            return [AuditEvent(EventKind.ADMIN, "tenant.delete", DEFAULT_TENANT, name, end)]
+
+        return await self._write(write, events) is not None
 
     async def finish_deletions(self) -> None:
         """See AccessStore. A transaction per some hundred memories: other writes slip in."""
@@ -96,3 +150,66 @@ class AccessTables:
             erase_some = partial(tenants.erase_some, name=name)
             while not await self._write(erase_some):
                 pass
+
+    async def audit_page(
+        self,
+        tenant: str,
+        *,
+        action: str | None,
+        actor: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> AuditPage:
+        """See AccessStore."""
+        return await self._read(
+            lambda connection: audit.page(
+                connection, tenant, action=action, actor=actor, limit=limit, cursor=cursor
+            )
+        )
+
+    async def audit_chain(self, tenant: str) -> Chain:
+        """See AccessStore."""
+        return await self._read(lambda connection: audit.chain_of(connection, tenant))
+
+    async def audit_records(self, tenant: str, after: int) -> list[AuditRecord]:
+        """See AccessStore."""
+        return await self._read(lambda connection: audit.following(connection, tenant, after))
+
+    async def prune_audit(self, before: datetime) -> None:
+        """See AccessStore. A transaction per two thousand records: other writes slip in."""
+        while await self._write(lambda connection: audit.prune(connection, before)):
+            pass
+
+    async def add_activity(
+        self, usage: Mapping[Endpoint, Count], events: Sequence[NotedEvent]
+    ) -> None:
+        """See AccessStore. What is of a tenant that was deleted meanwhile is dropped."""
+
+        def write(connection: apsw.Connection) -> None:
+            named = {where.tenant for where in usage} | {each.event.tenant for each in events}
+            there = {name for name in named if tenants.find(connection, name) is not None}
+            counts = {where: count for where, count in usage.items() if where.tenant in there}
+            usage_table.add(connection, counts)
+            audit.append(connection, (each for each in events if each.event.tenant in there))
+
+        if usage or events:
+            await self._write(write)
+
+    async def usage(self, tenant: str, *, first: str, last: str) -> dict[str, Count]:
+        """See AccessStore."""
+        return await self._read(
+            lambda connection: usage_table.of_tenant(connection, tenant, first=first, last=last)
+        )
+
+
+def _about_key(action: str, key: ApiKey) -> AuditEvent:
+    details = {"role": str(key.role)}
+    if key.rotated_from is not None:
+        details["rotated_from"] = key.rotated_from
+    return AuditEvent(EventKind.ADMIN, action, key.tenant, key.id, details)
+
+
+def _about_tenant(action: str, name: str, quotas: Quotas) -> AuditEvent:
+    """Return an event for the bank's own log, with the limits that are set."""
+    limits = {field: value for field, value in asdict(quotas).items() if value is not None}
+    return AuditEvent(EventKind.ADMIN, action, DEFAULT_TENANT, name, limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import apsw
 
+from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.duplicates import fingerprint
 from memorybank.domain.memory import (
     Link,
@@ -21,6 +22,7 @@ from memorybank.domain.memory import (
     MemoryChange,
     MemoryFilter,
     MemoryPage,
+    MemoryState,
     RevisionPage,
     Touch,
 )
@@ -28,6 +30,7 @@ from memorybank.errors import InvalidRequest, StoreUnavailable
 from memorybank.ports import Claim, Move, StoreStats, Vector
 from memorybank.stores.sqlite import life, rows
 from memorybank.stores.sqlite.access import AccessTables
+from memorybank.stores.sqlite.audit import Recorder, done
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
 from memorybank.stores.sqlite.lock import DataFolderLock
@@ -51,7 +54,7 @@ class SqliteStore:
     without vector, since vectors of different models must not be compared.
     """
 
-    def __init__(self, path: Path, *, model: str) -> None:
+    def __init__(self, path: Path, *, model: str, audited: Iterable[EventKind] = ()) -> None:
         self._model = model
         self._lock = DataFolderLock(path)
         try:
@@ -62,7 +65,7 @@ class SqliteStore:
         except BaseException:
             self._lock.release()
             raise
-        self._writer = Writer(connection)
+        self._writer = Writer(connection, Recorder(audited))
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
         self._closed = False
         self._access = AccessTables(read=self._read, write=self._writer.run)
@@ -79,14 +82,17 @@ class SqliteStore:
         return self._transfer
 
     @classmethod
-    async def open(cls, path: Path, *, model: str) -> SqliteStore:
+    async def open(
+        cls, path: Path, *, model: str, audited: Iterable[EventKind] = ()
+    ) -> SqliteStore:
         """Open or create the database and bring its schema up to date.
 
-        `model` names the embedding space of the vectors to come. Raises ConfigurationError when the
+        `model` names the embedding space of the vectors to come, `audited` the events that the
+        audit log records. Raises ConfigurationError when the
         file cannot be used, also because another process uses it; StoreUnavailable when the disk
         fails.
         """
-        return await asyncio.to_thread(cls, path, model=model)
+        return await asyncio.to_thread(cls, path, model=model, audited=audited)
 
     async def add(self, memory: Memory, vector: Vector) -> int:
         """See MemoryStore. Raises InvalidRequest when the tenant has this id already."""
@@ -94,7 +100,7 @@ class SqliteStore:
 
     async def add_many(self, items: Sequence[tuple[Memory, Vector]]) -> int:
         """See MemoryStore. Raises InvalidRequest when the tenant has one of the ids already."""
-        return await self._writer.run(self._insertion(items))
+        return await self._writer.run(self._insertion(items), _created(items))
 
     async def add_claimed(
         self, items: Sequence[tuple[Memory, Vector]], claim: Claim, *, since: datetime
@@ -106,7 +112,7 @@ class SqliteStore:
             life.keep_claim(connection, claim, since=since)
             return insert(connection)
 
-        return await self._writer.run(write)
+        return await self._writer.run(write, _created(items))
 
     def _insertion(
         self, items: Sequence[tuple[Memory, Vector]]
@@ -159,7 +165,8 @@ class SqliteStore:
                 self._put_vector(connection, created_seq, blob)
             return seq
 
-        return await self._writer.run(write)
+        event = _event(EventKind.WRITE, "update", memory)
+        return await self._writer.run(write, done(event))
 
     async def revise(
         self,
@@ -182,8 +189,12 @@ class SqliteStore:
             insert(connection)
             return _last_seq(connection)
 
+        def events(answer: int) -> list[AuditEvent]:
+            revised = [_event(EventKind.WRITE, action, memory) for memory, _ in changes]
+            return [*revised, *_created(added)(answer)]
+
         try:
-            return await self._writer.run(write)
+            return await self._writer.run(write, events)
         except _Outdated:
             return None
 
@@ -200,20 +211,35 @@ class SqliteStore:
     async def move(self, tenant: str, moves: Sequence[Move]) -> int | None:
         """See LifeStore."""
 
-        def write(connection: apsw.Connection) -> int | None:
-            changes = [life.move(connection, tenant, move) for move in moves]
-            return max((seq for seq in changes if seq is not None), default=None)
+        def write(connection: apsw.Connection) -> dict[Move, int]:
+            changes = {move: life.move(connection, tenant, move) for move in moves}
+            return {move: seq for move, seq in changes.items() if seq is not None}
 
-        return await self._writer.run(write)
+        def events(moved: dict[Move, int]) -> list[AuditEvent]:
+            return [
+                AuditEvent(
+                    EventKind.DELETE if move.state is MemoryState.TRASH else EventKind.WRITE,
+                    "memory.move",
+                    tenant,
+                    move.memory_id,
+                    {"state": move.state.value},
+                )
+                for move in moved
+            ]
+
+        return max((await self._writer.run(write, events)).values(), default=None)
 
     async def mark(
         self, tenant: str, memory_id: str, *, pinned: bool | None, legal_hold: bool | None
     ) -> int | None:
         """See LifeStore."""
+        flags = {"pinned": pinned, "legal_hold": legal_hold}
+        details = {name: int(value) for name, value in flags.items() if value is not None}
         return await self._writer.run(
             lambda connection: life.mark(
                 connection, tenant, memory_id, pinned=pinned, legal_hold=legal_hold
-            )
+            ),
+            done(AuditEvent(EventKind.WRITE, "memory.mark", tenant, memory_id, details)),
         )
 
     async def touch(self, touches: Sequence[Touch]) -> None:
@@ -235,12 +261,18 @@ class SqliteStore:
 
     async def link(self, tenant: str, link: Link) -> bool | None:
         """See LifeStore."""
-        return await self._writer.run(lambda connection: life.link(connection, tenant, link))
+        details = {"target": link.target, "type": link.type.value}
+        return await self._writer.run(
+            lambda connection: life.link(connection, tenant, link),
+            done(AuditEvent(EventKind.WRITE, "memory.link", tenant, link.source, details)),
+        )
 
     async def unlink(self, tenant: str, source: str, target: str, kind: LinkType | None) -> int:
         """See LifeStore."""
+        event = AuditEvent(EventKind.DELETE, "memory.unlink", tenant, source, {"target": target})
         return await self._writer.run(
-            lambda connection: life.unlink(connection, tenant, source, target, kind)
+            lambda connection: life.unlink(connection, tenant, source, target, kind),
+            lambda count: [event] if count else [],
         )
 
     async def links(self, tenant: str, memory_id: str) -> list[Link] | None:
@@ -263,7 +295,8 @@ class SqliteStore:
             connection.execute("INSERT INTO deletions VALUES (?, ?, ?)", (seq, tenant, memory_id))
             return seq
 
-        return await self._writer.run(write)
+        event = AuditEvent(EventKind.DELETE, "memory.delete", tenant, memory_id)
+        return await self._writer.run(write, done(event))
 
     async def list_memories(
         self, tenant: str, where: MemoryFilter, *, limit: int, cursor: str | None
@@ -393,6 +426,17 @@ class SqliteStore:
 
 class _Outdated(Exception):
     """A change of a memory that is gone, or that was changed since it was read."""
+
+
+def _event(kind: EventKind, action: str, memory: Memory) -> AuditEvent:
+    return AuditEvent(kind, f"memory.{action}", memory.tenant, memory.id)
+
+
+def _created(
+    items: Sequence[tuple[Memory, Vector]],
+) -> Callable[[object], list[AuditEvent]]:
+    """Return what says that memories were made."""
+    return lambda _answer: [_event(EventKind.WRITE, "create", memory) for memory, _ in items]
 
 
 def _last_seq(connection: apsw.Connection) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any, TypeVar
 
 import apsw
 
+from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.memory import Memory
 from memorybank.domain.tenants import Tenant
 from memorybank.errors import MemoryBankError
 from memorybank.ports import Kept, Put, Snapshot
 from memorybank.stores.sqlite import keys, rows, tenants
-from memorybank.stores.sqlite.access import Run
+from memorybank.stores.sqlite.access import Write
 from memorybank.stores.sqlite.connection import open_reader
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
 
@@ -32,7 +34,7 @@ pages, where what an index on the tenant finds would be sorted anew for each."""
 class TransferTables:
     """See TransferStore. A snapshot has a connection of its own; writes share the one writer."""
 
-    def __init__(self, path: Path, model: str, *, write: Run) -> None:
+    def __init__(self, path: Path, model: str, *, write: Write) -> None:
         self._path = path
         self._model = model
         self._write = write
@@ -64,7 +66,18 @@ class TransferTables:
                     outcomes.append(refusal)
             return int(connection.execute("SELECT seq FROM feed").get), outcomes
 
-        return await self._write(write)
+        def events(answer: tuple[int, list[Put | MemoryBankError]]) -> list[AuditEvent]:
+            """Tell how many memories came to each tenant: ids are in the memories themselves."""
+            counts: Counter[str] = Counter()
+            for item, outcome in zip(items, answer[1], strict=True):
+                if outcome in (Put.ADDED, Put.REPLACED):
+                    counts[item.memory.tenant] += 1
+            return [
+                AuditEvent(EventKind.WRITE, "memory.import", tenant, None, {"memories": count})
+                for tenant, count in counts.items()
+            ]
+
+        return await self._write(write, events)
 
     def _put(
         self,

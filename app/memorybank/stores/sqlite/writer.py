@@ -8,13 +8,15 @@ synchronous=FULL means after the log is on disk; so one fsync serves the whole g
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import apsw
 
 from memorybank.batching import BatchThread, Closed, Job, QueueFull
+from memorybank.domain.audit import AuditEvent
 from memorybank.errors import StoreUnavailable
+from memorybank.stores.sqlite.audit import Recorder
 from memorybank.stores.sqlite.errors import unavailable
 
 Answer = TypeVar("Answer")
@@ -30,17 +32,26 @@ _MAX_GROUP = 512
 class Writer:
     """Owns the writing connection."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, recorder: Recorder | None = None) -> None:
         self._connection = connection
+        self._recorder = recorder or Recorder()
         self._thread: BatchThread[Write, Any] = BatchThread(
             "sqlite-writer", self._serve, capacity=_CAPACITY, max_group=_MAX_GROUP
         )
 
-    async def run(self, write: Callable[[apsw.Connection], Answer]) -> Answer:
+    async def run(
+        self,
+        write: Callable[[apsw.Connection], Answer],
+        events: Callable[[Answer], Iterable[AuditEvent]] | None = None,
+    ) -> Answer:
         """Return what `write` returned, once it is durable; raises StoreUnavailable.
+
+        `events` says what it did, for the audit log; the record is part of the same write.
 
         A caller that is cancelled before its group begins has written nothing.
         """
+        if events is not None:
+            write = self._recorder.recording(write, events)
         try:
             future = self._thread.submit(write)
         except QueueFull:
