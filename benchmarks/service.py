@@ -1,29 +1,38 @@
 """The memory service's figures through HTTP, embedding included, with the real model.
 
-    python -m benchmarks.service [--memories 10000] [--samples 500]
+    python -m benchmarks.service [--memories 10000] [--samples 500] [--clients 16]
+                                 [--tenants 0] [--tenant-memories 100]
 
 Starts `memorybank serve` as a process, loads it with varied texts made from templates (seeded, so
-every run stores the same), and prints one table, goals beside figures. The single requests that are
-timed go one after the other over one connection, as those of one agent do.
+every run stores the same), and prints one table, goals beside figures. Clients are lean: one kept
+connection each, the standard library's http.client, in processes of their own, so that what is
+measured is the service and not the client's own interpreter. No text and no question is sent twice,
+unless the row says so: the service remembers the vectors of texts that it has seen.
+
+`--tenants` measures so many tenants with `--tenant-memories` memories each instead of one bank.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import http.client
+import itertools
+import json
+import multiprocessing
+import os
 import random
+import socket
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import quantiles
-
-import httpx
+from typing import Any
+from urllib.parse import urlsplit
 
 from tests.support.server_process import Server, serving
 
 _SEED = 20_260_728
-_LOADERS = 8
 
 _ACTORS = [
     "Anna",
@@ -88,76 +97,190 @@ _QUESTIONS = [
     "what did {actor} find out about {system}?",
 ]
 
+_SMALL = 10_000
+"""Memories up to which the goals of a small bank hold."""
+
+_SPREAD = 100
+"""Tenants that are searched in turn."""
+
 
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=__doc__)
     parser.add_argument("--memories", type=int, default=10_000)
     parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--tenants", type=int, default=0)
+    parser.add_argument("--tenant-memories", type=int, default=100)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         with serving(Path(folder) / "bank") as server:
             started = time.monotonic() - began
-            asyncio.run(measure(server, options.memories, options.samples, started))
+            print(f"load average of the machine at the start: {os.getloadavg()[0]:.1f}")
+            print("| through HTTP | goal | measured |")
+            print("|---|---|---|")
+            row("start -> listening, empty", "2 s", f"{started:.2f} s")
+            if options.tenants:
+                measure_tenants(server, options.tenants, options.tenant_memories, options.samples)
+            else:
+                measure_bank(server, options.memories, options.samples, options.clients)
+        print(f"load average at the end: {os.getloadavg()[0]:.1f}")
 
 
-async def measure(server: Server, memories: int, samples: int, started: float) -> None:
-    """Load the bank, time single requests, print the table."""
-    headers = {"Authorization": f"Bearer {server.key}"}
+def measure_bank(server: Server, memories: int, samples: int, clients: int) -> None:
+    """Load one bank and time single requests."""
+    me = Client(server.url, server.key)
+    me.get("/ready")
+    row("RSS, idle", "180 MiB", f"{server.resident_mib():.0f} MiB")
     texts, questions = stories(random.Random(_SEED)), queries(random.Random(_SEED))  # noqa: S311  # no secret
-    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
-        await client.get("/ready")
-        idle = server.resident_mib()
-        loaded = await load(client, texts, memories)
-        adds = await timed(samples, lambda: add(client, next(texts)))
-        searches = await timed(samples, lambda: search(client, next(questions)))
-    after = server.resident_mib()
-    print(f"| {memories} memories, {samples} samples | goal | measured |")
-    print("|---|---|---|")
-    print(f"| start -> listening | - | {started:.2f} s |")
-    print(f"| RSS, idle | 180 MiB | {idle:.0f} MiB |")
-    print(f"| RSS, loaded | - | {after:.0f} MiB |")
-    print(f"| load, {_LOADERS} connections | - | {loaded:.0f} memories/s |")
-    print(f"| add | p50 8 ms | {summary(adds)} |")
-    print(f"| search | p50 5 ms | {summary(searches)} |")
+    rate = load(server, list(itertools.islice(texts, memories)), clients)
+    row(f"add, {clients} clients, {memories} memories", "400/s", f"{rate:.0f}/s")
+    row("RSS, loaded", "400 MiB at 100,000", f"{server.resident_mib():.0f} MiB")
+    row("add, 1 client", "p50 8 ms", timed(samples, lambda: me.add(next(texts))))
+    goal = "5/12 ms" if memories <= _SMALL else "8/20 ms"
+    row(
+        f"search, 1 client, {memories} memories",
+        goal,
+        timed(samples, lambda: me.search(next(questions))),
+    )
+    again = next(questions)
+    row("search, the same question again", "-", timed(samples, lambda: me.search(again)))
+    rate = search_together(server, list(itertools.islice(questions, samples * 4)), clients)
+    row(f"search, {clients} clients", "-", f"{rate:.0f}/s")
 
 
-async def load(client: httpx.AsyncClient, texts: Iterator[dict[str, object]], count: int) -> float:
-    """Store `count` memories; return how many per second."""
-    remaining = iter(range(count))
-
-    async def loader() -> None:
-        for _ in remaining:
-            await add(client, next(texts))
-
+def measure_tenants(server: Server, tenants: int, each: int, samples: int) -> None:
+    """Fill many tenants and search them in turn."""
+    admin = Client(server.url, server.key)
+    dice = random.Random(_SEED)  # noqa: S311  # no secret
+    texts, questions = stories(dice), queries(dice)
+    keys = []
+    for number in range(tenants):
+        tenant = f"tenant-{number}"
+        admin.post("/v1/admin/tenants", {"name": tenant})
+        made = admin.post("/v1/admin/keys", {"name": tenant, "role": "admin", "tenant": tenant})
+        keys.append(str(made["key"]))
     began = time.monotonic()
-    await asyncio.gather(*(loader() for _ in range(_LOADERS)))
-    return count / (time.monotonic() - began)
+    for key in keys:
+        client = Client(server.url, key)
+        for memory in itertools.islice(texts, each):
+            client.add(memory)
+        client.close()
+    seconds = time.monotonic() - began
+    row(f"add, {tenants} tenants x {each}, 1 client", "-", f"{tenants * each / seconds:.0f}/s")
+    row("RSS, loaded", "-", f"{server.resident_mib():.0f} MiB")
+    clients = itertools.cycle(
+        [Client(server.url, key) for key in dice.sample(keys, min(tenants, _SPREAD))]
+    )
+    row(
+        f"search, {tenants} tenants in turn",
+        "5/12 ms",
+        timed(samples, lambda: next(clients).search(next(questions))),
+    )
 
 
-async def timed(samples: int, request: Callable[[], Awaitable[None]]) -> list[float]:
-    """Return the milliseconds that each of `samples` requests took, one after the other."""
+class Client:
+    """One kept connection."""
+
+    def __init__(self, url: str, key: str) -> None:
+        address = urlsplit(url)
+        self._connection = http.client.HTTPConnection(
+            address.hostname or "", address.port, timeout=60
+        )
+        self._connection.connect()
+        self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+    def get(self, path: str) -> Any:
+        """Return the answer's value."""
+        return self._exchange("GET", path, None)
+
+    def post(self, path: str, value: object) -> Any:
+        """Return the answer's value."""
+        return self._exchange("POST", path, json.dumps(value).encode())
+
+    def add(self, memory: dict[str, object]) -> None:
+        """Store one memory."""
+        self.post("/v1/memories", memory)
+
+    def search(self, query: str) -> None:
+        """Find the ten best."""
+        answer = self.post("/v1/search", {"query": query, "limit": 10})
+        if len(answer["results"]) != 10:
+            raise RuntimeError("a search over a hundred memories and more must fill its limit")
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> Any:
+        self._connection.request(method, path, body, self._headers)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
+        return json.loads(content)
+
+
+def load(server: Server, memories: list[dict[str, object]], clients: int) -> float:
+    """Store the memories by so many clients at once; return how many per second."""
+    return _together(server, memories, clients, Client.add)
+
+
+def search_together(server: Server, questions: list[str], clients: int) -> float:
+    """Ask the questions by so many clients at once; return how many per second."""
+    return _together(server, questions, clients, Client.search)
+
+
+def _together(
+    server: Server, work: list[Any], clients: int, action: Callable[[Client, Any], None]
+) -> float:
+    """Divide the work among processes that begin at the same moment; return items per second."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(clients + 1)
+    processes = [
+        context.Process(
+            target=_worker,
+            args=(server.url, server.key, work[number::clients], action, barrier),
+            daemon=True,
+        )
+        for number in range(clients)
+    ]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    began = time.monotonic()
+    for process in processes:
+        process.join()
+        if process.exitcode != 0:
+            raise RuntimeError("a client failed")
+    return len(work) / (time.monotonic() - began)
+
+
+def _worker(
+    url: str, key: str, work: Iterable[Any], action: Callable[[Client, Any], None], barrier: Any
+) -> None:
+    client = Client(url, key)
+    barrier.wait()
+    for item in work:
+        action(client, item)
+
+
+def timed(samples: int, request: Callable[[], None]) -> str:
+    """Say the median and the 95th percentile of the times of `samples` requests in a row."""
     times = []
     for _ in range(samples):
         began = time.perf_counter()
-        await request()
+        request()
         times.append((time.perf_counter() - began) * 1_000)
-    return times
+    cuts = quantiles(times, n=100)
+    return f"p50 {cuts[49]:.1f} ms, p95 {cuts[94]:.1f} ms"
 
 
-async def add(client: httpx.AsyncClient, memory: dict[str, object]) -> None:
-    """Store one memory."""
-    answer = await client.post("/v1/memories", json=memory)
-    answer.raise_for_status()
-
-
-async def search(client: httpx.AsyncClient, query: str) -> None:
-    """Find the ten best."""
-    answer = await client.post("/v1/search", json={"query": query, "limit": 10})
-    answer.raise_for_status()
-    if len(answer.json()["results"]) != 10:
-        raise RuntimeError("a search over thousands of memories must fill its limit")
+def row(what: str, goal: str, measured: str) -> None:
+    """Print a line of the table, as soon as it is known."""
+    print(f"| {what} | {goal} | {measured} |", flush=True)
 
 
 def stories(dice: random.Random) -> Iterator[dict[str, object]]:
@@ -178,17 +301,12 @@ def stories(dice: random.Random) -> Iterator[dict[str, object]]:
 
 
 def queries(dice: random.Random) -> Iterator[str]:
-    """Yield questions without end."""
-    while True:
-        yield dice.choice(_QUESTIONS).format(
+    """Yield questions without end, none twice."""
+    for number in itertools.count(1):
+        question = dice.choice(_QUESTIONS).format(
             system=dice.choice(_SYSTEMS), actor=dice.choice(_ACTORS)
         )
-
-
-def summary(times: list[float]) -> str:
-    """Say the median and the 95th percentile."""
-    cuts = quantiles(times, n=100)
-    return f"p50 {cuts[49]:.1f} ms, p95 {cuts[94]:.1f} ms"
+        yield f"{question} ticket {number}"
 
 
 if __name__ == "__main__":

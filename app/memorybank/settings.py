@@ -93,6 +93,12 @@ class EmbeddingSettings(Section):
     provider: Literal["builtin"] = Field(
         "builtin", description="`builtin` is MiniLM in this process."
     )
+    cache_entries: int = Field(
+        4_096,
+        ge=0,
+        le=1_000_000,
+        description="Texts whose vectors are remembered, about 1.7 KB each; 0 remembers none.",
+    )
 
 
 class SecuritySettings(Section):

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from memorybank.health import Readiness
 from memorybank.http.app import Api, create_api
 from memorybank.http.cors import Cors
+from memorybank.http.direct import DirectRoutes
 from memorybank.http.middleware import surround
 from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
@@ -20,7 +21,7 @@ from memorybank.http.routes_life import LifeRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
-from memorybank.mcp.endpoint import McpEndpoint
+from memorybank.server.deferred import Deferred, WithLifespan
 from memorybank.server.engine import Engine
 from memorybank.server.federation import Federation
 from memorybank.server.housekeeping import Housekeeping
@@ -39,6 +40,7 @@ class Application:
     api: Api
     readiness: Readiness
     services: Services
+    mcp: Deferred
 
 
 async def build_application(
@@ -52,7 +54,13 @@ async def build_application(
     )
     resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)
     readiness = Readiness(services.selftest, version=VERSION, revision=settings.revision)
-    mcp = McpEndpoint(services.memories, version=VERSION, called=telemetry.tool_called)
+
+    def load_mcp() -> WithLifespan:
+        from memorybank.mcp.endpoint import McpEndpoint  # see Deferred
+
+        return McpEndpoint(services.memories, version=VERSION, called=telemetry.tool_called)
+
+    mcp = Deferred(load_mcp)
     activity = Activity(engine.store.access, settings.audit.kinds())
     housekeeping = Housekeeping(
         engine.store.access,
@@ -71,9 +79,10 @@ async def build_application(
         ):
             yield
 
+    memories = MemoryRoutes(services.memories)
     api = create_api(
         [
-            MemoryRoutes(services.memories).router(),
+            memories.router(),
             LifeRoutes(services.memories.life).router(),
             KeyRoutes(services.keys).router(),
             TenantRoutes(services.tenants).router(),
@@ -87,7 +96,7 @@ async def build_application(
         version=VERSION,
     )
     asgi = surround(
-        api,
+        DirectRoutes(api, {"/v1/search": memories.search}),
         telemetry=telemetry,
         authenticator=services.authenticator,
         limiter=settings.limits.to_limiter(),
@@ -97,4 +106,4 @@ async def build_application(
         allowed_hosts=settings.security.allowed_hosts,
         max_body_bytes=settings.limits.max_body_bytes,
     )
-    return Application(asgi, api, readiness, services)
+    return Application(asgi, api, readiness, services, mcp)

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from memorybank.embedders.builtin import BuiltinEmbedder
+from memorybank.embedders.cache import CachingEmbedder
 from memorybank.errors import MemoryBankError
 from memorybank.model.locate import locate
 from memorybank.ports import Embedder, MemoryStore, SearchIndex
@@ -37,7 +38,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
     """
     folder = await asyncio.to_thread(locate, settings.model_dir, _logger.info)
     async with AsyncExitStack() as stack:
-        embedder = await BuiltinEmbedder.open(folder)
+        embedder = _cached(await BuiltinEmbedder.open(folder), settings)
         stack.push_async_callback(embedder.close)
         store = await SqliteStore.open(
             settings.database_path, model=embedder.model, audited=settings.audit.kinds()
@@ -47,6 +48,11 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         stack.push_async_callback(index.close)
         await stack.enter_async_context(_built_in_background(index))
         yield Engine(store, embedder, index)
+
+
+def _cached(embedder: Embedder, settings: Settings) -> Embedder:
+    entries = settings.embedding.cache_entries
+    return CachingEmbedder(embedder, entries=entries) if entries else embedder
 
 
 @asynccontextmanager

@@ -13,7 +13,8 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -21,14 +22,18 @@ from memorybank.auth.bootstrap import establish_admin_key
 from memorybank.configuration import ADMIN_KEY_VARIABLE
 from memorybank.errors import ConfigurationError
 from memorybank.ports import AccessStore
-from memorybank.server.app import build_application
-from memorybank.server.engine import open_engine
+from memorybank.server.engine import Engine, open_engine
 from memorybank.server.footprint import settle
 from memorybank.server.listener import Listener
 from memorybank.server.metrics import MetricsApp
 from memorybank.settings import Settings
 from memorybank.telemetry import Telemetry
 from memorybank.version import VERSION
+
+if TYPE_CHECKING:
+    from memorybank.server.app import Application
+
+    Build = Callable[[Engine, Settings, Telemetry], Awaitable[Application]]
 
 _logger = logging.getLogger(__name__)
 
@@ -53,8 +58,13 @@ async def _serve(settings: Settings) -> None:
         metrics = stack.enter_context(
             _bound(server.host, server.metrics_port, "server.metrics_port")
         )
+        # Imports hold the interpreter, loading the model does not: side by side they take the time
+        # of one.
+        importing = asyncio.create_task(asyncio.to_thread(_import_app))
+        stack.push_async_callback(asyncio.wait, [importing])
         engine = await stack.enter_async_context(open_engine(settings))
         await _establish_key(engine.store.access, settings)
+        build_application = await importing
         application = await build_application(engine, settings, telemetry)
         metrics_app = MetricsApp(telemetry, engine.store, engine.index)
         await stack.enter_async_context(
@@ -63,8 +73,8 @@ async def _serve(settings: Settings) -> None:
         listener = await stack.enter_async_context(
             Listener(application.asgi, http, grace_seconds=server.shutdown_seconds)
         )
-        settle()
         _log_start(settings, http, metrics)
+        await _settle_when_loaded(application, stopping.first)
         await stopping.first.wait()
         _logger.info("stopping")
         application.readiness.drain()
@@ -72,6 +82,24 @@ async def _serve(settings: Settings) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.second.wait(), server.drain_seconds)
     _logger.info("stopped")
+
+
+def _import_app() -> Build:
+    from memorybank.server.app import build_application
+
+    return build_application
+
+
+async def _settle_when_loaded(application: Application, stopping: asyncio.Event) -> None:
+    """Wait until everything is loaded, or the process is told to stop; then shrink it."""
+    loaded = asyncio.ensure_future(application.mcp.loaded())
+    stopped = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait([loaded, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if loaded.done() and loaded.exception() is None:
+        settle()
+    else:
+        loaded.cancel()
 
 
 class _Signals:
