@@ -66,17 +66,18 @@ def saturation(counts: Scores, norms: Scores) -> Scores:
     return (counts * np.float32(_K1 + 1) / (counts + norms)).astype(np.float32, copy=False)
 
 
-def with_neighbours(scores: Scores, before: Places, after: Places) -> Scores:
+def with_neighbours(
+    scores: Scores, nearest: tuple[Places, Places], next_but_one: tuple[Places, Places]
+) -> Scores:
     """Add to each memory's score parts of its neighbours' scores in the same session.
 
-    `before` and `after` hold the place of the neighbour, or -1 at the session's ends.
+    Each of the four holds, per memory, the place of the neighbour before or after it, or the number
+    of memories where there is none.
     """
-    ends_in_zero = np.append(scores, np.float32(0))  # -1 reads the zero at the end
-    smoothed = scores.copy()
-    for link in (before, after):
-        link_of_link = np.append(link, -1)[link]
-        smoothed += np.float32(_NEXT) * ends_in_zero[link]
-        smoothed += np.float32(_NEXT_BUT_ONE) * ends_in_zero[link_of_link]
+    ends_in_zero = np.append(scores, np.float32(0))
+    near = ends_in_zero.take(nearest[0]) + ends_in_zero.take(nearest[1])
+    far = ends_in_zero.take(next_but_one[0]) + ends_in_zero.take(next_but_one[1])
+    smoothed: Scores = scores + np.float32(_NEXT) * near + np.float32(_NEXT_BUT_ONE) * far
     return smoothed
 
 

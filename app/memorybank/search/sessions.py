@@ -16,6 +16,8 @@ from memorybank.search.columns import Columns
 Order = tuple[int, str]
 """Time in microseconds, then id."""
 
+Neighbours = tuple[tuple[ranking.Places, ranking.Places], tuple[ranking.Places, ranking.Places]]
+
 _NOBODY = -1
 _ALONE = 0
 """The group of all memories that are in no session."""
@@ -37,6 +39,7 @@ class Sessions:
         self._groups: dict[str, int] = {}
         self._last: dict[int, int] = {}  # group -> its last row, for groups that have any
         self._statistics: SessionStatistics | None = None
+        self._neighbours: Neighbours | None = None
 
     def add(self, place: int, session: str | None, *, order: Order, length: int) -> None:
         """Add the next row, of so many terms; `place` is the number of rows so far."""
@@ -47,7 +50,7 @@ class Sessions:
         self._orders.append(order)
         if session is not None:
             self._link(place, group)
-        self._statistics = None
+        self._statistics = self._neighbours = None
 
     def remove(self, place: int) -> None:
         """Take a row out of its session; its number stays taken."""
@@ -65,13 +68,15 @@ class Sessions:
                 del self._last[group]
         before[place] = after[place] = _NOBODY
         self._rows["length"][place] = 0
-        self._statistics = None
+        self._statistics = self._neighbours = None
 
     def spread(self, scores: ranking.Scores) -> ranking.Scores:
         """Return each row's score with parts of its neighbours' scores added."""
         if not self._last:
             return scores
-        return ranking.with_neighbours(scores, self._rows["before"], self._rows["after"])
+        if self._neighbours is None:
+            self._neighbours = _neighbours(self._rows["before"], self._rows["after"])
+        return ranking.with_neighbours(scores, *self._neighbours)
 
     def membership(self, session: str) -> npt.NDArray[np.bool_]:
         """Return which rows are of the session."""
@@ -96,7 +101,7 @@ class Sessions:
             self._rows[link][:] = lookup[self._rows[link]]
         self._last = {group: int(lookup[row]) for group, row in self._last.items()}
         self._renumber_groups()
-        self._statistics = None
+        self._statistics = self._neighbours = None
 
     def _renumber_groups(self) -> None:
         """Forget the sessions of which no row is left."""
@@ -122,6 +127,15 @@ class Sessions:
             before[later] = place
         else:
             self._last[group] = place
+
+
+def _neighbours(before: ranking.Places, after: ranking.Places) -> Neighbours:
+    """Return who is next and next but one to each row on both sides, as ranking wants it."""
+    nobody = len(before)
+    # The row of nobody is its own neighbour.
+    links = [np.append(np.where(link < 0, nobody, link), nobody) for link in (before, after)]
+    nearest = (links[0][:-1], links[1][:-1])
+    return nearest, (links[0][nearest[0]], links[1][nearest[1]])
 
 
 @dataclass(frozen=True, slots=True)

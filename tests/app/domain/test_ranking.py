@@ -50,10 +50,11 @@ def test_repetition_counts_less_and_less() -> None:
 
 def test_neighbours_lend_half_and_the_next_ones_a_quarter() -> None:
     # Rows 0-1-2-3 are one session, row 4 is alone.
-    before, after = places(-1, 0, 1, 2, -1), places(1, 2, 3, -1, -1)
-    smoothed = ranking.with_neighbours(floats(8, 0, 0, 0, 4), before, after)
+    nearest = places(5, 0, 1, 2, 5), places(1, 2, 3, 5, 5)
+    next_but_one = places(5, 5, 0, 1, 5), places(2, 3, 5, 5, 5)
+    smoothed = ranking.with_neighbours(floats(8, 0, 0, 0, 4), nearest, next_but_one)
     np.testing.assert_allclose(smoothed, [8, 4, 2, 0, 4])
-    smoothed = ranking.with_neighbours(floats(0, 8, 0, 4, 0), before, after)
+    smoothed = ranking.with_neighbours(floats(0, 8, 0, 4, 0), nearest, next_but_one)
     np.testing.assert_allclose(smoothed, [4 + 0, 8 + 1, 4 + 2, 4 + 2, 0])
 
 

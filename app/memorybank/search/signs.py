@@ -1,0 +1,59 @@
+"""Which vectors may be near: a first choice by the signs of their components.
+
+Two unit vectors at the angle a differ in the sign of about a/pi of their components, so counting
+the signs that differ (Charikar 2002, "Similarity estimation techniques from rounding algorithms")
+orders vectors roughly by their cosine. One bit per component instead of four bytes: a choice among
+100,000 vectors reads 5 MB instead of 150. The exact cosine then decides among the chosen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from memorybank.ports import Vector
+
+_WORD = 64
+_FIRST_CAPACITY = 64
+
+
+class Signs:
+    """The signs of a growing table of vectors: a row of bits per 64 components, a column per vector.
+
+    That way each step of counting is one pass over an array without gaps.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        self._words = -(-dimensions // _WORD)
+        self._bits = np.zeros((self._words, _FIRST_CAPACITY), dtype=np.uint64)
+        self.count = 0
+
+    def append(self, vector: Vector | None) -> None:
+        """Add the next vector; None has no direction and is as far from any as chance would be."""
+        capacity = self._bits.shape[1]
+        if self.count == capacity:
+            grown = np.zeros((self._words, 2 * capacity), dtype=np.uint64)
+            grown[:, :capacity] = self._bits
+            self._bits = grown
+        if vector is not None:
+            self._bits[:, self.count] = self._packed(vector)
+        self.count += 1
+
+    def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
+        """Drop all vectors but the chosen ones, which keep their order."""
+        self._bits = np.ascontiguousarray(self._bits[:, : self.count][:, chosen])
+        self.count = self._bits.shape[1]
+        if not self.count:
+            self._bits = np.zeros((self._words, _FIRST_CAPACITY), dtype=np.uint64)
+
+    def distances(self, vector: Vector) -> npt.NDArray[np.uint16]:
+        """Return for each row how many signs differ from the vector's."""
+        differing = np.zeros(self.count, dtype=np.uint16)
+        for bits, word in zip(self._bits[:, : self.count], self._packed(vector), strict=True):
+            differing += np.bitwise_count(bits ^ word)
+        return differing
+
+    def _packed(self, vector: Vector) -> npt.NDArray[np.uint64]:
+        padded = np.zeros(self._words * _WORD, dtype=np.bool_)
+        padded[: len(vector)] = vector > 0
+        return np.packbits(padded).view(np.uint64)
