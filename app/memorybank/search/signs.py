@@ -18,7 +18,7 @@ _FIRST_CAPACITY = 64
 
 
 class Signs:
-    """The signs of a growing table of vectors: a row of bits per 64 components, a column per vector.
+    """The signs of a growing table of vectors: a row of words of 64 bits, a column per vector.
 
     That way each step of counting is one pass over an array without gaps.
     """

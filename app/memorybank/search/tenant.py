@@ -2,8 +2,8 @@
 
 Every memory is a row; rows are only ever added or marked as dead, and dead ones are swept out when
 they are many. A query goes over whole columns with numpy, so its cost is that of a few passes over
-short arrays: about 1 ms for 10,000 memories. Only the vectors are too long for that: where there are
-many candidates, their signs choose which ones are compared exactly.
+short arrays: about 1 ms for 10,000 memories. Only the vectors are too long for that: where there
+are many candidates, their signs choose which ones are compared exactly.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ number of times, and small indexes are left in peace."""
 _EXACT = 2_048
 """So many candidates are all compared exactly."""
 _CHOSEN = 1_000
-"""Of more, so many nearest by sign and so many best by words: with 100,000 vectors of real texts the
-ten nearest are then found with a recall of .995."""
+"""Of more, so many nearest by sign and so many best by words: with 100,000 vectors of real texts
+the ten nearest are then found with a recall of .995."""
 
 _DECIMALS = 6
 """Scores are rounded: the order of equal memories must not hang on the last bit of a sum."""
