@@ -50,7 +50,7 @@ _BATCH = 250
 _BATCH_BYTES = 4 * 1024 * 1024
 _EMBEDDED_AT_ONCE = 32
 _UNIT = 0.01
-"""How far from 1 the length of a vector may be; float32 is a thousand times better."""
+"""How far from 1 the squared length of a vector may be; float32 is a thousand times better."""
 _VOLATILE = frozenset({"accessed_at", "access_count"})
 """Fields that reading changes: a memory that differs in them alone is the same."""
 _COMPARED = tuple(each.name for each in dataclasses.fields(Memory) if each.name not in _VOLATILE)
@@ -155,22 +155,34 @@ class _Import:
 
     async def take_all(self, chunks: AsyncIterator[bytes]) -> None:
         """Read to the end and check that it was the end."""
+        # While one batch is being stored, the next is read.
+        storing: asyncio.Task[None] | None = None
+        try:
+            async for batch in self._batches(chunks):
+                items = await asyncio.to_thread(self._parsed, batch)
+                if storing is not None:
+                    await storing
+                storing = asyncio.create_task(self._take(items))
+        finally:
+            if storing is not None:
+                await storing
+        self._check_end()
+
+    async def _batches(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
         batch: list[bytes] = []
         size = 0
         async for line in jsonl.lines(chunks):
             batch.append(line)
             size += len(line)
             if len(batch) >= _BATCH or size >= _BATCH_BYTES or self._header is None:
-                await self._take(batch)
+                yield batch
                 batch, size = [], 0
-        await self._take(batch)
-        self._check_end()
+        yield batch
 
-    async def _take(self, batch: list[bytes]) -> None:
-        items = await asyncio.to_thread(self._parsed, batch)
-        tenants = [each for each in items if isinstance(each, TenantLine)]
-        for tenant in tenants:
-            await self._take_tenant(tenant)
+    async def _take(self, items: Sequence[_Numbered | TenantLine]) -> None:
+        for each in items:
+            if isinstance(each, TenantLine):
+                await self._take_tenant(each)
         await self._store_all([each for each in items if isinstance(each, _Numbered)])
 
     def _parsed(self, batch: Sequence[bytes]) -> list[_Numbered | TenantLine]:
@@ -263,14 +275,15 @@ class _Import:
             vector = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
         except (ValueError, binascii.Error):
             vector = np.empty(0, np.float32)
-        length = float(np.linalg.norm(vector)) if np.isfinite(vector).all() else 0.0
-        if vector.shape != (self._embedder.dimensions,) or abs(length - 1) > _UNIT:
+        # Not "more than": what is no number compares false.
+        is_unit = abs(float(vector @ vector) - 1) <= _UNIT
+        if vector.shape != (self._embedder.dimensions,) or not is_unit:
             raise InvalidRequest(
                 f"vector is not one of {self._embedder.dimensions} dimensions and length 1",
                 field="vector",
                 hint="leave it out: the memory is embedded anew",
             )
-        return vector.astype(np.float32)
+        return vector.astype(np.float32, copy=False)
 
     async def _take_tenant(self, line: TenantLine) -> None:
         if self._query.all_tenants and not self._query.dry_run:
