@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 from memorybank.cli.parser import build_parser
-from memorybank.errors import ConfigurationError, InvalidRequest, MemoryBankError
+from memorybank.errors import MemoryBankError, Unavailable
 
 _FAILED = 1
-_MISUSED = 2
+_SILENT = 5
 _INTERRUPTED = 130
+_CODES = {
+    "configuration_error": 2,
+    "invalid_request": 2,
+    "invalid_cursor": 2,
+    "invalid_json": 2,
+    "body_too_large": 2,
+    "not_found": 3,
+    "unauthenticated": 4,
+    "forbidden": 4,
+    "unavailable": _SILENT,
+    "store_unavailable": _SILENT,
+    "embedder_unavailable": _SILENT,
+    "rate_limited": _SILENT,
+}
+"""Exit codes by the code of the error; 1 for all others. docs/service/cli.md tells them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; no error ever shows a traceback."""
     arguments = build_parser().parse_args(argv)
     try:
-        code = _command(arguments.command)(arguments)
+        code = _command(arguments.run)(arguments)
         sys.stdout.flush()
     except MemoryBankError as error:
         return _complain(error)
@@ -31,19 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _command(name: str) -> Callable[[argparse.Namespace], int]:
+def _command(run: str) -> Callable[[argparse.Namespace], int]:
     """Return the function behind a command; what it needs is imported only then."""
-    if name == "serve":
+    if run == "serve":
         from memorybank.server.command import serve
 
         return serve
-    if name == "audit":
-        from memorybank.cli.audit import audit
-
-        return audit
-    from memorybank.cli import commands
-
-    found: Callable[[argparse.Namespace], int] = getattr(commands, name)
+    module, _, function = run.partition(":")
+    found: Callable[[argparse.Namespace], int] = getattr(
+        importlib.import_module(f"memorybank.cli.{module}"), function
+    )
     return found
 
 
@@ -52,7 +65,7 @@ def _complain(error: MemoryBankError) -> int:
     if error.hint is not None:
         lines.append(f"  {error.hint}")
     sys.stderr.write("\n".join(lines) + "\n")
-    return _MISUSED if isinstance(error, ConfigurationError | InvalidRequest) else _FAILED
+    return _CODES.get(error.code, _SILENT if isinstance(error, Unavailable) else _FAILED)
 
 
 if __name__ == "__main__":

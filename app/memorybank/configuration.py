@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,12 +26,31 @@ from memorybank.settings import PREFIX, Settings
 
 ADMIN_KEY_VARIABLE = "MEMORY_BANK_ADMIN_KEY"
 
-_CLIENT_VARIABLES = {"MEMORY_BANK_URL", "MEMORY_BANK_KEY", "MEMORY_BANK_KEY_FILE"}
-_SECRETS = {"admin_key", "admin_key_file"}
+CONFIG_VARIABLE = "MEMORY_BANK_CONFIG"
+
+_CLIENT_VARIABLES = {"MEMORY_BANK_URL", "MEMORY_BANK_KEY", "MEMORY_BANK_KEY_FILE", CONFIG_VARIABLE}
+SECRETS = frozenset({"admin_key", "admin_key_file"})
+"""Settings that have no place in the file."""
 # What Kubernetes sets in every pod for a Service named `memory-bank` or `memory-bank-...`.
 _SERVICE_LINK = re.compile(
     r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?"
 )
+# Settings that the common deployment guides have under another name, or that need none here.
+_ELSEWHERE = {
+    "monitoring": "metrics have a port of their own: `server.metrics_port`; health is on"
+    " `server.port`",
+    "vector": "remove it: the index is part of the service and needs no setting",
+    "database.max_connections": "remove it: the service has one writer and its own readers",
+    "database.backup_enabled": "remove it: copy the database with `memorybank backup` on a"
+    " schedule",
+    "database.backup_interval": "remove it: copy the database with `memorybank backup` on a"
+    " schedule",
+    "logging.output": "remove it: logs go to standard error, which the system keeps and rotates",
+    "logging.max_size": "remove it: what collects standard error rotates it",
+    "logging.max_backups": "remove it: what collects standard error rotates it",
+    "logging.max_age": "remove it: what collects standard error rotates it",
+    "logging.compress": "remove it: what collects standard error rotates it",
+}
 _CURES = {
     "malformed_key": "make one with: echo mb_$(head -c 32 /dev/urandom | basenc --base64url -w0"
     " | tr -d =)",
@@ -48,15 +68,10 @@ def load(
 ) -> Settings:
     """Return the settings; raises ConfigurationError that names the setting, its source and a cure.
 
-    `overrides` has the shape of the file: nested by section.
+    `overrides` has the shape of the file: nested by section. Without `file`, the one that
+    MEMORY_BANK_CONFIG names is read, if any.
     """
-    variables = os.environ if environ is None else environ
-    _refuse_unknown(variables)
-    sources: dict[str, Mapping[str, Any]] = {
-        f"in {file}": {} if file is None else _read(file),
-        "in the environment": _from_environment(variables),
-        "on the command line": overrides or {},
-    }
+    sources = _sources(file, overrides, environ)
     merged: dict[str, Any] = {}
     for values in sources.values():
         merged = _merge(merged, values)
@@ -65,6 +80,55 @@ def load(
     except ValidationError as error:
         raise _refusal(error, sources) from None
     return _with_key_from_file(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A setting in effect."""
+
+    path: str
+    value: Any
+    """Secrets are not shown, only whether there is one."""
+    source: str
+
+
+def explain(
+    *, file: Path | None = None, environ: Mapping[str, str] | None = None
+) -> list[Explained]:
+    """Return every setting in effect and where it comes from; raises as `load` does."""
+    settings = load(file=file, environ=environ)
+    sources = _sources(file, None, environ)
+    return list(_explained(settings, (), sources))
+
+
+def _explained(
+    model: BaseModel, above: tuple[str, ...], sources: dict[str, Mapping[str, Any]]
+) -> Iterator[Explained]:
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        location = (*above, name)
+        if isinstance(value, BaseModel):
+            yield from _explained(value, location, sources)
+            continue
+        source = next((each for each in reversed(sources) if _holds(sources[each], location)), "")
+        if isinstance(value, SecretStr):
+            value = "(set, not shown)"
+        yield Explained(".".join(location), value, source.removeprefix("in ") or "default")
+
+
+def _sources(
+    file: Path | None, overrides: Mapping[str, Any] | None, environ: Mapping[str, str] | None
+) -> dict[str, Mapping[str, Any]]:
+    """Return what each source says, the weakest first."""
+    variables = os.environ if environ is None else environ
+    _refuse_unknown(variables)
+    if file is None and variables.get(CONFIG_VARIABLE):
+        file = Path(variables[CONFIG_VARIABLE])
+    return {
+        f"in {file}": {} if file is None else _read(file),
+        "in the environment": _from_environment(variables),
+        "on the command line": overrides or {},
+    }
 
 
 def _from_environment(variables: Mapping[str, str]) -> Mapping[str, Any]:
@@ -102,7 +166,7 @@ def _read(file: Path) -> Mapping[str, Any]:
             **where,
             hint="write settings as `name: value`",
         )
-    for name in _SECRETS & content.keys():
+    for name in SECRETS & content.keys():
         raise ConfigurationError(
             f"{name} in {file} is a secret, which has no place there",
             field=name,
@@ -169,7 +233,8 @@ def _refusal(error: ValidationError, sources: dict[str, Mapping[str, Any]]) -> C
     path = dotted(location)
     source = next((name for name in reversed(sources) if _holds(sources[name], location)), "")
     if first["type"] == "extra_forbidden":
-        said, hint = "is not a known setting", _closest(str(location[-1]), _siblings(location[:-1]))
+        said = "is not a known setting"
+        hint = _ELSEWHERE.get(path) or _closest(str(location[-1]), _siblings(location[:-1]))
     else:
         said, hint = first["msg"].replace("Input ", ""), None
     return ConfigurationError(
@@ -194,14 +259,14 @@ def _siblings(location: Iterable[int | str]) -> Iterable[str]:
         if not inner:
             return ()
         model = inner[0]
-    return model.model_fields.keys() - _SECRETS
+    return model.model_fields.keys() - SECRETS
 
 
 def _closest(name: str, known: Iterable[str]) -> str | None:
     candidates = sorted(known)
     close = difflib.get_close_matches(name, candidates, n=1)
     if close:
-        return f"did you mean {close[0]}?"
+        return f"did you mean `{close[0]}`?"
     return f"the known ones are {', '.join(candidates)}" if candidates else None
 
 

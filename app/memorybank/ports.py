@@ -213,6 +213,41 @@ class TransferStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StoreCheck:
+    """What reading everything has shown."""
+
+    problems: list[str]
+    """Empty for a sound store. Never contents."""
+    counts: Mapping[str, int]
+    """Rows by kind; empty when they could not be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """What a store is and how large it is."""
+
+    engine: str
+    schema_version: int
+    counts: Mapping[str, int]
+    database_bytes: int
+    log_bytes: int
+    """Of the write-ahead log, which the next checkpoint empties."""
+    reusable_bytes: int
+    """Within the database: what deleted memories left."""
+    disk_free_bytes: int
+
+
+class StoreCare(Protocol):
+    """Looks after a store while it is in use."""
+
+    async def integrity(self) -> StoreCheck:
+        """Read everything and tell what is damaged."""
+
+    async def status(self) -> StoreStatus:
+        """Tell version and sizes, over all tenants."""
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What a request with an Idempotency-Key was answered, for when it comes again."""
 
@@ -323,6 +358,10 @@ class MemoryStore(LifeStore, Protocol):
     @property
     def transfer(self) -> TransferStore:
         """Everything at once."""
+
+    @property
+    def care(self) -> StoreCare:
+        """Checks and sizes."""
 
     async def add(self, memory: Memory, vector: Vector) -> int:
         """Store a memory with its vector; return the `seq` of the change.

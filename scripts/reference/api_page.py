@@ -10,6 +10,7 @@ from memorybank import errors
 from memorybank.http.app import create_api
 from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
+from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_memories import MemoryRoutes
@@ -54,6 +55,7 @@ def openapi() -> dict[str, Any]:
         TenantRoutes(NOBODY).router(),
         AuditRoutes(NOBODY).router(),
         TransferRoutes(NOBODY, NOBODY).router(),
+        CareRoutes(NOBODY).router(),
         HealthRoutes(NOBODY, "0").router(),
         ResourceRoutes(public_url=None, issuer=None).router(),
     ]

@@ -91,8 +91,8 @@ def test_settings_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("text", "field", "said", "cure"),
     [
-        ("loging: {level: info}", "loging", "not a known setting", "did you mean logging?"),
-        ("logging: {lvl: info}", "logging.lvl", "not a known setting", "did you mean level?"),
+        ("loging: {level: info}", "loging", "not a known setting", "did you mean `logging`?"),
+        ("logging: {lvl: info}", "logging.lvl", "not a known setting", "did you mean `level`?"),
         ("logging: {xyzzy: 1}", "logging.xyzzy", "not a known", "the known ones are format, level"),
         ("logging: {level: loud}", "logging.level", "'debug', 'info', 'warning' or 'error'", ""),
         ("logging: info", "logging", "", "write its settings below it"),
@@ -136,8 +136,8 @@ def test_an_empty_file_is_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("MEMORY_BANK_LOGGING__LEVLE", "info", "did you mean level?"),
-        ("MEMORY_BANK_LOGING__LEVEL", "info", "did you mean MEMORY_BANK_LOGGING?"),
+        ("MEMORY_BANK_LOGGING__LEVLE", "info", "did you mean `level`?"),
+        ("MEMORY_BANK_LOGING__LEVEL", "info", "did you mean `MEMORY_BANK_LOGGING`?"),
         ("MEMORY_BANK_LOG_LEVEL", "info", ""),
         ("MEMORY_BANK_LIMITS", "{broken", "MEMORY_BANK_LOGGING__LEVEL=info"),
         ("MEMORY_BANK_LIMITS__MAX_BODY_BYTES", "many", ""),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from memorybank.cli.show import show
 from memorybank.domain.audit import AuditRecord, Chain, broken
 from memorybank.errors import InvalidRequest, MemoryBankError
 from memorybank.schemas.audit import AuditHeader, AuditRecordView
@@ -30,10 +30,7 @@ def audit(arguments: argparse.Namespace) -> int:
     expected = arguments.head
     if expected is not None and not any(_reaches(result, expected) for result in results):
         results.append({"tenant": "", "records": 0, "problem": f"no log ends with {expected}"})
-    if arguments.output == "json":
-        sys.stdout.write(json.dumps({"logs": results}) + "\n")
-    else:
-        sys.stdout.writelines(_sentence(result) for result in results)
+    show(arguments, {"logs": results}, "\n".join(map(_sentence, results)))
     return 1 if any(result["problem"] for result in results) else 0
 
 
@@ -56,8 +53,8 @@ def _reaches(result: dict[str, str | int | None], head: str) -> bool:
 
 def _sentence(result: dict[str, str | int | None]) -> str:
     if result["problem"]:
-        return f"BROKEN {result['tenant']}: {result['problem']}\n"
-    return f"intact {result['tenant']}: {result['records']} records, head {result['head']}\n"
+        return f"BROKEN {result['tenant']}: {result['problem']}"
+    return f"intact {result['tenant']}: {result['records']} records, head {result['head']}"
 
 
 def _stored(data: Path) -> Logs:

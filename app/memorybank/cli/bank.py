@@ -1,35 +1,75 @@
-"""A bank as the commands see it: behind a URL, or in a folder of this machine."""
+"""A bank as the commands see it: its REST interface, behind a URL or in a folder of this machine.
+
+Both answer the same requests, so no command knows which it talks to. Nothing here needs more than
+the standard library: what asks a server is to be there at once.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from memorybank.configuration import load, read_key
-from memorybank.schemas.health import ReadyReport
-from memorybank.schemas.memories import MemoryView, NewMemory, SearchRequest, SearchResponse
+from memorybank.errors import ConfigurationError, MemoryBankError, Unavailable
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+
+Query = Mapping[str, Any]
+"""Parameters of a request; None leaves one out, a list repeats it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a bank answered."""
+
+    status: int
+    body: bytes
+
+    def value(self, what: str) -> Any:
+        """Return the JSON of a success; raises the error that the bank sent.
+
+        `what` names the bank, for an answer that is none of a memory bank.
+        """
+        if self.status == 204:
+            return None
+        try:
+            content = json.loads(self.body)
+            if self.status < 400:
+                return content
+            detail = content["error"]
+            error = MemoryBankError(
+                str(detail["message"]), field=detail.get("field"), hint=detail.get("hint")
+            )
+            error.code = str(detail["code"])
+        except (ValueError, LookupError, TypeError):
+            raise not_a_bank(what, self.status) from None
+        raise error
 
 
 class Bank(Protocol):
     """What the commands need."""
 
-    async def store(self, new: NewMemory) -> MemoryView:
-        """Store a memory."""
+    name: str
+    """The URL or the folder."""
 
-    async def search(self, request: SearchRequest) -> SearchResponse:
-        """Find memories."""
+    def request(
+        self, method: str, path: str, *, query: Query | None = None, body: object = None
+    ) -> Answer:
+        """Send a request with a JSON body, or none; raises Unavailable without an answer."""
 
-    async def health(self) -> ReadyReport:
-        """Try everything."""
+    def send(self, path: str, content: bytes, *, query: Query) -> Answer:
+        """POST lines of JSON."""
+
+    def fetch(self, path: str, *, query: Query) -> Iterator[bytes]:
+        """GET a stream; raises the error that the bank sent, Unavailable when it is cut."""
 
 
-def open_bank(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Bank]:
+def open_bank(arguments: argparse.Namespace) -> AbstractContextManager[Bank]:
     """Return the bank that the arguments and the environment name."""
     if arguments.data is not None:
         return _local(arguments.data)
@@ -37,27 +77,40 @@ def open_bank(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Bank
     return _remote(url, arguments.key or _key_from_environment())
 
 
+def not_a_bank(name: str, status: int) -> Unavailable:
+    """Return the error for an answer that no memory bank gives."""
+    return Unavailable(
+        f"{name} answered {status}, not as a memory bank does",
+        hint="name the URL of a memory bank",
+    )
+
+
 def _key_from_environment() -> str | None:
     file = os.environ.get("MEMORY_BANK_KEY_FILE")
-    if file:
-        return read_key(Path(file), "MEMORY_BANK_KEY_FILE")
-    return os.environ.get("MEMORY_BANK_KEY")
+    if not file:
+        return os.environ.get("MEMORY_BANK_KEY")
+    try:
+        return Path(file).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it holds no key"
+        raise ConfigurationError(
+            f"the key file {file} cannot be read: {reason}",
+            field="MEMORY_BANK_KEY_FILE",
+            hint="mount the Secret there, or correct the path",
+        ) from None
 
 
-@asynccontextmanager
-async def _remote(url: str, key: str | None) -> AsyncIterator[Bank]:
-    # Loaded here: who opens a folder needs no HTTP client, who asks a URL needs no model.
+@contextmanager
+def _remote(url: str, key: str | None) -> Iterator[Bank]:
     from memorybank.cli.remote import RemoteBank
 
-    async with RemoteBank.connect(url, key) as bank:
+    yield RemoteBank(url, key)
+
+
+@contextmanager
+def _local(data: Path) -> Iterator[Bank]:
+    # Loaded here: it takes a second, which who asks a URL need not wait.
+    from memorybank.cli.local import local_bank
+
+    with local_bank(data) as bank:
         yield bank
-
-
-@asynccontextmanager
-async def _local(data: Path) -> AsyncIterator[Bank]:
-    from memorybank.cli.local import LocalBank
-    from memorybank.server.engine import open_engine
-
-    settings = load(overrides={"data": str(data)})
-    async with open_engine(settings) as engine:
-        yield await LocalBank.on(engine)

@@ -7,37 +7,52 @@ from pathlib import Path
 
 from memorybank.domain.memory import MemoryType
 
-_EPILOG = """\
-exit codes: 0 done; 1 the bank refused, failed or cannot be reached; 2 wrong arguments or settings
+EXIT_CODES = """\
+exit codes: 0 done; 1 refused or failed; 2 wrong arguments, settings or input; 3 no such thing;
+4 the key is missing, invalid or not allowed to; 5 no answer, or not now; 130 interrupted
 """
-_BANK_EPILOG = """\
+_BANK_EPILOG = f"""\
 which bank: --data DIR opens a folder that no server holds; --url URL asks a server, with --key or,
 better, MEMORY_BANK_KEY or MEMORY_BANK_KEY_FILE; without both, MEMORY_BANK_URL or http://127.0.0.1:8080
-"""
+
+{EXIT_CODES}"""
 _TYPES = [kind.value for kind in MemoryType]
+_EMPTIABLE = ("title", "project", "session", "occurred_at")
+_LIMITS = ("max_memories", "requests_per_minute", "burst")
+
+_Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; `command` is set in what it returns, and `action` for `model`."""
+    """Return the parser; `run`, as `module:function`, is set in what it returns."""
     parser = argparse.ArgumentParser(
         prog="memorybank",
         description="A memory service for AI agents: store, find by meaning, forget.",
-        epilog=_EPILOG,
+        epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_init(commands)
     _add_serve(commands)
-    _add_store(commands)
+    _add_store(commands, "store", "store a memory and print its id")
     _add_search(commands)
-    _add_bank_options(_command(commands, "health", "check that a bank does its job", bank=True))
-    _add_output(_command(commands, "version", "print the version"))
+    _add_memory(commands)
+    _add_transfer(commands)
+    _add_health(commands)
+    _add_tenants(commands)
+    _add_keys(commands)
+    _add_care(commands)
+    _add_config(commands)
     _add_audit(commands)
     _add_model(commands)
+    completion = _command(commands, "completion", "print a script that completes commands")
+    completion.add_argument("shell", choices=("bash", "zsh"))
+    completion.set_defaults(run="completion:completion")
+    version = _command(commands, "version", "print the version")
+    _add_output(version)
+    version.set_defaults(run="commands:version")
     return parser
-
-
-_Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 
 def _command(
@@ -53,6 +68,20 @@ def _command(
     )
 
 
+def _group(
+    commands: _Commands[argparse.ArgumentParser], name: str, text: str
+) -> _Commands[argparse.ArgumentParser]:
+    group = _command(commands, name, text)
+    return group.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+
+def _add_init(commands: _Commands[argparse.ArgumentParser]) -> None:
+    init = _command(commands, "init", "make a data folder with configuration and admin key")
+    init.add_argument("--data", type=Path, metavar="DIR", help="folder to make")
+    _add_output(init)
+    init.set_defaults(run="setup:init")
+
+
 def _add_serve(commands: _Commands[argparse.ArgumentParser]) -> None:
     serve = _command(commands, "serve", "run the service: REST, MCP, health, metrics")
     serve.add_argument("--data", type=Path, metavar="DIR", help="folder of everything that is kept")
@@ -62,36 +91,165 @@ def _add_serve(commands: _Commands[argparse.ArgumentParser]) -> None:
     serve.add_argument("--config", type=Path, metavar="FILE", help="configuration file, YAML")
     serve.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error")
     serve.add_argument("--log-format", metavar="FORMAT", help="json or text")
+    serve.set_defaults(run="serve")
 
 
-def _add_store(commands: _Commands[argparse.ArgumentParser]) -> None:
-    store = _command(commands, "store", "store a memory and print its id", bank=True)
+def _add_fields(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--title")
+    command.add_argument("--type", choices=_TYPES, metavar="TYPE", help=", ".join(_TYPES))
+    command.add_argument("--project")
+    command.add_argument("--session")
+    command.add_argument("--tag", action="append", dest="tags", help="may be repeated")
+    command.add_argument("--metadata", metavar="JSON", help="a JSON object")
+    command.add_argument("--importance", type=float, metavar="0..1")
+    command.add_argument("--occurred-at", metavar="TIME", help="RFC 3339, with offset")
+
+
+def _add_store(commands: _Commands[argparse.ArgumentParser], name: str, text: str) -> None:
+    store = _command(commands, name, text, bank=True)
     store.add_argument("content", help="what to remember; - reads it from standard input")
-    store.add_argument("--title")
-    store.add_argument("--type", choices=_TYPES, metavar="TYPE", help=", ".join(_TYPES))
-    store.add_argument("--project")
-    store.add_argument("--session")
-    store.add_argument("--tag", action="append", dest="tags", help="may be repeated")
-    store.add_argument("--metadata", metavar="JSON", help="a JSON object")
-    store.add_argument("--importance", type=float, metavar="0..1")
-    store.add_argument("--occurred-at", metavar="TIME", help="RFC 3339, with offset")
+    _add_fields(store)
     _add_bank_options(store)
+    store.set_defaults(run="commands:store")
+
+
+def _add_filters(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--project")
+    command.add_argument("--session")
+    command.add_argument("--type", action="append", dest="types", choices=_TYPES, metavar="TYPE")
+    command.add_argument("--tag", action="append", dest="tags", help="may be repeated: all of them")
 
 
 def _add_search(commands: _Commands[argparse.ArgumentParser]) -> None:
     search = _command(commands, "search", "find memories by meaning and by words", bank=True)
     search.add_argument("query", help="a question or key words")
     search.add_argument("--limit", type=int, help="how many at most (default 10)")
-    search.add_argument("--project")
-    search.add_argument("--session")
-    search.add_argument("--type", action="append", dest="types", choices=_TYPES, metavar="TYPE")
-    search.add_argument("--tag", action="append", dest="tags", help="may be repeated: all of them")
+    _add_filters(search)
     _add_bank_options(search)
+    search.set_defaults(run="commands:search")
+
+
+def _add_memory(commands: _Commands[argparse.ArgumentParser]) -> None:
+    actions = _group(commands, "memory", "add, get, list, update and delete memories")
+    _add_store(actions, "add", "store a memory and print its id")
+    get = _command(actions, "get", "show a memory", bank=True)
+    get.add_argument("id")
+    get.set_defaults(run="commands:get")
+    every = _command(actions, "list", "list memories, newest first", bank=True)
+    every.add_argument("--limit", type=int, default=20, help="how many at most (default 20)")
+    _add_filters(every)
+    every.set_defaults(run="commands:list_")
+    update = _command(actions, "update", "change a memory", bank=True)
+    update.add_argument("id")
+    update.add_argument("--content", help="- reads it from standard input")
+    _add_fields(update)
+    _add_clear(update, _EMPTIABLE)
+    update.set_defaults(run="commands:update")
+    delete = _command(actions, "delete", "delete memories", bank=True)
+    delete.add_argument("ids", nargs="+", metavar="ID")
+    delete.set_defaults(run="commands:delete")
+    for command in (get, every, update, delete):
+        _add_bank_options(command)
+
+
+def _add_transfer(commands: _Commands[argparse.ArgumentParser]) -> None:
+    export = _command(commands, "export", "write everything into a file", bank=True)
+    export.add_argument("file", help="FILE.jsonl, FILE.jsonl.gz, or - for standard output")
+    export.add_argument("--gzip", action="store_true", help="compress, whatever the name says")
+    export.add_argument("--no-embeddings", action="store_true", help="leave the vectors out")
+    export.set_defaults(run="transfer:export")
+    import_ = _command(commands, "import", "take an export over; again changes nothing", bank=True)
+    import_.add_argument("file", help="what `memorybank export` wrote")
+    import_.add_argument("--existing", choices=("keep", "replace"), default="keep")
+    import_.add_argument("--dry-run", action="store_true", help="check every line, change nothing")
+    import_.add_argument("--start-line", type=int, default=2, metavar="N", help="go on from there")
+    import_.set_defaults(run="transfer:import_")
+    for command in (export, import_):
+        command.add_argument("--all-tenants", action="store_true", help="the whole bank")
+        _add_bank_options(command)
+
+
+def _add_health(commands: _Commands[argparse.ArgumentParser]) -> None:
+    health = _command(commands, "health", "check that a bank does its job", bank=True)
+    health.add_argument("--verbose", action="store_true", help="tell what it holds; for admins")
+    _add_bank_options(health)
+    health.set_defaults(run="commands:health")
+
+
+def _add_tenants(commands: _Commands[argparse.ArgumentParser]) -> None:
+    actions = _group(commands, "tenants", "make, list, limit and delete tenants")
+    parsers = {
+        name: _command(actions, name, text, bank=True)
+        for name, text in (
+            ("list", "list tenants"),
+            ("create", "make a tenant"),
+            ("get", "show a tenant"),
+            ("update", "change a tenant's limits"),
+            ("stats", "count what a tenant holds"),
+            ("delete", "delete a tenant"),
+        )
+    }
+    for name, command in parsers.items():
+        if name != "list":
+            command.add_argument("name")
+        for limit in _LIMITS if name in ("create", "update") else ():
+            command.add_argument(f"--{limit.replace('_', '-')}", type=int, metavar="N")
+        _add_bank_options(command)
+        unset = dict.fromkeys(_LIMITS) if name not in ("create", "update") else {}
+        command.set_defaults(run="commands:tenants", **unset)
+    _add_clear(parsers["update"], _LIMITS)
+    parsers["delete"].add_argument("--with-data", action="store_true", help="and all it holds")
+
+
+def _add_keys(commands: _Commands[argparse.ArgumentParser]) -> None:
+    actions = _group(commands, "keys", "make, list, rotate and revoke API keys")
+    every = _command(actions, "list", "list keys", bank=True)
+    every.add_argument("--tenant")
+    create = _command(actions, "create", "make a key and print it, this once", bank=True)
+    create.add_argument("name", help="who or what will use it")
+    create.add_argument("--role", required=True, help="admin, developer, readonly or one's own")
+    create.add_argument("--tenant")
+    create.add_argument("--expires-at", metavar="TIME", help="RFC 3339, with offset")
+    rotate = _command(actions, "rotate", "replace a key and print the new one", bank=True)
+    rotate.add_argument("--overlap-seconds", type=int, metavar="N", help="the old one stays valid")
+    revoke = _command(actions, "revoke", "make a key invalid at once", bank=True)
+    for command in (rotate, revoke):
+        command.add_argument("id", help="the key's id, not the key")
+    for command in (every, create, rotate, revoke):
+        _add_bank_options(command)
+        command.set_defaults(run="commands:keys")
+
+
+def _add_care(commands: _Commands[argparse.ArgumentParser]) -> None:
+    check = _command(commands, "check", "check the database for damage", bank=True)
+    check.set_defaults(run="care:check")
+    _add_bank_options(check)
+    backup = _command(commands, "backup", "copy the database of a folder, also while it is served")
+    backup.add_argument("file", type=Path, help="file to make")
+    migrate = _command(commands, "migrate", "bring the database of a folder up to this version")
+    migrate.add_argument("--dry-run", action="store_true", help="only tell what would be done")
+    for command, run in ((backup, "care:backup"), (migrate, "care:migrate")):
+        command.add_argument("--data", type=Path, metavar="DIR", help="data folder")
+        command.add_argument("--config", type=Path, metavar="FILE", help="configuration file, YAML")
+        _add_output(command)
+        command.set_defaults(run=run)
+
+
+def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:
+    actions = _group(commands, "config", "write, check and show the configuration")
+    init = _command(actions, "init", "print a configuration file with every setting, or write it")
+    init.add_argument("file", type=Path, nargs="?", help="file to make; must not exist")
+    validate = _command(actions, "validate", "check a configuration and the environment")
+    show = _command(actions, "show", "show every setting in effect and where it comes from")
+    for command, run in ((init, "init"), (validate, "validate"), (show, "show")):
+        command.set_defaults(run=f"config:{run}")
+        _add_output(command)
+    for command in (validate, show):
+        command.add_argument("--config", type=Path, metavar="FILE", help="configuration file, YAML")
 
 
 def _add_audit(commands: _Commands[argparse.ArgumentParser]) -> None:
-    audit = _command(commands, "audit", "verify audit logs")
-    actions = audit.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = _group(commands, "audit", "verify audit logs")
     verify = _command(
         actions, "verify", "find out whether records were changed, left out or moved; 1 if so"
     )
@@ -102,14 +260,25 @@ def _add_audit(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--head", metavar="SEQ:HASH", help="the end that you noted: it must be there still"
     )
     _add_output(verify)
+    verify.set_defaults(run="audit:audit")
 
 
 def _add_model(commands: _Commands[argparse.ArgumentParser]) -> None:
-    model = _command(commands, "model", "make the built-in embedding model")
-    actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = _group(commands, "model", "make the built-in embedding model")
     prepare = _command(actions, "prepare", "make the model from the published weights, once")
     prepare.add_argument(
-        "--output", type=Path, metavar="DIR", help="folder to make (default: in the user's cache)"
+        "--output",
+        type=Path,
+        dest="folder",
+        metavar="DIR",
+        help="folder to make (default: in the user's cache)",
+    )
+    prepare.set_defaults(run="commands:model")
+
+
+def _add_clear(command: argparse.ArgumentParser, names: tuple[str, ...]) -> None:
+    command.add_argument(
+        "--clear", action="append", choices=names, metavar="FIELD", help=f"empty {', '.join(names)}"
     )
 
 
@@ -123,5 +292,5 @@ def _add_bank_options(command: argparse.ArgumentParser) -> None:
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--output", choices=("text", "json"), default="text", help="form of the output"
+        "--output", choices=("text", "json", "yaml"), default="text", help="form of the output"
     )

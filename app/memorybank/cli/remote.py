@@ -1,79 +1,131 @@
-"""A bank behind a URL."""
+"""A bank behind a URL, by the standard library's HTTP client."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TypeVar
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
 
-import httpx
-from pydantic import BaseModel, ValidationError
+from memorybank.cli.bank import Answer, Query
+from memorybank.errors import ConfigurationError, Unavailable
 
-from memorybank.errors import ConfigurationError, MemoryBankError, Unavailable
-from memorybank.schemas.errors import ErrorEnvelope
-from memorybank.schemas.health import ReadyReport
-from memorybank.schemas.memories import MemoryView, NewMemory, SearchRequest, SearchResponse
-
-_TIMEOUT_SECONDS = 30
-
-Answer = TypeVar("Answer", bound=BaseModel)
+_TIMEOUT_SECONDS = 60
+_IMPORT_TIMEOUT_SECONDS = 600
+"""A part of a file without vectors takes as long as embedding it."""
+_PIECE = 1 << 16
 
 
 class RemoteBank:
     """Calls the REST interface."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
-
-    @classmethod
-    @asynccontextmanager
-    async def connect(cls, url: str, key: str | None) -> AsyncIterator[RemoteBank]:
-        """Return the bank at a URL."""
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    def __init__(self, url: str, key: str | None) -> None:
         try:
-            client = httpx.AsyncClient(base_url=url, headers=headers, timeout=_TIMEOUT_SECONDS)
-        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            parts = urllib.parse.urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:
+            usable = False
+        if not usable or not (key or "").isascii() or not (key or "x").isprintable():
             raise ConfigurationError(
                 "the URL or the key cannot be used", hint="a URL looks like http://127.0.0.1:8080"
-            ) from error
-        async with client:
-            yield cls(client)
+            )
+        self.name = url.rstrip("/")
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._opener = _opener()
 
-    async def store(self, new: NewMemory) -> MemoryView:
+    def request(
+        self, method: str, path: str, *, query: Query | None = None, body: object = None
+    ) -> Answer:
         """See Bank."""
-        body = new.model_dump_json(exclude_unset=True)
-        return _parsed(MemoryView, await self._request("POST", "/v1/memories", body))
+        content = None if body is None else json.dumps(body).encode()
+        if method != "GET" and content is None:
+            content = b""
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        return self._answer(self._asked(method, path, query, content, headers), _TIMEOUT_SECONDS)
 
-    async def search(self, request: SearchRequest) -> SearchResponse:
+    def send(self, path: str, content: bytes, *, query: Query) -> Answer:
         """See Bank."""
-        body = request.model_dump_json(exclude_unset=True)
-        return _parsed(SearchResponse, await self._request("POST", "/v1/search", body))
+        headers = {"Content-Type": "application/x-ndjson"}
+        request = self._asked("POST", path, query, content, headers)
+        return self._answer(request, _IMPORT_TIMEOUT_SECONDS)
 
-    async def health(self) -> ReadyReport:
-        """See Bank. An answer 503 is a report, too."""
-        return _parsed(ReadyReport, await self._request("GET", "/ready", None))
+    def fetch(self, path: str, *, query: Query) -> Iterator[bytes]:
+        """See Bank."""
+        with self._open(self._asked("GET", path, query, None, {}), _TIMEOUT_SECONDS) as response:
+            if response.status != 200:
+                Answer(response.status, response.read()).value(self.name)
+            while True:
+                try:
+                    piece = response.read(_PIECE)
+                except (OSError, HTTPException) as error:
+                    raise self._silent(error) from error
+                if not piece:
+                    return
+                yield piece
 
-    async def _request(self, method: str, path: str, body: str | None) -> httpx.Response:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        content: bytes | None,
+        headers: dict[str, str],
+    ) -> urllib.request.Request:
+        url = f"{self.name}{path}{encoded(query)}"
+        everything = self._headers | headers | {"Accept": "*/*"}
+        return urllib.request.Request(  # noqa: S310  # the scheme was checked
+            url, data=content, headers=everything, method=method
+        )
+
+    def _answer(self, request: urllib.request.Request, seconds: int) -> Answer:
+        with self._open(request, seconds) as response:
+            try:
+                return Answer(response.status, response.read())
+            except (OSError, HTTPException) as error:
+                raise self._silent(error) from error
+
+    def _open(self, request: urllib.request.Request, seconds: int) -> HTTPResponse:
         try:
-            return await self._client.request(method, path, content=body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(
-                f"no answer from {self._client.base_url}: {error or type(error).__name__}",
-                hint="start the service, or name another one by --url",
-            ) from error
+            response: HTTPResponse | None = self._opener.open(request, timeout=seconds)
+        except (OSError, HTTPException, ValueError) as error:
+            raise self._silent(error) from error
+        assert response is not None  # noqa: S101  # only for schemes that no handler knows
+        return response
+
+    def _silent(self, error: Exception) -> Unavailable:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        return Unavailable(
+            f"no answer from {self.name}: {reason or type(error).__name__}",
+            hint="start the service, or name another one by --url",
+        )
 
 
-def _parsed(kind: type[Answer], response: httpx.Response) -> Answer:
-    try:
-        if response.is_success or kind is ReadyReport:
-            return kind.model_validate_json(response.content)
-        detail = ErrorEnvelope.model_validate_json(response.content).error
-    except ValidationError:
-        raise Unavailable(
-            f"{response.url} answered {response.status_code}, not as a memory bank does",
-            hint="name the URL of a memory bank",
-        ) from None
-    error = MemoryBankError(detail.message, field=detail.field, hint=detail.hint)
-    error.code = detail.code
-    raise error
+def _opener() -> urllib.request.OpenerDirector:
+    """Return a client that hands over every answer as it is.
+
+    It follows no redirect: no bank sends one, and the key is for the bank alone.
+    """
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def encoded(query: Query | None) -> str:
+    """Return the parameters as the end of a URL."""
+    given = {
+        name: [_text(each) for each in value] if isinstance(value, list | tuple) else _text(value)
+        for name, value in (query or {}).items()
+        if value is not None
+    }
+    return f"?{urllib.parse.urlencode(given, doseq=True)}" if given else ""
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # the command line needs the words of this module, not the arrays
+    import numpy as np
+    import numpy.typing as npt
 
 
 class MemoryType(StrEnum):

@@ -12,6 +12,7 @@ from memorybank.domain.keys import Roles
 from memorybank.schemas.transfer import Space
 from memorybank.server.engine import Engine
 from memorybank.services.audit import AuditService
+from memorybank.services.care import CareService
 from memorybank.services.exporting import ExportService
 from memorybank.services.importing import ImportService
 from memorybank.services.keys import KeyService
@@ -32,6 +33,7 @@ class Services:
     exports: ExportService
     imports: ImportService
     audit: AuditService
+    care: CareService
     authenticator: Authenticator
     selftest: SelfTest
 
@@ -62,6 +64,7 @@ class Services:
             ),
             imports=ImportService(engine.store, engine.embedder, engine.index),
             audit=AuditService(access),
+            care=CareService(engine.store, engine.embedder, engine.index, version=VERSION),
             authenticator=authenticator,
             selftest=SelfTest(engine.store, engine.embedder, engine.index),
         )

@@ -44,7 +44,7 @@ def test_a_wrong_setting_is_told_in_one_block(tmp_path: Path, refused: Refused) 
     config = tmp_path / "config.yaml"
     config.write_text("logging: {levle: info}\n")
     assert refused("--config", str(config)) == (
-        f"memorybank: logging.levle in {config} is not a known setting\n  did you mean level?\n"
+        f"memorybank: logging.levle in {config} is not a known setting\n  did you mean `level`?\n"
     )
     assert not (tmp_path / "bank").exists()
 

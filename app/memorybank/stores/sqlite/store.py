@@ -31,6 +31,7 @@ from memorybank.ports import Claim, Move, StoreStats, Vector
 from memorybank.stores.sqlite import life, rows
 from memorybank.stores.sqlite.access import AccessTables
 from memorybank.stores.sqlite.audit import Recorder, done
+from memorybank.stores.sqlite.care import CareTables
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
 from memorybank.stores.sqlite.lock import DataFolderLock
@@ -70,6 +71,7 @@ class SqliteStore:
         self._closed = False
         self._access = AccessTables(read=self._read, write=self._writer.run)
         self._transfer = TransferTables(path, model, write=self._writer.run)
+        self._care = CareTables(path, self._read)
 
     @property
     def access(self) -> AccessTables:
@@ -80,6 +82,11 @@ class SqliteStore:
     def transfer(self) -> TransferTables:
         """See MemoryStore."""
         return self._transfer
+
+    @property
+    def care(self) -> CareTables:
+        """See MemoryStore."""
+        return self._care
 
     @classmethod
     async def open(

@@ -1,0 +1,65 @@
+"""`memorybank check`, `backup` and `migrate`: the database as a file that somebody cares for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from memorybank.cli.bank import open_bank
+from memorybank.cli.show import Progress, fields, show
+from memorybank.errors import InvalidRequest
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Have the bank read every page of its database."""
+    with open_bank(arguments) as bank:
+        report = bank.request("POST", "/v1/admin/check").value(bank.name)
+    shown = {name: value for name, value in report.items() if name != "problems"}
+    text = "\n".join(["the database is sound" if report["ok"] else "THE DATABASE IS DAMAGED"])
+    problems = [f"  {each}" for each in report["problems"]]
+    show(arguments, report, "\n".join([text, *problems, fields(shown)]))
+    return 0 if report["ok"] else 1
+
+
+def backup(arguments: argparse.Namespace) -> int:
+    """Copy the database of one moment, whether or not a server writes to it."""
+    from memorybank.stores.sqlite.care import copy_database
+
+    target: Path = arguments.file
+    bar = Progress("copying")
+    pages = copy_database(
+        _database(arguments), target, progress=lambda done, total: bar.at(done, f"{done}/{total}")
+    )
+    bar.over()
+    size = target.stat().st_size
+    answer: dict[str, Any] = {"file": str(target), "pages": pages, "bytes": size}
+    show(arguments, answer, f"{target}: {size:,} bytes, checked")
+    return 0
+
+
+def migrate(arguments: argparse.Namespace) -> int:
+    """Bring the schema up to this version, as `serve` does at its start."""
+    from memorybank.stores.sqlite.care import migrate_database, schema_versions
+
+    database = _database(arguments)
+    before, newest = schema_versions(database)
+    if not arguments.dry_run and before < newest:
+        migrate_database(database)
+    changed = before < newest
+    said = "would be brought" if arguments.dry_run else "brought"
+    text = f"{said} from schema {before} to {newest}" if changed else f"schema {newest}: up to date"
+    show(arguments, {"from": before, "to": newest, "changed": changed}, text)
+    return 0
+
+
+def _database(arguments: argparse.Namespace) -> Path:
+    from memorybank.configuration import load
+
+    overrides = {} if arguments.data is None else {"data": str(arguments.data)}
+    path = load(file=arguments.config, overrides=overrides).database_path
+    if not path.exists():
+        raise InvalidRequest(
+            f"there is no database at {path}", hint="name the data folder by --data"
+        )
+    return path

@@ -1,0 +1,32 @@
+"""/v1/admin/status and /v1/admin/check."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from memorybank.http.body import JsonRoute
+from memorybank.http.caller import Caller
+from memorybank.schemas.care import BankStatus, CheckReport
+from memorybank.services.care import CareService
+
+
+class CareRoutes:
+    """Parse, call the service, show."""
+
+    def __init__(self, service: CareService) -> None:
+        self._service = service
+
+    def router(self) -> APIRouter:
+        """Return the routes."""
+        router = APIRouter(prefix="/v1/admin", route_class=JsonRoute, tags=["care"])
+        router.add_api_route("/status", self.status, methods=["GET"], summary="Tell what is there")
+        router.add_api_route("/check", self.check, methods=["POST"], summary="Check for damage")
+        return router
+
+    async def status(self, caller: Caller) -> BankStatus:
+        """Tell versions, counts and sizes of the whole bank."""
+        return await self._service.status(caller)
+
+    async def check(self, caller: Caller) -> CheckReport:
+        """Read every page of the database. It takes about a second per gigabyte."""
+        return await self._service.check(caller)

@@ -1,0 +1,76 @@
+"""What administrators see of the bank's own condition."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from memorybank.ports import StoreCheck, StoreStatus
+from memorybank.schemas.fields import Response
+
+
+class StoreView(Response):
+    """The store: what it is and how large."""
+
+    engine: str
+    schema_version: int
+    counts: dict[str, int] = Field(description="Rows by kind, over all tenants.")
+    database_bytes: int
+    log_bytes: int = Field(description="Of the write-ahead log.")
+    reusable_bytes: int = Field(description="In the database, left by what was deleted.")
+    disk_free_bytes: int
+
+
+class IndexView(Response):
+    """The search index."""
+
+    position: int = Field(description="The newest change that can be found.")
+    lag: int = Field(description="Changes that are stored and cannot be found yet.")
+
+
+class EmbedderView(Response):
+    """The embedding model in use."""
+
+    model: str
+    dimensions: int
+
+
+class BankStatus(Response):
+    """The bank as a whole: for its administrators."""
+
+    version: str
+    uptime_seconds: float
+    store: StoreView
+    index: IndexView
+    embedder: EmbedderView
+
+
+class CheckReport(Response):
+    """What reading every page of the database has shown."""
+
+    ok: bool
+    problems: list[str] = Field(description="At most 100; never contents.")
+    counts: dict[str, int] = Field(description="Rows by kind, over all tenants.")
+    seconds: float
+
+    @classmethod
+    def of(cls, check: StoreCheck, seconds: float) -> CheckReport:
+        """Show a check."""
+        return cls(
+            ok=not check.problems,
+            problems=check.problems,
+            counts=dict(check.counts),
+            seconds=round(seconds, 3),
+        )
+
+
+def store_view(status: StoreStatus) -> StoreView:
+    """Show the state of a store."""
+    return StoreView(
+        engine=status.engine,
+        schema_version=status.schema_version,
+        counts=dict(status.counts),
+        database_bytes=status.database_bytes,
+        log_bytes=status.log_bytes,
+        reusable_bytes=status.reusable_bytes,
+        disk_free_bytes=status.disk_free_bytes,
+    )

@@ -1,0 +1,167 @@
+"""Looking after the database file: checks, copies, versions, sizes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from memorybank.errors import ConfigurationError, StoreUnavailable
+from memorybank.ports import StoreCheck, StoreStatus
+from memorybank.stores.sqlite.access import Run
+from memorybank.stores.sqlite.connection import migrations, open_reader, open_writer
+from memorybank.stores.sqlite.errors import translated, translated_at_start
+from memorybank.stores.sqlite.lock import DataFolderLock
+
+_MOST_PROBLEMS = 100
+_COUNTED = ("memories", "vectors", "keys", "tenants")
+_PAGES_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class CareTables:
+    """See StoreCare."""
+
+    path: Path
+    read: Run
+
+    async def integrity(self) -> StoreCheck:
+        """See StoreCare. Takes about a second per gigabyte; writes go on."""
+        return await self.read(check)
+
+    async def status(self) -> StoreStatus:
+        """See StoreCare."""
+        return await self.read(lambda connection: status(connection, self.path))
+
+
+def check(connection: apsw.Connection) -> StoreCheck:
+    """Read every page and index, and what refers to what."""
+    with connection:  # all of the same moment
+        try:
+            found = connection.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})").fetchall()
+            problems = [str(text) for (text,) in found if text != "ok"]
+            strays = connection.execute("PRAGMA foreign_key_check").fetchall()
+            problems += [f"a row of {table} refers to nothing" for table, *_ in strays]
+            counts = _counts(connection)
+        except apsw.CorruptError as error:
+            return StoreCheck([str(error)], {})
+    return StoreCheck(problems[:_MOST_PROBLEMS], counts)
+
+
+def status(connection: apsw.Connection, path: Path) -> StoreStatus:
+    """Return version, counts and sizes."""
+    with connection:
+        version = connection.execute("SELECT max(version) FROM schema_migrations").get
+        counts = _counts(connection)
+        free = connection.pragma("freelist_count") * connection.pragma("page_size")
+    disk = os.statvfs(path.parent)
+    return StoreStatus(
+        engine=f"sqlite {apsw.sqlite_lib_version()}",
+        schema_version=int(version),
+        counts=counts,
+        database_bytes=_size(path),
+        log_bytes=_size(path.with_name(f"{path.name}-wal")),
+        reusable_bytes=int(free),
+        disk_free_bytes=disk.f_bavail * disk.f_frsize,
+    )
+
+
+def copy_database(
+    source: Path, target: Path, *, progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> int:
+    """Copy the database as of one moment into a new file, check the copy, return its pages.
+
+    Works beside a process that serves it: the copy sees nothing that is written meanwhile. The
+    file appears when it is whole. Raises ConfigurationError when the target is there, cannot be
+    written or turns out damaged.
+    """
+    if target.exists():
+        raise ConfigurationError(
+            f"the file {target} is there already", hint="name another file, or move that one away"
+        )
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        reader = open_reader(source)
+        try:
+            pages = _copied(reader, beside, progress)
+        finally:
+            reader.close()
+        _prove(beside)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+    return pages
+
+
+def schema_versions(path: Path) -> tuple[int, int]:
+    """Return the schema of the file, 0 for none, and the newest that this version knows."""
+    newest = migrations()[-1].version
+    reader = open_reader(path)
+    try:
+        with translated_at_start(path):
+            if not reader.table_exists("main", "schema_migrations"):
+                return 0, newest
+            found = reader.execute("SELECT max(version) FROM schema_migrations").get
+            return int(found or 0), newest
+    finally:
+        reader.close()
+
+
+def migrate_database(path: Path) -> None:
+    """Bring the schema up to date. Raises ConfigurationError, also while a process holds it."""
+    lock = DataFolderLock(path)
+    try:
+        open_writer(path).close()
+    finally:
+        lock.release()
+
+
+def _copied(reader: apsw.Connection, file: Path, progress: Callable[[int, int], None]) -> int:
+    with translated_at_start(file):
+        copy = apsw.Connection(str(file))
+        try:
+            # The transaction holds on to one moment; without it, each foreign write would start
+            # the copy over.
+            reader.execute("BEGIN")
+            reader.execute("SELECT 1 FROM sqlite_schema").fetchall()
+            with copy.backup("main", reader, "main") as backup:
+                while not backup.done:
+                    backup.step(_PAGES_AT_ONCE)
+                    progress(backup.page_count - backup.remaining, backup.page_count)
+                pages = int(backup.page_count)
+            copy.pragma("journal_mode", "delete")  # one file, not three
+            return pages
+        finally:
+            copy.close()
+
+
+def _prove(file: Path) -> None:
+    with translated_at_start(file):
+        copy = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            problems = check(copy).problems
+        finally:
+            copy.close()
+    if problems:
+        raise StoreUnavailable(
+            f"the copy is damaged: {problems[0]}",
+            hint="check the database with `memorybank check`, and the disk",
+        )
+
+
+def _counts(connection: apsw.Connection) -> dict[str, int]:
+    with translated():
+        return {
+            table: int(connection.execute(f"SELECT count(*) FROM {table}").get)
+            for table in _COUNTED
+        }
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
