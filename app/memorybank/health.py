@@ -30,7 +30,7 @@ class Readiness:
             checks = [Check(name="lifecycle", status="failed", message="shutting down")]
         else:
             checks = await self._selftest.run()
-        ready = all(check.status == "ok" for check in checks)
+        ready = all(check.status in ("ok", "degraded") for check in checks)
         self._log_change(checks, ready=ready)
         return ReadyReport(
             status="ready" if ready else "not_ready",

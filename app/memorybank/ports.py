@@ -35,6 +35,10 @@ from memorybank.errors import MemoryBankError
 
 Vector = npt.NDArray[np.float32]
 
+PENDING: Vector = np.empty(0, dtype=np.float32)
+"""Stands for the vector of a memory that is to be embedded later; the store keeps none then."""
+PENDING.setflags(write=False)
+
 
 class Embedder(Protocol):
     """Turns texts into unit vectors of one embedding space."""
@@ -343,6 +347,45 @@ class LifeStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Unembedded:
+    """A memory without a vector of the embedding space in use."""
+
+    position: int
+    """In the order in which they are worked through."""
+    seq: int
+    """Of the memory's newest change."""
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingProgress:
+    """How many memories have a vector of the embedding space in use, over all tenants."""
+
+    model: str
+    memories: int
+    embedded: int
+
+
+class EmbeddingStore(Protocol):
+    """Knows which memories lack a vector, and takes it later. Over all tenants."""
+
+    async def unembedded(self, after: int, *, limit: int) -> list[Unembedded]:
+        """Return memories that lack one, of positions > after, ascending; 0 is before the first."""
+
+    async def embedded(self, items: Sequence[tuple[Unembedded, Vector]]) -> tuple[int, int]:
+        """Store the vectors of memories that have not changed since they were read, at once.
+
+        Each is a change of the feed. Returns the `seq` of the last one, and how many there were.
+        """
+
+    async def progress(self) -> EmbeddingProgress:
+        """Count."""
+
+    async def known_dimensions(self) -> int | None:
+        """Return the length of the vectors of the space in use, None when there is none yet."""
+
+
 class MemoryStore(LifeStore, Protocol):
     """Keeps memories and their vectors; with `access`, the only durable state of a bank.
 
@@ -363,8 +406,12 @@ class MemoryStore(LifeStore, Protocol):
     def care(self) -> StoreCare:
         """Checks and sizes."""
 
+    @property
+    def embeddings(self) -> EmbeddingStore:
+        """What lacks a vector."""
+
     async def add(self, memory: Memory, vector: Vector) -> int:
-        """Store a memory with its vector; return the `seq` of the change.
+        """Store a memory with its vector, or PENDING; return the `seq` of the change.
 
         Raises QuotaExceeded, and NotFound when the tenant was deleted meanwhile.
         """

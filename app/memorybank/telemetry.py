@@ -77,6 +77,11 @@ class Telemetry:
             registry=self._registry,
         )
         self._memories = Gauge("memorybank_memories", "Memories stored.", registry=self._registry)
+        self._pending = Gauge(
+            "memorybank_embedding_pending",
+            "Memories that wait for a vector, and are found by their words until then.",
+            registry=self._registry,
+        )
         self._lag = Gauge(
             "memorybank_index_lag_changes",
             "Changes that are stored and not yet searchable.",
@@ -113,10 +118,13 @@ class Telemetry:
         """Return everything in Prometheus' text format, with the store's figures of now."""
         try:
             stats = await store.stats()
+            progress = await store.embeddings.progress()
         except StoreUnavailable:  # the other figures are needed most just then
             self._memories.set(math.nan)
             self._lag.set(math.nan)
+            self._pending.set(math.nan)
         else:
             self._memories.set(stats.memories)
+            self._pending.set(progress.memories - progress.embedded)
             self._lag.set(max(0, stats.seq - index.seq))
         return generate_latest(self._registry)

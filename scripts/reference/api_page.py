@@ -11,6 +11,7 @@ from memorybank.http.app import create_api
 from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_care import CareRoutes
+from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_memories import MemoryRoutes
@@ -56,6 +57,7 @@ def openapi() -> dict[str, Any]:
         AuditRoutes(NOBODY).router(),
         TransferRoutes(NOBODY, NOBODY).router(),
         CareRoutes(NOBODY).router(),
+        EmbeddingRoutes(NOBODY).router(),
         HealthRoutes(NOBODY, "0").router(),
         ResourceRoutes(public_url=None, issuer=None).router(),
     ]

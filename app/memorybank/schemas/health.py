@@ -8,12 +8,16 @@ from pydantic import Field
 
 from memorybank.schemas.fields import Response
 
+Status = Literal["ok", "degraded", "failed", "skipped"]
+
 
 class Check(Response):
     """One thing that was tried."""
 
     name: str
-    status: Literal["ok", "failed", "skipped"]
+    status: Status = Field(
+        description="`degraded`: without it the service does its job less well, and is ready."
+    )
     message: str | None = Field(None, description="Why it failed.")
 
 

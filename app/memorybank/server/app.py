@@ -16,6 +16,7 @@ from memorybank.http.middleware import surround
 from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_care import CareRoutes
+from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_life import LifeRoutes
@@ -88,6 +89,7 @@ async def build_application(
             KeyRoutes(services.keys).router(),
             TenantRoutes(services.tenants).router(),
             AuditRoutes(services.audit).router(),
+            EmbeddingRoutes(services.embedding).router(),
             TransferRoutes(services.exports, services.imports).router(),
             CareRoutes(services.care).router(),
             HealthRoutes(readiness, VERSION).router(),

@@ -13,6 +13,7 @@ from memorybank.schemas.transfer import Space
 from memorybank.server.engine import Engine
 from memorybank.services.audit import AuditService
 from memorybank.services.care import CareService
+from memorybank.services.embedding import Reembedding
 from memorybank.services.exporting import ExportService
 from memorybank.services.importing import ImportService
 from memorybank.services.keys import KeyService
@@ -34,6 +35,7 @@ class Services:
     imports: ImportService
     audit: AuditService
     care: CareService
+    embedding: Reembedding
     authenticator: Authenticator
     selftest: SelfTest
 
@@ -51,10 +53,17 @@ class Services:
         roles = roles or Roles()
         access = engine.store.access
         authenticator = Authenticator(access, roles=roles, jwt=jwt)
+        embedding = Reembedding(engine.store, engine.embedder, engine.index)
         return cls(
             memories=MemoryService(
-                engine.store, engine.embedder, engine.index, seq=stats.seq, timed=timed
+                engine.store,
+                engine.embedder,
+                engine.index,
+                seq=stats.seq,
+                timed=timed,
+                deferred=embedding.wake,
             ),
+            embedding=embedding,
             keys=KeyService(access, authenticator, roles=roles),
             tenants=TenantService(access, engine.index, authenticator),
             exports=ExportService(
@@ -72,7 +81,8 @@ class Services:
     @asynccontextmanager
     async def background(self) -> AsyncIterator[None]:
         """Do what goes on beside requests; on the way out it is brought to an end."""
-        tasks = [asyncio.create_task(self.memories.touches.run())]
+        work = (self.memories.touches.run(), self.embedding.run())
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             yield
         finally:

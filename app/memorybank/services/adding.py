@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,8 +17,8 @@ from memorybank.domain.duplicates import fingerprint, says_the_same
 from memorybank.domain.ids import new_id
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import Memory, searchable_text
-from memorybank.errors import Conflict, InvalidRequest, MemoryBankError
-from memorybank.ports import Claim, Embedder, MemoryStore, Vector
+from memorybank.errors import Conflict, EmbedderUnavailable, InvalidRequest, MemoryBankError
+from memorybank.ports import PENDING, Claim, Embedder, MemoryStore, Vector
 from memorybank.schemas.details import checked_details
 from memorybank.schemas.memories import NewMemory
 from memorybank.schemas.problems import invalid_request
@@ -71,7 +71,10 @@ class Adding:
         *,
         clock: Callable[[], datetime],
         timed: Timed,
+        deferred: Callable[[], None] = lambda: None,
     ) -> None:
+        """`deferred` is called when memories were stored whose vectors are still to be made."""
+        self._deferred = deferred
         self._store = store
         self._embedder = embedder
         self._ledger = ledger
@@ -137,13 +140,24 @@ class Adding:
         )
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
-        """Return the vectors of the texts."""
+        """Return the vectors of the texts, PENDING for those that cannot be embedded now.
+
+        Call `stored` with them when they are in the store.
+        """
         vectors: list[Vector] = []
         for start in range(0, len(texts), _EMBEDDED_AT_ONCE):
-            with self._timed("embed"):
-                part = await self._embedder.embed(texts[start : start + _EMBEDDED_AT_ONCE])
+            try:
+                with self._timed("embed"):
+                    part = await self._embedder.embed(texts[start : start + _EMBEDDED_AT_ONCE])
+            except EmbedderUnavailable:
+                return [*vectors, *([PENDING] * (len(texts) - len(vectors)))]
             vectors.extend(part)
         return vectors
+
+    def stored(self, vectors: Iterable[Vector | None]) -> None:
+        """Let those be embedded later that were stored as PENDING."""
+        if any(vector is PENDING for vector in vectors):
+            self._deferred()
 
     async def _once(
         self,
@@ -247,6 +261,7 @@ class Adding:
                     fresh, told, since=claim.created_at - IDEMPOTENCY_KEPT
                 )
         self._ledger.acknowledge(seq)
+        self.stored(vector for _, vector in fresh)
 
     async def _replayed(self, caller: Principal, claim: Claim) -> list[Stored | MemoryBankError]:
         """Return what was answered then: memories as they were stored, not as they are now."""

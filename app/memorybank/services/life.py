@@ -148,6 +148,7 @@ class Life:
                     added=[(memory, vector)],
                 )
             self._acknowledge(seq)
+            self._adding.stored([vector])
             return memory
 
     async def supersede_by(self, caller: Principal, memory_id: str, other_id: str) -> Memory:
@@ -283,6 +284,7 @@ class Life:
         with self._timed("store_replace"):
             seq = await self._store.revise([(new, vector)], by=caller.key_id, action=action)
         self._acknowledge(seq)
+        self._adding.stored([vector])
         return new
 
     async def _moved(self, caller: Principal, memory_id: str, state: MemoryState) -> Memory:

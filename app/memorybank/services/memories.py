@@ -40,10 +40,12 @@ class MemoryService:
         clock: Callable[[], datetime] = now_utc,
         steady: Callable[[], datetime] | None = None,
         timed: Timed = untimed,
+        deferred: Callable[[], None] = lambda: None,
     ) -> None:
         """`seq` is that of the newest change in the store; `steady` is the clock of grace periods.
 
-        Without it, they are counted by the clock that everything else goes by.
+        Without it, they are counted by the clock that everything else goes by. `deferred` is called
+        when memories were stored that are to be embedded later.
         """
         self._store = store
         self._embedder = embedder
@@ -52,7 +54,9 @@ class MemoryService:
         self._timed = timed
         self._ledger = Ledger(seq)
         self.touches = Touches(store)
-        self.adding = Adding(store, embedder, self._ledger, clock=clock, timed=timed)
+        self.adding = Adding(
+            store, embedder, self._ledger, clock=clock, timed=timed, deferred=deferred
+        )
         self.life = Life(
             store, self.adding, self._ledger, clock=clock, steady=steady or clock, timed=timed
         )

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from memorybank.domain.ids import new_id
 from memorybank.domain.memory import Memory, MemoryFilter
-from memorybank.errors import MemoryBankError
-from memorybank.ports import Embedder, MemoryStore, SearchIndex, Vector
-from memorybank.schemas.health import Check
+from memorybank.errors import EmbedderUnavailable, MemoryBankError
+from memorybank.ports import PENDING, Embedder, MemoryStore, SearchIndex, Vector
+from memorybank.schemas.health import Check, Status
 
 INTERNAL_TENANT = "_selftest"
 """No key is ever made for this tenant, so no caller sees what is in it."""
@@ -75,8 +75,11 @@ class SelfTest:
                 checks.append(Check(name=name, status="skipped"))
                 continue
             problem = await _problem(step, name, deadline=deadline)
-            failed = problem is not None
-            checks.append(Check(name=name, status="failed" if failed else "ok", message=problem))
+            degraded = problem is not None and canary.degraded
+            failed = problem is not None and not degraded
+            status: Status = "degraded" if degraded else "failed" if failed else "ok"
+            checks.append(Check(name=name, status=status, message=problem))
+            canary.degraded = False
         return checks
 
 
@@ -91,11 +94,17 @@ class _Canary:
         self._memory = Memory(
             id=new_id(), tenant=INTERNAL_TENANT, content=FACT, created_at=now, updated_at=now
         )
-        self._vectors: Vector
+        self._vectors: list[Vector] = [PENDING, PENDING]
+        self.degraded = False
         self._seq: int
 
     async def embed(self) -> None:
-        self._vectors = await self._embedder.embed([FACT, QUESTION])
+        try:
+            self._vectors = list(await self._embedder.embed([FACT, QUESTION]))
+        except EmbedderUnavailable:
+            # Memories are still taken and found, by their words.
+            self.degraded = True
+            raise
 
     async def store(self) -> None:
         left = await self._store.list_memories(INTERNAL_TENANT, _EVERYTHING, limit=100, cursor=None)
@@ -117,8 +126,9 @@ class _Canary:
             raise MemoryBankError("a memory that was deleted is still found")
 
     async def _search(self) -> list[str]:
+        vector = None if self._vectors[1] is PENDING else self._vectors[1]
         hits = await self._index.search(
-            INTERNAL_TENANT, QUESTION, vector=self._vectors[1], where=_EVERYTHING, limit=5
+            INTERNAL_TENANT, QUESTION, vector=vector, where=_EVERYTHING, limit=5
         )
         return [memory_id for memory_id, _score in hits]
 

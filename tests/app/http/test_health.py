@@ -58,10 +58,29 @@ async def test_nobody_sees_the_canary(
     assert (await bank.engine.store.stats()).memories == 0
 
 
+async def test_a_bank_whose_embedder_is_down_takes_and_finds_memories_and_is_ready(
+    bank: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(_texts: object) -> None:
+        raise EmbedderUnavailable("the embedding service does not answer")
+
+    monkeypatch.setattr(bank.engine.embedder, "embed", down)
+    async with bank.client() as client:
+        answer = await client.get("/ready")
+    assert answer.status_code == 200
+    assert statuses(answer) == {
+        "embedder": "degraded",
+        "store": "ok",
+        "search": "ok",
+        "delete": "ok",
+    }
+    assert "does not answer" in answer.json()["checks"][0]["message"]
+
+
 @pytest.mark.parametrize(
     ("part", "method", "error", "failed"),
     [
-        ("embedder", "embed", EmbedderUnavailable("the model is gone"), "embedder"),
+        ("embedder", "embed", ZeroDivisionError("inside"), "embedder"),
         ("store", "add", StoreUnavailable("the disk is full"), "store"),
         ("index", "search", ZeroDivisionError("inside"), "search"),
         ("store", "delete", StoreUnavailable("the disk is gone"), "delete"),

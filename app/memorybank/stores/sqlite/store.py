@@ -33,6 +33,7 @@ from memorybank.stores.sqlite.access import AccessTables
 from memorybank.stores.sqlite.audit import Recorder, done
 from memorybank.stores.sqlite.care import CareTables
 from memorybank.stores.sqlite.connection import open_reader, open_writer
+from memorybank.stores.sqlite.embeddings import EmbeddingTables
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
 from memorybank.stores.sqlite.lock import DataFolderLock
 from memorybank.stores.sqlite.transfer import TransferTables
@@ -72,6 +73,7 @@ class SqliteStore:
         self._access = AccessTables(read=self._read, write=self._writer.run)
         self._transfer = TransferTables(path, model, write=self._writer.run)
         self._care = CareTables(path, self._read)
+        self._embeddings = EmbeddingTables(model, read=self._read, write=self._writer.run)
 
     @property
     def access(self) -> AccessTables:
@@ -87,6 +89,11 @@ class SqliteStore:
     def care(self) -> CareTables:
         """See MemoryStore."""
         return self._care
+
+    @property
+    def embeddings(self) -> EmbeddingTables:
+        """See MemoryStore."""
+        return self._embeddings
 
     @classmethod
     async def open(
@@ -425,6 +432,9 @@ class SqliteStore:
         return MemoryChange(seq, memory.tenant, memory.id, memory, vector)
 
     def _put_vector(self, connection: apsw.Connection, created_seq: int, blob: bytes) -> None:
+        if not blob:  # PENDING
+            connection.execute("DELETE FROM vectors WHERE created_seq = ?", (created_seq,))
+            return
         connection.execute(
             "INSERT OR REPLACE INTO vectors (created_seq, model, vector) VALUES (?, ?, ?)",
             (created_seq, self._model, blob),

@@ -1,0 +1,179 @@
+"""Memories that wait for their vectors, and get them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from typing_extensions import override
+
+from memorybank.auth.principal import Principal
+from memorybank.domain.keys import Scope
+from memorybank.domain.memory import MemoryFilter
+from memorybank.domain.tenants import DEFAULT_TENANT
+from memorybank.errors import EmbedderUnavailable, Forbidden
+from memorybank.ports import Vector
+from memorybank.schemas.embedding import EmbeddingStatus
+from memorybank.schemas.memories import MemoryPatch, NewMemory
+from memorybank.server.engine import Engine
+from memorybank.services.embedding import Reembedding
+from memorybank.services.memories import MemoryService
+from memorybank.settings import Settings
+from tests.support.service import open_engine
+from tests.support.word_embedder import WordEmbedder
+
+OWNER = Principal("acme", "k", frozenset(Scope))
+BANK = Principal(DEFAULT_TENANT, "k", frozenset(Scope))
+
+
+class Unsteady(WordEmbedder):
+    """An embedder that is up or down."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.refused = 0
+
+    @override
+    async def embed(self, texts: Sequence[str]) -> Vector:
+        await asyncio.sleep(0)
+        if self.down:
+            self.refused += 1
+            raise EmbedderUnavailable("the embedder is down")
+        return await super().embed(texts)
+
+
+class OtherSpace(Unsteady):
+    """The same directions under another name."""
+
+    model = "words-64-v2"
+
+
+@asynccontextmanager
+async def worker(engine: Engine) -> AsyncIterator[tuple[Reembedding, MemoryService]]:
+    work = Reembedding(engine.store, engine.embedder, engine.index, pauses=(0.01,))
+    service = MemoryService(
+        engine.store,
+        engine.embedder,
+        engine.index,
+        seq=(await engine.store.stats()).seq,
+        deferred=work.wake,
+    )
+    task = asyncio.create_task(work.run())
+    yield work, service
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(work: Reembedding, wanted: Callable[[EmbeddingStatus], bool]) -> EmbeddingStatus:
+    async with asyncio.timeout(30):
+        while not wanted(status := await work.status(BANK)):  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.01)
+    return status
+
+
+async def all_embedded(work: Reembedding) -> None:
+    await until(work, lambda status: not status.pending)
+
+
+async def nearest(engine: Engine, text: str) -> list[str]:
+    """Return ids by meaning: the query's words are in no memory."""
+    [vector] = await WordEmbedder().embed([text])
+    await engine.index.catch_up()
+    hits = await engine.index.search("acme", "zzz", vector=vector, where=MemoryFilter(), limit=1)
+    return [memory_id for memory_id, _ in hits]
+
+
+async def test_an_embedder_that_fails_during_load_costs_no_memory_and_all_are_embedded_later(
+    tmp_path: Path,
+) -> None:
+    embedder = Unsteady()
+    dice = random.Random(3)  # noqa: S311  # no secret
+    async with (
+        open_engine(Settings(data=tmp_path), embedder) as engine,
+        worker(engine) as (
+            work,
+            service,
+        ),
+    ):
+
+        async def client(number: int) -> None:
+            for turn in range(15):
+                if dice.random() < 0.2:
+                    embedder.down = not embedder.down
+                await service.remember(OWNER, NewMemory(content=f"word{number}x{turn}"))
+
+        await asyncio.gather(*(client(number) for number in range(8)))
+        assert embedder.refused
+        embedder.down = False
+        await all_embedded(work)
+        status = await work.status(BANK)
+        assert (status.memories, status.embedded, status.pending) == (120, 120, 0)
+        for name in ("word0x0", "word7x14", "word3x8"):
+            [found] = await nearest(engine, name)
+            memory = await engine.store.get("acme", found)
+            assert memory is not None
+            assert memory.content == name
+
+
+async def test_while_the_embedder_is_down_the_status_says_what_waits_and_why(
+    tmp_path: Path,
+) -> None:
+    embedder = Unsteady()
+    async with (
+        open_engine(Settings(data=tmp_path), embedder) as engine,
+        worker(engine) as (
+            work,
+            service,
+        ),
+    ):
+        kept = await service.remember(OWNER, NewMemory(content="first words"))
+        embedder.down = True
+        await service.update(OWNER, kept.id, MemoryPatch(content="other words"))
+        status = await until(work, lambda status: status.problem is not None)
+        assert (status.pending, status.problem) == (1, "the embedder is down")
+        embedder.down = False
+        await all_embedded(work)
+        assert await nearest(engine, "other words") == [kept.id]
+    with pytest.raises(Forbidden):
+        await work.status(OWNER)
+
+
+async def test_what_a_killed_process_left_pending_is_embedded_by_the_next(tmp_path: Path) -> None:
+    embedder = Unsteady()
+    embedder.down = True
+    async with open_engine(Settings(data=tmp_path), embedder) as engine:
+        service = MemoryService(engine.store, engine.embedder, engine.index, seq=0)
+        memory = await service.remember(OWNER, NewMemory(content="left behind"))
+    async with (
+        open_engine(Settings(data=tmp_path), Unsteady()) as engine,
+        worker(engine) as (
+            work,
+            _,
+        ),
+    ):
+        await all_embedded(work)
+        assert await nearest(engine, "left behind") == [memory.id]
+
+
+async def test_after_a_change_of_the_model_every_memory_is_embedded_anew(tmp_path: Path) -> None:
+    async with open_engine(Settings(data=tmp_path), Unsteady()) as engine:
+        service = MemoryService(engine.store, engine.embedder, engine.index, seq=0)
+        kept = [
+            await service.remember(OWNER, NewMemory(content=f"text {number} of many"))
+            for number in range(150)
+        ]
+    async with (
+        open_engine(Settings(data=tmp_path), OtherSpace()) as engine,
+        worker(engine) as (
+            work,
+            _,
+        ),
+    ):
+        await all_embedded(work)
+        status = await work.status(BANK)
+        assert (status.model, status.embedded) == ("words-64-v2", 150)
+        assert await nearest(engine, "text 77 of many") == [kept[77].id]
