@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memorybank.domain.audit import AuditPage, AuditRecord, Chain, NotedEvent
+from memorybank.domain.forgetting import Step, Vitals
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.memory import (
     Link,
@@ -26,6 +27,7 @@ from memorybank.domain.memory import (
     MemoryFilter,
     MemoryPage,
     MemoryState,
+    MemoryType,
     RevisionPage,
     Touch,
 )
@@ -386,6 +388,85 @@ class EmbeddingStore(Protocol):
         """Return the length of the vectors of the space in use, None when there is none yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class ForgettingRun:
+    """A run of the forgetting job that changed something."""
+
+    id: str
+    tenant: str
+    started_at: datetime
+    cause: str
+    """"schedule", or the id of the key that asked for it."""
+    archived: int = 0
+    trashed: int = 0
+    purged: int = 0
+    undone_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """Where the clock was that grace periods are counted by, and where the machine's was then."""
+
+    wall: datetime
+    steady: datetime
+    job_ran_at: datetime | None
+    """By the steady clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class BankStats:
+    """What a tenant holds."""
+
+    by_state: dict[MemoryState, int]
+    by_type: dict[MemoryType, int]
+    """Live ones."""
+    average_importance: float | None
+    """Of live ones, as the oldest and the newest."""
+    oldest: datetime | None
+    newest: datetime | None
+    pinned: int
+
+
+class ForgettingStore(Protocol):
+    """What the forgetting job reads and writes. See MemoryStore for what it promises."""
+
+    async def tenants_with_memories(self) -> list[str]:
+        """Return the tenants that have any memory."""
+
+    async def vitals(
+        self, tenant: str, *, after: int, limit: int
+    ) -> tuple[list[Vitals], int | None]:
+        """Return vitals in order of creation, and what to pass as `after` for more of them."""
+
+    async def take(
+        self, run: ForgettingRun, steps: Sequence[tuple[Vitals, Step]]
+    ) -> tuple[dict[Step, int], int]:
+        """Take steps in one transaction; add them to the record of the run.
+
+        Memories that were used, changed, moved, pinned or held since their vitals were read are
+        passed over. Returns how many of each step were taken, and the `seq` of the last change.
+        """
+
+    async def forgetting_runs(self, tenant: str, *, limit: int) -> list[ForgettingRun]:
+        """Return the newest runs, newest first."""
+
+    async def undo(self, tenant: str, run_id: str, *, at: datetime) -> tuple[int, int] | None:
+        """Put every memory back that the run archived or trashed and nobody has moved since.
+
+        They count as used at this moment, else the next run would do the same again. Returns how
+        many, and the `seq` of the last change; None when there is no such run, or it is undone.
+        """
+
+    async def read_clock(self) -> ClockReading | None:
+        """Return the last reading that was kept."""
+
+    async def keep_clock(self, reading: ClockReading) -> None:
+        """Keep a reading."""
+
+    async def bank_stats(self, tenant: str) -> BankStats:
+        """Count what a tenant holds, all of one moment."""
+
+
 class MemoryStore(LifeStore, Protocol):
     """Keeps memories and their vectors; with `access`, the only durable state of a bank.
 
@@ -397,6 +478,10 @@ class MemoryStore(LifeStore, Protocol):
     @property
     def access(self) -> AccessStore:
         """Who may come in, kept in the same place."""
+
+    @property
+    def forgetting(self) -> ForgettingStore:
+        """What the forgetting job works on, in the same place."""
 
     @property
     def transfer(self) -> TransferStore:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,7 +30,9 @@ from typing_extensions import override
 from memorybank.auth import tokens
 from memorybank.auth.limits import Rate, RateLimiter
 from memorybank.domain.audit import EventKind
+from memorybank.domain.forgetting import Policy
 from memorybank.domain.keys import Role, Roles, Scope
+from memorybank.domain.memory import MemoryType
 from memorybank.errors import ConfigurationError
 from memorybank.logs import LogFormat, LogLevel
 
@@ -256,6 +259,40 @@ class LimitSettings(Section):
         )
 
 
+class ForgettingSettings(Section):
+    """When memories are forgotten that nobody uses; docs/service/forgetting.md says how."""
+
+    enabled: bool = Field(
+        False, description="Run the job on a schedule; without it, it runs when it is asked to."
+    )
+    interval_hours: float = Field(24, ge=0.25, le=8_760, description="Time between two runs.")
+    threshold: float = Field(
+        0.1, ge=0.001, lt=0.2, description="Memories of less strength are archived."
+    )
+    grace_days: float = Field(
+        30,
+        ge=1,
+        le=3_650,
+        description="How long a forgotten memory stays in the archive before it goes to the trash,"
+        " and any memory in the trash before it is purged.",
+    )
+    half_life_days: dict[MemoryType, Annotated[float, Field(ge=0.1, le=36_500)]] = Field(
+        {}, description="Half-lives of types that are not to have the default."
+    )
+    dry_run: bool = Field(False, description="Change nothing; runs tell what they would do.")
+
+    def to_policy(self) -> Policy:
+        """Return how memories are forgotten."""
+        return Policy(
+            enabled=self.enabled,
+            interval=timedelta(hours=self.interval_hours),
+            threshold=self.threshold,
+            grace=timedelta(days=self.grace_days),
+            half_life_days=self.half_life_days,
+            dry_run=self.dry_run,
+        )
+
+
 class CorsSettings(Section):
     """Which web pages may use the service from a browser."""
 
@@ -319,6 +356,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     audit: AuditSettings = AuditSettings()
     limits: LimitSettings = LimitSettings()
+    forgetting: ForgettingSettings = ForgettingSettings()
     cors: CorsSettings = CorsSettings()
     logging: LoggingSettings = LoggingSettings()
     server: ServerSettings = ServerSettings()

@@ -17,6 +17,7 @@ from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
+from memorybank.http.routes_forgetting import ForgettingRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_life import LifeRoutes
@@ -52,7 +53,11 @@ async def build_application(
     roles = settings.auth.to_roles()
     federation = Federation(settings.auth.jwt, engine.store.access, roles)
     services = await Services.on(
-        engine, roles=roles, jwt=federation.authenticator, timed=telemetry.timed
+        engine,
+        roles=roles,
+        jwt=federation.authenticator,
+        forgetting=settings.forgetting.to_policy(),
+        timed=telemetry.timed,
     )
     resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)
     readiness = Readiness(services.selftest, version=VERSION, revision=settings.revision)
@@ -86,6 +91,7 @@ async def build_application(
         [
             memories.router(),
             LifeRoutes(services.memories.life).router(),
+            ForgettingRoutes(services.forgetting, engine.embedder.model).router(),
             KeyRoutes(services.keys).router(),
             TenantRoutes(services.tenants).router(),
             AuditRoutes(services.audit).router(),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from memorybank.auth.authenticator import Authenticator, TokenAuthenticator
+from memorybank.domain.forgetting import Policy
 from memorybank.domain.keys import Roles
 from memorybank.schemas.transfer import Space
 from memorybank.server.engine import Engine
@@ -15,10 +16,12 @@ from memorybank.services.audit import AuditService
 from memorybank.services.care import CareService
 from memorybank.services.embedding import Reembedding
 from memorybank.services.exporting import ExportService
+from memorybank.services.forgetting import Forgetting
 from memorybank.services.importing import ImportService
 from memorybank.services.keys import KeyService
 from memorybank.services.memories import MemoryService
 from memorybank.services.selftest import SelfTest
+from memorybank.services.steady import SteadyClock
 from memorybank.services.tenants import TenantService
 from memorybank.services.timing import Timed, untimed
 from memorybank.version import VERSION
@@ -29,6 +32,7 @@ class Services:
     """Every use case, and who may use them."""
 
     memories: MemoryService
+    forgetting: Forgetting
     keys: KeyService
     tenants: TenantService
     exports: ExportService
@@ -46,6 +50,7 @@ class Services:
         *,
         roles: Roles | None = None,
         jwt: TokenAuthenticator | None = None,
+        forgetting: Policy | None = None,
         timed: Timed = untimed,
     ) -> Services:
         """Return the services; `timed` hears how long their steps take."""
@@ -54,14 +59,27 @@ class Services:
         access = engine.store.access
         authenticator = Authenticator(access, roles=roles, jwt=jwt)
         embedding = Reembedding(engine.store, engine.embedder, engine.index)
+        reading = await engine.store.forgetting.read_clock()
+        clock = SteadyClock(reading)
+        memories = MemoryService(
+            engine.store,
+            engine.embedder,
+            engine.index,
+            seq=stats.seq,
+            steady=clock.stamp,
+            timed=timed,
+            deferred=embedding.wake,
+        )
         return cls(
-            memories=MemoryService(
-                engine.store,
-                engine.embedder,
-                engine.index,
-                seq=stats.seq,
+            memories=memories,
+            forgetting=Forgetting(
+                engine.store.forgetting,
+                memories.ledger,
+                memories.touches,
+                clock,
+                forgetting or Policy(),
+                last_run=None if reading is None else reading.job_ran_at,
                 timed=timed,
-                deferred=embedding.wake,
             ),
             embedding=embedding,
             keys=KeyService(access, authenticator, roles=roles),
@@ -81,7 +99,11 @@ class Services:
     @asynccontextmanager
     async def background(self) -> AsyncIterator[None]:
         """Do what goes on beside requests; on the way out it is brought to an end."""
-        work = (self.memories.touches.run(), self.embedding.run())
+        work = (
+            self.memories.touches.run(),
+            self.forgetting.follow_schedule(),
+            self.embedding.run(),
+        )
         tasks = [asyncio.create_task(each) for each in work]
         try:
             yield

@@ -52,13 +52,13 @@ class MemoryService:
         self._index = index
         self._clock = clock
         self._timed = timed
-        self._ledger = Ledger(seq)
+        self.ledger = Ledger(seq)
         self.touches = Touches(store)
         self.adding = Adding(
-            store, embedder, self._ledger, clock=clock, timed=timed, deferred=deferred
+            store, embedder, self.ledger, clock=clock, timed=timed, deferred=deferred
         )
         self.life = Life(
-            store, self.adding, self._ledger, clock=clock, steady=steady or clock, timed=timed
+            store, self.adding, self.ledger, clock=clock, steady=steady or clock, timed=timed
         )
 
     async def remember(self, caller: Principal, new: NewMemory) -> Memory:
@@ -78,7 +78,7 @@ class MemoryService:
         where = request.where()
         vector = await self._embed(request.query)
         with self._timed("index_catch_up"):
-            await self._index.catch_up(self._ledger.acknowledged)
+            await self._index.catch_up(self.ledger.acknowledged)
         with self._timed("index_search"):
             hits = await self._index.search(
                 caller.tenant,

@@ -58,24 +58,24 @@ def memory_row(memory: Memory) -> tuple[Any, ...]:
         memory.importance,
         to_microseconds(memory.created_at),
         to_microseconds(memory.updated_at),
-        _maybe_microseconds(memory.occurred_at),
+        maybe_microseconds(memory.occurred_at),
         memory.title,
         json.dumps(memory.metadata, ensure_ascii=False),
         memory.content,
         json.dumps(memory.details, ensure_ascii=False),
         memory.state.value,
-        _maybe_microseconds(memory.state_changed_at),
+        maybe_microseconds(memory.state_changed_at),
         memory.state_run,
         int(memory.pinned),
         int(memory.legal_hold),
-        _maybe_microseconds(memory.valid_from),
-        _maybe_microseconds(memory.valid_to),
+        maybe_microseconds(memory.valid_from),
+        maybe_microseconds(memory.valid_to),
         memory.supersedes,
         memory.superseded_by,
         memory.origin.value,
         memory.trust,
         memory.revision,
-        _maybe_microseconds(memory.accessed_at),
+        maybe_microseconds(memory.accessed_at),
         memory.access_count,
     )
 
@@ -108,24 +108,24 @@ def memory_from(row: Row) -> Memory:
         importance=row[6],
         created_at=from_microseconds(row[7]),
         updated_at=from_microseconds(row[8]),
-        occurred_at=_maybe_moment(row[9]),
+        occurred_at=maybe_moment(row[9]),
         title=row[10],
         metadata=json.loads(row[11]),
         content=row[12],
         details=json.loads(row[13]),
         state=MemoryState(row[14]),
-        state_changed_at=_maybe_moment(row[15]),
+        state_changed_at=maybe_moment(row[15]),
         state_run=row[16],
         pinned=bool(row[17]),
         legal_hold=bool(row[18]),
-        valid_from=_maybe_moment(row[19]),
-        valid_to=_maybe_moment(row[20]),
+        valid_from=maybe_moment(row[19]),
+        valid_to=maybe_moment(row[20]),
         supersedes=row[21],
         superseded_by=row[22],
         origin=Origin(row[23]),
         trust=row[24],
         revision=row[25],
-        accessed_at=_maybe_moment(row[26]),
+        accessed_at=maybe_moment(row[26]),
         access_count=row[27],
     )
 
@@ -140,11 +140,13 @@ def from_microseconds(number: int) -> datetime:
     return _EPOCH + number * _MICROSECOND
 
 
-def _maybe_microseconds(moment: datetime | None) -> int | None:
+def maybe_microseconds(moment: datetime | None) -> int | None:
+    """Return a time as a number, where there is one."""
     return None if moment is None else to_microseconds(moment)
 
 
-def _maybe_moment(number: int | None) -> datetime | None:
+def maybe_moment(number: int | None) -> datetime | None:
+    """Return a number as a time, where there is one."""
     return None if number is None else from_microseconds(number)
 
 

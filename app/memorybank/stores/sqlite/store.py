@@ -35,6 +35,7 @@ from memorybank.stores.sqlite.care import CareTables
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.embeddings import EmbeddingTables
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
+from memorybank.stores.sqlite.forgetting import ForgettingTables
 from memorybank.stores.sqlite.lock import DataFolderLock
 from memorybank.stores.sqlite.transfer import TransferTables
 from memorybank.stores.sqlite.writer import Writer
@@ -74,11 +75,17 @@ class SqliteStore:
         self._transfer = TransferTables(path, model, write=self._writer.run)
         self._care = CareTables(path, self._read)
         self._embeddings = EmbeddingTables(model, read=self._read, write=self._writer.run)
+        self._forgetting = ForgettingTables(read=self._read, write=self._writer.run)
 
     @property
     def access(self) -> AccessTables:
         """See MemoryStore."""
         return self._access
+
+    @property
+    def forgetting(self) -> ForgettingTables:
+        """See MemoryStore."""
+        return self._forgetting
 
     @property
     def transfer(self) -> TransferTables:
