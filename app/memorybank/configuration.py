@@ -20,6 +20,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from memorybank.auth import tokens
+from memorybank.encryption import FIELD as RING_FIELD
+from memorybank.encryption import KeyRing, parse_key_ring
 from memorybank.errors import ConfigurationError
 from memorybank.schemas.problems import dotted
 from memorybank.settings import PREFIX, Settings
@@ -29,7 +31,7 @@ ADMIN_KEY_VARIABLE = "MEMORY_BANK_ADMIN_KEY"
 CONFIG_VARIABLE = "MEMORY_BANK_CONFIG"
 
 _CLIENT_VARIABLES = {"MEMORY_BANK_URL", "MEMORY_BANK_KEY", "MEMORY_BANK_KEY_FILE", CONFIG_VARIABLE}
-SECRETS = frozenset({"admin_key", "admin_key_file"})
+SECRETS = frozenset({"admin_key", "admin_key_file", "encryption_key_ring"})
 """Settings that have no place in the file."""
 # What Kubernetes sets in every pod for a Service named `memory-bank` or `memory-bank-...`.
 _SERVICE_LINK = re.compile(
@@ -56,7 +58,8 @@ _CURES = {
     " | tr -d =)",
     "extra_forbidden": "remove it, or correct its name",
     "model_type": "write its settings below it, as `name: value`",
-    "secret_in_file": f"set {ADMIN_KEY_VARIABLE}_FILE to a file that holds it",
+    "secret_in_file": "set it in the environment, or name a file that holds it:"
+    f" {ADMIN_KEY_VARIABLE}_FILE, encryption.key_ring_file",
 }
 
 
@@ -187,6 +190,38 @@ def _with_key_from_file(settings: Settings) -> Settings:
         )
     token = read_key(file, "admin_key_file")
     return settings.model_copy(update={"admin_key": SecretStr(token)})
+
+
+def key_ring(settings: Settings) -> KeyRing | None:
+    """Return the key ring, None when the bank is not encrypted; raises ConfigurationError."""
+    value, file = settings.encryption_key_ring, settings.encryption.key_ring_file
+    if not settings.encryption.enabled:
+        if value is not None or file is not None:
+            raise ConfigurationError(
+                "there is an encryption key ring, and encryption is not enabled",
+                field="encryption.enabled",
+                hint="enable it, or take the key ring away",
+            )
+        return None
+    if (value is None) == (file is None):
+        raise ConfigurationError(
+            f"encryption is enabled with {'no key ring' if value is None else 'two key rings'}",
+            field=RING_FIELD,
+            hint="name a file in encryption.key_ring_file, or set"
+            f" {PREFIX}ENCRYPTION_KEY_RING, not both",
+        )
+    if value is not None:
+        return parse_key_ring(value.get_secret_value())
+    assert file is not None  # noqa: S101  # one of the two is there
+    try:
+        return parse_key_ring(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(
+            f"the encryption key ring {file} cannot be read: {reason}",
+            field=RING_FIELD,
+            hint="mount the Secret there, or correct the path",
+        ) from None
 
 
 def read_key(file: Path, field: str) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memorybank.domain.audit import AuditPage, AuditRecord, Chain, NotedEvent
+from memorybank.domain.encryption import EncryptionStatus
 from memorybank.domain.forgetting import Step, Vitals
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.memory import (
@@ -132,6 +133,15 @@ class AccessStore(Protocol):
 
         In steps, each a transaction; after a crash, calling it again goes on.
         """
+
+    async def rewrap_keys(self) -> None:
+        """Wrap every tenant's data key by the active key of the ring, where it is not yet.
+
+        In steps, each a transaction; after a crash, calling it again goes on.
+        """
+
+    async def encryption(self) -> EncryptionStatus:
+        """Tell whether and how what is kept is encrypted."""
 
     async def audit_page(
         self,

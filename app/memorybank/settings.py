@@ -230,6 +230,17 @@ class AuditSettings(Section):
         return frozenset(self.events) if self.enabled else frozenset()
 
 
+class EncryptionSettings(Section):
+    """Contents, titles, tags, metadata and vectors encrypted at rest."""
+
+    enabled: bool = Field(
+        False, description="Chosen once, when the bank is made: it cannot be switched later."
+    )
+    key_ring_file: Path | None = Field(
+        None, description='A file with `{"active": id, "keys": {id: 32 bytes in base64}}`.'
+    )
+
+
 class LimitSettings(Section):
     """How much one caller may ask for."""
 
@@ -355,6 +366,7 @@ class Settings(BaseSettings):
     security: SecuritySettings = SecuritySettings()
     auth: AuthSettings = AuthSettings()
     audit: AuditSettings = AuditSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     limits: LimitSettings = LimitSettings()
     forgetting: ForgettingSettings = ForgettingSettings()
     cors: CorsSettings = CorsSettings()
@@ -368,6 +380,9 @@ class Settings(BaseSettings):
         None, description="The first admin key; made and printed once when there is none."
     )
     admin_key_file: Path | None = Field(None, description="A file that holds it instead.")
+    encryption_key_ring: SecretStr | None = Field(
+        None, description="The key ring itself, instead of `encryption.key_ring_file`."
+    )
 
     @property
     def database_path(self) -> Path:

@@ -12,6 +12,7 @@ from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
+from memorybank.http.routes_encryption import EncryptionRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_memories import MemoryRoutes
@@ -55,6 +56,7 @@ def openapi() -> dict[str, Any]:
         KeyRoutes(NOBODY).router(),
         TenantRoutes(NOBODY).router(),
         AuditRoutes(NOBODY).router(),
+        EncryptionRoutes(NOBODY).router(),
         TransferRoutes(NOBODY, NOBODY).router(),
         CareRoutes(NOBODY).router(),
         EmbeddingRoutes(NOBODY).router(),

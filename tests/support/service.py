@@ -18,10 +18,9 @@ from memorybank.http.app import Api
 from memorybank.ports import Embedder
 from memorybank.search.index import MemoryIndex
 from memorybank.server.app import Application, build_application
-from memorybank.server.engine import Engine
+from memorybank.server.engine import Engine, open_store
 from memorybank.server.services import Services
 from memorybank.settings import Settings
-from memorybank.stores.sqlite import SqliteStore
 from memorybank.telemetry import Telemetry
 from tests.support.word_embedder import WordEmbedder
 
@@ -75,9 +74,7 @@ async def service(
 @asynccontextmanager
 async def open_engine(settings: Settings, embedder: Embedder) -> AsyncIterator[Engine]:
     """Open the real store and index around an embedder."""
-    store = await SqliteStore.open(
-        settings.database_path, model=embedder.model, audited=settings.audit.kinds()
-    )
+    store = await open_store(settings, embedder.model)
     index = MemoryIndex(store, dimensions=embedder.dimensions)
     try:
         yield Engine(store, embedder, index)

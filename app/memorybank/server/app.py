@@ -17,6 +17,7 @@ from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
+from memorybank.http.routes_encryption import EncryptionRoutes
 from memorybank.http.routes_forgetting import ForgettingRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
@@ -96,6 +97,7 @@ async def build_application(
             TenantRoutes(services.tenants).router(),
             AuditRoutes(services.audit).router(),
             EmbeddingRoutes(services.embedding).router(),
+            EncryptionRoutes(services.encryption).router(),
             TransferRoutes(services.exports, services.imports).router(),
             CareRoutes(services.care).router(),
             HealthRoutes(readiness, VERSION).router(),

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from memorybank.configuration import key_ring
 from memorybank.embedders.builtin import BuiltinEmbedder
 from memorybank.embedders.cache import CachingEmbedder
 from memorybank.errors import MemoryBankError
@@ -40,9 +41,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
     async with AsyncExitStack() as stack:
         embedder = _cached(await BuiltinEmbedder.open(folder), settings)
         stack.push_async_callback(embedder.close)
-        store = await SqliteStore.open(
-            settings.database_path, model=embedder.model, audited=settings.audit.kinds()
-        )
+        store = await open_store(settings, embedder.model)
         stack.push_async_callback(store.close)
         index = MemoryIndex(store, dimensions=embedder.dimensions)
         stack.push_async_callback(index.close)
@@ -53,6 +52,16 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
 def _cached(embedder: Embedder, settings: Settings) -> Embedder:
     entries = settings.embedding.cache_entries
     return CachingEmbedder(embedder, entries=entries) if entries else embedder
+
+
+async def open_store(settings: Settings, model: str) -> SqliteStore:
+    """Open the store for vectors of this embedding space. Raises ConfigurationError."""
+    return await SqliteStore.open(
+        settings.database_path,
+        model=model,
+        audited=settings.audit.kinds(),
+        ring=key_ring(settings),
+    )
 
 
 @asynccontextmanager

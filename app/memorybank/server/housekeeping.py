@@ -52,8 +52,9 @@ class Housekeeping:
     async def _run(self) -> None:
         try:
             await self._store.finish_deletions()
+            await self._store.rewrap_keys()
         except MemoryBankError as error:
-            _logger.warning("a tenant could not be erased: %s", error.message)
+            _logger.warning("work of the last run could not be finished: %s", error.message)
         pruned = float("-inf")
         while True:
             if time.monotonic() - pruned >= _PRUNING_SECONDS:

@@ -15,6 +15,7 @@ from memorybank.server.engine import Engine
 from memorybank.services.audit import AuditService
 from memorybank.services.care import CareService
 from memorybank.services.embedding import Reembedding
+from memorybank.services.encryption import EncryptionService
 from memorybank.services.exporting import ExportService
 from memorybank.services.forgetting import Forgetting
 from memorybank.services.importing import ImportService
@@ -40,6 +41,7 @@ class Services:
     audit: AuditService
     care: CareService
     embedding: Reembedding
+    encryption: EncryptionService
     authenticator: Authenticator
     selftest: SelfTest
 
@@ -92,6 +94,7 @@ class Services:
             imports=ImportService(engine.store, engine.embedder, engine.index),
             audit=AuditService(access),
             care=CareService(engine.store, engine.embedder, engine.index, version=VERSION),
+            encryption=EncryptionService(access),
             authenticator=authenticator,
             selftest=SelfTest(engine.store, engine.embedder, engine.index),
         )

@@ -19,6 +19,7 @@ from typing_extensions import override
 from memorybank.domain.keys import Role
 from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
 from memorybank.domain.tenants import Quotas, Tenant
+from memorybank.encryption import KeyRing
 from memorybank.errors import (
     Conflict,
     InvalidCursor,
@@ -40,7 +41,12 @@ async def open_sqlite(folder: Path, model: str) -> MemoryStore:
     return await SqliteStore.open(folder / "memory_bank.db", model=model)
 
 
-STORES: dict[str, Opener] = {"sqlite": open_sqlite}
+async def open_encrypted_sqlite(folder: Path, model: str) -> MemoryStore:
+    return await SqliteStore.open(folder / "memory_bank.db", model=model, ring=RING)
+
+
+RING = KeyRing("k1", {"k1": bytes(range(32))})
+STORES: dict[str, Opener] = {"sqlite": open_sqlite, "sqlite, encrypted": open_encrypted_sqlite}
 ALL = MemoryFilter()
 
 

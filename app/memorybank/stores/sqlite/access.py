@@ -18,12 +18,14 @@ from memorybank.domain.audit import (
     EventKind,
     NotedEvent,
 )
+from memorybank.domain.encryption import EncryptionStatus
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.tenants import DEFAULT_TENANT, Quotas, Tenant, TenantPage, TenantStats
 from memorybank.domain.usage import Count, Endpoint
-from memorybank.stores.sqlite import audit, keys, tenants
+from memorybank.stores.sqlite import audit, keys, rows, tenants
 from memorybank.stores.sqlite import usage as usage_table
 from memorybank.stores.sqlite.audit import done
+from memorybank.stores.sqlite.sealing import Seal
 
 Answer = TypeVar("Answer")
 
@@ -50,9 +52,10 @@ class Run(Protocol):
 class AccessTables:
     """See AccessStore: every write is one transaction, shared with the writes beside it."""
 
-    def __init__(self, *, read: Run, write: Write) -> None:
+    def __init__(self, *, read: Run, write: Write, seal: Seal) -> None:
         self._read = read
         self._write = write
+        self._seal = seal
 
     async def find_key(self, digest: str) -> ApiKey | None:
         """See AccessStore."""
@@ -150,6 +153,27 @@ class AccessTables:
             erase_some = partial(tenants.erase_some, name=name)
             while not await self._write(erase_some):
                 pass
+            self._seal.forget(name)
+
+    async def rewrap_keys(self) -> None:
+        """See AccessStore. A transaction per some hundred keys: other writes slip in."""
+        while await self._write(self._seal.rewrap):
+            pass
+
+    async def encryption(self) -> EncryptionStatus:
+        """See AccessStore."""
+
+        def read(connection: apsw.Connection) -> EncryptionStatus:
+            with connection:
+                enabled = connection.execute("SELECT 1 FROM encryption").fetchone() is not None
+                by_key: Sequence[rows.Row] = connection.execute(
+                    "SELECT key_id, count(*) FROM data_keys GROUP BY key_id ORDER BY key_id"
+                ).fetchall()
+            return EncryptionStatus(
+                enabled, self._seal.active_key, {row[0]: row[1] for row in by_key}
+            )
+
+        return await self._read(read)
 
     async def audit_page(
         self,

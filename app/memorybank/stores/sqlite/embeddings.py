@@ -14,13 +14,15 @@ import apsw
 from memorybank.ports import EmbeddingProgress, Unembedded, Vector
 from memorybank.stores.sqlite import life, rows
 from memorybank.stores.sqlite.access import Run, Write
+from memorybank.stores.sqlite.sealing import Seal
 
 
 class EmbeddingTables:
     """See EmbeddingStore."""
 
-    def __init__(self, model: str, *, read: Run, write: Write) -> None:
+    def __init__(self, model: str, seal: Seal, *, read: Run, write: Write) -> None:
         self._model = model
+        self._seal = seal
         self._read = read
         self._write = write
 
@@ -35,7 +37,7 @@ class EmbeddingTables:
                 (after, self._model, limit),
             )
             return [
-                Unembedded(position=row[-2], seq=row[-1], memory=rows.memory_from(row))
+                Unembedded(position=row[-2], seq=row[-1], memory=rows.memory_from(row, self._seal))
                 for row in found
             ]
 
@@ -43,7 +45,7 @@ class EmbeddingTables:
 
     async def embedded(self, items: Sequence[tuple[Unembedded, Vector]]) -> tuple[int, int]:
         """See EmbeddingStore."""
-        prepared = [(item, rows.to_blob(vector)) for item, vector in items]
+        prepared = [(item, rows.to_blob(vector, item.memory, self._seal)) for item, vector in items]
 
         def write(connection: apsw.Connection) -> tuple[int, int]:
             newest = count = 0
@@ -84,6 +86,6 @@ class EmbeddingTables:
             row = connection.execute(
                 "SELECT length(vector) FROM vectors WHERE model = ? LIMIT 1", (self._model,)
             ).fetchone()
-            return None if row is None else int(row[0]) // 4
+            return None if row is None else (int(row[0]) - self._seal.overhead) // 4
 
         return await self._read(read)

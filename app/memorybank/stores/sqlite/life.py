@@ -21,6 +21,7 @@ from memorybank.domain.memory import (
 )
 from memorybank.ports import Claim, Move
 from memorybank.stores.sqlite import rows
+from memorybank.stores.sqlite.sealing import Seal
 
 _MOST_TWINS = 100
 """Memories of the same words that are looked at; more differ by project and type only."""
@@ -39,7 +40,9 @@ def created_seq(connection: apsw.Connection, tenant: str, memory_id: str) -> int
     return None if row is None else int(row[0])
 
 
-def revise(connection: apsw.Connection, memory: Memory, *, by: str, action: str) -> int | None:
+def revise(
+    connection: apsw.Connection, memory: Memory, seal: Seal, *, by: str, action: str
+) -> int | None:
     """Keep the state before and store what the memory says now; return its row."""
     row = created_seq(connection, memory.tenant, memory.id)
     if row is None:
@@ -63,13 +66,24 @@ def revise(connection: apsw.Connection, memory: Memory, *, by: str, action: str)
     connection.execute(
         f"UPDATE memories SET (seq, fingerprint, {rows.SAID_COLUMNS})"
         f" = (?, ?, {rows.placeholders(rows.SAID_COLUMNS)}) WHERE created_seq = ?",
-        (next_seq(connection), rows.fingerprint_of(memory), *rows.said_row(memory), row),
+        (
+            next_seq(connection),
+            rows.fingerprint_of(memory, seal),
+            *rows.said_row(memory, seal),
+            row,
+        ),
     )
     return row
 
 
 def history(
-    connection: apsw.Connection, tenant: str, memory_id: str, *, before: int | None, limit: int
+    connection: apsw.Connection,
+    tenant: str,
+    memory_id: str,
+    seal: Seal,
+    *,
+    before: int | None,
+    limit: int,
 ) -> RevisionPage | None:
     """Return earlier states, newest first."""
     with connection:  # all of the same moment
@@ -85,7 +99,7 @@ def history(
             (row, 2**62 if before is None else before, limit),
         ).fetchall()
     revisions = [
-        Revision(rows.memory_from(each), rows.from_microseconds(each[-3]), each[-2], each[-1])
+        Revision(rows.memory_from(each, seal), rows.from_microseconds(each[-3]), each[-2], each[-1])
         for each in found
     ]
     return RevisionPage(revisions, total)
@@ -145,17 +159,21 @@ def touch(connection: apsw.Connection, touches: Sequence[Touch]) -> None:
     )
 
 
-def same_words(connection: apsw.Connection, tenant: str, fingerprint: bytes) -> list[Memory]:
+def same_words(
+    connection: apsw.Connection, tenant: str, fingerprint: bytes, seal: Seal
+) -> list[Memory]:
     """Return live memories of this fingerprint."""
     found = connection.execute(
         f"SELECT {rows.MEMORY_COLUMNS} FROM memories"
         " WHERE tenant = ? AND fingerprint = ? AND state = ? ORDER BY created_seq LIMIT ?",
         (tenant, fingerprint, MemoryState.LIVE.value, _MOST_TWINS),
     )
-    return [rows.memory_from(row) for row in found]
+    return [rows.memory_from(row, seal) for row in found]
 
 
-def find_claim(connection: apsw.Connection, tenant: str, key_id: str, name: str) -> Claim | None:
+def find_claim(
+    connection: apsw.Connection, tenant: str, key_id: str, name: str, seal: Seal
+) -> Claim | None:
     """Return the claim."""
     row = connection.execute(
         "SELECT digest, answer, created_at FROM idempotency"
@@ -164,11 +182,15 @@ def find_claim(connection: apsw.Connection, tenant: str, key_id: str, name: str)
     ).fetchone()
     if row is None:
         return None
-    return Claim(tenant, key_id, name, row[0], row[1], rows.from_microseconds(row[2]))
+    where = f"{key_id}/{name}"
+    digest = seal.opened_blob(tenant, where, "digest", row[0])
+    answer = seal.opened_text(tenant, where, "answer", row[1])
+    return Claim(tenant, key_id, name, digest, answer, rows.from_microseconds(row[2]))
 
 
-def keep_claim(connection: apsw.Connection, claim: Claim, *, since: datetime) -> None:
+def keep_claim(connection: apsw.Connection, claim: Claim, seal: Seal, *, since: datetime) -> None:
     """Store a claim, in place of one that is too old, and drop all that are."""
+    where = f"{claim.key_id}/{claim.name}"
     connection.execute(
         "DELETE FROM idempotency WHERE created_at < ?", (rows.to_microseconds(since),)
     )
@@ -179,8 +201,8 @@ def keep_claim(connection: apsw.Connection, claim: Claim, *, since: datetime) ->
             claim.tenant,
             claim.key_id,
             claim.name,
-            claim.digest,
-            claim.answer,
+            seal.blob(claim.tenant, where, "digest", claim.digest),
+            seal.text(claim.tenant, where, "answer", claim.answer),
             rows.to_microseconds(claim.created_at),
         ),
     )

@@ -24,6 +24,7 @@ from memorybank.domain.memory import (
 )
 from memorybank.errors import InvalidCursor
 from memorybank.ports import Vector
+from memorybank.stores.sqlite.sealing import PLAIN, Seal
 
 Row = Sequence[Any]
 Bindings = list[Any]
@@ -46,23 +47,27 @@ _MICROSECOND = timedelta(microseconds=1)
 _CURSOR = struct.Struct(">Q8s")
 
 
-def memory_row(memory: Memory) -> tuple[Any, ...]:
+def memory_row(memory: Memory, seal: Seal) -> tuple[Any, ...]:
     """Return the values of MEMORY_COLUMNS."""
+
+    def sealed(column: str, value: str) -> str:
+        return seal.text(memory.tenant, memory.id, column, value)
+
     return (
         memory.tenant,
         memory.id,
         memory.type.value,
         memory.project,
         memory.session,
-        json.dumps(memory.tags, ensure_ascii=False),
+        sealed("tags", json.dumps(memory.tags, ensure_ascii=False)),
         memory.importance,
         to_microseconds(memory.created_at),
         to_microseconds(memory.updated_at),
         maybe_microseconds(memory.occurred_at),
-        memory.title,
-        json.dumps(memory.metadata, ensure_ascii=False),
-        memory.content,
-        json.dumps(memory.details, ensure_ascii=False),
+        None if memory.title is None else sealed("title", memory.title),
+        sealed("metadata", json.dumps(memory.metadata, ensure_ascii=False)),
+        sealed("content", memory.content),
+        sealed("details", json.dumps(memory.details, ensure_ascii=False)),
         memory.state.value,
         maybe_microseconds(memory.state_changed_at),
         memory.state_run,
@@ -80,39 +85,43 @@ def memory_row(memory: Memory) -> tuple[Any, ...]:
     )
 
 
-def fingerprint_of(memory: Memory) -> bytes:
+def fingerprint_of(memory: Memory, seal: Seal) -> bytes:
     """Return the value of the column `fingerprint`."""
-    return fingerprint(searchable_text(memory))
+    return seal.fingerprint(memory.tenant, fingerprint(searchable_text(memory)))
 
 
-def written_row(memory: Memory) -> tuple[Any, ...]:
+def written_row(memory: Memory, seal: Seal) -> tuple[Any, ...]:
     """Return the values of WRITTEN_COLUMNS."""
-    return (*memory_row(memory), fingerprint_of(memory))
+    return (*memory_row(memory, seal), fingerprint_of(memory, seal))
 
 
-def said_row(memory: Memory) -> tuple[Any, ...]:
+def said_row(memory: Memory, seal: Seal) -> tuple[Any, ...]:
     """Return the values of SAID_COLUMNS."""
-    values = dict(zip(_names(MEMORY_COLUMNS), memory_row(memory), strict=True))
+    values = dict(zip(_names(MEMORY_COLUMNS), memory_row(memory, seal), strict=True))
     return tuple(values[name] for name in _names(SAID_COLUMNS))
 
 
-def memory_from(row: Row) -> Memory:
-    """Return the memory whose MEMORY_COLUMNS the row starts with."""
+def memory_from(row: Row, seal: Seal) -> Memory:
+    """Return the memory whose MEMORY_COLUMNS the row starts with. Raises StoreUnavailable."""
+
+    def opened(column: str, stored: str) -> str:
+        return seal.opened_text(row[0], row[1], column, stored)
+
     return Memory(
         tenant=row[0],
         id=row[1],
         type=MemoryType(row[2]),
         project=row[3],
         session=row[4],
-        tags=tuple(json.loads(row[5])),
+        tags=tuple(json.loads(opened("tags", row[5]))),
         importance=row[6],
         created_at=from_microseconds(row[7]),
         updated_at=from_microseconds(row[8]),
         occurred_at=maybe_moment(row[9]),
-        title=row[10],
-        metadata=json.loads(row[11]),
-        content=row[12],
-        details=json.loads(row[13]),
+        title=None if row[10] is None else opened("title", row[10]),
+        metadata=json.loads(opened("metadata", row[11])),
+        content=opened("content", row[12]),
+        details=json.loads(opened("details", row[13])),
         state=MemoryState(row[14]),
         state_changed_at=maybe_moment(row[15]),
         state_run=row[16],
@@ -159,27 +168,32 @@ def placeholders(columns: str) -> str:
     return ", ".join("?" * len(_names(columns)))
 
 
-def to_blob(vector: Vector) -> bytes:
-    """Return the vector as little-endian float32."""
-    return vector.astype("<f4").tobytes()
+def to_blob(vector: Vector, memory: Memory, seal: Seal) -> bytes:
+    """Return the vector of a memory as little-endian float32; nothing for one that is PENDING."""
+    blob = vector.astype("<f4").tobytes()
+    return seal.blob(memory.tenant, memory.id, "vector", blob) if blob else blob
 
 
-def from_blob(blob: bytes) -> Vector:
+def from_blob(stored: bytes, memory: Memory, seal: Seal) -> Vector:
     """Return the vector that `to_blob` wrote; read-only."""
+    blob = seal.opened_blob(memory.tenant, memory.id, "vector", stored)
     return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
 
 
-def condition(tenant: str, where: MemoryFilter) -> tuple[str, Bindings]:
-    """Return the WHERE clause, and its values, of the tenant's memories that the filter means."""
+def condition(tenant: str, where: MemoryFilter, seal: Seal) -> tuple[str, Bindings]:
+    """Return the WHERE clause, and its values, of the tenant's memories that the filter means.
+
+    In an encrypted bank a condition on tags opens the tags of every memory that meets the others.
+    """
     clauses = ["tenant = ?"]
     values: Bindings = [tenant]
-    for clause, *bound in (*_about_names(where), *_about_times(where)):
+    for clause, *bound in (*_about_names(where, seal), *_about_times(where)):
         clauses.append(clause)
         values += bound
     return " AND ".join(clauses), values
 
 
-def _about_names(where: MemoryFilter) -> Iterator[tuple[Any, ...]]:
+def _about_names(where: MemoryFilter, seal: Seal) -> Iterator[tuple[Any, ...]]:
     """Yield clauses with their values."""
     for column, wanted in (
         ("project", where.project),
@@ -197,8 +211,11 @@ def _about_names(where: MemoryFilter) -> Iterator[tuple[Any, ...]]:
             yield f"{column} = ?", *any_of
         elif any_of:
             yield f"{column} IN (SELECT value FROM json_each(?))", json.dumps(sorted(any_of))
+    tags = "memories.tags"
+    if seal.active:
+        tags = f"unsealed(memories.tenant, memories.id, 'tags', {tags})"
     for tag in sorted(where.tags_all):
-        yield "EXISTS (SELECT 1 FROM json_each(memories.tags) WHERE value = ?)", tag
+        yield f"EXISTS (SELECT 1 FROM json_each({tags}) WHERE value = ?)", tag
     if where.trust_min > 0:
         yield "trust >= ?", where.trust_min
 
@@ -241,6 +258,6 @@ def decode_cursor(tenant: str, where: MemoryFilter, cursor: str) -> int:
 
 
 def _checksum(tenant: str, where: MemoryFilter, created_seq: int) -> bytes:
-    clause, values = condition(tenant, where)
+    clause, values = condition(tenant, where, PLAIN)
     about = json.dumps([clause, values, created_seq])
     return hashlib.blake2b(about.encode(), digest_size=8).digest()

@@ -26,6 +26,7 @@ from memorybank.domain.memory import (
     RevisionPage,
     Touch,
 )
+from memorybank.encryption import KeyRing
 from memorybank.errors import InvalidRequest, StoreUnavailable
 from memorybank.ports import Claim, Move, StoreStats, Vector
 from memorybank.stores.sqlite import life, rows
@@ -34,9 +35,10 @@ from memorybank.stores.sqlite.audit import Recorder, done
 from memorybank.stores.sqlite.care import CareTables
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.embeddings import EmbeddingTables
-from memorybank.stores.sqlite.errors import refused_by_trigger, translated
+from memorybank.stores.sqlite.errors import refused_by_trigger, translated, translated_at_start
 from memorybank.stores.sqlite.forgetting import ForgettingTables
 from memorybank.stores.sqlite.lock import DataFolderLock
+from memorybank.stores.sqlite.sealing import seal_for, unsealed
 from memorybank.stores.sqlite.transfer import TransferTables
 from memorybank.stores.sqlite.writer import Writer
 
@@ -57,24 +59,35 @@ class SqliteStore:
     without vector, since vectors of different models must not be compared.
     """
 
-    def __init__(self, path: Path, *, model: str, audited: Iterable[EventKind] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        model: str,
+        audited: Iterable[EventKind] = (),
+        ring: KeyRing | None = None,
+    ) -> None:
         self._model = model
         self._lock = DataFolderLock(path)
         try:
+            self._seal = seal_for(ring)
             connection = open_writer(path)
+            self._attach(connection, path)
             self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
             for _ in range(_READERS):
-                self._readers.put(open_reader(path))
+                self._readers.put(self._reader(path))
         except BaseException:
             self._lock.release()
             raise
-        self._writer = Writer(connection, Recorder(audited))
+        self._writer = Writer(connection, Recorder(audited), self._seal)
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
         self._closed = False
-        self._access = AccessTables(read=self._read, write=self._writer.run)
-        self._transfer = TransferTables(path, model, write=self._writer.run)
+        self._access = AccessTables(read=self._read, write=self._writer.run, seal=self._seal)
+        self._transfer = TransferTables(path, model, self._seal, write=self._writer.run)
         self._care = CareTables(path, self._read)
-        self._embeddings = EmbeddingTables(model, read=self._read, write=self._writer.run)
+        self._embeddings = EmbeddingTables(
+            model, self._seal, read=self._read, write=self._writer.run
+        )
         self._forgetting = ForgettingTables(read=self._read, write=self._writer.run)
 
     @property
@@ -104,16 +117,21 @@ class SqliteStore:
 
     @classmethod
     async def open(
-        cls, path: Path, *, model: str, audited: Iterable[EventKind] = ()
+        cls,
+        path: Path,
+        *,
+        model: str,
+        audited: Iterable[EventKind] = (),
+        ring: KeyRing | None = None,
     ) -> SqliteStore:
         """Open or create the database and bring its schema up to date.
 
         `model` names the embedding space of the vectors to come, `audited` the events that the
-        audit log records. Raises ConfigurationError when the
-        file cannot be used, also because another process uses it; StoreUnavailable when the disk
-        fails.
+        audit log records; with a `ring` the bank is encrypted. Raises ConfigurationError when the
+        file cannot be used, also because another process uses it or the ring is the wrong one;
+        StoreUnavailable when the disk fails.
         """
-        return await asyncio.to_thread(cls, path, model=model, audited=audited)
+        return await asyncio.to_thread(cls, path, model=model, audited=audited, ring=ring)
 
     async def add(self, memory: Memory, vector: Vector) -> int:
         """See MemoryStore. Raises InvalidRequest when the tenant has this id already."""
@@ -130,7 +148,7 @@ class SqliteStore:
         insert = self._insertion(items)
 
         def write(connection: apsw.Connection) -> int:
-            life.keep_claim(connection, claim, since=since)
+            life.keep_claim(connection, claim, self._seal, since=since)
             return insert(connection)
 
         return await self._writer.run(write, _created(items))
@@ -139,7 +157,10 @@ class SqliteStore:
         self, items: Sequence[tuple[Memory, Vector]]
     ) -> Callable[[apsw.Connection], int]:
         """Prepare here what the writing thread need not do."""
-        prepared = [(rows.written_row(memory), rows.to_blob(vector)) for memory, vector in items]
+        prepared = [
+            (rows.written_row(memory, self._seal), rows.to_blob(vector, memory, self._seal))
+            for memory, vector in items
+        ]
 
         def write(connection: apsw.Connection) -> int:
             seq = 0
@@ -169,8 +190,8 @@ class SqliteStore:
 
     async def replace(self, memory: Memory, vector: Vector | None) -> int | None:
         """See MemoryStore."""
-        row = rows.written_row(memory)
-        blob = None if vector is None else rows.to_blob(vector)
+        row = rows.written_row(memory, self._seal)
+        blob = None if vector is None else rows.to_blob(vector, memory, self._seal)
 
         def write(connection: apsw.Connection) -> int | None:
             created_seq = life.created_seq(connection, memory.tenant, memory.id)
@@ -202,11 +223,11 @@ class SqliteStore:
 
         def write(connection: apsw.Connection) -> int:
             for memory, vector in changes:
-                row = life.revise(connection, memory, by=by, action=action)
+                row = life.revise(connection, memory, self._seal, by=by, action=action)
                 if row is None:
                     raise _Outdated
                 if vector is not None:
-                    self._put_vector(connection, row, rows.to_blob(vector))
+                    self._put_vector(connection, row, rows.to_blob(vector, memory, self._seal))
             insert(connection)
             return _last_seq(connection)
 
@@ -225,7 +246,7 @@ class SqliteStore:
         """See LifeStore."""
         return await self._read(
             lambda connection: life.history(
-                connection, tenant, memory_id, before=before, limit=limit
+                connection, tenant, memory_id, self._seal, before=before, limit=limit
             )
         )
 
@@ -269,15 +290,17 @@ class SqliteStore:
 
     async def same_words(self, tenant: str, texts: Sequence[str]) -> list[list[Memory]]:
         """See LifeStore."""
-        fingerprints = [fingerprint(text) for text in texts]
+        fingerprints = [self._seal.fingerprint(tenant, fingerprint(text)) for text in texts]
         return await self._read(
-            lambda connection: [life.same_words(connection, tenant, each) for each in fingerprints]
+            lambda connection: [
+                life.same_words(connection, tenant, each, self._seal) for each in fingerprints
+            ]
         )
 
     async def find_claim(self, tenant: str, key_id: str, name: str) -> Claim | None:
         """See LifeStore."""
         return await self._read(
-            lambda connection: life.find_claim(connection, tenant, key_id, name)
+            lambda connection: life.find_claim(connection, tenant, key_id, name, self._seal)
         )
 
     async def link(self, tenant: str, link: Link) -> bool | None:
@@ -324,7 +347,7 @@ class SqliteStore:
     ) -> MemoryPage:
         """See MemoryStore. Pages never skip or repeat a memory, whatever is added meanwhile."""
         before = None if cursor is None else rows.decode_cursor(tenant, where, cursor)
-        clause, values = rows.condition(tenant, where)
+        clause, values = rows.condition(tenant, where, self._seal)
 
         def read(connection: apsw.Connection) -> MemoryPage:
             page_clause, page_values = clause, values
@@ -343,7 +366,9 @@ class SqliteStore:
             if len(page) > limit:
                 page = page[:limit]
                 next_cursor = rows.encode_cursor(tenant, where, page[-1][-1])
-            return MemoryPage([rows.memory_from(row) for row in page], next_cursor, total)
+            return MemoryPage(
+                [rows.memory_from(row, self._seal) for row in page], next_cursor, total
+            )
 
         return await self._read(read)
 
@@ -359,7 +384,7 @@ class SqliteStore:
                 " WHERE tenant = ? AND id = wanted ORDER BY place",
                 (wanted, tenant),
             )
-            return [rows.memory_from(row) for row in found]
+            return [rows.memory_from(row, self._seal) for row in found]
 
         return await self._read(read)
 
@@ -418,6 +443,23 @@ class SqliteStore:
         self._writer.close()
         self._lock.release()
 
+    def _attach(self, connection: apsw.Connection, path: Path) -> None:
+        try:
+            with translated_at_start(path):
+                if self._seal.active:
+                    connection.pragma("secure_delete", True)  # destroyed keys leave no trace
+                self._seal.attach(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _reader(self, path: Path) -> apsw.Connection:
+        connection = open_reader(path)
+        if self._seal.active:
+            connection.pragma("temp_store", "memory")  # what is opened never meets a file
+            connection.create_scalar_function("unsealed", unsealed(self._seal), 4)
+        return connection
+
     async def _read(self, read: Callable[[apsw.Connection], Answer]) -> Answer:
         if self._closed:
             raise StoreUnavailable("the store is closed")
@@ -434,8 +476,8 @@ class SqliteStore:
 
     def _change(self, row: rows.Row) -> MemoryChange:
         *_, seq, model, blob = row
-        memory = rows.memory_from(row)
-        vector = rows.from_blob(blob) if model == self._model else None
+        memory = rows.memory_from(row, self._seal)
+        vector = rows.from_blob(blob, memory, self._seal) if model == self._model else None
         return MemoryChange(seq, memory.tenant, memory.id, memory, vector)
 
     def _put_vector(self, connection: apsw.Connection, created_seq: int, blob: bytes) -> None:

@@ -21,6 +21,7 @@ from memorybank.stores.sqlite import keys, rows, tenants
 from memorybank.stores.sqlite.access import Write
 from memorybank.stores.sqlite.connection import open_reader
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
+from memorybank.stores.sqlite.sealing import Seal
 
 Answer = TypeVar("Answer")
 
@@ -34,8 +35,9 @@ pages, where what an index on the tenant finds would be sorted anew for each."""
 class TransferTables:
     """See TransferStore. A snapshot has a connection of its own; writes share the one writer."""
 
-    def __init__(self, path: Path, model: str, *, write: Write) -> None:
+    def __init__(self, path: Path, model: str, seal: Seal, *, write: Write) -> None:
         self._path = path
+        self._seal = seal
         self._model = model
         self._write = write
 
@@ -44,7 +46,7 @@ class TransferTables:
         """See TransferStore. While one is open, the write-ahead log grows with every write."""
         connection = await asyncio.to_thread(open_reader, self._path)
         try:
-            yield await asyncio.to_thread(SqliteSnapshot, connection)
+            yield await asyncio.to_thread(SqliteSnapshot, connection, self._seal)
         finally:
             await asyncio.to_thread(connection.close)
 
@@ -52,7 +54,10 @@ class TransferTables:
         self, items: Sequence[Kept], *, replace: bool
     ) -> tuple[int, list[Put | MemoryBankError]]:
         """See TransferStore."""
-        prepared = [(each.memory, rows.written_row(each.memory), _blob(each)) for each in items]
+        prepared = [
+            (each.memory, rows.written_row(each.memory, self._seal), _blob(each, self._seal))
+            for each in items
+        ]
 
         def write(connection: apsw.Connection) -> tuple[int, list[Put | MemoryBankError]]:
             outcomes: list[Put | MemoryBankError] = []
@@ -118,8 +123,9 @@ class TransferTables:
 class SqliteSnapshot:
     """One reading transaction, which sees the database as it was when it began."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, seal: Seal) -> None:
         self._connection = connection
+        self._seal = seal
         with translated():
             connection.execute("BEGIN")
             connection.execute("SELECT seq FROM feed").fetchall()  # the first read fixes the moment
@@ -143,7 +149,7 @@ class SqliteSnapshot:
                 f" WHERE created_seq > ? AND {clause} ORDER BY created_seq LIMIT ?",
                 (after, *values, limit),
             )
-            return [_kept(row) for row in found]
+            return [_kept(row, self._seal) for row in found]
 
         return await self._read(read)
 
@@ -155,11 +161,12 @@ class SqliteSnapshot:
         return await asyncio.to_thread(run)
 
 
-def _kept(row: rows.Row) -> Kept:
+def _kept(row: rows.Row, seal: Seal) -> Kept:
     *_, position, model, blob = row
-    vector = None if blob is None else rows.from_blob(blob)
-    return Kept(rows.memory_from(row), vector, model=model, position=position)
+    memory = rows.memory_from(row, seal)
+    vector = None if blob is None else rows.from_blob(blob, memory, seal)
+    return Kept(memory, vector, model=model, position=position)
 
 
-def _blob(item: Kept) -> bytes | None:
-    return None if item.vector is None else rows.to_blob(item.vector)
+def _blob(item: Kept, seal: Seal) -> bytes | None:
+    return None if item.vector is None else rows.to_blob(item.vector, item.memory, seal)

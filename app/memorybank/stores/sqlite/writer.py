@@ -18,6 +18,7 @@ from memorybank.domain.audit import AuditEvent
 from memorybank.errors import StoreUnavailable
 from memorybank.stores.sqlite.audit import Recorder
 from memorybank.stores.sqlite.errors import unavailable
+from memorybank.stores.sqlite.sealing import PLAIN, Seal
 
 Answer = TypeVar("Answer")
 Write = Callable[[apsw.Connection], Any]
@@ -32,9 +33,15 @@ _MAX_GROUP = 512
 class Writer:
     """Owns the writing connection."""
 
-    def __init__(self, connection: apsw.Connection, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        recorder: Recorder | None = None,
+        seal: Seal = PLAIN,
+    ) -> None:
         self._connection = connection
         self._recorder = recorder or Recorder()
+        self._seal = seal
         self._thread: BatchThread[Write, Any] = BatchThread(
             "sqlite-writer", self._serve, capacity=_CAPACITY, max_group=_MAX_GROUP
         )
@@ -72,6 +79,7 @@ class Writer:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             announcements = [self._attempt(job) for job in jobs]
+            keys = self._seal.save(self._connection)
             self._connection.execute("COMMIT")
         except apsw.Error as error:
             if self._connection.in_transaction:
@@ -79,6 +87,7 @@ class Writer:
             for job in jobs:
                 job.future.set_exception(unavailable(error))
             return
+        self._seal.saved(keys)
         for announce in announcements:
             announce()
 
