@@ -29,6 +29,7 @@ from memorybank.domain.memory import (
     MemoryPage,
     MemoryState,
     MemoryType,
+    Revision,
     RevisionPage,
     Touch,
 )
@@ -195,6 +196,23 @@ class Put(StrEnum):
     """There was one of that id, which was not to be replaced."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeptRevision:
+    """An earlier state of a memory, and where it comes in their order."""
+
+    revision: Revision
+    position: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLink:
+    """An edge of a tenant, and where it comes in their order."""
+
+    tenant: str
+    link: Link
+    position: tuple[int, int, str] = (0, 0, "")
+
+
 class Snapshot(Protocol):
     """All tenants as they were at one moment, however long reading takes."""
 
@@ -209,6 +227,16 @@ class Snapshot(Protocol):
 
         A None tenant means all of them.
         """
+
+    async def revisions(
+        self, tenant: str | None, *, after: tuple[int, int], limit: int
+    ) -> list[KeptRevision]:
+        """Return earlier states of memories, by memory, oldest first, behind a position."""
+
+    async def links(
+        self, tenant: str | None, *, after: tuple[int, int, str], limit: int
+    ) -> list[KeptLink]:
+        """Return edges between memories, by source, behind a position."""
 
 
 class TransferStore(Protocol):
@@ -226,6 +254,16 @@ class TransferStore(Protocol):
         quota of its tenant, say, does not keep the others out. Without a vector a memory that is
         replaced keeps the one it had.
         """
+
+    async def put_revisions(self, items: Sequence[KeptRevision]) -> list[bool | None]:
+        """Store earlier states of memories that are there, in one transaction.
+
+        False where there is one of that number, which stays; None where there is no such memory,
+        or its newest state has that number or a lower one.
+        """
+
+    async def put_links(self, items: Sequence[KeptLink]) -> list[bool | None]:
+        """Store edges, in one transaction; False where one was there, None where an end is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +289,8 @@ class StoreStatus:
     reusable_bytes: int
     """Within the database: what deleted memories left."""
     disk_free_bytes: int
+    connections: int
+    """Open ones, to the database."""
 
 
 class StoreCare(Protocol):

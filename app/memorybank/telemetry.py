@@ -1,6 +1,7 @@
 """The metrics, in a registry of their own.
 
-Labels have few values: routes are templates, and no tenant, key or id is ever one.
+Labels have few values: routes are templates, tenants are counted by name only up to a number, and
+no key, id or text is ever one.
 """
 
 from __future__ import annotations
@@ -22,10 +23,16 @@ from prometheus_client import (
 )
 
 from memorybank.errors import StoreUnavailable
+from memorybank.guide_metrics import GuideMetrics
 from memorybank.ports import MemoryStore, SearchIndex
 
 # Seconds. From half a millisecond, where a search of a small bank is, to the patience of a client.
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+_MOST_TENANTS = 100
+"""Tenants that have a series of their own; the others share one."""
+_OTHERS = "(others)"
+"""No tenant can have this name."""
 
 
 class Telemetry:
@@ -76,6 +83,48 @@ class Telemetry:
             ("tool", "outcome"),
             registry=self._registry,
         )
+        self._tenant_requests = Counter(
+            "memorybank_tenant_requests",
+            "Requests by tenant, for the first hundred tenants seen; (others) for all the rest.",
+            ("tenant", "outcome"),
+            registry=self._registry,
+        )
+        self._tenants: set[str] = set()
+        self._texts = Counter(
+            "memorybank_embedding_texts",
+            "Texts whose vectors were asked for, by whether the cache knew them.",
+            ("source",),
+            registry=self._registry,
+        )
+        self._database_bytes = Gauge(
+            "memorybank_database_bytes",
+            "Size of the database and of its write-ahead log.",
+            ("file",),
+            registry=self._registry,
+        )
+        self._disk_free = Gauge(
+            "memorybank_disk_free_bytes",
+            "Free space on the disk of the database.",
+            registry=self._registry,
+        )
+        self._connections = Gauge(
+            "memorybank_database_connections",
+            "Open connections to the database.",
+            registry=self._registry,
+        )
+        self._schema = Gauge(
+            "memorybank_schema_version",
+            "Number of the newest migration of the database.",
+            registry=self._registry,
+        )
+        self._registry.register(
+            GuideMetrics(
+                requests=self._requests,
+                request_seconds=self._request_seconds,
+                step_seconds=self._step_seconds,
+                connections=self._connections,
+            )
+        )
         self._memories = Gauge("memorybank_memories", "Memories stored.", registry=self._registry)
         self._pending = Gauge(
             "memorybank_embedding_pending",
@@ -110,6 +159,19 @@ class Telemetry:
         self._requests.labels(route, method, str(status)).inc()
         self._request_seconds.labels(route, method).observe(seconds)
 
+    def tenant_asked(self, tenant: str, *, status: int) -> None:
+        """Count a request of a tenant that its key named."""
+        if len(self._tenants) < _MOST_TENANTS:
+            self._tenants.add(tenant)
+        shown = tenant if tenant in self._tenants else _OTHERS
+        outcome = "ok" if status < 400 else "refused" if status < 500 else "failed"
+        self._tenant_requests.labels(shown, outcome).inc()
+
+    def embedded(self, hits: int, misses: int) -> None:
+        """Count texts that the cache of vectors knew, and those that it did not."""
+        self._texts.labels("cache").inc(hits)
+        self._texts.labels("model").inc(misses)
+
     def tool_called(self, tool: str, outcome: str) -> None:
         """Count an MCP tool call; `outcome` is "ok" or the code of the error."""
         self._tool_calls.labels(tool, outcome).inc()
@@ -119,12 +181,23 @@ class Telemetry:
         try:
             stats = await store.stats()
             progress = await store.embeddings.progress()
+            status = await store.care.status()
         except StoreUnavailable:  # the other figures are needed most just then
-            self._memories.set(math.nan)
-            self._lag.set(math.nan)
-            self._pending.set(math.nan)
+            for gauge in (
+                self._memories,
+                self._lag,
+                self._pending,
+                self._disk_free,
+                self._connections,
+            ):
+                gauge.set(math.nan)
         else:
             self._memories.set(stats.memories)
             self._pending.set(progress.memories - progress.embedded)
             self._lag.set(max(0, stats.seq - index.seq))
+            self._database_bytes.labels("database").set(status.database_bytes)
+            self._database_bytes.labels("log").set(status.log_bytes)
+            self._disk_free.set(status.disk_free_bytes)
+            self._connections.set(status.connections)
+            self._schema.set(status.schema_version)
         return generate_latest(self._registry)

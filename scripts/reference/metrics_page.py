@@ -26,7 +26,7 @@ def metrics() -> str:
     return page(
         "Metrics",
         "Prometheus text format. A histogram gives `_bucket`, `_sum` and `_count`. The usual "
-        "`process_...` metrics come on top. No label ever holds a key, a tenant, an id or a text.",
+        "`process_...` metrics come on top. No label ever holds a key, an id or a text.",
         "## Operator",
         "On the port of its health checks (`MEMORYBANK_OPERATOR_HTTP_PORT`), at `/metrics`.",
         shown(operator.registry),

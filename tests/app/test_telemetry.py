@@ -83,11 +83,11 @@ async def test_names_units_and_labels_follow_the_conventions(
     assert len(families) > 8
     for family in families:
         assert family.documentation
-        assert family.name.startswith(("memorybank_", "process_"))
+        assert family.name.startswith(("memorybank_", "memory_bank_", "process_"))
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        assert labels <= {"route", "method", "status", "step", "tool", "outcome"} | (
-            {"version", "revision"} if family.name == "memorybank_build_info" else set()
-        )
+        assert labels <= {
+            *("route", "method", "status", "step", "tool", "outcome", "tenant", "file", "source")
+        } | ({"version", "revision"} if family.name == "memorybank_build_info" else set())
         if family.type == "histogram":
             assert family.name.endswith("_seconds")
         if family.type == "counter" and family.name.startswith("memorybank_"):
@@ -104,3 +104,52 @@ async def test_metrics_have_one_path_of_their_own(bank: Service, admin: httpx.As
         assert (await client.get("/")).status_code == 404
         assert (await client.post("/metrics")).status_code == 405
     assert (await admin.get("/metrics")).status_code == 404
+
+
+GUIDES = (
+    "memory_bank_cpu_usage_seconds_total",
+    "memory_bank_memory_usage_bytes",
+    "memory_bank_memory_total_bytes",
+    "memory_bank_requests_total",
+    "memory_bank_request_duration_seconds_bucket",
+    "memory_bank_database_operations_total",
+    "memory_bank_database_connections_active",
+    "memory_bank_embeddings_generated_total",
+    "memory_bank_embedding_duration_seconds_bucket",
+)
+
+
+async def test_every_metric_that_the_guides_name_is_there_and_moves(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    await admin.post("/v1/memories", json={"content": "x"})
+    text = await scrape(bank)
+    for name in GUIDES:
+        values = [
+            float(line.rsplit(" ", 1)[1])
+            for line in text.splitlines()
+            if line.startswith((f"{name} ", f"{name}{{"))
+        ]
+        assert max(values, default=0) > 0, name
+
+
+async def test_tenants_are_counted_by_name_up_to_a_number(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    await admin.get("/v1/memories")
+    await admin.get("/v1/memories/none")
+    asked = "memorybank_tenant_requests_total"
+    assert await value(bank, f'{asked}{{outcome="ok",tenant="default"}}') == 1
+    assert await value(bank, f'{asked}{{outcome="refused",tenant="default"}}') == 1
+    for number in range(300):
+        bank.telemetry.tenant_asked(f"tenant-{number}", status=200)
+    series = [line for line in (await scrape(bank)).splitlines() if line.startswith(f"{asked}{{")]
+    assert len(series) <= 102
+    assert await value(bank, f'{asked}{{outcome="ok",tenant="(others)"}}') == 201
+
+
+async def test_the_size_of_the_store_is_told(bank: Service) -> None:
+    assert await value(bank, 'memorybank_database_bytes{file="database"}') > 0
+    assert await value(bank, "memorybank_disk_free_bytes") > 0
+    assert await value(bank, "memorybank_database_connections") >= 4
+    assert await value(bank, "memorybank_schema_version") >= 4

@@ -61,6 +61,27 @@ def delete(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def change(arguments: argparse.Namespace) -> int:
+    """Archive, restore, pin or unpin memories: whatever the action is called."""
+    with open_bank(arguments) as bank:
+        memories = [
+            _ask(bank, "POST", f"{_path('/v1/memories', each)}/{arguments.action}", body={})
+            for each in arguments.ids
+        ]
+    show(arguments, {"memories": memories}, "\n".join(arguments.ids))
+    return 0
+
+
+def history(arguments: argparse.Namespace) -> int:
+    """Show what a memory said before, newest first."""
+    with open_bank(arguments) as bank:
+        found = _ask(bank, "GET", f"{_path('/v1/memories', arguments.id)}/history")
+    rows = [{**each["memory"], **each} for each in found["revisions"]]
+    columns = ("revision", "replaced_at", "action", "content")
+    show(arguments, found, table(rows, columns, nothing="no earlier states"))
+    return 0
+
+
 def list_(arguments: argparse.Namespace) -> int:
     """List memories, newest first, up to a limit."""
     query = {**_given(arguments, "project", "session"), "type": arguments.types}

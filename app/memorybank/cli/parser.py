@@ -130,7 +130,7 @@ def _add_search(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_memory(commands: _Commands[argparse.ArgumentParser]) -> None:
-    actions = _group(commands, "memory", "add, get, list, update and delete memories")
+    actions = _group(commands, "memory", "add, get, list, update, delete memories, and more")
     _add_store(actions, "add", "store a memory and print its id")
     get = _command(actions, "get", "show a memory", bank=True)
     get.add_argument("id")
@@ -148,7 +148,21 @@ def _add_memory(commands: _Commands[argparse.ArgumentParser]) -> None:
     delete = _command(actions, "delete", "delete memories", bank=True)
     delete.add_argument("ids", nargs="+", metavar="ID")
     delete.set_defaults(run="commands:delete")
-    for command in (get, every, update, delete):
+    history = _command(actions, "history", "show what a memory said before", bank=True)
+    history.add_argument("id")
+    history.set_defaults(run="commands:history")
+    changes = []
+    for name, text in (
+        ("archive", "archive memories"),
+        ("restore", "bring memories back from archive or trash"),
+        ("pin", "keep memories from being forgotten"),
+        ("unpin", "let memories be forgotten"),
+    ):
+        change = _command(actions, name, text, bank=True)
+        change.add_argument("ids", nargs="+", metavar="ID")
+        change.set_defaults(run="commands:change")
+        changes.append(change)
+    for command in (get, every, update, delete, history, *changes):
         _add_bank_options(command)
 
 

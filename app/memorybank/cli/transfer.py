@@ -20,7 +20,17 @@ from memorybank.errors import InvalidRequest, MemoryBankError
 
 _PART_LINES = 1_000
 _PART_BYTES = 8 * 1024 * 1024
-_COUNTS = ("added", "unchanged", "replaced", "kept", "skipped", "refused", "embedded")
+_COUNTS = (
+    "added",
+    "unchanged",
+    "replaced",
+    "kept",
+    "history",
+    "links",
+    "skipped",
+    "refused",
+    "embedded",
+)
 _MEBIBYTE = 1 << 20
 _SHOWN_PROBLEMS = 20
 

@@ -137,6 +137,9 @@ class RequestContext:
         route = _route(scope)
         self._telemetry.request_ended(route, scope["method"], status=status, seconds=seconds)
         self._note(scope, route, status)
+        caller = scope["state"].get("principal")
+        if isinstance(caller, Principal):
+            self._telemetry.tenant_asked(caller.tenant, status=status)
         level = logging.DEBUG if route in PROBES and status < 500 else logging.INFO
         if _logger.isEnabledFor(level):
             principal = scope["state"].get("principal")

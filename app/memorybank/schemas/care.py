@@ -18,6 +18,7 @@ class StoreView(Response):
     log_bytes: int = Field(description="Of the write-ahead log.")
     reusable_bytes: int = Field(description="In the database, left by what was deleted.")
     disk_free_bytes: int
+    connections: int = Field(description="Open connections to the database.")
 
 
 class IndexView(Response):
@@ -73,4 +74,5 @@ def store_view(status: StoreStatus) -> StoreView:
         log_bytes=status.log_bytes,
         reusable_bytes=status.reusable_bytes,
         disk_free_bytes=status.disk_free_bytes,
+        connections=status.connections,
     )

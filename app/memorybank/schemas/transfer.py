@@ -6,7 +6,9 @@ An export is JSON Lines: one JSON object per line, UTF-8, each line ended by a l
     {"kind": "tenant", "name": "default", ...}
     {"kind": "key", "tenant": "default", "name": "ci", ...}
     {"kind": "memory", "memory": {...}, "vector": "..."}
-    {"kind": "end", "lines": 5, "counts": {"tenant": 1, "key": 1, "memory": 1}, "sha256": "..."}
+    {"kind": "revision", "memory": {...}, "replaced_at": "...", ...}
+    {"kind": "link", "tenant": "default", "source": "...", "target": "...", ...}
+    {"kind": "end", "lines": 7, "counts": {"tenant": 1, "key": 1, "memory": 1}, "sha256": "..."}
 
 `sha256` is that of every byte before the last line, so a file that was cut or changed is noticed.
 """
@@ -19,7 +21,7 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from memorybank.domain.keys import ApiKey
-from memorybank.domain.memory import Memory
+from memorybank.domain.memory import Link, LinkType, Memory, Revision
 from memorybank.domain.tenants import Tenant
 from memorybank.schemas.fields import (
     Content,
@@ -135,15 +137,54 @@ class MemoryLine(_Line):
 
     def to_memory(self, tenant: str | None) -> Memory:
         """Return the memory, of another tenant where one is named."""
-        record: Any = self.memory
-        fields = {name: getattr(record, name) for name in _FIELD_NAMES}
-        fields["tags"] = tuple(fields["tags"])
-        if tenant is not None:
-            fields["tenant"] = tenant
-        return Memory(**fields)
+        return memory_of(self.memory, tenant)
+
+
+def memory_of(record: Any, tenant: str | None) -> Memory:
+    """Return the memory that a MemoryRecord tells of, of another tenant where one is named."""
+    fields = {name: getattr(record, name) for name in _FIELD_NAMES}
+    fields["tags"] = tuple(fields["tags"])
+    if tenant is not None:
+        fields["tenant"] = tenant
+    return Memory(**fields)
 
 
 _FIELD_NAMES = tuple(each.name for each in dataclasses.fields(Memory))
+
+
+class RevisionLine(_Line):
+    """An earlier state of a memory."""
+
+    kind: Literal["revision"] = "revision"
+    memory: MemoryRecord
+    replaced_at: Moment
+    replaced_by: Name
+    action: Name
+
+    def to_revision(self, tenant: str | None) -> Revision:
+        """Return the state, of another tenant where one is named."""
+        memory = memory_of(self.memory, tenant)
+        return Revision(memory, self.replaced_at, self.replaced_by, self.action)
+
+
+class LinkLine(_Line):
+    """An edge from one memory to another of the same tenant."""
+
+    kind: Literal["link"] = "link"
+    tenant: Name
+    source: MemoryId
+    target: MemoryId
+    type: LinkType
+    created_at: Moment
+
+    @classmethod
+    def of(cls, tenant: str, link: Link) -> LinkLine:
+        """Show an edge."""
+        return cls(tenant=tenant, **dataclasses.asdict(link))
+
+    def to_link(self) -> Link:
+        """Return the edge."""
+        return Link(self.source, self.target, self.type, self.created_at)
 
 
 class TenantLine(NewTenant):
@@ -180,7 +221,7 @@ class EndLine(_Line):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-AnyLine = HeaderLine | TenantLine | KeyLine | MemoryLine | EndLine
+AnyLine = HeaderLine | TenantLine | KeyLine | MemoryLine | RevisionLine | LinkLine | EndLine
 LINES: TypeAdapter[AnyLine] = TypeAdapter(Annotated[AnyLine, Field(discriminator="kind")])
 MEMORIES: TypeAdapter[Memory] = TypeAdapter(Memory)
 """Writes memories; reading is stricter."""
@@ -243,6 +284,8 @@ class ImportReport(Response):
     kept: int = Field(description="There already, saying something else, and left as it is.")
     skipped: int = Field(description="Lines that tell of what needs no import: tenants, keys.")
     refused: int
+    history: int = Field(description="Earlier states that were added to memories.")
+    links: int = Field(description="Links that were added.")
     embedded: int = Field(description="Memories that had to be embedded: vectors missing or alien.")
     seconds: float
     problems: list[LineProblem] = Field(

@@ -29,6 +29,7 @@ from memorybank.server.deferred import Deferred, WithLifespan
 from memorybank.server.engine import Engine
 from memorybank.server.federation import Federation
 from memorybank.server.housekeeping import Housekeeping
+from memorybank.server.reload import Surroundings
 from memorybank.server.services import Services
 from memorybank.services.activity import Activity
 from memorybank.settings import Settings
@@ -40,7 +41,7 @@ from memorybank.version import VERSION
 class Application:
     """What the process serves, and what it turns when it stops."""
 
-    asgi: ASGIApp
+    asgi: Surroundings
     api: Api
     readiness: Readiness
     services: Services
@@ -107,15 +108,20 @@ async def build_application(
         lifespan=lifespan,
         version=VERSION,
     )
-    asgi = surround(
-        DirectRoutes(api, {"/v1/search": memories.search}),
-        telemetry=telemetry,
-        authenticator=services.authenticator,
-        limiter=settings.limits.to_limiter(),
-        cors=Cors(settings.cors.allowed_origins, max_age_seconds=settings.cors.max_age_seconds),
-        resource=resource,
-        activity=activity,
-        allowed_hosts=settings.security.allowed_hosts,
-        max_body_bytes=settings.limits.max_body_bytes,
-    )
+
+    def surrounded(current: Settings) -> ASGIApp:
+        return surround(
+            direct,
+            telemetry=telemetry,
+            authenticator=services.authenticator,
+            limiter=current.limits.to_limiter(),
+            cors=Cors(current.cors.allowed_origins, max_age_seconds=current.cors.max_age_seconds),
+            resource=resource,
+            activity=activity,
+            allowed_hosts=current.security.allowed_hosts,
+            max_body_bytes=current.limits.max_body_bytes,
+        )
+
+    direct = DirectRoutes(api, {"/v1/search": memories.search})
+    asgi = Surroundings(surrounded, settings)
     return Application(asgi, api, readiness, services, mcp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 from memorybank import logs
@@ -11,12 +12,13 @@ from memorybank.configuration import load
 
 def serve(arguments: argparse.Namespace) -> int:
     """Run the service until it is told to stop."""
-    settings = load(file=arguments.config, overrides=_overrides(arguments))
+    read = partial(load, file=arguments.config, overrides=_overrides(arguments))
+    settings = read()
     logs.configure(settings.logging.level, settings.logging.format)
     # Only now: it takes a second, and a wrong setting should be told at once.
     from memorybank.server.process import run
 
-    run(settings)
+    run(settings, read)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,8 @@ from memorybank.stores.sqlite import SqliteStore
 
 _logger = logging.getLogger(__name__)
 
+Counted = Callable[[int, int], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -32,14 +34,18 @@ class Engine:
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
+async def open_engine(
+    settings: Settings, *, counted: Counted = lambda _hits, _misses: None
+) -> AsyncIterator[Engine]:
     """Open the backends; on the way out everything that was accepted is finished.
+
+    `counted` hears how many texts the cache of vectors knew, and how many not.
 
     The index is built in the background, a recall waits for it. Raises ConfigurationError.
     """
     folder = await asyncio.to_thread(locate, settings.model_dir, _logger.info)
     async with AsyncExitStack() as stack:
-        embedder = _cached(await BuiltinEmbedder.open(folder), settings)
+        embedder = _cached(await BuiltinEmbedder.open(folder), settings, counted)
         stack.push_async_callback(embedder.close)
         store = await open_store(settings, embedder.model)
         stack.push_async_callback(store.close)
@@ -49,9 +55,9 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         yield Engine(store, embedder, index)
 
 
-def _cached(embedder: Embedder, settings: Settings) -> Embedder:
+def _cached(embedder: Embedder, settings: Settings, counted: Counted) -> Embedder:
     entries = settings.embedding.cache_entries
-    return CachingEmbedder(embedder, entries=entries) if entries else embedder
+    return CachingEmbedder(embedder, entries=entries, counted=counted) if entries else embedder
 
 
 async def open_store(settings: Settings, model: str) -> SqliteStore:

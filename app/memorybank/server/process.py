@@ -26,6 +26,7 @@ from memorybank.server.engine import Engine, open_engine
 from memorybank.server.footprint import settle
 from memorybank.server.listener import Listener
 from memorybank.server.metrics import MetricsApp
+from memorybank.server.reload import Reloader
 from memorybank.settings import Settings
 from memorybank.telemetry import Telemetry
 from memorybank.version import VERSION
@@ -42,13 +43,16 @@ _REPLACE = f"{ADMIN_KEY_VARIABLE} replaces it"
 _METRICS_GRACE_SECONDS = 1
 
 
-def run(settings: Settings) -> None:
-    """Serve until a signal to stop. Raises ConfigurationError and StoreUnavailable."""
+def run(settings: Settings, read_again: Callable[[], Settings]) -> None:
+    """Serve until a signal to stop; SIGHUP reads the settings again.
+
+    Raises ConfigurationError and StoreUnavailable.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+        runner.run(_serve(settings, read_again))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
     stopping = _Signals()
     telemetry = Telemetry(version=VERSION, revision=settings.revision)
     server = settings.server
@@ -62,10 +66,13 @@ async def _serve(settings: Settings) -> None:
         # of one.
         importing = asyncio.create_task(asyncio.to_thread(_import_app))
         stack.push_async_callback(asyncio.wait, [importing])
-        engine = await stack.enter_async_context(open_engine(settings))
+        engine = await stack.enter_async_context(open_engine(settings, counted=telemetry.embedded))
         await _establish_key(engine.store.access, settings)
         build_application = await importing
         application = await build_application(engine, settings, telemetry)
+        reloader = Reloader(settings, read_again, application.asgi)
+        if not sys.stdin or not sys.stdin.isatty():  # a terminal that closes means to stop
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
         metrics_app = MetricsApp(telemetry, engine.store, engine.index)
         await stack.enter_async_context(
             Listener(metrics_app, metrics, grace_seconds=_METRICS_GRACE_SECONDS)

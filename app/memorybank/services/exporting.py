@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,14 +17,16 @@ from pydantic import BaseModel
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.keys import Scope
+from memorybank.domain.memory import Revision
 from memorybank.errors import Unavailable
-from memorybank.ports import Kept, MemoryStore, Snapshot
+from memorybank.ports import Kept, KeptRevision, MemoryStore, Snapshot
 from memorybank.schemas.transfer import (
     MEMORIES,
     EndLine,
     ExportQuery,
     HeaderLine,
     KeyLine,
+    LinkLine,
     Space,
     TenantLine,
 )
@@ -114,6 +117,14 @@ async def _written(
         while page := await snapshot.memories(tenant, after=position, limit=_PAGE):
             yield await asyncio.to_thread(file.memories, page)
             position = page[-1].position
+        past = (0, 0)
+        while revisions := await snapshot.revisions(tenant, after=past, limit=_PAGE):
+            yield await asyncio.to_thread(file.revisions, revisions)
+            past = revisions[-1].position
+        edge = (0, 0, "")
+        while links := await snapshot.links(tenant, after=edge, limit=_PAGE):
+            yield file.lines([LinkLine.of(each.tenant, each.link) for each in links])
+            edge = links[-1].position
     yield file.end()
 
 
@@ -126,7 +137,7 @@ class _File:
         self._hash = hashlib.sha256()
         self._counts: Counter[str] = Counter()
 
-    def lines(self, lines: Sequence[HeaderLine | TenantLine | KeyLine]) -> bytes:
+    def lines(self, lines: Sequence[HeaderLine | TenantLine | KeyLine | LinkLine]) -> bytes:
         """Return the bytes of small lines."""
         self._counts.update(line.kind for line in lines)
         return self._out(b"".join(map(_bytes, lines)))
@@ -135,6 +146,11 @@ class _File:
         """Return the bytes of memories."""
         self._counts["memory"] += len(page)
         return self._out(b"".join(map(self._memory, page)))
+
+    def revisions(self, page: Sequence[KeptRevision]) -> bytes:
+        """Return the bytes of earlier states."""
+        self._counts["revision"] += len(page)
+        return self._out(b"".join(_revision(each.revision) for each in page))
 
     def end(self) -> bytes:
         """Return the end line, and the end of the compressed stream."""
@@ -153,6 +169,16 @@ class _File:
     def _out(self, plain: bytes) -> bytes:
         self._hash.update(plain)
         return plain if self._gzip is None else self._gzip.compress(plain)
+
+
+def _revision(revision: Revision) -> bytes:
+    about = {
+        "replaced_at": revision.replaced_at.isoformat(),
+        "replaced_by": revision.replaced_by,
+        "action": revision.action,
+    }
+    memory = MEMORIES.dump_json(revision.memory)
+    return b'{"kind":"revision","memory":' + memory + b"," + json.dumps(about).encode()[1:] + b"\n"
 
 
 def _bytes(line: BaseModel) -> bytes:

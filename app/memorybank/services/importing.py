@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeAlias
 
 import numpy as np
 from pydantic import ValidationError
@@ -25,8 +26,17 @@ from memorybank.auth.principal import Principal
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import Memory, searchable_text
 from memorybank.domain.tenants import Tenant
-from memorybank.errors import InvalidRequest, MemoryBankError, Unavailable
-from memorybank.ports import Embedder, Kept, MemoryStore, Put, SearchIndex, Vector
+from memorybank.errors import InvalidRequest, MemoryBankError, NotFound, Unavailable
+from memorybank.ports import (
+    Embedder,
+    Kept,
+    KeptLink,
+    KeptRevision,
+    MemoryStore,
+    Put,
+    SearchIndex,
+    Vector,
+)
 from memorybank.schemas.problems import invalid_request
 from memorybank.schemas.transfer import (
     LINES,
@@ -39,8 +49,11 @@ from memorybank.schemas.transfer import (
     ImportReport,
     KeyLine,
     LineProblem,
+    LinkLine,
     MemoryLine,
+    RevisionLine,
     TenantLine,
+    memory_of,
 )
 from memorybank.services import jsonl
 from memorybank.services.memories import now_utc
@@ -60,6 +73,17 @@ _COMPARED = tuple(each.name for each in dataclasses.fields(Memory) if each.name 
 class _Numbered:
     number: int
     item: Kept
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """A line about memories that must be there: it comes after theirs."""
+
+    number: int
+    item: KeptRevision | KeptLink
+
+
+_Item: TypeAlias = _Numbered | _About | TenantLine
 
 
 class ImportService:
@@ -147,6 +171,8 @@ class _Import:
             kept=count["kept"],
             skipped=count["skipped"],
             refused=count["refused"],
+            history=count["history"],
+            links=count["links"],
             embedded=count["embedded"],
             seconds=round(time.monotonic() - self._began, 3),
             problems=self._problems,
@@ -179,15 +205,17 @@ class _Import:
                 batch, size = [], 0
         yield batch
 
-    async def _take(self, items: Sequence[_Numbered | TenantLine]) -> None:
+    async def _take(self, items: Sequence[_Item]) -> None:
         for each in items:
             if isinstance(each, TenantLine):
                 await self._take_tenant(each)
         await self._store_all([each for each in items if isinstance(each, _Numbered)])
+        if not self._query.dry_run:
+            await self._store_about([each for each in items if isinstance(each, _About)])
 
-    def _parsed(self, batch: Sequence[bytes]) -> list[_Numbered | TenantLine]:
+    def _parsed(self, batch: Sequence[bytes]) -> list[_Item]:
         """Return what is to be stored; note what is not. Runs in a thread."""
-        found: list[_Numbered | TenantLine] = []
+        found: list[_Item] = []
         for text in batch:
             self._read += 1
             number = 1 if self._header is None else self._read - 2 + self._query.first_line
@@ -198,11 +226,11 @@ class _Import:
             item = self._line(number, text)
             if not isinstance(item, EndLine):
                 self._hash.update(text)
-            if isinstance(item, _Numbered | TenantLine):
+            if isinstance(item, _Item):
                 found.append(item)
         return found
 
-    def _line(self, number: int, text: bytes) -> _Numbered | AnyLine | None:
+    def _line(self, number: int, text: bytes) -> _Numbered | _About | AnyLine | None:
         try:
             line = LINES.validate_json(text)
         except ValidationError as error:
@@ -218,6 +246,8 @@ class _Import:
         match line:
             case MemoryLine():
                 return self._memory(number, line)
+            case RevisionLine() | LinkLine():
+                return self._about(number, line)
             case EndLine():
                 self._end = line
                 return line
@@ -252,11 +282,7 @@ class _Import:
         memory = line.to_memory(None)
         try:
             if memory.tenant not in self._header.tenants:
-                raise InvalidRequest(
-                    "tenant is none that the header names",
-                    field="memory.tenant",
-                    hint="correct the line, or add the tenant to the header",
-                )
+                raise _foreign("memory.tenant")
             vector = self._vector(line.vector)
         except InvalidRequest as error:
             self._refuse(number, error)
@@ -264,6 +290,20 @@ class _Import:
         if not self._query.all_tenants:
             memory = replace(memory, tenant=self._own)
         return _Numbered(number, Kept(memory, vector))
+
+    def _about(self, number: int, line: RevisionLine | LinkLine) -> _About | None:
+        assert self._header is not None  # noqa: S101  # no line gets here before it
+        tenant: str = (
+            line.tenant if isinstance(line, LinkLine) else memory_of(line.memory, None).tenant
+        )
+        if tenant not in self._header.tenants:
+            self._refuse(number, _foreign("tenant"))
+            return None
+        if not self._query.all_tenants:
+            tenant = self._own
+        if isinstance(line, LinkLine):
+            return _About(number, KeptLink(tenant, line.to_link()))
+        return _About(number, KeptRevision(line.to_revision(tenant)))
 
     def _vector(self, text: str | None) -> Vector | None:
         """Return the vector if it is of the embedding space that is in use here."""
@@ -307,6 +347,26 @@ class _Import:
                 self._keep(each.number)
             else:
                 self._counts[outcome.value] += 1
+
+    async def _store_about(self, items: Sequence[_About]) -> None:
+        revisions = [(each, each.item) for each in items if isinstance(each.item, KeptRevision)]
+        links = [(each, each.item) for each in items if isinstance(each.item, KeptLink)]
+        store = self._store.transfer
+        if revisions:
+            outcomes = await store.put_revisions([item for _each, item in revisions])
+            self._count_about("history", [each for each, _item in revisions], outcomes)
+        if links:
+            outcomes = await store.put_links([item for _each, item in links])
+            self._count_about("links", [each for each, _item in links], outcomes)
+
+    def _count_about(
+        self, name: str, items: Sequence[_About], outcomes: Sequence[bool | None]
+    ) -> None:
+        for each, outcome in zip(items, outcomes, strict=True):
+            if outcome is None:
+                self._refuse(each.number, _homeless(name))
+            else:
+                self._counts[name if outcome else "unchanged"] += 1
 
     async def _differing(self, items: Sequence[_Numbered]) -> list[_Numbered]:
         """Return what is new or to be replaced; count the rest."""
@@ -404,6 +464,26 @@ class _Import:
 
 def _same(one: Memory, other: Memory) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in _COMPARED)
+
+
+def _homeless(name: str) -> NotFound:
+    if name == "links":
+        return NotFound(
+            "one of the memories that the link joins is not there",
+            hint="import the line of that memory, too",
+        )
+    return NotFound(
+        "the memory of this earlier state is not there, or is not newer",
+        hint="import the line of that memory, too, with existing=replace",
+    )
+
+
+def _foreign(field: str) -> InvalidRequest:
+    return InvalidRequest(
+        "tenant is none that the header names",
+        field=field,
+        hint="correct the line, or add the tenant to the header",
+    )
 
 
 def _no_export() -> InvalidRequest:

@@ -411,3 +411,54 @@ async def test_no_bytes_break_an_import(
     head = json.dumps(header).encode() + b"\n" if after_header else b""
     answer = await admin.post("/v1/import", content=head + noise, headers=NDJSON)
     assert answer.status_code in (200, 422)
+
+
+async def test_history_state_and_links_come_along(admin: httpx.AsyncClient, tmp_path: Path) -> None:
+    one, two, gone = await store(admin, "first words", "the other one", "thrown away")
+    path = f"/v1/memories/{one['id']}"
+    await admin.patch(path, json={"content": "second words"})
+    await admin.patch(path, json={"content": "third words"})
+    assert (await admin.post(f"{path}/pin", json={})).status_code == 200
+    edge = {"target": two["id"], "type": "supports"}
+    assert (await admin.post(f"{path}/links", json=edge)).status_code == 201
+    assert (await admin.delete(f"/v1/memories/{gone['id']}")).status_code == 204
+    file = await exported(admin)
+    assert lines(file)[-1]["counts"] == {
+        "tenant": 1,
+        "key": 1,
+        "memory": 3,
+        "revision": 2,
+        "link": 1,
+    }
+    async with another(tmp_path / "other") as other:
+        report = await imported(other, file)
+        assert (report["history"], report["links"], report["refused"]) == (2, 1, 0)
+        for ask in (f"{path}/history", f"{path}/links", path):
+            assert _without_use(await other.get(ask)) == _without_use(await admin.get(ask))
+        assert await listed(other) == await listed(admin)
+        restored = await other.post(f"/v1/memories/{gone['id']}/restore", json={})
+        assert restored.json()["content"] == "thrown away"
+        again = await imported(other, file)
+        assert (again["history"], again["links"], again["added"]) == (0, 0, 0)
+        rolled = await other.post(f"{path}/rollback", json={"revision": 1})
+        assert rolled.json()["content"] == "first words"
+
+
+async def test_history_and_links_without_their_memories_are_refused(
+    admin: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    one, two = await store(admin, "first words", "the other one")
+    await admin.patch(f"/v1/memories/{one['id']}", json={"content": "second words"})
+    edge = {"target": two["id"], "type": "supports"}
+    await admin.post(f"/v1/memories/{one['id']}/links", json=edge)
+    rows = [each for each in lines(await exported(admin)) if each["kind"] != "end"]
+    kept = [each for each in rows if each["kind"] != "memory"]
+    async with another(tmp_path / "other") as other:
+        report = await imported(other, sealed(kept))
+        assert (report["refused"], report["history"], report["links"]) == (2, 0, 0)
+
+
+def _without_use(answer: httpx.Response) -> Any:
+    assert answer.status_code == 200
+    value = answer.json()
+    return {name: value[name] for name in value if name not in ("accessed_at", "access_count")}

@@ -17,7 +17,8 @@ from memorybank.stores.sqlite.errors import translated, translated_at_start
 from memorybank.stores.sqlite.lock import DataFolderLock
 
 _MOST_PROBLEMS = 100
-_COUNTED = ("memories", "vectors", "keys", "tenants")
+_COUNTED = ("memories", "keys", "tenants")
+"""Tables that are counted by an index; to count the vectors is to read them all."""
 _PAGES_AT_ONCE = 1_000
 
 
@@ -45,7 +46,7 @@ def check(connection: apsw.Connection) -> StoreCheck:
             problems = [str(text) for (text,) in found if text != "ok"]
             strays = connection.execute("PRAGMA foreign_key_check").fetchall()
             problems += [f"a row of {table} refers to nothing" for table, *_ in strays]
-            counts = _counts(connection)
+            counts = _counts(connection, *_COUNTED, "vectors")
         except apsw.CorruptError as error:
             return StoreCheck([str(error)], {})
     return StoreCheck(problems[:_MOST_PROBLEMS], counts)
@@ -55,7 +56,7 @@ def status(connection: apsw.Connection, path: Path) -> StoreStatus:
     """Return version, counts and sizes."""
     with connection:
         version = connection.execute("SELECT max(version) FROM schema_migrations").get
-        counts = _counts(connection)
+        counts = _counts(connection, *_COUNTED)
         free = connection.pragma("freelist_count") * connection.pragma("page_size")
     disk = os.statvfs(path.parent)
     return StoreStatus(
@@ -66,6 +67,7 @@ def status(connection: apsw.Connection, path: Path) -> StoreStatus:
         log_bytes=_size(path.with_name(f"{path.name}-wal")),
         reusable_bytes=int(free),
         disk_free_bytes=disk.f_bavail * disk.f_frsize,
+        connections=len(apsw.connections()),
     )
 
 
@@ -152,11 +154,10 @@ def _prove(file: Path) -> None:
         )
 
 
-def _counts(connection: apsw.Connection) -> dict[str, int]:
+def _counts(connection: apsw.Connection, *tables: str) -> dict[str, int]:
     with translated():
         return {
-            table: int(connection.execute(f"SELECT count(*) FROM {table}").get)
-            for table in _COUNTED
+            table: int(connection.execute(f"SELECT count(*) FROM {table}").get) for table in tables
         }
 
 

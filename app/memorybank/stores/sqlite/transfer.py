@@ -13,11 +13,11 @@ import apsw
 
 from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.keys import ApiKey
-from memorybank.domain.memory import Memory
+from memorybank.domain.memory import Link, LinkType, Memory, Revision
 from memorybank.domain.tenants import Tenant
 from memorybank.errors import MemoryBankError
-from memorybank.ports import Kept, Put, Snapshot
-from memorybank.stores.sqlite import keys, rows, tenants
+from memorybank.ports import Kept, KeptLink, KeptRevision, Put, Snapshot
+from memorybank.stores.sqlite import keys, life, rows, tenants
 from memorybank.stores.sqlite.access import Write
 from memorybank.stores.sqlite.connection import open_reader
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
@@ -83,6 +83,20 @@ class TransferTables:
             ]
 
         return await self._write(write, events)
+
+    async def put_revisions(self, items: Sequence[KeptRevision]) -> list[bool | None]:
+        """See TransferStore."""
+        return await self._write(
+            lambda connection: [
+                _put_revision(connection, each.revision, self._seal) for each in items
+            ]
+        )
+
+    async def put_links(self, items: Sequence[KeptLink]) -> list[bool | None]:
+        """See TransferStore."""
+        return await self._write(
+            lambda connection: [life.link(connection, each.tenant, each.link) for each in items]
+        )
 
     def _put(
         self,
@@ -153,6 +167,44 @@ class SqliteSnapshot:
 
         return await self._read(read)
 
+    async def revisions(
+        self, tenant: str | None, *, after: tuple[int, int], limit: int
+    ) -> list[KeptRevision]:
+        """See Snapshot."""
+        clause, values = (_ALL, ()) if tenant is None else ("tenant = ?", (tenant,))
+
+        def read(connection: apsw.Connection) -> list[KeptRevision]:
+            found = connection.execute(
+                f"SELECT {rows.MEMORY_COLUMNS}, replaced_at, replaced_by, action, created_seq,"
+                " revision FROM revisions"
+                f" WHERE (created_seq, revision) > (?, ?) AND {clause}"
+                " ORDER BY created_seq, revision LIMIT ?",
+                (*after, *values, limit),
+            )
+            return [_revision(row, self._seal) for row in found]
+
+        return await self._read(read)
+
+    async def links(
+        self, tenant: str | None, *, after: tuple[int, int, str], limit: int
+    ) -> list[KeptLink]:
+        """See Snapshot."""
+        clause, values = (_ALL, ()) if tenant is None else ("tenant = ?", (tenant,))
+        clause = clause.replace("tenant", "one.tenant", 1)
+
+        def read(connection: apsw.Connection) -> list[KeptLink]:
+            found = connection.execute(
+                "SELECT one.tenant, one.id, other.id, links.type, links.created_at, source, target"
+                " FROM links CROSS JOIN memories AS one ON one.created_seq = source"
+                " CROSS JOIN memories AS other ON other.created_seq = target"
+                f" WHERE (source, target, links.type) > (?, ?, ?) AND {clause}"
+                " ORDER BY source, target, links.type LIMIT ?",
+                (*after, *values, limit),
+            )
+            return [_link(row) for row in found]
+
+        return await self._read(read)
+
     async def _read(self, read: Callable[[apsw.Connection], Answer]) -> Answer:
         def run() -> Answer:
             with translated():
@@ -166,6 +218,41 @@ def _kept(row: rows.Row, seal: Seal) -> Kept:
     memory = rows.memory_from(row, seal)
     vector = None if blob is None else rows.from_blob(blob, memory, seal)
     return Kept(memory, vector, model=model, position=position)
+
+
+def _revision(row: rows.Row, seal: Seal) -> KeptRevision:
+    *_, at, by, action, source, number = row
+    revision = Revision(rows.memory_from(row, seal), rows.from_microseconds(at), by, action)
+    return KeptRevision(revision, (source, number))
+
+
+def _link(row: rows.Row) -> KeptLink:
+    tenant, one, other, kind, at, source, target = row
+    link = Link(one, other, LinkType(kind), rows.from_microseconds(at))
+    return KeptLink(tenant, link, (source, target, kind))
+
+
+def _put_revision(connection: apsw.Connection, revision: Revision, seal: Seal) -> bool | None:
+    memory = revision.memory
+    newest = connection.execute(
+        "SELECT created_seq, revision FROM memories WHERE tenant = ? AND id = ?",
+        (memory.tenant, memory.id),
+    ).fetchone()
+    if newest is None or newest[1] <= memory.revision:
+        return None
+    connection.execute(
+        "INSERT OR IGNORE INTO revisions"
+        f" (created_seq, replaced_at, replaced_by, action, {rows.MEMORY_COLUMNS})"
+        f" VALUES (?, ?, ?, ?, {rows.placeholders(rows.MEMORY_COLUMNS)})",
+        (
+            newest[0],
+            rows.to_microseconds(revision.replaced_at),
+            revision.replaced_by,
+            revision.action,
+            *rows.memory_row(memory, seal),
+        ),
+    )
+    return bool(connection.changes())
 
 
 def _blob(item: Kept, seal: Seal) -> bytes | None:
