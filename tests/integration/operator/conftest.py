@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,28 @@ DEFAULT_CLASS = {
     },
     "provisioner": "example.org/none",
 }
+
+FAREWELL_SECONDS = 5.0
+
+
+@pytest.fixture(autouse=True)
+async def farewells() -> AsyncIterator[None]:
+    """A test's loop ends when its connections have: TLS says farewell after `close`.
+
+    A connection that was closed in the middle of a watch belongs to no session any more, so only
+    the loop's own table, which has no public name, knows of it.
+    """
+    yield
+    transports: Mapping[int, asyncio.Transport] = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
+
+    async def have_ended() -> bool:
+        return all(each.is_closing() for each in list(transports.values()))
+
+    with contextlib.suppress(AssertionError):  # who does not answer the farewell goes without
+        await until(have_ended, seconds=FAREWELL_SECONDS)
+    for each in list(transports.values()):
+        each.abort()
+    await asyncio.sleep(0)
 
 
 @pytest.fixture
