@@ -138,7 +138,7 @@ async def benchmark(database: Path, *, memories: int, samples: int) -> None:
         question = texts.piece(QUESTION_WORDS)
         vector = (await embedder.embed([question]))[0] if embedded else some_vector
         hits = await index.search(TENANT, question, vector=vector, where=ALL, limit=10)
-        await store.get_many(TENANT, [memory_id for memory_id, _ in hits])
+        await store.get_many(TENANT, [hit.memory_id for hit in hits])
 
     some_vector = (await embedder.embed(["some vector"]))[0]
     unit: float | None = None

@@ -62,7 +62,7 @@ async def compare(name: str, pairs: Sequence[tuple[str, str]], embedder: Builtin
         places = []
         for wanted, query, vector in zip(ids, queries, query_vectors, strict=True):
             hits = index.search(query, vector, where=ALL, limit=DEPTH)
-            places.append([memory_id for memory_id, _ in [*hits, (wanted, 0.0)]].index(wanted))
+            places.append([*(hit.memory_id for hit in hits), wanted].index(wanted))
         first = sum(place == 0 for place in places) / len(places)
         three = sum(place < 3 for place in places) / len(places)
         reciprocal = sum(1 / (1 + place) for place in places if place < DEPTH) / len(places)

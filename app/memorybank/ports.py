@@ -33,6 +33,7 @@ from memorybank.domain.memory import (
     RevisionPage,
     Touch,
 )
+from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
 from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
 from memorybank.domain.usage import Count, Endpoint
 from memorybank.errors import MemoryBankError
@@ -606,12 +607,30 @@ class SearchIndex(Protocol):
         """The newest change that is searchable; with StoreStats.seq it tells how far behind."""
 
     async def search(
-        self, tenant: str, query: str, *, vector: Vector | None, where: MemoryFilter, limit: int
-    ) -> list[tuple[str, float]]:
-        """Return (memory id, score) best first. Filters apply before ranking.
+        self,
+        tenant: str,
+        query: str,
+        *,
+        vector: Vector | None,
+        where: MemoryFilter,
+        limit: int,
+        refine: Refinement = ...,
+    ) -> list[Hit]:
+        """Return what is found, best first. Filters apply before ranking.
 
         A None vector means lexical only. Scores are comparable within one answer only.
         """
+
+    async def vector(self, tenant: str, memory_id: str) -> Vector | None:
+        """Return the vector of a memory, None when there is none."""
+
+    async def facets(self, tenant: str, where: MemoryFilter, refine: Refinement = ...) -> Facets:
+        """Count the memories that the filter means, by what tells them apart."""
+
+    async def suggest(
+        self, tenant: str, begun: str, *, where: MemoryFilter, limit: int
+    ) -> list[Suggestion]:
+        """Return titles, tags and words of memories that go on with what was typed."""
 
     async def catch_up(self, seq: int | None = None) -> None:
         """Return when every change up to `seq` (default: up to the newest) is searchable."""

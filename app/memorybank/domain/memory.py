@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -156,6 +156,10 @@ class MemoryFilter:
     origins: frozenset[Origin] = frozenset()
     trust_min: float = 0.0
     pinned: bool | None = None
+
+    def with_tags(self, tags: frozenset[str]) -> MemoryFilter:
+        """Return the same filter for memories with all of these tags."""
+        return replace(self, tags_all=tags)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,30 @@ def fused(lexical: Scores, session: Scores, vector: Scores | None) -> Scores:
     return (total / weights).astype(np.float32)
 
 
+def spread_out(
+    scores: Scores, vectors: npt.NDArray[np.float32], diversity: float, limit: int
+) -> list[int]:
+    """Choose up to `limit` places so that those chosen are good and differ from each other.
+
+    Maximal marginal relevance (Carbonell and Goldstein 1998): each next one is the best by
+    (1 - diversity) * score - diversity * its highest cosine to one chosen before, where scores are
+    brought to 0..1. `vectors` has a unit row, or a row of zeros, per score.
+    """
+    if not scores.size:
+        return []
+    relevance = (1 - diversity) * scores / max(float(scores.max()), 1e-9)
+    likeness = np.zeros_like(scores)
+    left = np.ones(scores.size, dtype=np.bool_)
+    order: list[int] = []
+    while left.any() and len(order) < limit:
+        worth = np.where(left, relevance - diversity * likeness, -np.inf)
+        best = int(worth.argmax())
+        order.append(best)
+        left[best] = False
+        likeness = np.maximum(likeness, vectors @ vectors[best])
+    return order
+
+
 def prior(importance: Scores, moments: npt.NDArray[np.int64]) -> Scores:
     """Return factors between .95 and 1.10 from importance and recency.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from itertools import pairwise
 
 _LONGEST_TERM = 64
@@ -50,6 +51,17 @@ def terms(text: str) -> list[str]:
         if _ANY_UNSPACED.search(folded):
             words = [part for word in words for part in _parts(word)]
     return [word[:_LONGEST_TERM] for word in words]
+
+
+def words(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the words of a text as they are written, and where each begins."""
+    for found in _WORD.finditer(text):
+        yield found[0], found.start()
+
+
+def is_unspaced(word: str) -> bool:
+    """Tell whether a word holds characters of a script that is written without spaces."""
+    return _ANY_UNSPACED.search(word) is not None
 
 
 def _parts(word: str) -> list[str]:

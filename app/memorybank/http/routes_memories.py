@@ -18,8 +18,6 @@ from memorybank.schemas.memories import (
     MemoryPatch,
     MemoryView,
     NewMemory,
-    SearchRequest,
-    SearchResponse,
 )
 from memorybank.services.adding import IDEMPOTENCY_FIELD, Stored
 from memorybank.services.memories import MemoryService
@@ -71,7 +69,6 @@ class MemoryRoutes:
         add("/memories/{id}", self.get, methods=["GET"], summary="Get")
         add("/memories/{id}", self.update, methods=["PATCH"], summary="Change")
         add("/memories/{id}", self.delete, methods=["DELETE"], status_code=204, summary="Forget")
-        add("/search", self.search, methods=["POST"], summary="Find by meaning and by words")
         return router
 
     async def create(
@@ -137,10 +134,6 @@ class MemoryRoutes:
         A purge is for good, also for what is in the trash.
         """
         await self._service.forget(caller, id, purge=purge)
-
-    async def search(self, caller: Caller, request: SearchRequest) -> SearchResponse:
-        """Find memories that answer a question, by meaning and by words, best first."""
-        return SearchResponse.of(await self._service.recall(caller, request))
 
 
 def _batch_results(outcomes: list[Stored | MemoryBankError]) -> BatchResults:

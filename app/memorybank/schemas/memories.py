@@ -11,14 +11,12 @@ from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryTy
 from memorybank.schemas.fields import (
     MAX_CURSOR,
     MAX_PAGE,
-    MAX_RESULTS,
     Content,
     Importance,
     Metadata,
     Moment,
     Name,
     OriginName,
-    Query,
     Request,
     Response,
     State,
@@ -94,40 +92,6 @@ class MemoryPatch(Request):
         if "tags" in sent:
             sent["tags"] = tuple(sent["tags"])
         return sent
-
-
-class SearchRequest(Request):
-    """A question, and where to look. Filters apply before ranking and combine with AND."""
-
-    query: Query = Field(description="What to find, as a question or in key words.")
-    limit: Annotated[int, Field(ge=1, le=MAX_RESULTS)] = Field(
-        10, description="How many memories to return at most."
-    )
-    project: Name | None = Field(None, description="Only this project.")
-    session: Name | None = Field(None, description="Only this conversation.")
-    types: Types = Field([], description="Only these types; empty means any.")
-    tags: Tags = Field([], description="Only memories with all of these tags.")
-    created_after: Moment | None = Field(None, description="Only what was stored later than this.")
-    created_before: Moment | None = Field(
-        None, description="Only what was stored earlier than this."
-    )
-    include_archived: bool = Field(False, description="Archived memories, too.")
-    as_of: Moment | None = Field(
-        None, description="What held at this time; absent means what holds now."
-    )
-
-    def where(self) -> MemoryFilter:
-        """Return the filters."""
-        return MemoryFilter(
-            project=self.project,
-            session=self.session,
-            types=frozenset(self.types),
-            tags_all=frozenset(self.tags),
-            created_after=self.created_after,
-            created_before=self.created_before,
-            states=_FINDABLE if self.include_archived else _LIVE,
-            valid_at=self.as_of,
-        )
 
 
 class ListQuery(Request):
@@ -222,25 +186,3 @@ class MemoryList(Response):
     memories: list[MemoryView]
     next_cursor: str | None = Field(description="Pass it as `cursor`; null on the last page.")
     total: int = Field(description="How many memories match in all.")
-
-
-class SearchResult(Response):
-    """A memory that was found."""
-
-    memory: MemoryView
-    score: float = Field(description="Higher is better; comparable within one answer only.")
-
-
-class SearchResponse(Response):
-    """What was found, best first."""
-
-    results: list[SearchResult]
-
-    @classmethod
-    def of(cls, found: list[tuple[Memory, float]]) -> SearchResponse:
-        """Show what a recall returned."""
-        return cls(
-            results=[
-                SearchResult(memory=MemoryView.of(memory), score=score) for memory, score in found
-            ]
-        )

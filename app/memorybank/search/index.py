@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from memorybank.domain.memory import MemoryChange, MemoryFilter
+from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
 from memorybank.ports import MemoryStore, Vector
 from memorybank.search.tenant import TenantIndex
 
@@ -17,6 +18,8 @@ Answer = TypeVar("Answer")
 
 _FEED_PAGE = 500
 """Changes read at a time: some 20 ms of work, so that a search can slip in between."""
+
+_NO_REFINEMENT = Refinement()
 
 _log = logging.getLogger(__name__)
 
@@ -44,15 +47,38 @@ class MemoryIndex:
         return self._position
 
     async def search(
-        self, tenant: str, query: str, *, vector: Vector | None, where: MemoryFilter, limit: int
-    ) -> list[tuple[str, float]]:
+        self,
+        tenant: str,
+        query: str,
+        *,
+        vector: Vector | None,
+        where: MemoryFilter,
+        limit: int,
+        refine: Refinement = _NO_REFINEMENT,
+    ) -> list[Hit]:
         """See SearchIndex."""
 
-        def run() -> list[tuple[str, float]]:
-            index = self._tenants.get(tenant)
-            return [] if index is None else index.search(query, vector, where=where, limit=limit)
+        def run() -> list[Hit]:
+            index = self._of(tenant)
+            return index.search(query, vector, where=where, limit=limit, refine=refine)
 
         return await self._in_thread(run)
+
+    async def vector(self, tenant: str, memory_id: str) -> Vector | None:
+        """See SearchIndex."""
+        return await self._in_thread(lambda: self._of(tenant).vector(memory_id))
+
+    async def facets(
+        self, tenant: str, where: MemoryFilter, refine: Refinement = _NO_REFINEMENT
+    ) -> Facets:
+        """See SearchIndex."""
+        return await self._in_thread(lambda: self._of(tenant).facets(where, refine))
+
+    async def suggest(
+        self, tenant: str, begun: str, *, where: MemoryFilter, limit: int
+    ) -> list[Suggestion]:
+        """See SearchIndex."""
+        return await self._in_thread(lambda: self._of(tenant).suggest(begun, where, limit))
 
     async def catch_up(self, seq: int | None = None) -> None:
         """See SearchIndex. Raises StoreUnavailable when the feed cannot be read."""
@@ -68,6 +94,10 @@ class MemoryIndex:
     async def close(self) -> None:
         """Finish what runs and end the thread."""
         await asyncio.to_thread(self._thread.shutdown)
+
+    def _of(self, tenant: str) -> TenantIndex:
+        """Return the tenant's index, an empty one for a tenant without memories."""
+        return self._tenants.get(tenant) or TenantIndex(self._dimensions)
 
     def _apply(self, changes: Sequence[MemoryChange]) -> None:
         for change in changes:

@@ -18,14 +18,23 @@ class Postings:
     def __init__(self) -> None:
         self._pairs: dict[str, array[int]] = {}
 
-    def add(self, place: int, terms: Iterable[str]) -> None:
-        """Record a new row; places must come in ascending order."""
+    def terms(self) -> Iterable[str]:
+        """Return every term that any row holds or held, each once."""
+        return self._pairs.keys()
+
+    def add(self, place: int, terms: Iterable[str]) -> bool:
+        """Record a new row; return whether it brought a new term.
+
+        Places must come in ascending order.
+        """
+        known = len(self._pairs)
         for term, count in Counter(terms).items():
             pairs = self._pairs.get(term)
             if pairs is None:
                 pairs = self._pairs[term] = array("I")
             pairs.append(place)
             pairs.append(count)
+        return len(self._pairs) > known
 
     def holding(self, term: str) -> Occurrences:
         """Return the places of the rows that hold the term, ascending, and their counts."""

@@ -5,6 +5,7 @@ A memory's neighbours in its session, and its session as a whole, are evidence f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,12 @@ class Sessions:
         """Return which rows are of the session."""
         mask: npt.NDArray[np.bool_] = self._rows["group"] == self._groups.get(session, _NOBODY)
         return mask
+
+    def sizes(self, mask: npt.NDArray[np.bool_]) -> Iterator[tuple[str, int]]:
+        """Yield each session and how many of these rows it has."""
+        counts = np.bincount(self._rows["group"][mask], minlength=len(self._groups) + 1)
+        for session, group in self._groups.items():
+            yield session, int(counts[group])
 
     def scorer(self) -> SessionScorer:
         """Return what scores whole sessions for one query."""

@@ -8,8 +8,12 @@ are many candidates, their signs choose which ones are compared exactly.
 
 from __future__ import annotations
 
+import bisect
+import json
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +27,7 @@ from memorybank.domain.memory import (
     Origin,
     searchable_text,
 )
+from memorybank.domain.search import Count, Facets, Hit, Parts, Refinement, Suggestion
 from memorybank.domain.text import terms
 from memorybank.ports import Vector
 from memorybank.search.columns import Columns
@@ -66,6 +71,16 @@ _CHOSEN = 1_000
 """Of more, so many nearest by sign and so many best by words: with 100,000 vectors of real texts
 the ten nearest are then found with a recall of .995."""
 
+_LENGTHS = (("1-24", 24), ("25-99", 99), ("100-399", 399), ("400+", _EVER))
+"""Numbers of words that facets tell apart: a sentence, a paragraph, a page, more."""
+_MOST_VALUES = 50
+"""Values that a facet lists."""
+_COMPLETIONS = 64
+"""Words with the wanted beginning that are looked at."""
+_NO_REFINEMENT = Refinement()
+_SPREAD = 4
+"""From so many times the limit those are chosen that differ from each other."""
+
 _DECIMALS = 6
 """Scores are rounded: the order of equal memories must not hang on the last bit of a sum."""
 
@@ -79,6 +94,10 @@ class TenantIndex:
         self._places: dict[str, int] = {}
         self._words = Postings()
         self._tags = Postings()
+        self._metadata = Postings()
+        self._titles: dict[int, str] = {}
+        self._vocabulary: list[str] | None = None
+        """All words in order, until a new one comes."""
         self._projects: dict[str, int] = {}
         self._sessions = Sessions()
         self._signs = Signs(dimensions)
@@ -115,8 +134,12 @@ class TenantIndex:
         )
         self._ids.append(memory.id)
         self._places[memory.id] = place
-        self._words.add(place, words)
+        if self._words.add(place, words):
+            self._vocabulary = None
         self._tags.add(place, memory.tags)
+        self._metadata.add(place, _entries(memory.metadata))
+        if memory.title is not None:
+            self._titles[place] = memory.title
         self._sessions.add(place, memory.session, order=(moment, memory.id), length=len(words))
         self._signs.append(vector)
         self._norms = None
@@ -127,24 +150,42 @@ class TenantIndex:
         if place is None:
             return
         self._rows["alive"][place] = False
+        self._titles.pop(place, None)
         self._norms = None
         self._sessions.remove(place)
         dead = self._rows.count - len(self._places)
         if dead >= max(_SWEEP_LEAST, _SWEEP_SHARE * self._rows.count):
             self._sweep()
 
+    def vector(self, memory_id: str) -> Vector | None:
+        """Return the vector of a memory, None when it has none or is not there."""
+        place = self._places.get(memory_id)
+        if place is None:
+            return None
+        vector: Vector = self._rows["vector"][place]
+        return vector.copy() if vector.any() else None
+
     def search(
-        self, query: str, vector: Vector | None, *, where: MemoryFilter, limit: int
-    ) -> list[tuple[str, float]]:
-        """Return (id, score) of the memories that the filter means, best first.
+        self,
+        query: str,
+        vector: Vector | None,
+        *,
+        where: MemoryFilter,
+        limit: int,
+        refine: Refinement = _NO_REFINEMENT,
+    ) -> list[Hit]:
+        """Return the memories that the filter means, best first.
 
         With a vector, every such memory is a candidate; without, those that share a word with the
         query, or whose session does.
         """
-        places = np.flatnonzero(self._meant(where))
+        places = np.flatnonzero(self._meant(where, refine))
         if not places.size:
             return []
-        lexical, session = self._lexical_parts(query, places)
+        if refine.words:
+            lexical, session = self._lexical_parts(query, places)
+        else:
+            lexical = session = np.zeros(places.size, dtype=np.float32)
         vectors = None
         if vector is not None:
             if places.size > max(_EXACT, 4 * limit):
@@ -152,10 +193,104 @@ class TenantIndex:
                 chosen = self._chosen(vector, places, words, count=max(_CHOSEN, 2 * limit))
                 places, lexical, session = places[chosen], lexical[chosen], session[chosen]
             vectors = ranking.vector_share(self._cosines(vector, places))
-        scores = ranking.fused(lexical, session, vectors) * ranking.prior(
-            self._rows["importance"][places], self._rows["moment"][places]
+        prior = ranking.prior(self._rows["importance"][places], self._rows["moment"][places])
+        whole = ranking.fused(lexical, session, vectors) if refine.words else vectors
+        scores = (np.zeros_like(lexical) if whole is None else whole * prior).round(_DECIMALS)
+        best = self._best(places, scores, limit if not refine.diversity else _SPREAD * limit)
+        best = [at for at in best if scores[at] >= refine.min_score]
+        if refine.diversity:
+            vectors_of = self._rows["vector"][places[best]]
+            order = ranking.spread_out(scores[best], vectors_of, refine.diversity, limit)
+            best = [best[at] for at in order]
+        return [
+            Hit(
+                self._ids[places[at]],
+                float(scores[at]),
+                Parts(
+                    float(lexical[at]),
+                    float(session[at]),
+                    None if vectors is None else float(vectors[at]),
+                    float(prior[at]),
+                ),
+            )
+            for at in best
+        ]
+
+    def facets(self, where: MemoryFilter, refine: Refinement = _NO_REFINEMENT) -> Facets:
+        """Count the memories that the filter means, by what tells them apart."""
+        mask = self._meant(where, refine)
+        names = {code: kind.value for kind, code in _TYPE_CODES.items()}
+        projects = {code: project for project, code in self._projects.items()}
+        created = self._rows["created"][mask]
+        months = Counter((created.astype("datetime64[us]").astype("datetime64[M]")).tolist())
+        lengths = np.searchsorted([most for _, most in _LENGTHS], self._rows["length"][mask])
+        sizes = np.bincount(lengths, minlength=len(_LENGTHS)).tolist()
+        return Facets(
+            total=int(mask.sum()),
+            types=_counted(names, self._rows["type"][mask]),
+            tags=_most(
+                (tag, int(mask[self._tags.holding(tag)[0]].sum())) for tag in self._tags.terms()
+            ),
+            projects=_counted(projects, self._rows["project"][mask]),
+            sessions=_most(self._sessions.sizes(mask)),
+            lengths=[(name, size) for (name, _), size in zip(_LENGTHS, sizes, strict=True) if size],
+            months=[
+                (f"{month:%Y-%m}", count)
+                for month, count in sorted(months.items(), reverse=True)[:_MOST_VALUES]
+            ],
         )
-        return self._best(places, scores.round(_DECIMALS), limit)
+
+    def suggest(self, begun: str, where: MemoryFilter, limit: int) -> list[Suggestion]:
+        """Return titles, tags and words that go on with what was typed, the most common first.
+
+        The last word counts as not finished; those before it must be in the memory, too.
+        """
+        typed = terms(begun)
+        if not typed:
+            return []
+        mask = self._meant(where)
+        for term in typed[:-1]:
+            mask &= self._held(self._words, (term,))
+        completions = list(self._beginning(typed[-1]))
+        counts = {term: int(mask[self._words.holding(term)[0]].sum()) for term in completions}
+        rows = self._held(self._words, completions) & mask
+        found = [
+            Suggestion(title, "title", 1)
+            for place, title in self._titles.items()
+            if rows[place] and any(word.startswith(typed[-1]) for word in terms(title))
+        ]
+        folded = begun.strip().casefold()
+        for tag in self._tags.terms():
+            if tag.casefold().startswith(folded):
+                memories = int((mask & self._held(self._tags, (tag,))).sum())
+                found.append(Suggestion(tag, "tag", memories))
+        before = begun[: len(begun) - len(begun.split()[-1])] if len(typed) > 1 else ""
+        found += [Suggestion(before + term, "word", count) for term, count in counts.items()]
+        kinds = {"title": 0, "tag": 1, "word": 2}
+        ranked = sorted(
+            {each for each in found if each.memories},
+            key=lambda each: (kinds[each.kind], -each.memories, each.text),
+        )
+        # Some of each kind: many titles must not hide the words.
+        share = max(1, limit // 2)
+        first = [each for kind in kinds for each in [e for e in ranked if e.kind == kind][:share]]
+        return first[:limit]
+
+    def _beginning(self, prefix: str) -> Iterator[str]:
+        if self._vocabulary is None:
+            self._vocabulary = sorted(self._words.terms())
+        at = bisect.bisect_left(self._vocabulary, prefix)
+        for term in self._vocabulary[at : at + _COMPLETIONS]:
+            if not term.startswith(prefix):
+                return
+            yield term
+
+    def _held(self, postings: Postings, wanted: Iterable[str]) -> Mask:
+        """Return which rows hold at least one of these terms."""
+        mask = np.zeros(self._rows.count, dtype=np.bool_)
+        for term in wanted:
+            mask[postings.holding(term)[0]] = True
+        return mask
 
     def _lexical_parts(
         self, query: str, places: ranking.Places
@@ -196,7 +331,7 @@ class TenantIndex:
             return np.asarray(matrix[places] @ vector)
         return np.asarray((matrix @ vector)[places])
 
-    def _meant(self, where: MemoryFilter) -> Mask:
+    def _meant(self, where: MemoryFilter, refine: Refinement = _NO_REFINEMENT) -> Mask:
         """Return which rows are alive and meant by the filter."""
         mask: Mask = self._rows["alive"].copy()
         if where.project is not None:
@@ -207,9 +342,11 @@ class TenantIndex:
             mask &= self._among("type", [_TYPE_CODES[kind] for kind in where.types])
         mask &= self._of_life(where)
         for tag in where.tags_all:
-            tagged = np.zeros_like(mask)
-            tagged[self._tags.holding(tag)[0]] = True
-            mask &= tagged
+            mask &= self._held(self._tags, (tag,))
+        if refine.tags_any:
+            mask &= self._held(self._tags, refine.tags_any)
+        for entry in _entries(refine.metadata):
+            mask &= self._held(self._metadata, (entry,))
         if where.created_after is not None:
             mask &= self._rows["created"] > _microseconds(where.created_after)
         if where.created_before is not None:
@@ -238,21 +375,18 @@ class TenantIndex:
             mask &= (self._rows["valid_from"] <= at) & (at < self._rows["valid_to"])
         return mask
 
-    def _best(
-        self, places: ranking.Places, scores: ranking.Scores, limit: int
-    ) -> list[tuple[str, float]]:
-        """Return the best, those of equal score newest first."""
-        if scores.size > limit:
-            least = np.partition(scores, -limit)[-limit]
-            chosen = scores >= least
-            places, scores = places[chosen], scores[chosen]
-        created = self._rows["created"][places]
+    def _best(self, places: ranking.Places, scores: ranking.Scores, limit: int) -> list[int]:
+        """Return where the best are within `places`, those of equal score newest first."""
+        chosen = np.flatnonzero(scores > 0)
+        if chosen.size > limit:
+            least = np.partition(scores[chosen], -limit)[-limit]
+            chosen = chosen[scores[chosen] >= least]
+        created = self._rows["created"][places[chosen]]
         ranked = sorted(
-            (-float(score), -int(moment), self._ids[place])
-            for score, moment, place in zip(scores, created, places, strict=True)
-            if score > 0
+            (-float(scores[at]), -int(moment), self._ids[places[at]], int(at))
+            for at, moment in zip(chosen, created, strict=True)
         )
-        return [(memory_id, -negative) for negative, _, memory_id in ranked[:limit]]
+        return [at for *_, at in ranked[:limit]]
 
     def _project_code(self, project: str | None) -> int:
         if project is None:
@@ -268,6 +402,9 @@ class TenantIndex:
         self._places = {memory_id: place for place, memory_id in enumerate(self._ids)}
         self._words.renumber(new_places)
         self._tags.renumber(new_places)
+        self._metadata.renumber(new_places)
+        self._titles = {int(new_places[place]): title for place, title in self._titles.items()}
+        self._vocabulary = None
         self._sessions.renumber(new_places)
         self._signs.keep(alive)
         self._norms = None
@@ -275,3 +412,24 @@ class TenantIndex:
 
 def _microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _entries(metadata: Mapping[str, Any]) -> list[str]:
+    """Return the top-level entries of metadata that can be asked for, each as one term."""
+    return [
+        f"{key}\0{json.dumps(value)}"
+        for key, value in metadata.items()
+        if value is None or isinstance(value, str | int | float)
+    ]
+
+
+def _counted(names: Mapping[int, str], codes: npt.NDArray[Any]) -> list[Count]:
+    values, counts = np.unique(codes, return_counts=True)
+    pairs = zip(values.tolist(), counts.tolist(), strict=True)
+    return _most((names[code], count) for code, count in pairs if code in names)
+
+
+def _most(counts: Iterable[Count]) -> list[Count]:
+    """Return the most frequent values, equal ones in order of their names."""
+    held = [pair for pair in counts if pair[1]]
+    return sorted(held, key=lambda pair: (-pair[1], pair[0]))[:_MOST_VALUES]

@@ -23,6 +23,7 @@ from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_life import LifeRoutes
 from memorybank.http.routes_memories import MemoryRoutes
+from memorybank.http.routes_search import SearchRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
 from memorybank.server.deferred import Deferred, WithLifespan
@@ -88,10 +89,11 @@ async def build_application(
         ):
             yield
 
-    memories = MemoryRoutes(services.memories)
+    search = SearchRoutes(services.memories.finding)
     api = create_api(
         [
-            memories.router(),
+            MemoryRoutes(services.memories).router(),
+            search.router(),
             LifeRoutes(services.memories.life).router(),
             ForgettingRoutes(services.forgetting, engine.embedder.model).router(),
             KeyRoutes(services.keys).router(),
@@ -122,6 +124,6 @@ async def build_application(
             max_body_bytes=current.limits.max_body_bytes,
         )
 
-    direct = DirectRoutes(api, {"/v1/search": memories.search})
+    direct = DirectRoutes(api, {"/v1/search": search.search})
     asgi = Surroundings(surrounded, settings)
     return Application(asgi, api, readiness, services, mcp)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import Memory, MemoryPage, MemoryState
-from memorybank.ports import Embedder, MemoryStore, SearchIndex, Vector
-from memorybank.schemas.memories import ListQuery, MemoryPatch, NewMemory, SearchRequest
+from memorybank.ports import Embedder, MemoryStore, SearchIndex
+from memorybank.schemas.memories import ListQuery, MemoryPatch, NewMemory
+from memorybank.schemas.search import SearchRequest
 from memorybank.services.adding import Adding
+from memorybank.services.finding import Finding
 from memorybank.services.ledger import Ledger
 from memorybank.services.life import Life, unknown
 from memorybank.services.timing import Timed, untimed
@@ -57,6 +58,9 @@ class MemoryService:
         self.adding = Adding(
             store, embedder, self.ledger, clock=clock, timed=timed, deferred=deferred
         )
+        self.finding = Finding(
+            store, embedder, index, self.ledger, self.touches, clock=clock, timed=timed
+        )
         self.life = Life(
             store, self.adding, self.ledger, clock=clock, steady=steady or clock, timed=timed
         )
@@ -69,29 +73,9 @@ class MemoryService:
         return (await self.adding.add(caller, new)).memory
 
     async def recall(self, caller: Principal, request: SearchRequest) -> list[tuple[Memory, float]]:
-        """Return memories that answer the query, with their scores, best first.
-
-        Without a time of their own, queries ask for what holds now.
-        """
-        caller.require(Scope.READ)
-        now = self._clock()
-        where = request.where()
-        vector = await self._embed(request.query)
-        with self._timed("index_catch_up"):
-            await self._index.catch_up(self.ledger.acknowledged)
-        with self._timed("index_search"):
-            hits = await self._index.search(
-                caller.tenant,
-                request.query,
-                vector=vector,
-                where=where if where.valid_at else replace(where, valid_at=now),
-                limit=request.limit,
-            )
-        scores = dict(hits)
-        with self._timed("store_get"):
-            memories = await self._store.get_many(caller.tenant, list(scores))
-        self.touches.note(caller.tenant, scores, now)
-        return [(memory, scores[memory.id]) for memory in memories]
+        """Return memories that answer the query, with their scores, best first; see Finding."""
+        found = await self.finding.search(caller, request)
+        return [(memory, hit.score) for memory, hit in found.memories]
 
     async def list_page(self, caller: Principal, query: ListQuery) -> MemoryPage:
         """Return one page, newest first. Raises InvalidCursor."""
@@ -120,9 +104,3 @@ class MemoryService:
     async def forget(self, caller: Principal, memory_id: str, *, purge: bool = False) -> bool:
         """Move a memory to the trash, or delete it for good; see Life."""
         return await self.life.forget(caller, memory_id, purge=purge)
-
-    async def _embed(self, text: str) -> Vector:
-        with self._timed("embed"):
-            vectors = await self._embedder.embed([text])
-        vector: Vector = vectors[0]
-        return vector

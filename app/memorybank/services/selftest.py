@@ -130,7 +130,7 @@ class _Canary:
         hits = await self._index.search(
             INTERNAL_TENANT, QUESTION, vector=vector, where=_EVERYTHING, limit=5
         )
-        return [memory_id for memory_id, _score in hits]
+        return [hit.memory_id for hit in hits]
 
 
 async def _problem(

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from memorybank.domain.search import Hit
 from memorybank.errors import EmbedderUnavailable, StoreUnavailable
 from memorybank.services.selftest import INTERNAL_TENANT
 from tests.support.service import Service, service
@@ -44,7 +45,7 @@ async def test_nobody_sees_the_canary(
     seen: list[int] = []
     search = bank.engine.index.search
 
-    async def look_around(tenant: str, *arguments: Any, **options: Any) -> list[tuple[str, float]]:
+    async def look_around(tenant: str, *arguments: Any, **options: Any) -> list[Hit]:
         if tenant == INTERNAL_TENANT and not seen:
             seen.append((await admin.get("/v1/memories")).json()["total"])
             found = await admin.post("/v1/search", json={"query": "lighthouse keeper cats"})

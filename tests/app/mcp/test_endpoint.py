@@ -62,14 +62,15 @@ async def test_an_agent_remembers_recalls_and_forgets(bank: Service, mode: Mode)
         assert "Fridays" in text_of(found)
         gone = await client.call_tool("forget", {"id": memory_id})
         assert gone.structured_content == {"id": memory_id, "forgotten": True, "in_trash": True}
-        assert (await client.call_tool("recall", question)).structured_content == {"results": []}
+        found = await client.call_tool("recall", question)
+        assert found.structured_content == {"results": [], "degraded": None}
 
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_tools_say_what_they_are(bank: Service, mode: Mode) -> None:
     async with agent(bank, bank.admin_key, mode) as client:
         tools = (await client.list_tools()).tools
-    assert [tool.name for tool in tools] == ["remember", "recall", "update", "forget"]
+    assert [tool.name for tool in tools] == ["remember", "recall", "context", "update", "forget"]
     hints = {}
     for tool in tools:
         assert tool.title
@@ -88,6 +89,7 @@ async def test_tools_say_what_they_are(bank: Service, mode: Mode) -> None:
     assert hints == {
         "remember": (False, False, False),
         "recall": (True, False, True),
+        "context": (True, False, True),
         "update": (False, False, True),
         "forget": (False, True, True),
     }
@@ -155,7 +157,7 @@ async def test_what_an_agent_forgets_a_person_can_restore(
 
 async def test_a_reader_is_shown_only_what_it_may_use(bank: Service) -> None:
     async with agent(bank, await bank.key("readonly")) as client:
-        assert [tool.name for tool in (await client.list_tools()).tools] == ["recall"]
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["recall", "context"]
         assert not (await client.call_tool("recall", {"query": "anything"})).is_error
 
 

@@ -39,7 +39,7 @@ async def found(
     index: MemoryIndex, tenant: str, query: str, vector: Vector | None = None, limit: int = 100
 ) -> list[str]:
     hits = await index.search(tenant, query, vector=vector, where=ALL, limit=limit)
-    return [memory_id for memory_id, _ in hits]
+    return [hit.memory_id for hit in hits]
 
 
 async def test_a_write_is_found_once_caught_up_with(store: SqliteStore, index: MemoryIndex) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryType
+from memorybank.domain.search import Hit, Refinement, Suggestion
 from memorybank.ports import Vector
 from memorybank.search import tenant
 from memorybank.search.tenant import TenantIndex
@@ -40,7 +42,11 @@ def found(
     where: MemoryFilter = ALL,
     limit: int = 100,
 ) -> list[str]:
-    return [memory_id for memory_id, _ in index.search(query, vector, where=where, limit=limit)]
+    return [hit.memory_id for hit in index.search(query, vector, where=where, limit=limit)]
+
+
+def scores_of(hits: list[Hit]) -> dict[str, float]:
+    return {hit.memory_id: hit.score for hit in hits}
 
 
 @given(ENTRIES, WORDS, filters())
@@ -119,8 +125,8 @@ def test_after_any_changes_the_index_equals_one_built_from_the_final_state(
     fresh = index_of(*final.values())
     assert len(index) == len(final)
     for query, vector, where in PROBES:
-        expected = dict(fresh.search(query, vector, where=where, limit=100))
-        found = dict(index.search(query, vector, where=where, limit=100))
+        expected = scores_of(fresh.search(query, vector, where=where, limit=100))
+        found = scores_of(index.search(query, vector, where=where, limit=100))
         assert found == pytest.approx(expected, abs=1e-5), (query, vector, where)
 
 
@@ -161,7 +167,7 @@ def test_the_text_itself_finds_its_memory_first() -> None:
 @pytest.mark.parametrize("similar", [a_vector(1), a_vector(0.1, 1), a_vector(-1)])
 def test_a_single_memory_always_has_a_score(similar: Vector) -> None:
     only = a_memory("something else entirely")
-    ((memory_id, score),) = index_of((only, similar)).search(
+    ((memory_id, score, _),) = index_of((only, similar)).search(
         "unrelated", a_vector(1), where=ALL, limit=5
     )
     assert memory_id == only.id
@@ -196,7 +202,7 @@ def test_neighbours_are_those_in_time_not_in_order_of_arrival() -> None:
     near = a_memory("y", session="s", created_at=later(2))
     filling = [a_memory("z", session="s", created_at=later(3 + n)) for n in range(4)]
     index = index_of((first, None), (far, None), *((m, None) for m in filling), (near, None))
-    scores = dict(index.search("apple", None, where=ALL, limit=10))
+    scores = scores_of(index.search("apple", None, where=ALL, limit=10))
     assert scores[near.id] > scores[far.id]
 
 
@@ -224,3 +230,83 @@ def test_the_index_grows_and_sweeps_over_many_rows() -> None:
     assert len(index) == 100
     assert set(found(index, "note", limit=1_000)) == {note.id for note in notes[900:]}
     assert found(index, "950")[0] == notes[950].id
+
+
+def test_tags_any_and_metadata_choose_exactly() -> None:
+    red = a_memory("apple", tags=("red",), metadata={"ticket": 7, "open": True})
+    blue = a_memory("apple", tags=("blue",), metadata={"ticket": "7", "nested": {"ticket": 7}})
+    plain = a_memory("apple")
+    index = index_of((red, None), (blue, None), (plain, None))
+
+    def asked(refine: Refinement) -> set[str]:
+        return {
+            hit.memory_id for hit in index.search("apple", None, where=ALL, limit=9, refine=refine)
+        }
+
+    assert asked(Refinement(tags_any=frozenset({"red", "blue"}))) == {red.id, blue.id}
+    assert asked(Refinement(metadata={"ticket": 7})) == {red.id}
+    assert asked(Refinement(metadata={"ticket": "7"})) == {blue.id}
+    assert asked(Refinement(metadata={"ticket": 7, "open": False})) == set()
+
+
+def test_meaning_alone_leaves_the_words_out() -> None:
+    near, worded = a_memory("plum"), a_memory("apple apple")
+    index = index_of((near, a_vector(1)), (worded, a_vector(0.5, 1)))
+    hits = index.search("apple", a_vector(1), where=ALL, limit=2, refine=Refinement(words=False))
+    assert [hit.memory_id for hit in hits] == [near.id, worded.id]
+    assert [hit.parts.lexical for hit in hits] == [0, 0]
+
+
+def test_low_scores_are_left_out_and_parts_explain_the_others() -> None:
+    index = index_of((a_memory("apple pear"), a_vector(1)), (a_memory("plum"), a_vector(0, 1)))
+    hits = index.search("apple", a_vector(1), where=ALL, limit=9)
+    assert len(hits) == 2
+    best = hits[0]
+    assert best.parts.vector is not None
+    mean = (best.parts.lexical + best.parts.vector + 0.3 * best.parts.session) / 2.3
+    assert best.score == pytest.approx(mean * best.parts.prior, abs=1e-4)
+    refine = Refinement(min_score=hits[1].score + 1e-6)
+    assert index.search("apple", a_vector(1), where=ALL, limit=9, refine=refine) == [best]
+
+
+def test_diversity_puts_something_else_before_more_of_the_same() -> None:
+    first, twin, other = a_memory("apple pear"), a_memory("apple pear"), a_memory("apple plum")
+    index = index_of((first, a_vector(1)), (twin, a_vector(1)), (other, a_vector(0.3, 0.95)))
+    plain = [hit.memory_id for hit in index.search("apple pear", a_vector(1), where=ALL, limit=2)]
+    assert set(plain) == {first.id, twin.id}
+    refine = Refinement(diversity=0.7)
+    spread = index.search("apple pear", a_vector(1), where=ALL, limit=2, refine=refine)
+    assert other.id in [hit.memory_id for hit in spread]
+
+
+@given(ENTRIES, filters())
+def test_facets_count_what_the_filter_means(entries: Entries, where: MemoryFilter) -> None:
+    meant = [memory for memory, _ in entries if means(where, memory)]
+    facets = index_of(*entries).facets(where)
+    assert facets.total == len(meant)
+    assert dict(facets.types) == Counter(memory.type.value for memory in meant)
+    assert dict(facets.tags) == Counter(tag for memory in meant for tag in memory.tags)
+    assert dict(facets.projects) == Counter(m.project for m in meant if m.project is not None)
+    assert dict(facets.sessions) == Counter(m.session for m in meant if m.session is not None)
+    assert sum(count for _, count in facets.months) == len(meant)
+    assert sum(count for _, count in facets.lengths) == len(meant)
+
+
+def test_suggestions_go_on_with_what_was_typed() -> None:
+    index = index_of(
+        (a_memory("the database is rebuilt", title="Database rebuild", tags=("data",)), None),
+        (a_memory("the database is backed up at night"), None),
+        (a_memory("a date with the dentist"), None),
+    )
+    assert index.suggest("dat", ALL, 10) == [
+        Suggestion("Database rebuild", "title", 1),
+        Suggestion("data", "tag", 1),
+        Suggestion("database", "word", 2),
+        Suggestion("data", "word", 1),
+        Suggestion("date", "word", 1),
+    ]
+    assert index.suggest("dentist d", ALL, 10) == [
+        Suggestion("dentist date", "word", 1),
+        Suggestion("dentist dentist", "word", 1),
+    ]
+    assert index.suggest("zzz", ALL, 10) == index.suggest("...", ALL, 10) == []

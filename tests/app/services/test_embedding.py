@@ -84,7 +84,7 @@ async def nearest(engine: Engine, text: str) -> list[str]:
     [vector] = await WordEmbedder().embed([text])
     await engine.index.catch_up()
     hits = await engine.index.search("acme", "zzz", vector=vector, where=MemoryFilter(), limit=1)
-    return [memory_id for memory_id, _ in hits]
+    return [memory_id for memory_id, *_ in hits]
 
 
 async def test_an_embedder_that_fails_during_load_costs_no_memory_and_all_are_embedded_later(

@@ -16,7 +16,8 @@ from memorybank.domain.keys import Role, Scope
 from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryType
 from memorybank.errors import Conflict, Forbidden, NotFound
 from memorybank.ports import ClockReading
-from memorybank.schemas.memories import MemoryPatch, NewMemory, SearchRequest
+from memorybank.schemas.memories import MemoryPatch, NewMemory
+from memorybank.schemas.search import SearchRequest
 from memorybank.server.engine import Engine
 from memorybank.services.forgetting import Forgetting
 from memorybank.services.memories import MemoryService

@@ -15,7 +15,8 @@ from memorybank.domain.keys import Scope
 from memorybank.domain.memory import MemoryFilter
 from memorybank.errors import EmbedderUnavailable, Forbidden, NotFound
 from memorybank.ports import Vector
-from memorybank.schemas.memories import MemoryPatch, NewMemory, SearchRequest
+from memorybank.schemas.memories import MemoryPatch, NewMemory
+from memorybank.schemas.search import SearchRequest
 from memorybank.server.engine import Engine
 from memorybank.services.memories import MemoryService
 from memorybank.settings import Settings
@@ -166,7 +167,7 @@ async def test_a_memory_is_stored_and_found_by_words_when_the_embedder_fails(
     memory = await service.remember(OWNER, NewMemory(content="kept all the same"))
     await engine.index.catch_up()
     hits = await engine.index.search("acme", "kept", vector=None, where=MemoryFilter(), limit=1)
-    assert [memory_id for memory_id, _ in hits] == [memory.id]
+    assert [memory_id for memory_id, *_ in hits] == [memory.id]
 
 
 async def test_scope_comes_before_everything(

@@ -84,7 +84,7 @@ async def test_what_was_stored_then_is_found_known_and_used_now(database: Path) 
     question = "when is the staging database rebuilt"
     [vector] = await embedder.embed([question])
     hits = await index.search("default", question, vector=vector, where=MemoryFilter(), limit=1)
-    [found] = await store.get_many("default", [memory_id for memory_id, _score in hits])
+    [found] = await store.get_many("default", [hit.memory_id for hit in hits])
     assert found.content == "The staging database is rebuilt every Sunday night."
     [[same]] = await store.same_words(
         "default", ["staging database is rebuilt every sunday night!"]
