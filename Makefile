@@ -36,6 +36,9 @@ type: $(READY)  ## mypy, strict
 unit: $(READY)  ## tests without a cluster
 	$(PYTHON) -m pytest tests --ignore tests/integration --numprocesses auto --dist worksteal $(UNIT_OPTIONS)
 
+fuzz: $(READY)  ## the fuzz tests of make unit for many minutes; FUZZ=20 times as many examples
+	MEMORYBANK_FUZZ=$(or $(FUZZ),20) $(PYTHON) -m pytest tests/app/fuzz --numprocesses auto
+
 chart-test: $(READY)  ## lint the Helm chart and render it, with Helm built from source when missing
 	helm=$$($(PYTHON) -m e2e.cluster binary helm) && $$helm lint --strict --quiet --kube-version 1.34.0 $(CHART) && $$helm template --kube-version 1.34.0 $(CHART) >/dev/null
 
@@ -95,5 +98,5 @@ clean:  ## remove what was made in the checkout; caches outside it stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help bootstrap format lint type unit chart-test integration e2e e2e-full e2e-down generate test test-fast verify lock \
+.PHONY: help bootstrap format lint type unit fuzz chart-test integration e2e e2e-full e2e-down generate test test-fast verify lock \
 	images demo demo-down cluster-up cluster-down bench clean
