@@ -48,6 +48,8 @@ class Answer:
             error.code = str(detail["code"])
         except (ValueError, LookupError, TypeError):
             raise not_a_bank(what, self.status) from None
+        if self.status == 401:
+            error.hint = "set MEMORY_BANK_KEY or MEMORY_BANK_KEY_FILE, or give --key"
         raise error
 
 
@@ -73,8 +75,14 @@ def open_bank(arguments: argparse.Namespace) -> AbstractContextManager[Bank]:
     """Return the bank that the arguments and the environment name."""
     if arguments.data is not None:
         return _local(arguments.data)
-    url = arguments.url or os.environ.get("MEMORY_BANK_URL") or DEFAULT_URL
-    return _remote(url, arguments.key or _key_from_environment())
+    url = arguments.url or os.environ.get("MEMORY_BANK_URL")
+    key = arguments.key or _key_from_environment("MEMORY_BANK_KEY")
+    if url is None and key is None:
+        # Beside the server, as in its container. Nobody else is ever sent its own key.
+        from memorybank.configuration import ADMIN_KEY_VARIABLE
+
+        key = _key_from_environment(ADMIN_KEY_VARIABLE)
+    return _remote(url or DEFAULT_URL, key)
 
 
 def not_a_bank(name: str, status: int) -> Unavailable:
@@ -85,17 +93,17 @@ def not_a_bank(name: str, status: int) -> Unavailable:
     )
 
 
-def _key_from_environment() -> str | None:
-    file = os.environ.get("MEMORY_BANK_KEY_FILE")
+def _key_from_environment(variable: str) -> str | None:
+    file = os.environ.get(f"{variable}_FILE")
     if not file:
-        return os.environ.get("MEMORY_BANK_KEY")
+        return os.environ.get(variable) or None
     try:
         return Path(file).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it holds no key"
         raise ConfigurationError(
             f"the key file {file} cannot be read: {reason}",
-            field="MEMORY_BANK_KEY_FILE",
+            field=f"{variable}_FILE",
             hint="mount the Secret there, or correct the path",
         ) from None
 

@@ -13,7 +13,8 @@ exit codes: 0 done; 1 refused or failed; 2 wrong arguments, settings or input; 3
 """
 _BANK_EPILOG = f"""\
 which bank: --data DIR opens a folder that no server holds; --url URL asks a server, with --key or,
-better, MEMORY_BANK_KEY or MEMORY_BANK_KEY_FILE; without both, MEMORY_BANK_URL or http://127.0.0.1:8080
+better, MEMORY_BANK_KEY or MEMORY_BANK_KEY_FILE; without both, MEMORY_BANK_URL or http://127.0.0.1:8080,
+there with the server's own MEMORY_BANK_ADMIN_KEY or MEMORY_BANK_ADMIN_KEY_FILE when no key is given
 
 {EXIT_CODES}"""
 _TYPES = [kind.value for kind in MemoryType]

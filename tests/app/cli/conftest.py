@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs a command and returns exit code, output and complaint."""
-    for name in ("URL", "KEY", "KEY_FILE"):
+    for name in ("URL", "KEY", "KEY_FILE", "ADMIN_KEY", "ADMIN_KEY_FILE"):
         monkeypatch.delenv(f"MEMORY_BANK_{name}", raising=False)
 
     def command(*argv: str) -> tuple[int, str, str]:

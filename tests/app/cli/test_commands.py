@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from memorybank.auth import tokens
+from memorybank.cli import bank
 from tests.support.server_process import Server
 
 from .conftest import Run
@@ -66,6 +67,19 @@ def test_the_environment_names_the_bank(
     monkeypatch.delenv("MEMORY_BANK_KEY_FILE")
     monkeypatch.setenv("MEMORY_BANK_KEY", server.key)
     assert run("search", "anything")[0] == 0
+
+
+def test_beside_its_server_the_servers_own_key_is_used_and_sent_nowhere_else(
+    run: Run, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(server.key)
+    monkeypatch.setenv("MEMORY_BANK_ADMIN_KEY_FILE", str(file))
+    monkeypatch.setattr(bank, "DEFAULT_URL", server.url)
+    assert run("search", "anything")[0] == 0
+    code, _, said = run("search", "anything", "--url", server.url)
+    assert code == 4
+    assert "MEMORY_BANK_KEY_FILE" in said
 
 
 def test_health_tells_every_check(run: Run, remote: list[str]) -> None:
