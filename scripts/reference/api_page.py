@@ -7,15 +7,18 @@ from contextlib import nullcontext
 from typing import Any
 
 from memorybank import errors
-from memorybank.http.app import create_api
+from memorybank.http.app import BANK_ONLY, create_api
 from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
+from memorybank.http.routes_forgetting import ForgettingRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
+from memorybank.http.routes_life import LifeRoutes
 from memorybank.http.routes_memories import MemoryRoutes
+from memorybank.http.routes_search import SearchRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
 from memorybank.mcp.tools import ToolSpec, memory_tools
@@ -53,6 +56,9 @@ def openapi() -> dict[str, Any]:
     """The service's OpenAPI document."""
     routers = [
         MemoryRoutes(NOBODY).router(),
+        SearchRoutes(NOBODY).router(),
+        LifeRoutes(NOBODY).router(),
+        ForgettingRoutes(NOBODY, NOBODY).router(),
         KeyRoutes(NOBODY).router(),
         TenantRoutes(NOBODY).router(),
         AuditRoutes(NOBODY).router(),
@@ -81,9 +87,17 @@ def routes(paths: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
                 operation.get("description", operation["summary"]),
                 f"Takes {fields.kind(body['schema'], schemas, link=True)}." if body else "",
                 described({"properties": query}, schemas) if query else "",
-                " ".join(answers(operation["responses"], schemas)),
+                " ".join((*needs(operation), *answers(operation["responses"], schemas))),
             ]
             yield "\n\n".join(part for part in parts if part)
+
+
+def needs(operation: dict[str, Any]) -> Iterator[str]:
+    """Which scope the key must hold."""
+    for scheme in operation["security"][:1]:
+        (scope,) = scheme["bearer"]
+        of_the_bank = ", of the tenant `default`" if operation.get(BANK_ONLY) else ""
+        yield f"Needs the scope {code(scope)}{of_the_bank}."
 
 
 def answers(responses: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:

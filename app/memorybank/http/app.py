@@ -12,15 +12,17 @@ from starlette.types import ASGIApp
 from typing_extensions import override
 
 from memorybank.http import errors
+from memorybank.http.needs import needed_scope, needs_bank
 from memorybank.schemas.errors import ErrorEnvelope
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
 _SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, mb_..."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key, mb_..., or a JWT."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-_OPEN_TAGS = frozenset({"health", "metadata"})
+BANK_ONLY = "x-bank-only"
+"""Marks operations that only administrators of the bank may use, those of the default tenant."""
 
 
 class Api(FastAPI):
@@ -41,14 +43,17 @@ class Api(FastAPI):
 
     @override
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document, with the ways to send a key."""
+        """Return the OpenAPI document, with the ways to send a key and what it must allow."""
         if self.openapi_schema is None:
             document = super().openapi()
             document["components"]["securitySchemes"] = _SCHEMES
             for operations in document["paths"].values():
-                for operation in operations.values():
-                    schemes = () if _OPEN_TAGS.intersection(operation["tags"]) else _SCHEMES
-                    operation["security"] = [{name: []} for name in schemes]
+                for method, operation in operations.items():
+                    scope = needed_scope(method, operation)
+                    schemes = () if scope is None else _SCHEMES
+                    operation["security"] = [{name: [scope]} for name in schemes]
+                    if needs_bank(operation):
+                        operation[BANK_ONLY] = True
         assert self.openapi_schema is not None  # noqa: S101  # set above, by super
         return self.openapi_schema
 

@@ -42,7 +42,7 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _MAX_TARGET = 8_192
 _MAX_HEADERS = 65_536
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_SECURITY_HEADERS = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -51,6 +51,7 @@ _SECURITY_HEADERS = {
     "X-Permitted-Cross-Domain-Policies": "none",
     "Cache-Control": "no-store",
 }
+"""What every answer carries, errors included."""
 
 
 def surround(
@@ -104,7 +105,7 @@ class RequestContext:
         token = request_id.set(current)
         scope.setdefault("state", {})["request_id"] = current
         status = 0
-        added = _SECURITY_HEADERS | self._cors.headers(scope)
+        added = SECURITY_HEADERS | self._cors.headers(scope)
 
         async def send_marked(message: Message) -> None:
             nonlocal status

@@ -24,7 +24,10 @@ from memorybank.schemas.life import (
 from memorybank.schemas.memories import MemoryView
 from memorybank.services.life import Life
 
-_NEW: dict[int | str, dict[str, Any]] = {201: {"description": "It is new."}}
+_NEW: dict[int | str, dict[str, Any]] = {201: {"model": LinkView, "description": "It is new."}}
+_MADE: dict[int | str, dict[str, Any]] = {
+    201: {"model": MemoryView, "description": "The memory in its place is new."}
+}
 
 
 class LifeRoutes:
@@ -43,7 +46,13 @@ class LifeRoutes:
         add("/unpin", self.unpin, methods=["POST"], summary="Unpin")
         add("/hold", self.hold, methods=["POST"], summary="Put on legal hold")
         add("/release", self.release, methods=["POST"], summary="Release from legal hold")
-        add("/supersede", self.supersede, methods=["POST"], summary="Put another in its place")
+        add(
+            "/supersede",
+            self.supersede,
+            methods=["POST"],
+            summary="Put another in its place",
+            responses=_MADE,
+        )
         add("/history", self.history, methods=["GET"], summary="What it said before")
         add("/rollback", self.rollback, methods=["POST"], summary="Back to a revision")
         add("/links", self.links, methods=["GET"], summary="List links")

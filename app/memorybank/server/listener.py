@@ -12,6 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
+from memorybank.server.protocol import BoundedHttp
+
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s after which common proxies drop idle connections: they should do it first,
 or they may send a request into a connection that is closing."""
@@ -24,7 +26,7 @@ class Listener:
         """After `grace_seconds` of leaving, requests are cancelled."""
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedHttp,
             ws="none",
             log_config=None,
             access_log=False,

@@ -183,7 +183,7 @@ def fuzz_tool(bank: Bank, operation: Any) -> None:
         params = {"name": tool} if arguments is NOT_SET else {"name": tool, "arguments": arguments}
         shown = mcp(bank.runner, bank.runner.bank.admin_key, "tools/call", params)
         if "error" in shown:
-            assert not isinstance(arguments, dict)
+            assert not isinstance(arguments, dict), shown
             assert shown["error"]["code"] != -32603, shown
             return
         result = shown["result"]

@@ -1,0 +1,60 @@
+"""What a key must hold for each operation, as the OpenAPI document tells it.
+
+The services are what refuses; a test asks every operation with every scope and holds the two
+together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memorybank.domain.keys import Scope
+
+_OPEN = frozenset({"health", "metadata"})
+"""Tags of the operations that need no key."""
+
+_READING = frozenset({"search"})
+_BY_METHOD = {"memories": Scope.WRITE, "life": Scope.WRITE, "forgetting": Scope.ADMIN}
+"""By tag, what anything but GET needs."""
+
+_ADMIN = frozenset({"keys", "tenants", "audit", "embedding", "encryption", "transfer", "care"})
+
+_OTHERWISE = {
+    "memories_delete": Scope.DELETE,
+    "life_hold": Scope.ADMIN,
+    "life_release": Scope.ADMIN,
+    "forgetting_empty_trash": Scope.DELETE,
+}
+"""Operations that need something else than their neighbours."""
+
+_OF_THE_BANK = frozenset(
+    {
+        *("tenants_create", "tenants_change", "tenants_delete"),
+        *("embedding_status", "encryption_status", "care_status", "care_check"),
+    }
+)
+"""Operations that are about more than one tenant: for keys of the default tenant only."""
+
+
+def needed_scope(method: str, operation: dict[str, Any]) -> Scope | None:
+    """Return the scope that an operation needs, None for no key.
+
+    Raises LookupError for an operation that nothing is said about here.
+    """
+    name, tag = operation["operationId"], operation["tags"][0]
+    if tag in _OPEN:
+        return None
+    if name in _OTHERWISE:
+        return _OTHERWISE[name]
+    if tag in _ADMIN:
+        return Scope.ADMIN
+    if tag in _READING or (tag in _BY_METHOD and method == "get"):
+        return Scope.READ
+    if tag in _BY_METHOD:
+        return _BY_METHOD[tag]
+    raise LookupError(f"which scope does {name} need? Say it in http/needs.py")
+
+
+def needs_bank(operation: dict[str, Any]) -> bool:
+    """Say whether only administrators of the bank may do it."""
+    return operation["operationId"] in _OF_THE_BANK
