@@ -2,7 +2,8 @@
 
 MemoryBankError
 ├── InvalidRequest          the caller's input is wrong; names the field and the cure
-│   └── InvalidCursor       a page cursor that no list ever handed out
+│   ├── InvalidCursor       a page cursor that no list ever handed out
+│   └── WriteRefused        the policy of the bank does not take such a memory
 ├── NotFound                no such thing for this tenant
 ├── Conflict                the request is fine, but not in the state that things are in
 │   └── QuotaExceeded       the tenant has used up what it may have
@@ -35,6 +36,12 @@ class InvalidRequest(MemoryBankError):
     """The caller's input is wrong."""
 
     code = "invalid_request"
+
+
+class WriteRefused(InvalidRequest):
+    """The policy of the bank does not take a memory like this."""
+
+    code = "write_refused"
 
 
 class InvalidCursor(InvalidRequest):

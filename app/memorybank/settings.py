@@ -31,6 +31,7 @@ from memorybank.auth import tokens
 from memorybank.auth.limits import Rate, RateLimiter
 from memorybank.domain.audit import EventKind
 from memorybank.domain.forgetting import Policy
+from memorybank.domain.gate import Action, GatePolicy
 from memorybank.domain.keys import Role, Roles, Scope
 from memorybank.domain.memory import MemoryType
 from memorybank.errors import ConfigurationError
@@ -304,6 +305,41 @@ class ForgettingSettings(Section):
         )
 
 
+class WriteGateSettings(Section):
+    """What is kept out of memories; docs/service/write-gate.md says how it is found."""
+
+    secrets: Literal["off", "flag", "mask", "refuse"] = Field(
+        "mask", description="What to do about keys, passwords and the like."
+    )
+    personal: Literal["off", "flag", "mask", "refuse"] = Field(
+        "flag", description="What to do about addresses, phone, card and account numbers."
+    )
+    junk: Literal["off", "flag", "refuse"] = Field(
+        "flag", description="What to do about texts that look like nothing worth remembering."
+    )
+    junk_score: float = Field(0.8, gt=0, le=1, description="From which score on a text is junk.")
+    recall_echo: Literal["off", "flag", "deduplicate", "refuse"] = Field(
+        "deduplicate", description="What to do about texts that the same key has just recalled."
+    )
+    max_characters: int = Field(
+        100_000,
+        ge=100,
+        le=1_000_000,
+        description="Longest text of a memory, typed fields included.",
+    )
+
+    def to_policy(self) -> GatePolicy:
+        """Return what to do about what is found."""
+        return GatePolicy(
+            secrets=Action(self.secrets),
+            personal=Action(self.personal),
+            junk=Action(self.junk),
+            junk_score=self.junk_score,
+            echo=Action(self.recall_echo),
+            max_characters=self.max_characters,
+        )
+
+
 class CorsSettings(Section):
     """Which web pages may use the service from a browser."""
 
@@ -369,6 +405,7 @@ class Settings(BaseSettings):
     encryption: EncryptionSettings = EncryptionSettings()
     limits: LimitSettings = LimitSettings()
     forgetting: ForgettingSettings = ForgettingSettings()
+    write_gate: WriteGateSettings = WriteGateSettings()
     cors: CorsSettings = CorsSettings()
     logging: LoggingSettings = LoggingSettings()
     server: ServerSettings = ServerSettings()

@@ -11,6 +11,7 @@ from memorybank.http.body import JsonRoute
 from memorybank.http.caller import Caller
 from memorybank.http.routes_memories import Id
 from memorybank.schemas.life import (
+    ChangedView,
     History,
     HistoryQuery,
     LinkList,
@@ -90,20 +91,20 @@ class LifeRoutes:
         id: Id,  # noqa: A002  # the API's name
         what: Supersession,
         response: Response,
-    ) -> MemoryView:
+    ) -> ChangedView:
         """Put a new memory, or one that is there, in the place of this one, which ends then."""
         if (what.memory is None) == (what.by is None):
             raise InvalidRequest(
                 "one of memory and by is required", field="memory", hint="send one of the two"
             )
         if what.memory is not None:
-            successor = await self._service.supersede(caller, id, what.memory)
+            successor, findings = await self._service.supersede(caller, id, what.memory)
             response.status_code = 201
         else:
             assert what.by is not None  # noqa: S101  # one of the two is there
-            successor = await self._service.supersede_by(caller, id, what.by)
+            successor, findings = await self._service.supersede_by(caller, id, what.by), ()
         response.headers["Location"] = f"/v1/memories/{successor.id}"
-        return MemoryView.of(successor)
+        return ChangedView.changed(successor, findings)
 
     async def history(
         self,

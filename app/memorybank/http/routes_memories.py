@@ -11,7 +11,14 @@ from memorybank.http.body import JsonRoute
 from memorybank.http.caller import Caller
 from memorybank.schemas.errors import ErrorEnvelope
 from memorybank.schemas.fields import MAX_IDEMPOTENCY_KEY
-from memorybank.schemas.life import BatchResult, BatchResults, NewMemories, StoredView
+from memorybank.schemas.life import (
+    BatchResult,
+    BatchResults,
+    ChangedView,
+    FindingView,
+    NewMemories,
+    StoredView,
+)
 from memorybank.schemas.memories import (
     ListQuery,
     MemoryList,
@@ -85,7 +92,7 @@ class MemoryRoutes:
         if stored.replayed:
             response.headers[_REPLAYED] = "true"
         response.headers["Location"] = f"/v1/memories/{stored.memory.id}"
-        return StoredView.stored(stored.memory, deduplicated=stored.deduplicated)
+        return StoredView.stored(stored.memory, stored.findings, deduplicated=stored.deduplicated)
 
     async def create_batch(
         self, caller: Caller, new: NewMemories, response: Response, once: Once = None
@@ -119,9 +126,9 @@ class MemoryRoutes:
         caller: Caller,
         id: Id,  # noqa: A002  # the API's name
         patch: MemoryPatch,
-    ) -> MemoryView:
+    ) -> ChangedView:
         """Change the fields that are sent; null empties one; tags and metadata are replaced."""
-        return MemoryView.of(await self._service.update(caller, id, patch))
+        return ChangedView.changed(*await self._service.life.update(caller, id, patch))
 
     async def delete(
         self,
@@ -152,4 +159,8 @@ def _batch_result(outcome: Stored | MemoryBankError) -> BatchResult:
     if isinstance(outcome, MemoryBankError):
         return BatchResult(error=ErrorEnvelope.of(outcome).error)
     memory_id = outcome.memory.id
-    return BatchResult(id=memory_id, deduplicated_of=memory_id if outcome.deduplicated else None)
+    return BatchResult(
+        id=memory_id,
+        deduplicated_of=memory_id if outcome.deduplicated else None,
+        findings=[FindingView.of(finding) for finding in outcome.findings],
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -11,6 +11,7 @@ from mcp_types import Tool, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from memorybank.auth.principal import Principal
+from memorybank.domain.gate import Action, Finding
 from memorybank.domain.keys import Scope
 from memorybank.errors import InvalidRequest
 from memorybank.mcp.compact import compact
@@ -32,6 +33,12 @@ from memorybank.schemas.memories import MemoryPatch, MemoryView, NewMemory
 from memorybank.schemas.search import MAX_TOKENS, ContextRequest, SearchRequest
 from memorybank.services.memories import MemoryService
 
+_DONE = {
+    Action.FLAG: "kept",
+    Action.MASK: "removed",
+    Action.DEDUPLICATE: "not stored again",
+}
+
 Arguments = TypeVar("Arguments", bound=BaseModel)
 
 
@@ -41,6 +48,7 @@ class Remembered(Response):
     id: str
     created_at: datetime
     deduplicated: bool
+    findings: list[str] = Field(description="What the write gate found, and did about it.")
 
 
 class RecallRequest(Request):
@@ -125,6 +133,7 @@ class Updated(Response):
     id: str
     revision: int
     updated_at: datetime
+    findings: list[str]
 
 
 class Forgotten(Response):
@@ -174,6 +183,11 @@ class ToolSpec(Generic[Arguments]):
         return await self.run(caller, self.arguments.model_validate(arguments))
 
 
+def _told(findings: Iterable[Finding]) -> list[str]:
+    """Return findings as an agent reads them."""
+    return [f"{each.field}: {each.check} ({each.kind}), {_DONE[each.action]}" for each in findings]
+
+
 def memory_tools(service: MemoryService) -> dict[str, ToolSpec[Any]]:
     """Return the tools by name, always in the same order."""
 
@@ -183,6 +197,7 @@ def memory_tools(service: MemoryService) -> dict[str, ToolSpec[Any]]:
             id=stored.memory.id,
             created_at=stored.memory.created_at,
             deduplicated=stored.deduplicated,
+            findings=_told(stored.findings),
         )
 
     async def recall(caller: Principal, request: RecallRequest) -> Recalled:
@@ -212,11 +227,17 @@ def memory_tools(service: MemoryService) -> dict[str, ToolSpec[Any]]:
         patch = request.patch()
         if patch is None and request.pinned is None:
             raise InvalidRequest("there is nothing to change", hint="send at least one field")
+        findings: tuple[Finding, ...] = ()
         if patch is not None:
-            memory = await service.update(caller, request.id, patch)
+            memory, findings = await service.life.update(caller, request.id, patch)
         if request.pinned is not None:
             memory = await service.life.pin(caller, request.id, pinned=request.pinned)
-        return Updated(id=memory.id, revision=memory.revision, updated_at=memory.updated_at)
+        return Updated(
+            id=memory.id,
+            revision=memory.revision,
+            updated_at=memory.updated_at,
+            findings=_told(findings),
+        )
 
     specs: list[ToolSpec[Any]] = [
         ToolSpec(

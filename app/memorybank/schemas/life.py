@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
+from memorybank.domain.gate import Action, Finding
 from memorybank.domain.memory import Link, LinkType, Memory, Revision
 from memorybank.schemas.errors import ErrorDetail
 from memorybank.schemas.fields import MAX_BATCH, MemoryId, Request, Response
@@ -15,7 +17,40 @@ from memorybank.schemas.memories import MemoryView, NewMemory
 LinkName = Annotated[LinkType, Field(strict=False)]
 
 
-class StoredView(MemoryView):
+class FindingView(Response):
+    """Something that the write gate found, and what was done about it; never what it was."""
+
+    check: str = Field(description="`secret`, `personal`, `junk` or `recall_echo`.")
+    kind: str = Field(description="What it looks like; of an echo, the memory that it repeats.")
+    field: str | None
+    action: Action
+    score: float | None = Field(description="Of junk: 0 to 1.")
+
+    @classmethod
+    def of(cls, finding: Finding) -> FindingView:
+        """Show a finding."""
+        return cls(
+            check=finding.check,
+            kind=finding.kind,
+            field=finding.field,
+            action=finding.action,
+            score=finding.score,
+        )
+
+
+class ChangedView(MemoryView):
+    """A memory after something new was written into it."""
+
+    findings: list[FindingView] = Field(description="What the write gate found in it.")
+
+    @classmethod
+    def changed(cls, memory: Memory, findings: Iterable[Finding]) -> ChangedView:
+        """Show a memory and what was found in it."""
+        shown = [FindingView.of(finding) for finding in findings]
+        return cls(**cls.fields_of(memory), findings=shown)
+
+
+class StoredView(ChangedView):
     """A memory that is stored now, or the one that said the same already."""
 
     deduplicated_of: str | None = Field(
@@ -23,10 +58,15 @@ class StoredView(MemoryView):
     )
 
     @classmethod
-    def stored(cls, memory: Memory, *, deduplicated: bool) -> StoredView:
+    def stored(
+        cls, memory: Memory, findings: Iterable[Finding], *, deduplicated: bool
+    ) -> StoredView:
         """Show what became of a memory."""
-        of = memory.id if deduplicated else None
-        return cls(**cls.fields_of(memory), deduplicated_of=of)
+        return cls(
+            **cls.fields_of(memory),
+            findings=[FindingView.of(finding) for finding in findings],
+            deduplicated_of=memory.id if deduplicated else None,
+        )
 
 
 class NewMemories(Request):
@@ -53,6 +93,7 @@ class BatchResult(Response):
     deduplicated_of: str | None = Field(
         None, description="Id of the memory that says the same; then nothing was stored."
     )
+    findings: list[FindingView] = Field([], description="What the write gate found in it.")
     error: ErrorDetail | None = Field(None, description="Why it was refused.")
 
 

@@ -60,6 +60,7 @@ async def build_application(
         roles=roles,
         jwt=federation.authenticator,
         forgetting=settings.forgetting.to_policy(),
+        gate=settings.write_gate.to_policy(),
         timed=telemetry.timed,
     )
     resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)

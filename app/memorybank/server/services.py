@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from memorybank.auth.authenticator import Authenticator, TokenAuthenticator
 from memorybank.domain.forgetting import Policy
+from memorybank.domain.gate import GatePolicy
 from memorybank.domain.keys import Roles
 from memorybank.schemas.transfer import Space
 from memorybank.server.engine import Engine
@@ -53,6 +54,7 @@ class Services:
         roles: Roles | None = None,
         jwt: TokenAuthenticator | None = None,
         forgetting: Policy | None = None,
+        gate: GatePolicy | None = None,
         timed: Timed = untimed,
     ) -> Services:
         """Return the services; `timed` hears how long their steps take."""
@@ -71,6 +73,7 @@ class Services:
             steady=clock.stamp,
             timed=timed,
             deferred=embedding.wake,
+            gate=gate,
         )
         return cls(
             memories=memories,

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,14 +14,22 @@ from pydantic import ValidationError
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.duplicates import fingerprint, says_the_same
+from memorybank.domain.gate import Action, Finding, GatePolicy, guarded
 from memorybank.domain.ids import new_id
 from memorybank.domain.keys import Scope
-from memorybank.domain.memory import Memory, searchable_text
-from memorybank.errors import Conflict, EmbedderUnavailable, InvalidRequest, MemoryBankError
+from memorybank.domain.memory import Memory, MemoryState, searchable_text
+from memorybank.errors import (
+    Conflict,
+    EmbedderUnavailable,
+    InvalidRequest,
+    MemoryBankError,
+    WriteRefused,
+)
 from memorybank.ports import PENDING, Claim, Embedder, MemoryStore, Vector
 from memorybank.schemas.details import checked_details
 from memorybank.schemas.memories import NewMemory
 from memorybank.schemas.problems import invalid_request
+from memorybank.services.echoes import Echoes
 from memorybank.services.ledger import Ledger
 from memorybank.services.timing import Timed
 
@@ -45,6 +53,8 @@ class Stored:
     """True when nothing was stored: `memory` was there and says the same."""
     replayed: bool = False
     """True when an earlier request with the same Idempotency-Key was answered so."""
+    findings: tuple[Finding, ...] = ()
+    """What the write gate found, and did about it."""
 
 
 @dataclass(slots=True)
@@ -53,6 +63,9 @@ class _Item:
 
     memory: Memory
     deduplicate: bool
+    findings: tuple[Finding, ...] = ()
+    echo_of: str | None = None
+    """Id of the memory that was served to the caller, and that this one repeats."""
     vector: Vector | None = None
     twin: Memory | None = None
 
@@ -72,8 +85,11 @@ class Adding:
         clock: Callable[[], datetime],
         timed: Timed,
         deferred: Callable[[], None] = lambda: None,
+        gate: GatePolicy | None = None,
     ) -> None:
         """`deferred` is called when memories were stored whose vectors are still to be made."""
+        self.gate = gate or GatePolicy()
+        self.echoes = Echoes()
         self._deferred = deferred
         self._store = store
         self._embedder = embedder
@@ -102,8 +118,11 @@ class Adding:
         request = json.dumps(raw, sort_keys=True)
         return await self._once(caller, news, request, once, places=True)
 
-    def made(self, caller: Principal, new: NewMemory) -> Memory:
-        """Return the memory that a request means; raises InvalidRequest."""
+    def made(self, caller: Principal, new: NewMemory) -> tuple[Memory, tuple[Finding, ...]]:
+        """Return the memory that a request means, as it may be kept, and what was found in it.
+
+        Raises InvalidRequest, and WriteRefused for what the bank does not take.
+        """
         now = self._clock()
         origin = caller.origin if new.origin is None else new.origin
         if origin.trust > caller.origin.trust:
@@ -117,7 +136,7 @@ class Adding:
             raise InvalidRequest(
                 "valid_to should be later than valid_from", field="valid_to", hint="correct it"
             )
-        return Memory(
+        memory = Memory(
             id=new_id(),
             tenant=caller.tenant,
             content=new.content,
@@ -138,6 +157,7 @@ class Adding:
             origin=origin,
             trust=origin.trust,
         )
+        return guarded(memory, self.gate)
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Return the vectors of the texts, PENDING for those that cannot be embedded now.
@@ -204,7 +224,11 @@ class Adding:
         async with self._ledger.alone_with(words):
             await self._find_twins(caller.tenant, items, texts)
             results = [
-                Stored(each.twin or each.memory, deduplicated=each.twin is not None)
+                Stored(
+                    each.twin or each.memory,
+                    deduplicated=each.twin is not None,
+                    findings=each.findings,
+                )
                 if isinstance(each, _Item)
                 else each
                 for each in outcomes
@@ -217,10 +241,30 @@ class Adding:
         self, caller: Principal, new: NewMemory, place: int, places: bool
     ) -> _Item | MemoryBankError:
         try:
-            memory = self.made(caller, new)
+            memory, findings = self.made(caller, new)
+            item = _Item(memory, new.deduplicate and new.project != CANARY_PROJECT, findings)
+            self._listen_for_echo(caller, item)
         except InvalidRequest as error:
             return _of_a_batch(error, place) if places else error
-        return _Item(memory, new.deduplicate and new.project != CANARY_PROJECT)
+        return item
+
+    def _listen_for_echo(self, caller: Principal, item: _Item) -> None:
+        """Note when a new memory repeats what a recall has just answered. Raises WriteRefused."""
+        action = self.gate.echo
+        if action is Action.OFF or not item.deduplicate:
+            return
+        source = self.echoes.echoed(caller, item.memory)
+        if source is None:
+            return
+        if action is Action.REFUSE:
+            raise WriteRefused(
+                f"this was recalled a moment ago, from the memory {source}",
+                field="content",
+                hint="nothing needs to be stored; update that memory if something has changed",
+            )
+        item.findings += (Finding("recall_echo", source, action, "content"),)
+        if action is Action.DEDUPLICATE:
+            item.echo_of = source
 
     async def _find_twins(self, tenant: str, items: list[_Item], texts: list[str]) -> None:
         """Give each item its vector, and the memory that says the same if there is one.
@@ -239,8 +283,19 @@ class Adding:
             earlier = before.setdefault(fingerprint(text), twins)
             if item.deduplicate:
                 item.twin = next((old for old in earlier if _repeats(item.memory, old)), None)
+            if item.twin is None and item.echo_of is not None:
+                item.twin = await self._source(tenant, item.echo_of)
+                if item.twin is None:  # gone since: then it is no repetition of anything
+                    item.findings = tuple(
+                        each for each in item.findings if each.check != "recall_echo"
+                    )
             if item.twin is None:
                 earlier.append(item.memory)
+
+    async def _source(self, tenant: str, memory_id: str) -> Memory | None:
+        """Return the memory that was served, if it can still be recalled."""
+        memory = await self._store.get(tenant, memory_id)
+        return memory if memory is not None and memory.state is MemoryState.LIVE else None
 
     async def _keep(
         self,
@@ -277,7 +332,8 @@ class Adding:
                     field=IDEMPOTENCY_FIELD,
                     hint="use a new key to store it again",
                 )
-            outcomes.append(Stored(memory, each["deduplicated"], replayed=True))
+            found = tuple(_read_finding(finding) for finding in each["findings"])
+            outcomes.append(Stored(memory, each["deduplicated"], replayed=True, findings=found))
         return outcomes
 
     async def _as_stored(self, tenant: str, memory_id: str) -> Memory | None:
@@ -300,7 +356,7 @@ def _parsed(raw: Any, place: int) -> NewMemory | MemoryBankError:
 
 
 def _of_a_batch(error: InvalidRequest, place: int) -> InvalidRequest:
-    return InvalidRequest(error.message, field=f"memories.{place}.{error.field}", hint=error.hint)
+    return type(error)(error.message, field=f"memories.{place}.{error.field}", hint=error.hint)
 
 
 def _repeats(new: Memory, old: Memory) -> bool:
@@ -320,10 +376,18 @@ def _written(results: Sequence[Stored | MemoryBankError]) -> str:
         [
             {"code": each.code, "message": each.message, "field": each.field, "hint": each.hint}
             if isinstance(each, MemoryBankError)
-            else {"id": each.memory.id, "deduplicated": each.deduplicated}
+            else {
+                "id": each.memory.id,
+                "deduplicated": each.deduplicated,
+                "findings": [asdict(finding) for finding in each.findings],
+            }
             for each in results
         ]
     )
+
+
+def _read_finding(written: dict[str, Any]) -> Finding:
+    return Finding(**{**written, "action": Action(written["action"])})
 
 
 def _read_error(written: dict[str, Any]) -> MemoryBankError:

@@ -21,6 +21,7 @@ from memorybank.schemas.search import (
     SimilarQuery,
     SuggestionsRequest,
 )
+from memorybank.services.echoes import Echoes
 from memorybank.services.ledger import Ledger
 from memorybank.services.life import unknown
 from memorybank.services.timing import Timed
@@ -49,6 +50,7 @@ class Finding:
         index: SearchIndex,
         ledger: Ledger,
         touches: Touches,
+        echoes: Echoes,
         *,
         clock: Callable[[], datetime],
         timed: Timed,
@@ -58,6 +60,7 @@ class Finding:
         self._index = index
         self._ledger = ledger
         self._touches = touches
+        self._echoes = echoes
         self._clock = clock
         self._timed = timed
 
@@ -78,6 +81,7 @@ class Finding:
         found = await self._find(
             caller, request.query, vector, request.where(), refine, limit=request.limit
         )
+        self._echoes.served(caller, (memory for memory, _ in found), self._clock())
         return Found(found, degraded)
 
     async def similar(self, caller: Principal, memory_id: str, query: SimilarQuery) -> Found:
@@ -145,7 +149,12 @@ class Finding:
         with self._timed("store_get"):
             memories = await self._store.get_many(tenant, list(by_id))
         self._touches.note(tenant, by_id, self._clock())
-        return [(memory, by_id[memory.id]) for memory in memories]
+        # The trash is not in the index, but one may have got there since the search.
+        return [
+            (memory, by_id[memory.id])
+            for memory in memories
+            if memory.state is not MemoryState.TRASH
+        ]
 
     async def _caught_up(self) -> None:
         with self._timed("index_catch_up"):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from memorybank.auth.principal import Principal
+from memorybank.domain.gate import Finding, guarded
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import (
     Link,
@@ -25,6 +26,9 @@ from memorybank.schemas.memories import MemoryPatch, NewMemory
 from memorybank.services.adding import CANARY_PROJECT, Adding
 from memorybank.services.ledger import Ledger
 from memorybank.services.timing import Timed
+
+_TEXTS = {"content", "title", "tags", "details", "metadata"}
+"""What the write gate looks at."""
 
 MAX_LINKS = 1_000
 """Edges of one memory: a list of them is answered whole."""
@@ -67,10 +71,12 @@ class Life:
         self._steady = steady
         self._timed = timed
 
-    async def update(self, caller: Principal, memory_id: str, patch: MemoryPatch) -> Memory:
-        """Change what a memory says; raises NotFound.
+    async def update(
+        self, caller: Principal, memory_id: str, patch: MemoryPatch
+    ) -> tuple[Memory, tuple[Finding, ...]]:
+        """Change what a memory says; return it and what the write gate found in what is new.
 
-        Its origin and trust become those of the caller, if those deserve less trust.
+        Raises NotFound. Its origin and trust become the caller's, if those deserve less trust.
         """
         caller.require(Scope.WRITE)
         changes = patch.changes()
@@ -79,9 +85,12 @@ class Life:
         async with self._ledger.alone_with([(caller.tenant, memory_id)]):
             old = await self._present(caller.tenant, memory_id)
             new = _changed(old, changes)
+            findings: tuple[Finding, ...] = ()
+            if _TEXTS & changes.keys():
+                new, findings = guarded(new, self._adding.gate)
             if searchable_text(new) != searchable_text(old):
                 new = _no_more_trusted_than(caller.origin, new)
-            return await self._revise(caller, old, new, "update")
+            return await self._revise(caller, old, new, "update"), findings
 
     async def rollback(self, caller: Principal, memory_id: str, revision: int) -> Memory:
         """Let a memory say again what it said at a revision; raises NotFound.
@@ -120,14 +129,16 @@ class Life:
             raise unknown()
         return memory, page
 
-    async def supersede(self, caller: Principal, memory_id: str, new: NewMemory) -> Memory:
-        """Store a memory that takes the place of another one; return the new one.
+    async def supersede(
+        self, caller: Principal, memory_id: str, new: NewMemory
+    ) -> tuple[Memory, tuple[Finding, ...]]:
+        """Store a memory that takes the place of another one; return it, and what was found in it.
 
         From the moment that the new one holds (`valid_from`, else now) the old one does not: it
         keeps its place in the past. Both changes are one transaction. Raises NotFound, Conflict.
         """
         caller.require(Scope.WRITE)
-        memory = self._adding.made(caller, new)
+        memory, findings = self._adding.made(caller, new)
         [vector] = await self._adding.embed([searchable_text(memory)])
         async with self._ledger.alone_with([(caller.tenant, memory_id)]):
             old = await self._present(caller.tenant, memory_id)
@@ -149,7 +160,7 @@ class Life:
                 )
             self._acknowledge(seq)
             self._adding.stored([vector])
-            return memory
+            return memory, findings
 
     async def supersede_by(self, caller: Principal, memory_id: str, other_id: str) -> Memory:
         """Let a memory that is there take the place of another one; return the former."""

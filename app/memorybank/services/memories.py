@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from memorybank.auth.principal import Principal
+from memorybank.domain.gate import GatePolicy
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import Memory, MemoryPage, MemoryState
 from memorybank.ports import Embedder, MemoryStore, SearchIndex
@@ -42,6 +43,7 @@ class MemoryService:
         steady: Callable[[], datetime] | None = None,
         timed: Timed = untimed,
         deferred: Callable[[], None] = lambda: None,
+        gate: GatePolicy | None = None,
     ) -> None:
         """`seq` is that of the newest change in the store; `steady` is the clock of grace periods.
 
@@ -56,10 +58,17 @@ class MemoryService:
         self.ledger = Ledger(seq)
         self.touches = Touches(store)
         self.adding = Adding(
-            store, embedder, self.ledger, clock=clock, timed=timed, deferred=deferred
+            store, embedder, self.ledger, clock=clock, timed=timed, deferred=deferred, gate=gate
         )
         self.finding = Finding(
-            store, embedder, index, self.ledger, self.touches, clock=clock, timed=timed
+            store,
+            embedder,
+            index,
+            self.ledger,
+            self.touches,
+            self.adding.echoes,
+            clock=clock,
+            timed=timed,
         )
         self.life = Life(
             store, self.adding, self.ledger, clock=clock, steady=steady or clock, timed=timed
@@ -98,8 +107,9 @@ class MemoryService:
         return memory
 
     async def update(self, caller: Principal, memory_id: str, patch: MemoryPatch) -> Memory:
-        """Change what a memory says; see Life."""
-        return await self.life.update(caller, memory_id, patch)
+        """Change what a memory says, and return it; see Life."""
+        memory, _findings = await self.life.update(caller, memory_id, patch)
+        return memory
 
     async def forget(self, caller: Principal, memory_id: str, *, purge: bool = False) -> bool:
         """Move a memory to the trash, or delete it for good; see Life."""
