@@ -226,7 +226,10 @@ class KubeClient:
                 retry_after=response.headers.get("Retry-After"),
                 secret=secret,
             )
-        answer: Object = json.loads(content)
+        try:
+            answer: Object = json.loads(content)
+        except ValueError:  # whoever is in between cut it short, or answered in our server's place
+            raise errors.Unreachable(f"{action}: the answer is no JSON") from None
         return answer
 
 

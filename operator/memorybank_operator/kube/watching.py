@@ -3,20 +3,41 @@
 kopf tells its handlers about objects, but not when a listing is complete, which objects a renewed
 listing no longer has, or whether a silent stream is alive. All of that passes through the
 session, so this middleware reads along.
+
+What kopf would take for the end of everything, though a new listing cures it, is put before it as
+the end of a stream: half an event, an event that says that the server failed, a page of a listing
+that is not there any more, an answer that is none. Streams that end as soon as they begin are
+opened ever more slowly, since kopf begins anew at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, NamedTuple, Protocol, cast
 from weakref import WeakSet
 
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, StreamReader
+from aiohttp import (
+    ClientHandlerType,
+    ClientPayloadError,
+    ClientRequest,
+    ClientResponse,
+    ClientResponseError,
+    StreamReader,
+)
 from typing_extensions import override
 from yarl import URL
 
 from memorybank_operator.kube.kinds import ApiKind
+
+RETRIED = frozenset({401, 403, 429})
+"""What kopf asks again for by itself, as it does after each 5xx."""
+OPENED_BURST = 6.0
+"""Listings and watches of one stream that are begun without a pause."""
+OPENED_PER_SECOND = 0.5
+TOO_OLD = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410}
+"""What the API server says for kopf to list anew."""
 
 
 class Stream(NamedTuple):
@@ -64,28 +85,42 @@ class WatchObserver:
         self._listener = listener
         self._pages: dict[Stream, set[str]] = {}
         self._watches: WeakSet[ClientResponse] = WeakSet()
+        self._paces = {stream: _Pace() for stream in self._streams.values()}
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Pass the request on, and note what its answer says."""
-        response = await handler(request)
+        """Pass the request on, and note what its answer says.
+
+        Raises ClientPayloadError for kopf to begin the stream anew.
+        """
         stream = self._streams.get(request.url.path)
         if stream is None or request.method != "GET":
-            return response
+            return await handler(request)
+        first = not request.url.query.get("continue")
+        if first:
+            await self._paces[stream].wait()
+        response = await handler(request)
+        watching = bool(request.url.query.get("watch"))
         if response.status == 404:
             response.close()
             self._listener.gone(stream)
             # kopf would fail as a whole and leave its pieces behind. It waits here to be stopped.
             await asyncio.Event().wait()
+        if response.status in RETRIED or response.status >= 500:
+            return response
         if response.status >= 400:
+            if not watching:
+                response.close()
+                raise ClientPayloadError(f"{stream}: HTTP {response.status}: the listing is over")
+            response.status = 200
+            response.content = cast(StreamReader, _TooOld(response.content))
             return response
         self._listener.alive(stream)
-        if request.url.query.get("watch"):
-            content = _NotedReader(response.content, lambda: self._listener.alive(stream))
+        if watching:
+            content = _WatchReader(response.content, lambda: self._listener.alive(stream))
             response.content = cast(StreamReader, content)
             self._watches.add(response)
         else:
-            first = not request.url.query.get("continue")
-            self._page(stream, await response.json(), first=first)
+            await self._page(stream, response, first=first)
         return response
 
     def abort(self) -> None:
@@ -95,29 +130,81 @@ class WatchObserver:
             if connection is not None and connection.transport is not None:
                 connection.transport.abort()
 
-    def _page(self, stream: Stream, answer: dict[str, Any], *, first: bool) -> None:
+    async def _page(self, stream: Stream, response: ClientResponse, *, first: bool) -> None:
+        try:
+            answer: dict[str, Any] = await response.json()
+            metadata = answer["metadata"]
+            version = int(metadata["resourceVersion"])
+        except (ClientResponseError, KeyError, TypeError, ValueError):
+            response.close()
+            raise ClientPayloadError(f"{stream}: the answer is no listing") from None
         if first:
             self._pages[stream] = set()
         uids = self._pages.setdefault(stream, set())
         uids.update(item["metadata"]["uid"] for item in answer.get("items") or ())
-        metadata = answer["metadata"]
         if not metadata.get("continue"):
             del self._pages[stream]
-            version = int(metadata["resourceVersion"])
             self._listener.listed(stream, frozenset(uids), resource_version=version)
 
 
-class _NotedReader:
-    """A response's content that calls back for each chunk somebody takes from it."""
+class _Pace:
+    """How soon a stream may be begun again: a bucket of tokens."""
 
-    def __init__(self, content: StreamReader, note: Callable[[], None]) -> None:
+    def __init__(self) -> None:
+        self._tokens = OPENED_BURST
+        self._at = 0.0
+
+    async def wait(self) -> None:
+        """Wait for a token, and take it."""
+        now = asyncio.get_running_loop().time()
+        self._tokens = min(OPENED_BURST, self._tokens + (now - self._at) * OPENED_PER_SECOND) - 1.0
+        self._at = now
+        if self._tokens < 0:
+            await asyncio.sleep(-self._tokens / OPENED_PER_SECOND)
+
+
+class _Reader:
+    """A response's content that kopf iterates over in another way."""
+
+    def __init__(self, content: StreamReader) -> None:
         self._content = content
-        self._note = note
-
-    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        async for chunk in self._content.iter_chunked(size):
-            self._note()
-            yield chunk
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
+
+
+class _TooOld(_Reader):
+    """The content of a watch that has to begin with a new listing."""
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        yield _event(TOO_OLD)
+
+
+class _WatchReader(_Reader):
+    """A watch's content in whole events, that calls back for each chunk somebody takes from it."""
+
+    def __init__(self, content: StreamReader, note: Callable[[], None]) -> None:
+        super().__init__(content)
+        self._note = note
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        rest = b""
+        async for chunk in self._content.iter_chunked(size):
+            self._note()
+            whole, end, rest = (rest + chunk).rpartition(b"\n")
+            if not end:
+                continue
+            # Looked for in all of it first, which is cheap: it is next to never there.
+            if b'"type":"ERROR"' in whole and any(map(_is_failure, whole.split(b"\n"))):
+                yield _event(TOO_OLD)
+                return
+            yield whole + end
+
+
+def _is_failure(line: bytes) -> bool:
+    """Whether an event says that the server cannot go on with this watch."""
+    return line.startswith(b'{"type":"ERROR"')
+
+
+def _event(status: dict[str, Any]) -> bytes:
+    return json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"

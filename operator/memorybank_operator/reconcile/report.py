@@ -53,7 +53,8 @@ class Reporter:
         Return whether the bank is ready by it.
 
         The write names the bank's uid, so that a bank of the same name made meanwhile keeps its
-        own.
+        own. That is a Conflict, as is a write that others kept from getting through: the next look
+        tells which of them it was.
         """
         latest = self._cache.bank(key) or body
         before = latest.get("status") or {}
@@ -80,7 +81,7 @@ class Reporter:
                     "status": status,
                 }
             )
-        except (errors.NotFound, errors.Conflict):
+        except errors.NotFound:
             logger.info("the bank is gone: its status was not written")
             return
         self._cache.put(answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from memorybank_operator.api import crd
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection, from_kubeconfig
+from tests.integration.operator import effort
 from tests.integration.operator.node import Node
 from tests.integration.operator.world import NodeProber, World, until
 
@@ -49,6 +51,14 @@ async def farewells() -> AsyncIterator[None]:
     for each in list(transports.values()):
         each.abort()
     await asyncio.sleep(0)
+
+
+@pytest.fixture
+def seed() -> int:
+    """Decides what a test leaves to chance; printed, as what a failing test prints is shown."""
+    chosen = effort.new_seed()
+    sys.stdout.write(f"{effort.SEED_VARIABLE}={chosen}\n")
+    return chosen
 
 
 @pytest.fixture

@@ -64,6 +64,12 @@ class World:
         self.connection = connection
         self.namespace = namespace
         self._audit_log = audit_log
+        self._audit_start = audit_log.stat().st_size
+        """Nobody acted in this namespace before."""
+
+    def in_namespace(self, namespace: str) -> World:
+        """Return the world of another namespace."""
+        return World(self.client, self.connection, namespace=namespace, audit_log=self._audit_log)
 
     def settings(self, **changes: Any) -> Settings:
         """Settings of an operator for this namespace alone."""
@@ -144,9 +150,12 @@ class World:
                 return dict(each)
         return {}
 
-    async def children(self) -> dict[str, Object]:
-        """Return those objects of the bank `agents` that exist, by kind."""
-        found = {kind: await self.get(kind, name) for kind, name in CHILDREN.items()}
+    async def children(self, bank: str = "agents") -> dict[str, Object]:
+        """Return those objects of a bank that exist, by kind."""
+        found = {
+            kind: await self.get(kind, bank + name.removeprefix("agents"))
+            for kind, name in CHILDREN.items()
+        }
         return {kind: body for kind, body in found.items() if body is not None}
 
     async def events(self) -> list[Object]:
@@ -159,7 +168,10 @@ class World:
         """Return what operators, or one of them, wrote in this namespace so far, as the API
         server's audit says. Leases are left out: they are about the operators themselves.
         """
-        lines = self._audit_log.read_text().splitlines()
+        with self._audit_log.open("rb") as log:
+            log.seek(self._audit_start)
+            # A last line that is still being written is read the next time.
+            lines = log.read().rpartition(b"\n")[0].splitlines()
         found = []
         for event in map(json.loads, lines):
             reference = event.get("objectRef", {})

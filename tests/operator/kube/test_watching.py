@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from memorybank_operator.kube import kinds
+from memorybank_operator.kube import kinds, watching
 from memorybank_operator.kube.watching import Stream, WatchObserver, streams
 
 (SECRETS,) = streams((kinds.SECRET,), ("team",))
 PATH = "/api/v1/namespaces/team/secrets"
+BOOKMARKS = b'{"type": "BOOKMARK"}\n' * 2
+AFTER = {
+    "true": b"",
+    "torn": b'{"type":"ADDED","object":{"meta',
+    "failed": b'{"type":"ERROR","object":{"kind":"Status","code":500}}\n{"type":"ADDED"}\n',
+    "too old": b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n',
+    "lookalike": b'{"type":"ADDED","object":{"x":{"type":"ERROR"}}}\n',
+}
+"""How a watch ends."""
 
 
 class Heard:
@@ -44,23 +54,36 @@ def page(*uids: str, more: str = "", version: str = "7") -> dict[str, Any]:
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
+    if request.query.get("watch") == "refused":
+        return refusal(410)
     if request.query.get("watch"):
         stream = web.StreamResponse()
         await stream.prepare(request)
         for _ in range(2):
-            await stream.write(b'{"type": "BOOKMARK"}\n')
+            await stream.write(BOOKMARKS[: len(BOOKMARKS) // 2])
         if request.query["watch"] == "endless":
             await asyncio.Event().wait()
+        await stream.write(AFTER[request.query["watch"]])
         return stream
-    match request.query.get("continue"):
-        case None:
-            return web.json_response(page("a", "b", more="next"))
-        case "next":
-            return web.json_response(page("c"))
-        case "forbidden":
-            return web.json_response({"kind": "Status"}, status=403)
-        case _:
-            return web.json_response({"kind": "Status"}, status=404)
+    return PAGES.get(request.query.get("continue", ""), gone)()
+
+
+def refusal(code: int) -> web.Response:
+    return web.json_response({"kind": "Status"}, status=code)
+
+
+def gone() -> web.Response:
+    return refusal(404)
+
+
+PAGES: dict[str, Callable[[], web.Response]] = {
+    "": lambda: web.json_response(page("a", "b", more="next")),
+    "next": lambda: web.json_response(page("c")),
+    "forbidden": lambda: refusal(403),
+    "expired": lambda: refusal(410),
+    "html": lambda: web.Response(text="<html>", content_type="text/html"),
+    "torn": lambda: web.Response(text='{"metadata": {"res', content_type="application/json"),
+}
 
 
 @pytest.fixture
@@ -109,7 +132,7 @@ async def test_each_chunk_of_a_watch_is_a_sign_of_life(
     async with session.get(f"{PATH}?watch=true&resourceVersion=7") as stream:
         assert heard.signs_of_life == 1
         content = b"".join([chunk async for chunk in stream.content.iter_chunked(2**20)])
-    assert content == b'{"type": "BOOKMARK"}\n' * 2
+    assert content == BOOKMARKS
     assert heard.signs_of_life > 1
     assert heard.listings == []
 
@@ -142,3 +165,55 @@ async def test_watches_can_be_cut_off(session: aiohttp.ClientSession, heard: Hea
     heard.observer.abort()
     with pytest.raises(aiohttp.ClientError):
         await endless.read()
+
+
+async def events(session: aiohttp.ClientSession, watch: str) -> list[tuple[str, int | None]]:
+    """Return type and code of each event of a watch, as kopf reads them."""
+    async with session.get(PATH, params={"watch": watch}) as stream:
+        assert stream.status == 200
+        content = b"".join([chunk async for chunk in stream.content.iter_chunked(2**20)])
+    lines = [json.loads(line) for line in content.splitlines()]
+    return [(line["type"], line.get("object", {}).get("code")) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("watch", "ends"),
+    [
+        ("torn", []),
+        ("failed", [("ERROR", 410)]),
+        ("too old", [("ERROR", 410)]),
+        ("lookalike", [("ADDED", None)]),
+    ],
+)
+async def test_what_would_end_kopf_only_makes_it_begin_anew(
+    session: aiohttp.ClientSession, watch: str, ends: list[tuple[str, int | None]]
+) -> None:
+    seen = await events(session, watch)
+    assert [each for each in seen if each[0] != "BOOKMARK"] == ends
+
+
+async def test_a_watch_that_is_refused_begins_with_a_new_listing(
+    session: aiohttp.ClientSession,
+) -> None:
+    assert await events(session, "refused") == [("ERROR", 410)]
+
+
+@pytest.mark.parametrize("page", ["expired", "html", "torn"])
+async def test_a_listing_that_cannot_go_on_begins_anew(
+    session: aiohttp.ClientSession, heard: Heard, page: str
+) -> None:
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await session.get(f"{PATH}?continue={page}")
+    assert heard.listings == []
+
+
+async def test_streams_that_end_at_once_are_opened_ever_more_slowly(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "OPENED_PER_SECOND", 20.0)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    for _ in range(16):
+        await events(session, "true")
+    # Six at once, then twenty a second.
+    assert loop.time() - started >= 0.45

@@ -1,0 +1,76 @@
+"""Operators that something happens to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
+from typing_extensions import override
+
+from memorybank_operator import runtime
+from memorybank_operator.canary import Prober
+from memorybank_operator.kube.connection import Connection
+from memorybank_operator.runtime import Operator
+from tests.integration.operator.world import World
+
+
+@dataclass(frozen=True)
+class FaultyConnection(Connection):
+    """A connection on which something happens to the writes."""
+
+    fault: ClientMiddlewareType = field(kw_only=True)
+
+    @override
+    def session(
+        self, *middlewares: ClientMiddlewareType, connections: int = 32
+    ) -> aiohttp.ClientSession:
+        return super().session(*middlewares, self.fault, connections=connections)
+
+
+class DiesAfter:
+    """Lets some writes through; then nothing goes out any more and no answer comes back."""
+
+    def __init__(self, writes: int) -> None:
+        self._left = writes
+        self.dead = asyncio.Event()
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        if self.dead.is_set():
+            await asyncio.Event().wait()
+        response = await handler(request)
+        if request.method != "GET":
+            self._left -= 1
+            if self._left == 0:
+                self.dead.set()
+            if self.dead.is_set():
+                response.close()  # the kernel does so for a process that died
+                await asyncio.Event().wait()
+        return response
+
+
+def faulty(world: World, fault: ClientMiddlewareType) -> Connection:
+    """Return a connection like the world's own, with a fault."""
+    real = world.connection
+    return FaultyConnection(real.server, real.ssl, real.token, fault=fault)
+
+
+@asynccontextmanager
+async def doomed(
+    world: World, fault: DiesAfter, *, prober: Prober | None = None
+) -> AsyncIterator[Operator]:
+    """Run an operator that the fault may stop dead; at the end of the block it is dead anyway."""
+    settings = world.settings(shutdown_grace=0.0)
+    async with runtime.operator(settings, faulty(world, fault), prober=prober) as made:
+        running = asyncio.create_task(made.run(asyncio.Event()))
+        try:
+            yield made
+        finally:
+            fault.dead.set()
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running

@@ -1,0 +1,352 @@
+"""An operator that stops dead after any of its writes: the next one ends where an undisturbed one
+would have ended, and then writes nothing.
+
+The pattern is Sieve's (OSDI'22). Each scenario is run once undisturbed, then again for each number
+of writes, until an operator gets through with the scenario before it dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import random
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pytest
+from kubernetes import client as kubernetes
+
+from memorybank_operator.kube import errors, kinds
+from tests.integration.operator.effort import FULL
+from tests.integration.operator.faults import DiesAfter, doomed
+from tests.integration.operator.settling import settle
+from tests.integration.operator.shape import shape
+from tests.integration.operator.world import World, until
+
+COLLECT_SECONDS = 0.05
+SPARE_WRITES = 4
+"""One is repeated whose answer was lost, and steps between are said that were passed over."""
+ALWAYS_FULL = {"create", "lose the key"}
+Act = Callable[[World], Awaitable[object]]
+OWN_KEY = "mb_" + "k" * 43
+STRETCHY = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "stretchy"},
+    "provisioner": "example.org/none",
+    "allowVolumeExpansion": True,
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something that makes the operator write."""
+
+    act: Act
+    spec: dict[str, Any] | None = field(default_factory=dict)
+    """Of the bank that is there before; None when there is none."""
+    prepare: Act | None = None
+    """What else is there before."""
+    writes: int = 1
+    """How many there are at the least."""
+
+
+def changed(before: dict[str, Any] | None = None, **changes: Any) -> Scenario:
+    return Scenario(lambda world: world.change(**changes), spec=before or {})
+
+
+async def create(world: World) -> None:
+    await world.create()
+
+
+async def make_stretchy(world: World) -> None:
+    with contextlib.suppress(errors.Conflict):  # another test was here first
+        await world.client.create(STRETCHY)
+
+
+async def own_key(world: World) -> None:
+    await world.client.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "mine", "namespace": world.namespace},
+            "data": {"token": base64.b64encode(OWN_KEY.encode()).decode()},
+        }
+    )
+
+
+async def bind_and_grow(world: World) -> None:
+    """Bind the volume, as its provisioner would, then ask for more."""
+    claim = await world.must("PersistentVolumeClaim", "agents-data")
+    identity = {key: claim["metadata"][key] for key in ("name", "namespace")}
+    await world.client.apply_status(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": identity,
+            "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
+        }
+    )
+    await world.change(storage={"volume": {"size": "2Gi"}})
+
+
+async def lose(world: World, *kinds_lost: str) -> None:
+    children = await world.children()
+    for kind in kinds_lost:
+        await world.delete(kind, children[kind]["metadata"]["name"])
+
+
+async def lose_the_key(world: World) -> None:
+    await lose(world, "Secret")
+
+
+async def lose_nearly_everything(world: World) -> None:
+    await lose(world, "Deployment", "Secret", "ConfigMap", "Service", "ServiceAccount")
+
+
+async def leave_something(world: World) -> None:
+    """Make what an older operator made for this bank and this one does not want."""
+    config = await world.must("ConfigMap", "agents-config")
+    metadata = {key: config["metadata"][key] for key in ("namespace", "labels", "ownerReferences")}
+    await world.client.create(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata | {"name": "agents-old"}}
+    )
+
+
+async def meddle(world: World) -> None:
+    """Change things by hand."""
+    await world.client.merge(
+        kinds.SERVICE, world.namespace, name="agents",
+        changes={"spec": {"selector": {"app.kubernetes.io/name": "other"}}},
+    )  # fmt: skip
+    await world.client.merge(
+        kinds.CONFIG_MAP, world.namespace, name="agents-config",
+        changes={"data": {"config.yaml": "mine: true\n"}},
+    )  # fmt: skip
+
+
+async def delete(world: World) -> None:
+    """Delete the bank, and wait until what it owned is collected."""
+    await world.delete(kinds.MEMORY_BANK, "agents")
+
+    async def is_collected() -> bool:
+        return not any(owners(body) for body in (await world.children()).values())
+
+    await until(is_collected)
+
+
+async def recreate(world: World) -> None:
+    """Delete the bank, and make it again before what it owned is collected."""
+    await world.delete(kinds.MEMORY_BANK, "agents")
+    await world.create()
+
+
+def owners(body: dict[str, Any]) -> set[str]:
+    return {each["uid"] for each in body["metadata"].get("ownerReferences", ())}
+
+
+async def collect_garbage(world: World) -> None:
+    """Delete what the bank owned that is gone, as a controller of every cluster does."""
+    while True:
+        bank = await world.get(kinds.MEMORY_BANK, "agents")
+        present = {bank["metadata"]["uid"]} if bank else set()
+        for body in (await world.children()).values():
+            if owners(body) - present:
+                with contextlib.suppress(AssertionError, errors.NotFound, errors.Conflict):
+                    await world.delete(body["kind"], body["metadata"]["name"])
+                    # The protection of volumes in use, which another controller takes away.
+                    await world.client.merge(
+                        kinds.by_kind(body["kind"]), world.namespace,
+                        name=body["metadata"]["name"], changes={"metadata": {"finalizers": None}},
+                    )  # fmt: skip
+        await asyncio.sleep(COLLECT_SECONDS)
+
+
+async def pause_change_and_resume(world: World) -> None:
+    await world.change(paused=True, logging={"level": "debug"})
+    await world.change(paused=False)
+
+
+def everything(*acts: Act) -> Act:
+    async def act(world: World) -> None:
+        for each in acts:
+            await each(world)
+
+    return act
+
+
+GROWING = {"storage": {"volume": {"size": "1Gi", "storageClassName": "stretchy"}}}
+REFERENCE = {"adminKeySecretRef": {"name": "mine"}}
+SCENARIOS = {
+    "create": Scenario(create, spec=None, writes=7),
+    "create under Delete": Scenario(
+        lambda world: world.create(deletionPolicy="Delete"), spec=None, writes=7
+    ),
+    "create with an own key": Scenario(
+        everything(own_key, lambda world: world.create(auth=REFERENCE)), spec=None, writes=7
+    ),
+    "create stopped": Scenario(lambda world: world.create(replicas=0), spec=None, writes=7),
+    "change the configuration": changed(logging={"level": "debug", "format": "text"}, writes=3),
+    "change the image": changed(image="registry.example/app:2"),
+    "change the version": changed(version="2"),
+    "change resources": changed(resources={"limits": {"memory": "1Gi"}}),
+    "change placement": changed(nodeSelector={"disk": "fast"}, priorityClassName="high"),
+    "change labels and variables": changed(
+        podLabels={"team": "a"}, env=[{"name": "X", "value": "1"}]
+    ),
+    "change the service account": changed(serviceAccount={"annotations": {"example.org/x": "y"}}),
+    "change several objects at once": changed(
+        limits={"maxBodyBytes": 4096},
+        serviceAccount={"annotations": {"example.org/x": "y"}},
+        deletionPolicy="Delete",
+    ),
+    "take a field back": changed({"podLabels": {"team": "a"}, "restart": "1"}, podLabels=None),
+    "let the volume go with the bank": changed(deletionPolicy="Delete"),
+    "keep the volume after all": changed({"deletionPolicy": "Delete"}, deletionPolicy="Retain"),
+    "grow the volume": Scenario(bind_and_grow, spec=GROWING, prepare=make_stretchy, writes=2),
+    "use an own key": Scenario(
+        lambda world: world.change(auth=REFERENCE), prepare=own_key, writes=3
+    ),
+    "use a generated key again": Scenario(
+        lambda world: world.change(auth={"adminKeySecretRef": None}),
+        spec={"auth": REFERENCE},
+        prepare=own_key,
+        writes=1,
+    ),
+    "break the spec and repair it": Scenario(
+        everything(lambda world: world.change(auth=REFERENCE), own_key), writes=2
+    ),
+    "hibernate": changed(hibernate=True),
+    "wake": changed({"hibernate": True}, hibernate=False),
+    "scale to zero": changed(replicas=0),
+    "restart": changed(restart="2026-01-01"),
+    "pause, change and resume": Scenario(pause_change_and_resume),
+    "lose the key": Scenario(lose_the_key, writes=3),
+    "lose nearly everything": Scenario(lose_nearly_everything, writes=6),
+    "put hand-made changes back": Scenario(meddle, writes=2),
+    "remove what an older operator left": Scenario(leave_something),
+    "delete": Scenario(delete, writes=0),
+    "delete under Delete": Scenario(delete, spec={"deletionPolicy": "Delete"}, writes=0),
+    "delete and make again": Scenario(recreate, writes=8),
+    "delete everything and make again": Scenario(
+        recreate, spec={"deletionPolicy": "Delete"}, writes=7
+    ),
+}
+
+Worlds = Callable[[], World]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a scenario."""
+
+    shape: dict[str, Any]
+    writes: list[str]
+    """Of all operators since the scenario began."""
+    died: bool
+    keys: tuple[str | None, str | None, str | None]
+    """The admin key before the scenario, when the operator died, and in the end."""
+
+
+@pytest.fixture
+def worlds(world: World, api_client: kubernetes.ApiClient) -> Worlds:
+    """Make worlds like this one, each in a namespace of its own."""
+
+    def make() -> World:
+        name = f"test-{uuid.uuid4().hex[:10]}"
+        kubernetes.CoreV1Api(api_client).create_namespace(
+            kubernetes.V1Namespace(metadata=kubernetes.V1ObjectMeta(name=name))
+        )
+        return world.in_namespace(name)
+
+    return make
+
+
+async def play(world: World, scenario: Scenario, *, writes: int | None = None) -> Result:
+    """Play a scenario; with `writes`, the operator dies after as many and another one goes on."""
+    collecting = asyncio.create_task(collect_garbage(world))
+    try:
+        if scenario.prepare is not None:
+            await scenario.prepare(world)
+        if scenario.spec is not None:
+            async with world.operator() as operator:
+                await world.create(**scenario.spec)
+                await settle(world, operator)
+        before, first_key = len(world.writes()), await key(world)
+        died = writes is not None and await dies(world, scenario, writes)
+        if writes is None:
+            async with world.operator() as operator:
+                await scenario.act(world)
+                await settle(world, operator)
+        second_key = await key(world)
+        async with world.operator() as operator:
+            await settle(world, operator)
+        done = world.writes()[before:]
+        # And once more: whoever comes now has nothing to do.
+        async with world.operator() as operator:
+            await settle(world, operator)
+        assert world.writes()[before:] == done
+        keys = (first_key, second_key, await key(world))
+        return Result(await shape(world), done, died, keys)
+    finally:
+        collecting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await collecting
+
+
+async def key(world: World) -> str | None:
+    secret = await world.get("Secret", "agents-key")
+    return None if secret is None else str(secret["data"]["token"])
+
+
+async def dies(world: World, scenario: Scenario, writes: int) -> bool:
+    """Play it with an operator that dies after some writes; return whether it wrote as often."""
+    fault = DiesAfter(writes)
+    async with doomed(world, fault) as operator:
+        await scenario.act(world)
+        settled = asyncio.create_task(settle(world, operator))
+        dead = asyncio.create_task(fault.dead.wait())
+        await asyncio.wait((settled, dead), return_when=asyncio.FIRST_COMPLETED)
+        died = fault.dead.is_set()
+        for task in (settled, dead):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await settled
+    return died
+
+
+async def prove(name: str, worlds: Worlds, undisturbed: Result, writes: int) -> bool:
+    """Fail unless the scenario ends like the undisturbed one though its operator dies after some
+    writes; return whether it came to that.
+    """
+    result = await play(worlds(), SCENARIOS[name], writes=writes)
+    about = f"{name}, dead after write {writes}: {result.writes}"
+    assert result.shape == undisturbed.shape, about
+    before, when_dead, after = result.keys
+    if when_dead not in (None, before):
+        assert after == when_dead, f"{about}: a key that was stored is the one that counts"
+    # The next one does what is left; its judgement may take another way to the same end.
+    assert len(result.writes) <= len(undisturbed.writes) + SPARE_WRITES, about
+    return result.died
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_whoever_goes_on_ends_where_an_undisturbed_operator_ends(
+    worlds: Worlds, name: str, seed: int
+) -> None:
+    undisturbed = await play(worlds(), SCENARIOS[name])
+    assert len(undisturbed.writes) >= SCENARIOS[name].writes
+    if FULL or name in ALWAYS_FULL:
+        for writes in count(1):
+            if not await prove(name, worlds, undisturbed, writes):
+                break
+        assert writes > SCENARIOS[name].writes
+    elif undisturbed.writes:
+        dice = random.Random(f"{seed} {name}")  # noqa: S311 - no secret
+        chosen = dice.randint(1, len(undisturbed.writes))
+        await prove(name, worlds, undisturbed, chosen)
