@@ -102,5 +102,5 @@ clean:  ## remove what was made in the checkout; caches outside it stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help bootstrap format lint type unit fuzz chart-test integration e2e e2e-full e2e-down generate test test-fast verify lock \
+.PHONY: help bootstrap format lint type unit fuzz chart-test integration proof e2e e2e-full e2e-down generate test test-fast verify lock \
 	images demo demo-down cluster-up cluster-down bench clean
