@@ -58,6 +58,8 @@ _CURES = {
     " | tr -d =)",
     "extra_forbidden": "remove it, or correct its name",
     "model_type": "write its settings below it, as `name: value`",
+    "builtin_model": "remove it, or choose the provider that serves it",
+    "no_model": "set embedding.model to the name by which the service knows it",
     "secret_in_file": "set it in the environment, or name a file that holds it:"
     f" {ADMIN_KEY_VARIABLE}_FILE, encryption.key_ring_file",
 }

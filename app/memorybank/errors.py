@@ -13,6 +13,7 @@ MemoryBankError
 └── Unavailable             the service cannot do it now; a retry may succeed
     ├── StoreUnavailable
     └── EmbedderUnavailable
+        └── TextRefused     the embedding service works, but does not take one of these texts
 
 The HTTP, MCP and CLI faces each translate this tree in exactly one place.
 """
@@ -119,3 +120,9 @@ class EmbedderUnavailable(Unavailable):
     """The embedding model cannot answer."""
 
     code = "embedder_unavailable"
+
+
+class TextRefused(EmbedderUnavailable):
+    """The embedding service works, but does not take one of these texts."""
+
+    code = "text_refused"

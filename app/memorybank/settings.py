@@ -6,7 +6,7 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -91,11 +91,70 @@ class DatabaseSettings(Section):
     path: Path | None = Field(None, description="SQLite file; default memory_bank.db under `data`.")
 
 
+HttpUrl = Annotated[
+    str,
+    Field(
+        pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$",
+        description="http:// or https://, without credentials, query and fragment.",
+    ),
+]
+
+
+class OllamaSettings(Section):
+    """Ollama, with provider `ollama`."""
+
+    url: HttpUrl = Field("http://localhost:11434", description="Where it answers.")
+    keep_alive: str = Field(
+        "30m",
+        pattern=r"^-?[0-9]+(ms|s|m|h)?$",
+        description="How long it keeps the model loaded after a request; -1 for ever.",
+    )
+    truncate: bool = Field(
+        True, description="Cut texts that are too long for the model, instead of refusing them."
+    )
+
+
+class OpenAiSettings(Section):
+    """A service that speaks like OpenAI's, with provider `openai`."""
+
+    base_url: HttpUrl = Field(
+        "https://api.openai.com/v1", description="What comes before /embeddings."
+    )
+    key_file: Path | None = Field(
+        None, description="A file that holds the key; none is sent without it."
+    )
+
+
 class EmbeddingSettings(Section):
     """What turns texts into vectors."""
 
-    provider: Literal["builtin"] = Field(
-        "builtin", description="`builtin` is MiniLM in this process."
+    provider: Literal["builtin", "ollama", "openai"] = Field(
+        "builtin", description="`builtin` is MiniLM in this process; the others are services."
+    )
+    model: str | None = Field(
+        None,
+        pattern=r"^[\w./:@+-]{1,200}$",
+        description="Name of the model; for services, which have no default.",
+    )
+    dimensions: int | None = Field(
+        None,
+        ge=1,
+        le=8_192,
+        description="Length of the vectors to ask a service for; without it, the model's own.",
+    )
+    ollama: OllamaSettings = OllamaSettings()
+    openai: OpenAiSettings = OpenAiSettings()
+    timeout_seconds: float = Field(
+        30.0, gt=0, le=600, description="How long a service may take to answer a request."
+    )
+    retries: int = Field(
+        2, ge=0, le=10, description="How often a request that failed is sent again."
+    )
+    breaker_failures: int = Field(
+        5, ge=1, le=1_000, description="Failed requests in a row after which a service is let be."
+    )
+    breaker_seconds: float = Field(
+        5.0, gt=0, le=60, description="For how long; doubled up to a minute while it fails."
     )
     cache_entries: int = Field(
         4_096,
@@ -103,6 +162,20 @@ class EmbeddingSettings(Section):
         le=1_000_000,
         description="Texts whose vectors are remembered, about 1.7 KB each; 0 remembers none.",
     )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.provider == "builtin":
+            for name in ("model", "dimensions"):
+                if getattr(self, name) is not None:
+                    raise PydanticCustomError(
+                        "builtin_model", f"{name} should be left out with the provider builtin"
+                    )
+        elif self.model is None:
+            raise PydanticCustomError(
+                "no_model", "model should be given with a provider other than builtin"
+            )
+        return self
 
 
 class SecuritySettings(Section):

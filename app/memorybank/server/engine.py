@@ -5,23 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from memorybank.configuration import key_ring
-from memorybank.embedders.builtin import BuiltinEmbedder
-from memorybank.embedders.cache import CachingEmbedder
 from memorybank.errors import MemoryBankError
-from memorybank.model.locate import locate
 from memorybank.ports import Embedder, MemoryStore, SearchIndex
 from memorybank.search.index import MemoryIndex
+from memorybank.server.embedding import Counted, open_embedder
 from memorybank.settings import Settings
 from memorybank.stores.sqlite import SqliteStore
 
 _logger = logging.getLogger(__name__)
-
-Counted = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +39,17 @@ async def open_engine(
 
     The index is built in the background, a recall waits for it. Raises ConfigurationError.
     """
-    folder = await asyncio.to_thread(locate, settings.model_dir, _logger.info)
     async with AsyncExitStack() as stack:
-        embedder = _cached(await BuiltinEmbedder.open(folder), settings, counted)
+        opened = await open_embedder(settings, counted=counted)
+        embedder = opened.embedder
         stack.push_async_callback(embedder.close)
         store = await open_store(settings, embedder.model)
         stack.push_async_callback(store.close)
+        await opened.settle(store.embeddings)
         index = MemoryIndex(store, dimensions=embedder.dimensions)
         stack.push_async_callback(index.close)
         await stack.enter_async_context(_built_in_background(index))
         yield Engine(store, embedder, index)
-
-
-def _cached(embedder: Embedder, settings: Settings, counted: Counted) -> Embedder:
-    entries = settings.embedding.cache_entries
-    return CachingEmbedder(embedder, entries=entries, counted=counted) if entries else embedder
 
 
 async def open_store(settings: Settings, model: str) -> SqliteStore:

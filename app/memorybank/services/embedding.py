@@ -7,12 +7,13 @@ embedding model was changed. Until they have it they are found by their words.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.memory import searchable_text
-from memorybank.errors import EmbedderUnavailable, StoreUnavailable
+from memorybank.errors import EmbedderUnavailable, StoreUnavailable, TextRefused
 from memorybank.ports import Embedder, MemoryStore, SearchIndex, Unembedded, Vector
 from memorybank.schemas.embedding import EmbeddingStatus
 
@@ -89,22 +90,37 @@ class Reembedding:
                     _logger.info("memories got their vectors", extra={"details": {"count": done}})
 
     async def _sweep(self) -> int:
-        """Go through all memories; return how many got a vector."""
+        """Go through all memories; return how many got a vector.
+
+        What was changed meanwhile is left to another sweep; what the embedder does not take is
+        tried again when there is other work.
+        """
         done = after = 0
         while page := await self._store.embeddings.unembedded(after, limit=_PAGE):
             after = page[-1].position
             written = await self._embed(page)
             done += written
-            if written < len(page):  # some were changed meanwhile: another round
-                self._wanted.set()
         return done
 
     async def _embed(self, page: Sequence[Unembedded]) -> int:
-        texts = [searchable_text(item.memory) for item in page]
-        vectors: list[Vector] = []
-        for start in range(0, len(texts), _AT_ONCE):
-            vectors.extend(await self._embedder.embed(texts[start : start + _AT_ONCE]))
-        seq, written = await self._store.embeddings.embedded(list(zip(page, vectors, strict=True)))
+        items: list[tuple[Unembedded, Vector]] = []
+        for start in range(0, len(page), _AT_ONCE):
+            part = page[start : start + _AT_ONCE]
+            try:
+                items += await self._vectors(part)
+            except TextRefused:
+                for each in part:
+                    with contextlib.suppress(TextRefused):
+                        items += await self._vectors([each])
+        if len(items) < len(page):
+            _logger.warning("the embedder does not take %d memories", len(page) - len(items))
+        seq, written = await self._store.embeddings.embedded(items)
+        if written < len(items):
+            self._wanted.set()
         if written:
             await self._index.catch_up(seq)
         return written
+
+    async def _vectors(self, part: Sequence[Unembedded]) -> list[tuple[Unembedded, Vector]]:
+        vectors = await self._embedder.embed([searchable_text(item.memory) for item in part])
+        return list(zip(part, vectors, strict=True))

@@ -1,0 +1,131 @@
+"""What embedding services want to be asked, and how they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from pydantic import BaseModel, Field
+
+
+class EmbeddingApi(Protocol):
+    """One protocol, with one model of one service."""
+
+    @property
+    def space(self) -> str:
+        """Names the embedding space: protocol, model and, where asked for, dimensions."""
+
+    @property
+    def path(self) -> str:
+        """Where to post, below the base URL."""
+
+    def request(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Return the body to post."""
+
+    def vectors(self, content: bytes) -> list[list[float]]:
+        """Return what is in an answer, in the order of the texts; raises ValueError."""
+
+    @property
+    def models(self) -> str:
+        """Where the service lists its models, below the base URL."""
+
+    def lists_model(self, content: bytes) -> bool:
+        """Say whether the model is in that list; raises ValueError."""
+
+    @property
+    def missing_model(self) -> str:
+        """What to do when it is not."""
+
+
+class OllamaApi:
+    """POST /api/embed of Ollama."""
+
+    path = "api/embed"
+    models = "api/tags"
+
+    def __init__(
+        self, model: str, *, dimensions: int | None, keep_alive: str, truncate: bool
+    ) -> None:
+        self._model = model
+        self._options: dict[str, Any] = {"truncate": truncate, "keep_alive": keep_alive}
+        if dimensions is not None:
+            self._options["dimensions"] = dimensions
+        self.space = _space("ollama", model, dimensions)
+        self.missing_model = f"run `ollama pull {model}` there"
+
+    def request(self, texts: Sequence[str]) -> dict[str, Any]:
+        """See EmbeddingApi."""
+        return {"model": self._model, "input": list(texts), **self._options}
+
+    def vectors(self, content: bytes) -> list[list[float]]:
+        """See EmbeddingApi."""
+        return _OllamaAnswer.model_validate_json(content).embeddings
+
+    def lists_model(self, content: bytes) -> bool:
+        """See EmbeddingApi. A name without a tag means the tag `latest`."""
+        names = {each.name for each in _OllamaModels.model_validate_json(content).models}
+        return bool({self._model, f"{self._model}:latest"} & names)
+
+
+class OpenAiApi:
+    """POST /embeddings of OpenAI and of what speaks like it."""
+
+    path = "embeddings"
+    models = "models"
+
+    def __init__(self, model: str, *, dimensions: int | None) -> None:
+        self._model = model
+        self._options: dict[str, Any] = {"encoding_format": "float"}
+        if dimensions is not None:
+            self._options["dimensions"] = dimensions
+        self.space = _space("openai", model, dimensions)
+        self.missing_model = "correct embedding.model, or let the service load it"
+
+    def request(self, texts: Sequence[str]) -> dict[str, Any]:
+        """See EmbeddingApi."""
+        return {"model": self._model, "input": list(texts), **self._options}
+
+    def vectors(self, content: bytes) -> list[list[float]]:
+        """See EmbeddingApi."""
+        data = sorted(_OpenAiAnswer.model_validate_json(content).data, key=lambda each: each.index)
+        if [each.index for each in data] != list(range(len(data))):
+            raise ValueError("the vectors are not numbered from 0")
+        return [each.embedding for each in data]
+
+    def lists_model(self, content: bytes) -> bool:
+        """See EmbeddingApi."""
+        data = _OpenAiModels.model_validate_json(content).data
+        return self._model in {each.id for each in data}
+
+
+class _OllamaAnswer(BaseModel):
+    embeddings: list[list[float]]
+
+
+class _OllamaModel(BaseModel):
+    name: str
+
+
+class _OllamaModels(BaseModel):
+    models: list[_OllamaModel]
+
+
+class _OpenAiVector(BaseModel):
+    index: int = Field(ge=0)
+    embedding: list[float]
+
+
+class _OpenAiAnswer(BaseModel):
+    data: list[_OpenAiVector]
+
+
+class _OpenAiModel(BaseModel):
+    id: str
+
+
+class _OpenAiModels(BaseModel):
+    data: list[_OpenAiModel]
+
+
+def _space(protocol: str, model: str, dimensions: int | None) -> str:
+    return f"{protocol}/{model}" if dimensions is None else f"{protocol}/{model}/{dimensions}"

@@ -1,0 +1,234 @@
+"""An embedder behind HTTP: Ollama, OpenAI, or what speaks like them.
+
+Requests that fail in a way that may pass are repeated; a service that keeps failing is left alone
+for a while, so that callers hear at once that it is down. No error ever holds a text or the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+
+from memorybank.embedders.apis import EmbeddingApi
+from memorybank.embedders.breaker import CircuitBreaker, backoff
+from memorybank.errors import ConfigurationError, EmbedderUnavailable, TextRefused
+from memorybank.ports import Vector
+
+_logger = logging.getLogger(__name__)
+
+_TEXTS_PER_REQUEST = 32
+_REQUESTS_AT_ONCE = 4
+"""Services queue for themselves; more would only wait there."""
+
+_CAPACITY = 512
+"""Calls that may wait, as for the built-in embedder."""
+
+_LONGEST_RETRY_AFTER = 5.0
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, and how often to try."""
+
+    timeout_seconds: float
+    retries: int
+    breaker_failures: int
+    breaker_seconds: float
+
+
+class _Refused(Exception):
+    """The service works, and will not embed these texts."""
+
+
+class _Failed(Exception):
+    """No use to try again at once; `str` says why."""
+
+
+class _Transient(Exception):
+    """The next try may succeed."""
+
+    def __init__(self, why: str, after: float | None = None) -> None:
+        super().__init__(why)
+        self.after = after
+
+
+class RemoteEmbedder:
+    """Asks a service for vectors, and scales them to length 1."""
+
+    def __init__(
+        self,
+        api: EmbeddingApi,
+        *,
+        url: str,
+        patience: Patience,
+        key: str | None = None,
+        dimensions: int | None = None,
+        dice: random.Random | None = None,
+    ) -> None:
+        """Make no contact yet; without `dimensions`, call `discover` before anything else."""
+        self._api = api
+        self._url = url.rstrip("/")
+        self._patience = patience
+        self._dimensions = dimensions
+        self._dice = dice or random.Random()  # noqa: S311  # spreads retries, keeps no secret
+        self._breaker = CircuitBreaker(
+            failures=patience.breaker_failures, seconds=patience.breaker_seconds
+        )
+        self._slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
+        self._waiting = 0
+        self._client = httpx.AsyncClient(
+            headers={} if key is None else {"Authorization": f"Bearer {key}"},
+            timeout=patience.timeout_seconds,
+        )
+
+    @property
+    def model(self) -> str:
+        """See Embedder."""
+        return self._api.space
+
+    @property
+    def dimensions(self) -> int:
+        """See Embedder."""
+        assert self._dimensions is not None  # noqa: S101  # see __init__
+        return self._dimensions
+
+    async def discover(self, known: int | None) -> None:
+        """Find out the dimensions, unless configured: from the store, else from the service.
+
+        Raises ConfigurationError when neither tells.
+        """
+        if self._dimensions is None:
+            self._dimensions = known
+        if self._dimensions is not None:
+            return
+        try:
+            [vector] = await self._vectors(["dimensions"])
+        except EmbedderUnavailable as error:
+            raise ConfigurationError(
+                f"the dimensions of the embedding model cannot be found out: {error.message}",
+                field="embedding.dimensions",
+                hint="set it, or see that the embedding service answers at the first start",
+            ) from error
+        self._dimensions = len(vector)
+
+    async def embed(self, texts: Sequence[str]) -> Vector:
+        """See Embedder."""
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for start in range(0, len(texts), _TEXTS_PER_REQUEST):
+            part = texts[start : start + _TEXTS_PER_REQUEST]
+            answered = await self._vectors(part)
+            if answered.shape[1] != self.dimensions:
+                raise EmbedderUnavailable(
+                    f"the embedding service answers vectors of {answered.shape[1]} dimensions"
+                    f" instead of {self.dimensions}",
+                    hint="correct embedding.dimensions, or name the model that it really runs",
+                )
+            vectors[start : start + len(part)] = answered
+        return vectors
+
+    async def close(self) -> None:
+        """See Embedder."""
+        await self._client.aclose()
+
+    async def _vectors(self, texts: Sequence[str]) -> Vector:
+        if self._waiting >= _CAPACITY:
+            raise EmbedderUnavailable(
+                "too many texts wait to be embedded", hint="try again in a few seconds"
+            )
+        self._waiting += 1
+        try:
+            async with self._slots:
+                return await self._guarded(texts)
+        finally:
+            self._waiting -= 1
+
+    async def _guarded(self, texts: Sequence[str]) -> Vector:
+        """Ask, unless the service is being left alone; tell the breaker how it went."""
+        wait = self._breaker.wait()
+        if wait:
+            raise EmbedderUnavailable(
+                "the embedding service does not answer",
+                hint=f"it is asked again in {wait:.0f} seconds",
+            )
+        try:
+            vectors = await self._persistently(texts)
+        except _Refused as error:
+            self._breaker.succeeded()
+            raise TextRefused(str(error)) from None
+        except (_Failed, _Transient) as error:
+            self._breaker.failed()
+            raise EmbedderUnavailable(f"the embedding service {error}") from None
+        except BaseException:
+            self._breaker.abandoned()
+            raise
+        self._breaker.succeeded()
+        return vectors
+
+    async def _persistently(self, texts: Sequence[str]) -> Vector:
+        for attempt in range(self._patience.retries):
+            try:
+                return await self._once(texts)
+            except _Transient as error:
+                pause = backoff(attempt, dice=self._dice) if error.after is None else error.after
+                _logger.debug("the embedding service %s; again in %.2f s", error, pause)
+                await asyncio.sleep(pause)
+        return await self._once(texts)
+
+    async def _once(self, texts: Sequence[str]) -> Vector:
+        try:
+            answer = await self._client.post(
+                f"{self._url}/{self._api.path}", json=self._api.request(texts)
+            )
+        except httpx.TimeoutException:
+            seconds = self._patience.timeout_seconds
+            raise _Transient(f"did not answer within {seconds:g} seconds") from None
+        except httpx.TransportError as error:
+            raise _Transient(f"cannot be reached ({type(error).__name__})") from None
+        if answer.status_code in _TRANSIENT:
+            raise _Transient(f"answered {answer.status_code}", _retry_after(answer))
+        if answer.status_code != 200:
+            raise await self._refusal(answer.status_code)
+        return self._read(answer.content, len(texts))
+
+    def _read(self, content: bytes, count: int) -> Vector:
+        try:
+            vectors = np.array(self._api.vectors(content), dtype=np.float32)
+        except ValueError:
+            raise _Failed("answered something else than vectors") from None
+        if vectors.ndim != 2 or len(vectors) != count or not np.isfinite(vectors).all():
+            raise _Failed("answered other vectors than were asked for")
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not lengths.all():
+            raise _Failed("answered a vector of length 0")
+        unit: Vector = vectors / lengths
+        return unit
+
+    async def _refusal(self, status: int) -> Exception:
+        if status in (400, 413, 422):
+            return _Refused(f"the embedding service refuses a text (status {status})")
+        if status in (401, 403):
+            return _Failed(f"does not accept the key (status {status})")
+        if status == 404 and await self._model_is_missing():
+            return _Failed(f"does not have the model: {self._api.missing_model}")
+        return _Failed(f"answered {status} at /{self._api.path}: is its URL right?")
+
+    async def _model_is_missing(self) -> bool:
+        """Tell a model that is not there from a URL that is wrong."""
+        try:
+            answer = await self._client.get(f"{self._url}/{self._api.models}")
+            return answer.status_code == 200 and not self._api.lists_model(answer.content)
+        except (httpx.TransportError, ValueError):
+            return False
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Return the seconds that the service asks for, cut to what a caller can wait."""
+    value = answer.headers.get("retry-after", "")
+    return min(float(value), _LONGEST_RETRY_AFTER) if value.isdecimal() else None

@@ -1,0 +1,212 @@
+"""Embedding services that are slow, broken, wrong, or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memorybank.embedders.apis import OllamaApi, OpenAiApi
+from memorybank.embedders.remote import Patience, RemoteEmbedder
+from memorybank.errors import ConfigurationError, EmbedderUnavailable, TextRefused
+from tests.app.embedders.test_contract import opened
+from tests.support.embedding_server import MODEL, EmbeddingServer, embedding_server
+
+KEY = "sk-very-secret"
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddingServer]:
+    with embedding_server() as running:
+        yield running
+
+
+def ollama(server: EmbeddingServer, *, model: str = MODEL, **options: Any) -> RemoteEmbedder:
+    patience = {
+        "timeout_seconds": 5.0,
+        "retries": 0,
+        "breaker_failures": 100,
+        "breaker_seconds": 60.0,
+    }
+    changed = {name: options.pop(name, value) for name, value in patience.items()}
+    return RemoteEmbedder(
+        OllamaApi(model, dimensions=None, keep_alive="5m", truncate=True),
+        url=server.url,
+        patience=Patience(**changed),
+        dimensions=384,
+        **options,
+    )
+
+
+async def failure(embedder: RemoteEmbedder, text: str = "private words") -> EmbedderUnavailable:
+    with pytest.raises(EmbedderUnavailable) as caught:
+        await embedder.embed([text])
+    said = f"{caught.value.message} {caught.value.hint} {caught.value!r}"
+    assert text not in said
+    assert KEY not in said
+    return caught.value
+
+
+async def test_ollama_is_asked_with_its_options(server: EmbeddingServer) -> None:
+    embedder = ollama(server)
+    await embedder.embed(["a", "b"])
+    assert server.requests == [
+        {"model": MODEL, "input": ["a", "b"], "truncate": True, "keep_alive": "5m"}
+    ]
+    assert embedder.model == f"ollama/{MODEL}"
+
+
+async def test_openai_gets_the_key_of_the_file_and_the_dimensions(
+    server: EmbeddingServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    embedder = await opened(
+        tmp_path,
+        provider="openai",
+        model=MODEL,
+        dimensions=64,
+        openai={"base_url": f"{server.url}/v1/", "key_file": str(file)},
+    )
+    vectors = await embedder.embed(["a"])
+    assert vectors.shape == (1, 64)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert server.keys == [f"Bearer {KEY}"]
+    assert server.requests[0]["dimensions"] == 64
+    assert embedder.model == f"openai/{MODEL}/64"
+
+
+@pytest.mark.parametrize("content", [None, "", "two words", "ключ"])
+async def test_a_file_without_a_key_stops_the_start(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigurationError) as caught:
+        await opened(tmp_path, provider="openai", model=MODEL, openai={"key_file": str(file)})
+    assert caught.value.field == "embedding.openai.key_file"
+
+
+async def test_a_request_that_fails_in_passing_is_repeated(server: EmbeddingServer) -> None:
+    server.failures_left = 2
+    vectors = await ollama(server, retries=2).embed(["a"])
+    assert vectors.shape == (1, 384)
+    assert len(server.requests) == 3
+    server.failures_left = 3
+    await failure(ollama(server, retries=2))
+
+
+async def test_a_service_that_keeps_failing_is_left_alone_and_found_again(
+    server: EmbeddingServer,
+) -> None:
+    embedder = ollama(server, breaker_failures=3, breaker_seconds=0.2)
+    server.stop()
+    for _ in range(3):
+        assert "cannot be reached" in (await failure(embedder)).message
+    asked = await failure(embedder)
+    assert "does not answer" in asked.message
+    assert asked.hint
+    server.start()
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await embedder.embed(["a"])
+                break
+            except EmbedderUnavailable:
+                await asyncio.sleep(0.05)
+    assert len(server.requests) == 1
+
+
+async def test_a_service_that_hangs_is_given_up(server: EmbeddingServer) -> None:
+    server.hold = threading.Event()
+    try:
+        error = await failure(ollama(server, timeout_seconds=0.1))
+        assert "did not answer within 0.1 seconds" in error.message
+    finally:
+        server.hold.set()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(401, "key"), (403, "key"), (404, "URL"), (500, "answered 500"), (302, "answered 302")],
+)
+async def test_what_is_wrong_is_said(server: EmbeddingServer, status: int, said: str) -> None:
+    server.status = status
+    assert said in (await failure(ollama(server, key=KEY))).message
+
+
+async def test_a_missing_model_is_told_with_the_cure(server: EmbeddingServer) -> None:
+    assert "ollama pull other" in (await failure(ollama(server, model="other"))).message
+
+
+async def test_a_refused_text_is_told_apart_and_opens_no_breaker(server: EmbeddingServer) -> None:
+    embedder = ollama(server, breaker_failures=1)
+    server.status = 400
+    for _ in range(3):
+        assert isinstance(await failure(embedder), TextRefused)
+    server.status = 200
+    await embedder.embed(["a"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"not json",
+        b'{"embeddings": []}',
+        b'{"embeddings": [[1, 2], [3]]}',
+        b'{"embeddings": [["x"]]}',
+        b'{"embeddings": [[0, 0, 0]]}',
+        b'{"embeddings": [[1e999]]}',
+        b'{"embeddings": [[1, 2, 3]]}',
+        b'{"embeddings": [[]]}',
+    ],
+)
+async def test_an_answer_that_is_none_is_an_error_and_no_vector(
+    server: EmbeddingServer, answer: bytes
+) -> None:
+    server.raw = answer
+    await failure(ollama(server))
+
+
+@pytest.mark.parametrize("indexes", [(0, 0), (1, 2), (0, 2)])
+def test_openai_vectors_that_cannot_be_put_in_order_are_refused(indexes: tuple[int, int]) -> None:
+    first, second = indexes
+    content = (
+        f'{{"data": [{{"index": {first}, "embedding": [1]}},'
+        f' {{"index": {second}, "embedding": [2]}}]}}'
+    )
+    with pytest.raises(ValueError, match="numbered"):
+        OpenAiApi("m", dimensions=None).vectors(content.encode())
+
+
+async def test_without_a_service_the_first_start_says_what_to_set(server: EmbeddingServer) -> None:
+    server.stop()
+    embedder = RemoteEmbedder(
+        OllamaApi(MODEL, dimensions=None, keep_alive="5m", truncate=True),
+        url=server.url,
+        patience=Patience(1.0, 0, 5, 5.0),
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        await embedder.discover(None)
+    assert caught.value.field == "embedding.dimensions"
+    await embedder.discover(384)  # what the store knows is enough
+    assert embedder.dimensions == 384
+
+
+async def test_a_caller_that_gives_up_does_not_block_the_others(server: EmbeddingServer) -> None:
+    server.hold = threading.Event()
+    embedder = ollama(server)
+    tasks = [asyncio.create_task(embedder.embed([str(number)])) for number in range(8)]
+    await asyncio.sleep(0.05)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    server.hold.set()
+    assert (await embedder.embed(["a"])).shape == (1, 384)
