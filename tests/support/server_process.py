@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,11 +65,15 @@ class Server:
 
 @contextmanager
 def serving(
-    data: Path, *arguments: str, key: str | None = None, environ: dict[str, str] | None = None
+    data: Path,
+    *arguments: str,
+    key: str | None = None,
+    environ: dict[str, str] | None = None,
+    inside: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Run a server on a data folder until the block ends; the key of a bank is the same each time.
 
-    Pass `key=""` to configure none.
+    Pass `key=""` to configure none. `inside` is a command that replaces itself by the server.
     """
     folder = data.with_name(f"{data.name}.logs")
     folder.mkdir(exist_ok=True)
@@ -78,7 +82,7 @@ def serving(
         key = known.read_text() if known.exists() else tokens.generate()
         known.write_text(key)
     clean = {name: value for name, value in os.environ.items() if "MEMORY_BANK" not in name}
-    command = [sys.executable, "-m", "memorybank", "serve", "--data", str(data)]
+    command = [*inside, sys.executable, "-m", "memorybank", "serve", "--data", str(data)]
     command += ["--port", "0", "--metrics-port", "0", "--log-format", "json", *arguments]
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603  # our own program

@@ -1,0 +1,148 @@
+"""A real server on a volume that is full, read-only or damaged, and what it says of it.
+
+The volumes are real file systems, mounted in a user and mount namespace of the server's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.server.test_process import client_for, stored_ids
+from tests.support.server_process import Server, serving
+
+
+def _namespaces_are_allowed() -> bool:
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return False
+    command = [unshare, "--user", "--map-root-user", "--mount", "true"]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not _namespaces_are_allowed(), reason="this system gives no namespaces to its users"
+    ),
+]
+
+VOLUME_MIB = 6
+
+
+def on(volume: Path, mount: str) -> list[str]:
+    """Return a command that mounts something at a folder before it becomes another program."""
+    volume.mkdir(exist_ok=True)
+    script = f'set -e; volume=$1; shift; {mount}; exec "$@"'
+    return [
+        *("unshare", "--user", "--map-root-user", "--mount"),
+        "sh",
+        "-c",
+        script,
+        "-",
+        str(volume),
+    ]
+
+
+def seen_by(server: Server, file: Path) -> Path:
+    """Return the path to a file as the server's namespace has it."""
+    return Path(f"/proc/{server.process.pid}/root{file}")
+
+
+async def ready(client: httpx.AsyncClient) -> tuple[int, str]:
+    answer = await client.get("/ready")
+    return answer.status_code, answer.text
+
+
+async def until_ready(client: httpx.AsyncClient, status: int) -> str:
+    """Wait until /ready, which looks once in a while, answers so; return what it says."""
+    async with asyncio.timeout(60):
+        while True:
+            told, text = await ready(client)
+            if told == status:
+                return text
+            await asyncio.sleep(0.1)
+
+
+async def test_a_full_volume_refuses_writes_clearly_and_loses_nothing(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    tmpfs = f'mount -t tmpfs -o size={VOLUME_MIB}m none "$volume"'
+    with serving(volume, inside=on(volume, tmpfs)) as server:
+        async with client_for(server) as client:
+            kept = set()
+            for number in range(5):
+                body = {"content": f"The door of room {number} squeaks."}
+                kept.add((await client.post("/v1/memories", json=body)).json()["id"])
+
+            ballast = seen_by(server, volume / "ballast")
+            with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(b"\0" * 4_096)
+            refused = None
+            for number in range(50):  # the log may have room of its own left
+                body = {"content": f"Note {number}: {'the lamp is out, ' * 500}"}
+                answer = await client.post("/v1/memories", json=body)
+                if answer.status_code != 201:
+                    refused = answer
+                    break
+                kept.add(answer.json()["id"])
+            assert refused is not None
+            error = refused.json()["error"]
+            assert (refused.status_code, error["code"]) == (503, "store_unavailable")
+            assert "full" in error["message"]
+            assert "enlarge the volume" in error["hint"]
+            assert "full" in await until_ready(client, 503)
+
+            found = await client.post("/v1/search", json={"query": "which door squeaks?"})
+            assert found.json()["results"]
+            assert await stored_ids(client) == kept
+
+            ballast.unlink()
+            await until_ready(client, 200)
+            answer = await client.post("/v1/memories", json={"content": "There is room again."})
+            assert answer.status_code == 201
+            assert await stored_ids(client) == {*kept, answer.json()["id"]}
+
+
+async def test_a_read_only_volume_stops_the_start_with_the_cure(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    with serving(volume):
+        pass
+    read_only = 'mount --bind "$volume" "$volume"; mount -o remount,bind,ro "$volume"'
+    with (
+        pytest.raises(RuntimeError, match="did not start") as caught,
+        serving(volume, inside=on(volume, read_only)),
+    ):
+        pass
+    said = str(caught.value)
+    assert "disk that is writable" in said
+    assert "Traceback" not in said
+
+
+async def test_a_damaged_database_stops_the_start_and_is_left_as_it_is(
+    tmp_path: Path,
+) -> None:
+    volume = tmp_path / "volume"
+    with serving(volume) as server:
+        async with client_for(server) as client:
+            for number in range(20):
+                body = {"content": f"Note {number}: {'the lamp is out, ' * 500}"}
+                assert (await client.post("/v1/memories", json=body)).status_code == 201
+        assert await asyncio.to_thread(server.stop) == 0
+    database = next(volume.glob("*.db"))
+    content = database.read_bytes()
+    damaged = content[:4_096] + b"\xff" * (len(content) - 4_096)
+    database.write_bytes(damaged)
+    with pytest.raises(RuntimeError, match="did not start") as caught, serving(volume):
+        pass
+    said = str(caught.value)
+    assert "damaged" in said
+    assert "backup" in said
+    assert "Traceback" not in said
+    assert database.read_bytes() == damaged
