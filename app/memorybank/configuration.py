@@ -39,8 +39,9 @@ _SERVICE_LINK = re.compile(
 )
 # Settings that the common deployment guides have under another name, or that need none here.
 _ELSEWHERE = {
-    "monitoring": "metrics have a port of their own: `server.metrics_port`; health is on"
-    " `server.port`",
+    "monitoring.metrics_enabled": "remove it: metrics are always there, on `server.metrics_port`",
+    "monitoring.metrics_port": "it is `server.metrics_port` here",
+    "monitoring.health_check_port": "remove it: health is on `server.port`",
     "vector": "remove it: the index is part of the service and needs no setting",
     "database.max_connections": "remove it: the service has one writer and its own readers",
     "database.backup_enabled": "remove it: copy the database with `memorybank backup` on a"

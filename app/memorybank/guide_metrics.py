@@ -29,11 +29,13 @@ class GuideMetrics(Collector):
         *,
         requests: Counter,
         request_seconds: Histogram,
+        in_flight: Gauge,
         step_seconds: Histogram,
         connections: Gauge,
     ) -> None:
         self._requests = requests
         self._request_seconds = request_seconds
+        self._in_flight = in_flight
         self._step_seconds = step_seconds
         self._connections = connections
 
@@ -58,8 +60,29 @@ class GuideMetrics(Collector):
             self._connections, "database_connections_active", "Connections to the database."
         )
         yield _counter("cpu_usage_seconds", "CPU time of the process.", time.process_time())
-        yield _gauge("memory_usage_bytes", "Resident memory of the process.", _resident())
+        resident = _resident()
+        yield _gauge("memory_usage_bytes", "Resident memory of the process.", resident)
         yield _gauge("memory_total_bytes", "Memory that the process may use.", _allowed())
+        yield from self._unprefixed(resident)
+
+    def _unprefixed(self, resident: float) -> Iterator[Metric]:
+        """Return those that one guide names without saying whose they are."""
+        yield _renamed(self._requests, "http_requests", "HTTP requests answered.", prefix="")
+        yield _renamed(
+            self._request_seconds,
+            "http_request_duration_seconds",
+            "Time that HTTP requests took.",
+            prefix="",
+        )
+        yield _renamed(
+            self._in_flight, "active_connections", "HTTP requests being served now.", prefix=""
+        )
+        yield GaugeMetricFamily(
+            "memory_usage_bytes", "Resident memory of the process.", value=resident
+        )
+        yield GaugeMetricFamily(
+            "cpu_usage_seconds", "CPU time of the process.", value=time.process_time()
+        )
 
     def _embedding_seconds(self) -> Metric:
         """Return the times of the one step, without its label."""
@@ -81,9 +104,11 @@ class GuideMetrics(Collector):
         )
 
 
-def _renamed(own: Counter | Gauge | Histogram, name: str, about: str) -> Metric:
+def _renamed(
+    own: Counter | Gauge | Histogram, name: str, about: str, *, prefix: str = _PREFIX
+) -> Metric:
     [family] = own.collect()
-    metric = Metric(f"{_PREFIX}{name}", about, family.type)
+    metric = Metric(f"{prefix}{name}", about, family.type)
     for sample in family.samples:
         shown = sample.name.replace(family.name, metric.name, 1)
         metric.add_sample(shown, sample.labels, sample.value)

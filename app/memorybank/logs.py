@@ -15,13 +15,15 @@ from typing import Any, Literal
 
 from typing_extensions import override
 
+from memorybank import tracing
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Id of the request that is being served in this task."""
 
 LogFormat = Literal["json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-_CHATTY = ("uvicorn", "mcp", "asyncio", "httpx", "httpcore")
+_CHATTY = ("uvicorn", "mcp", "asyncio", "httpx", "httpcore", "urllib3")
 """Libraries that speak of every request, of which we have a line of our own."""
 
 
@@ -71,8 +73,10 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _details(record: logging.LogRecord) -> Mapping[str, Any]:
-    """Return the request's id and what the caller passed as `extra={"details": {...}}`."""
-    current = request_id.get()
+    """Return the ids of request and trace, and what came as `extra={"details": {...}}`."""
+    current, trace = request_id.get(), tracing.current.get()
     details: dict[str, Any] = {} if current is None else {"request_id": current}
+    if trace is not None:
+        details["trace_id"] = trace.trace_id
     details.update(getattr(record, "details", {}))
     return details

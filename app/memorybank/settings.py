@@ -431,6 +431,24 @@ class LoggingSettings(Section):
     format: LogFormat = Field("text", description="`json` for machines, `text` for people.")
 
 
+class MonitoringSettings(Section):
+    """What is sent to a collector; nothing is when none is named."""
+
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s@]+$",
+        description="Address of an OpenTelemetry collector that traces are sent to by OTLP over "
+        "HTTP, such as `http://collector:4318`; null: what OTEL_EXPORTER_OTLP_ENDPOINT says.",
+    )
+    otlp_sample_ratio: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of the traces begun here that are sent; those begun by callers are sent"
+        " if they say so. null: what OTEL_TRACES_SAMPLER says, else all.",
+    )
+
+
 class ServerSettings(Section):
     """Where the service listens, and how it stops."""
 
@@ -481,6 +499,7 @@ class Settings(BaseSettings):
     write_gate: WriteGateSettings = WriteGateSettings()
     cors: CorsSettings = CorsSettings()
     logging: LoggingSettings = LoggingSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     server: ServerSettings = ServerSettings()
     model_dir: Path | None = Field(
         None, description="Folder of the built-in embedding model; default: the user's cache."

@@ -121,6 +121,7 @@ class Telemetry:
             GuideMetrics(
                 requests=self._requests,
                 request_seconds=self._request_seconds,
+                in_flight=self._in_flight,
                 step_seconds=self._step_seconds,
                 connections=self._connections,
             )

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from memorybank import tracing
 from memorybank.auth.authenticator import Authenticator
 from memorybank.auth.limits import FailedAttempts, RateLimiter
 from memorybank.auth.principal import Principal
@@ -25,6 +26,7 @@ from memorybank.http.resource import ResourceRoutes
 from memorybank.logs import request_id
 from memorybank.services.activity import Activity
 from memorybank.telemetry import Telemetry
+from memorybank.tracing import Span, Tracer, Unrecorded
 from memorybank.trail import Actor, actor
 
 _logger = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ def surround(
     app: ASGIApp,
     *,
     telemetry: Telemetry,
+    tracer: Tracer,
     authenticator: Authenticator,
     limiter: RateLimiter,
     cors: Cors,
@@ -76,7 +79,7 @@ def surround(
     app = RateLimit(app, limiter)
     app = Authentication(app, authenticator, FailedAttempts())
     app = HostCheck(app, allowed_hosts, cors)
-    return RequestContext(app, telemetry, cors, resource, activity)
+    return RequestContext(app, telemetry, tracer, cors, resource, activity)
 
 
 class RequestContext:
@@ -86,12 +89,14 @@ class RequestContext:
         self,
         app: ASGIApp,
         telemetry: Telemetry,
+        tracer: Tracer,
         cors: Cors,
         resource: ResourceRoutes,
         activity: Activity,
     ) -> None:
         self._app = app
         self._telemetry = telemetry
+        self._tracer = tracer
         self._cors = cors
         self._resource = resource
         self._activity = activity
@@ -103,9 +108,11 @@ class RequestContext:
             return
         current = _id_of(scope)
         token = request_id.set(current)
-        scope.setdefault("state", {})["request_id"] = current
+        span = self._span(scope)
+        trace_token = tracing.current.set(span.context)
+        scope.setdefault("state", {}).update(request_id=current, trace=span.context)
         status = 0
-        added = SECURITY_HEADERS | self._cors.headers(scope)
+        added = SECURITY_HEADERS | self._cors.headers(scope) | _traceresponse(span)
 
         async def send_marked(message: Message) -> None:
             nonlocal status
@@ -132,7 +139,29 @@ class RequestContext:
                 await internal_error()(scope, receive, send_marked)
         finally:
             self._finish(scope, status=status or 499, seconds=time.perf_counter() - began)
+            self._tell(span, scope, status or 499)
+            tracing.current.reset(trace_token)
             request_id.reset(token)
+
+    def _span(self, scope: Scope) -> Span:
+        """Begin to record the request; probes are not worth it."""
+        tracer = Unrecorded() if scope["path"] in PROBES else self._tracer
+        return tracer.begin(tracing.parse(Headers(scope=scope).get(tracing.HEADER)))
+
+    def _tell(self, span: Span, scope: Scope, status: int) -> None:
+        if not span.recorded:
+            return
+        method, route = scope["method"], _route(scope)
+        facts = {
+            "http.request.method": method,
+            "http.route": route,
+            "http.response.status_code": status,
+            "memorybank.request_id": scope["state"]["request_id"],
+        }
+        caller = scope["state"].get("principal")
+        if isinstance(caller, Principal):
+            facts |= {"memorybank.tenant": caller.tenant, "memorybank.key": caller.key_id}
+        span.end(f"{method} {route}", facts, failed=status >= 500)
 
     def _finish(self, scope: Scope, *, status: int, seconds: float) -> None:
         route = _route(scope)
@@ -349,6 +378,13 @@ class BodyLimit:
             "the body of the request is too large",
             hint=f"send at most {self._max} bytes (limits.max_body_bytes)",
         )
+
+
+def _traceresponse(span: Span) -> dict[str, str]:
+    """Return the header that tells a caller under which ids its request is recorded."""
+    if not span.recorded or span.context is None:
+        return {}
+    return {"traceresponse": span.context.header()}
 
 
 def _address(scope: Scope) -> str:

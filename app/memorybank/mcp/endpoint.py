@@ -31,12 +31,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from memorybank import tracing
 from memorybank.auth.principal import Face, Principal
 from memorybank.errors import MemoryBankError
 from memorybank.logs import request_id
 from memorybank.mcp.tools import memory_tools
 from memorybank.schemas.problems import invalid_request
 from memorybank.services.memories import MemoryService
+from memorybank.tracing import TraceContext, Tracer
 from memorybank.trail import actor
 
 _logger = logging.getLogger(__name__)
@@ -53,11 +55,17 @@ class McpEndpoint:
     """An ASGI application for POST /mcp, behind authentication."""
 
     def __init__(
-        self, service: MemoryService, *, version: str, called: Callable[[str, str], None]
+        self,
+        service: MemoryService,
+        *,
+        version: str,
+        called: Callable[[str, str], None],
+        tracer: Tracer,
     ) -> None:
         """`called` hears of every tool call: the tool's name, and "ok" or the error's code."""
         self._tools = memory_tools(service)
         self._called = called
+        self._tracer = tracer
         server: Server[Any] = Server(
             "memory-bank",
             version=version,
@@ -89,6 +97,10 @@ class McpEndpoint:
         except ValueError:
             await _parse_error()(scope, receive, send)
             return
+        above = _trace_of(message)
+        if above is not None:  # nearer to the call than what the request's header says
+            tracing.current.set(above)
+            scope["state"]["trace"] = above
         spec = self._tools.get(_called_tool(message) or "")
         if spec is not None:
             scope["state"]["tool"] = spec.name
@@ -117,6 +129,8 @@ class McpEndpoint:
         # The SDK serves requests of 2025-11-25 in a task of its own.
         request_id.set(request.state.request_id)
         actor.set(request.state.actor)
+        span = self._tracer.begin(request.state.trace)
+        tracing.current.set(span.context)
         outcome = "ok"
         try:
             result = await spec.call(_caller(request), params.arguments or {})
@@ -130,6 +144,8 @@ class McpEndpoint:
         else:
             answer = _succeeded(result)
         self._called(spec.name, outcome)
+        facts = {"gen_ai.tool.name": spec.name, "memorybank.outcome": outcome}
+        span.end(f"tools/call {spec.name}", facts, failed=outcome == "internal")
         return answer
 
 
@@ -140,6 +156,13 @@ def _called_tool(message: object) -> str | None:
     params = message.get("params")
     name = params.get("name") if isinstance(params, dict) else None
     return name if isinstance(name, str) else None
+
+
+def _trace_of(message: object) -> TraceContext | None:
+    """Return the trace that a JSON-RPC message says it belongs to, in its `_meta`."""
+    for name in ("params", "_meta"):
+        message = message.get(name) if isinstance(message, dict) else None
+    return tracing.parse(message.get(tracing.HEADER)) if isinstance(message, dict) else None
 
 
 def _request(context: ServerRequestContext[Any]) -> Request:

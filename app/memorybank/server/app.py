@@ -35,6 +35,7 @@ from memorybank.server.services import Services
 from memorybank.services.activity import Activity
 from memorybank.settings import Settings
 from memorybank.telemetry import Telemetry
+from memorybank.tracing import Tracer, Unrecorded
 from memorybank.version import VERSION
 
 
@@ -50,9 +51,10 @@ class Application:
 
 
 async def build_application(
-    engine: Engine, settings: Settings, telemetry: Telemetry
+    engine: Engine, settings: Settings, telemetry: Telemetry, tracer: Tracer | None = None
 ) -> Application:
-    """Put services and faces together."""
+    """Put services and faces together; without a `tracer` no traces are recorded."""
+    tracer = tracer or Unrecorded()
     roles = settings.auth.to_roles()
     federation = Federation(settings.auth.jwt, engine.store.access, roles)
     services = await Services.on(
@@ -61,7 +63,7 @@ async def build_application(
         jwt=federation.authenticator,
         forgetting=settings.forgetting.to_policy(),
         gate=settings.write_gate.to_policy(),
-        timed=telemetry.timed,
+        timed=tracer.timed(telemetry.timed),
     )
     resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)
     readiness = Readiness(services.selftest, version=VERSION, revision=settings.revision)
@@ -69,7 +71,9 @@ async def build_application(
     def load_mcp() -> WithLifespan:
         from memorybank.mcp.endpoint import McpEndpoint  # see Deferred
 
-        return McpEndpoint(services.memories, version=VERSION, called=telemetry.tool_called)
+        return McpEndpoint(
+            services.memories, version=VERSION, called=telemetry.tool_called, tracer=tracer
+        )
 
     mcp = Deferred(load_mcp)
     activity = Activity(engine.store.access, settings.audit.kinds())
@@ -116,6 +120,7 @@ async def build_application(
         return surround(
             direct,
             telemetry=telemetry,
+            tracer=tracer,
             authenticator=services.authenticator,
             limiter=current.limits.to_limiter(),
             cors=Cors(current.cors.allowed_origins, max_age_seconds=current.cors.max_age_seconds),

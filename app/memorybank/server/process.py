@@ -26,15 +26,17 @@ from memorybank.server.engine import Engine, open_engine
 from memorybank.server.footprint import settle
 from memorybank.server.listener import Listener
 from memorybank.server.metrics import MetricsApp
+from memorybank.server.otlp import open_tracer
 from memorybank.server.reload import Reloader
 from memorybank.settings import Settings
 from memorybank.telemetry import Telemetry
+from memorybank.tracing import Tracer
 from memorybank.version import VERSION
 
 if TYPE_CHECKING:
     from memorybank.server.app import Application
 
-    Build = Callable[[Engine, Settings, Telemetry], Awaitable[Application]]
+    Build = Callable[[Engine, Settings, Telemetry, Tracer], Awaitable[Application]]
 
 _logger = logging.getLogger(__name__)
 
@@ -66,10 +68,18 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings]) -> None
         # of one.
         importing = asyncio.create_task(asyncio.to_thread(_import_app))
         stack.push_async_callback(asyncio.wait, [importing])
+        tracer = stack.enter_context(
+            open_tracer(
+                endpoint=settings.monitoring.otlp_endpoint,
+                sample_ratio=settings.monitoring.otlp_sample_ratio,
+                environment=settings.environment,
+                version=VERSION,
+            )
+        )
         engine = await stack.enter_async_context(open_engine(settings, counted=telemetry.embedded))
         await _establish_key(engine.store.access, settings)
         build_application = await importing
-        application = await build_application(engine, settings, telemetry)
+        application = await build_application(engine, settings, telemetry, tracer)
         reloader = Reloader(settings, read_again, application.asgi)
         if not sys.stdin or not sys.stdin.isatty():  # a terminal that closes means to stop
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
