@@ -599,6 +599,26 @@ class MemoryStore(LifeStore, Protocol):
         """Finish queued writes, then release the files."""
 
 
+@dataclass(frozen=True, slots=True)
+class IndexCheck:
+    """What comparing an index with the store has shown."""
+
+    compared: int
+    """Memories that can be found, by the store."""
+    differing: int
+    """Of them and of what the index holds beside them: what the two do not say alike."""
+
+
+class VectorCache(Protocol):
+    """Remembers vectors of texts; all of it can be dropped at any time."""
+
+    def check(self) -> int:
+        """Drop what is not what was put in; return how many entries that were."""
+
+    def clear(self) -> int:
+        """Drop everything; return how many entries that were."""
+
+
 class SearchIndex(Protocol):
     """Derived data: finds candidates; can be dropped and rebuilt from the store at any time."""
 
@@ -634,3 +654,12 @@ class SearchIndex(Protocol):
 
     async def catch_up(self, seq: int | None = None) -> None:
         """Return when every change up to `seq` (default: up to the newest) is searchable."""
+
+    async def check(self) -> IndexCheck:
+        """Compare everything with the store, while searches go on."""
+
+    async def rebuild(self) -> int:
+        """Drop everything and read it anew; what is there answers until then.
+
+        Returns how many memories can be found.
+        """

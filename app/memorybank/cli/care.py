@@ -22,6 +22,18 @@ def check(arguments: argparse.Namespace) -> int:
     return 0 if report["ok"] else 1
 
 
+def index(arguments: argparse.Namespace) -> int:
+    """Have the bank compare its search index with the database, or build it anew."""
+    with open_bank(arguments) as bank:
+        report = bank.request("POST", f"/v1/admin/index/{arguments.action}").value(bank.name)
+    if report.get("ok", True):
+        said = "the index is as the database says" if "ok" in report else "the index was built anew"
+    else:
+        said = "THE INDEX WAS DAMAGED, and was built anew"
+    show(arguments, report, f"{said}\n{fields(report)}")
+    return 0 if report.get("ok", True) else 1
+
+
 def backup(arguments: argparse.Namespace) -> int:
     """Copy the database of one moment, whether or not a server writes to it."""
     from memorybank.stores.sqlite.care import copy_database

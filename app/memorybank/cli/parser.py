@@ -239,6 +239,14 @@ def _add_care(commands: _Commands[argparse.ArgumentParser]) -> None:
     check = _command(commands, "check", "check the database for damage", bank=True)
     check.set_defaults(run="care:check")
     _add_bank_options(check)
+    actions = _group(commands, "index", "check or rebuild the search index in a server's memory")
+    for name, text in (
+        ("check", "compare the index with the database, rebuild it if they differ; 1 if so"),
+        ("rebuild", "drop the index and read it anew, while searches go on"),
+    ):
+        command = _command(actions, name, text, bank=True)
+        _add_bank_options(command)
+        command.set_defaults(run="care:index")
     backup = _command(commands, "backup", "copy the database of a folder, also while it is served")
     backup.add_argument("file", type=Path, help="file to make")
     migrate = _command(commands, "migrate", "bring the database of a folder up to this version")

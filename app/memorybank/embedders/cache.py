@@ -7,6 +7,7 @@ no run of the model and no hop to its thread.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
@@ -34,7 +35,7 @@ class CachingEmbedder:
         self._embedder = embedder
         self._entries = entries
         self._counted = counted
-        self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
+        self._vectors: OrderedDict[bytes, tuple[Vector, int]] = OrderedDict()  # and its CRC-32
 
     @property
     def model(self) -> str:
@@ -49,7 +50,7 @@ class CachingEmbedder:
     async def embed(self, texts: Sequence[str]) -> Vector:
         """See Embedder. A text that appears twice is embedded once."""
         keys = [_key(text) for text in texts]
-        known = {key: self._vectors[key] for key in keys if key in self._vectors}
+        known = {key: self._vectors[key][0] for key in keys if key in self._vectors}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         self._counted(len(keys) - len(missing), len(missing))
         if missing:
@@ -62,6 +63,19 @@ class CachingEmbedder:
             vectors[row] = known[key]
         return vectors
 
+    def check(self) -> int:
+        """See VectorCache."""
+        broken = [key for key, (vector, crc) in self._vectors.items() if _checksum(vector) != crc]
+        for key in broken:
+            del self._vectors[key]
+        return len(broken)
+
+    def clear(self) -> int:
+        """See VectorCache."""
+        count = len(self._vectors)
+        self._vectors.clear()
+        return count
+
     async def close(self) -> None:
         """See Embedder."""
         self._vectors.clear()
@@ -71,10 +85,15 @@ class CachingEmbedder:
         if key in self._vectors:
             self._vectors.move_to_end(key)
             return
-        self._vectors[key] = vector.copy()  # not a view: that would keep the whole answer alive
+        own = vector.copy()  # not a view: that would keep the whole answer alive
+        self._vectors[key] = (own, _checksum(own))
         if len(self._vectors) > self._entries:
             self._vectors.popitem(last=False)
 
 
 def _key(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _checksum(vector: Vector) -> int:
+    return zlib.crc32(vector.tobytes())

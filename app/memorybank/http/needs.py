@@ -31,6 +31,7 @@ _OF_THE_BANK = frozenset(
     {
         *("tenants_create", "tenants_change", "tenants_delete"),
         *("embedding_status", "encryption_status", "care_status", "care_check"),
+        *("care_check_index", "care_rebuild_index"),
     }
 )
 """Operations that are about more than one tenant: for keys of the default tenant only."""

@@ -1,4 +1,4 @@
-"""/v1/admin/status and /v1/admin/check."""
+"""/v1/admin/status, /v1/admin/check and /v1/admin/index."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from memorybank.http.body import JsonRoute
 from memorybank.http.caller import Caller
-from memorybank.schemas.care import BankStatus, CheckReport
+from memorybank.schemas.care import BankStatus, CheckReport, IndexCheckReport, IndexRebuilt
 from memorybank.services.care import CareService
 
 
@@ -21,6 +21,18 @@ class CareRoutes:
         router = APIRouter(prefix="/v1/admin", route_class=JsonRoute, tags=["care"])
         router.add_api_route("/status", self.status, methods=["GET"], summary="Tell what is there")
         router.add_api_route("/check", self.check, methods=["POST"], summary="Check for damage")
+        router.add_api_route(
+            "/index/check",
+            self.check_index,
+            methods=["POST"],
+            summary="Compare the search index with the database",
+        )
+        router.add_api_route(
+            "/index/rebuild",
+            self.rebuild_index,
+            methods=["POST"],
+            summary="Build the search index anew",
+        )
         return router
 
     async def status(self, caller: Caller) -> BankStatus:
@@ -30,3 +42,11 @@ class CareRoutes:
     async def check(self, caller: Caller) -> CheckReport:
         """Read every page of the database. It takes about a second per gigabyte."""
         return await self._service.check(caller)
+
+    async def check_index(self, caller: Caller) -> IndexCheckReport:
+        """Compare every memory; an index that differs is built anew. Searches go on meanwhile."""
+        return await self._service.check_index(caller)
+
+    async def rebuild_index(self, caller: Caller) -> IndexRebuilt:
+        """Drop the index and the remembered vectors, and read all anew. Searches go on."""
+        return await self._service.rebuild_index(caller)

@@ -64,6 +64,25 @@ class CheckReport(Response):
         )
 
 
+class IndexCheckReport(Response):
+    """What comparing the search index in memory with the database has shown."""
+
+    ok: bool
+    compared: int = Field(description="Memories that can be found, over all tenants.")
+    differing: int = Field(description="Memories that the index has not, or not as they are.")
+    rebuilt: bool = Field(description="Whether the index was built anew for that.")
+    cached_dropped: int = Field(description="Remembered vectors that were damaged, and dropped.")
+    seconds: float
+
+
+class IndexRebuilt(Response):
+    """The search index was dropped and built anew."""
+
+    memories: int = Field(description="Memories that can be found, over all tenants.")
+    cached_dropped: int = Field(description="Remembered vectors that were dropped.")
+    seconds: float
+
+
 def store_view(status: StoreStatus) -> StoreView:
     """Show the state of a store."""
     return StoreView(

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from memorybank.domain.memory import MemoryChange, MemoryFilter
+from memorybank.domain.memory import MemoryChange, MemoryFilter, MemoryState
 from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
-from memorybank.ports import MemoryStore, Vector
+from memorybank.ports import IndexCheck, MemoryStore, Vector
 from memorybank.search.tenant import TenantIndex
 
 Answer = TypeVar("Answer")
@@ -22,6 +23,14 @@ _FEED_PAGE = 500
 _NO_REFINEMENT = Refinement()
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Content:
+    """All tenants' indexes, and up to which change they were fed."""
+
+    tenants: dict[str, TenantIndex] = field(default_factory=dict)
+    position: int = 0
 
 
 class MemoryIndex:
@@ -36,15 +45,15 @@ class MemoryIndex:
         """`dimensions` is the length of the vectors, in the store and in queries."""
         self._store = store
         self._dimensions = dimensions
-        self._tenants: dict[str, TenantIndex] = {}
-        self._position = 0
+        self._content = _Content()
         self._following = asyncio.Lock()
+        self._rebuilding = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="search-index")
 
     @property
     def seq(self) -> int:
         """See SearchIndex."""
-        return self._position
+        return self._content.position
 
     async def search(
         self,
@@ -82,14 +91,37 @@ class MemoryIndex:
 
     async def catch_up(self, seq: int | None = None) -> None:
         """See SearchIndex. Raises StoreUnavailable when the feed cannot be read."""
-        if seq is not None and seq <= self._position:
+        if seq is not None and seq <= self._content.position:
             return
         async with self._following:
-            while seq is None or self._position < seq:
-                changes = await self._store.changes(self._position, limit=_FEED_PAGE)
-                await self._in_thread(partial(self._apply, changes))
-                if len(changes) < _FEED_PAGE:
-                    return
+            await self._feed(self._content, seq)
+
+    async def rebuild(self) -> int:
+        """See SearchIndex. For the time, memory is needed for both."""
+        async with self._rebuilding:
+            fresh = _Content()
+            await self._feed(fresh)
+            async with self._following:  # the old one stands still, so the new one overtakes it
+                await self._feed(fresh, self._content.position)
+                self._content = fresh
+            return sum(map(len, fresh.tenants.values()))
+
+    async def check(self) -> IndexCheck:
+        """See SearchIndex. Writes wait for a page at a time. Takes about as long as a rebuild."""
+        await self.catch_up()
+        seen: set[tuple[str, str]] = set()
+        walked = differing = 0
+        while True:
+            async with self._following:  # nothing changes between reading a page and comparing it
+                content = self._content
+                page = await self._store.changes(walked, limit=_FEED_PAGE)
+                page = [change for change in page if change.seq <= content.position]
+                if not page:
+                    count = await self._in_thread(partial(_live, content))
+                    missing, strange = len(seen - count), len(count - seen)
+                    return IndexCheck(len(seen), differing + missing + strange)
+                walked = page[-1].seq
+                differing += await self._in_thread(partial(self._compare, content, page, seen))
 
     async def close(self) -> None:
         """Finish what runs and end the thread."""
@@ -97,22 +129,49 @@ class MemoryIndex:
 
     def _of(self, tenant: str) -> TenantIndex:
         """Return the tenant's index, an empty one for a tenant without memories."""
-        return self._tenants.get(tenant) or TenantIndex(self._dimensions)
+        return self._content.tenants.get(tenant) or TenantIndex(self._dimensions)
 
-    def _apply(self, changes: Sequence[MemoryChange]) -> None:
+    async def _feed(self, content: _Content, seq: int | None = None) -> None:
+        while seq is None or content.position < seq:
+            changes = await self._store.changes(content.position, limit=_FEED_PAGE)
+            await self._in_thread(partial(self._apply, content, changes))
+            if len(changes) < _FEED_PAGE:
+                return
+
+    def _apply(self, content: _Content, changes: Sequence[MemoryChange]) -> None:
         for change in changes:
-            index = self._tenants.get(change.tenant)
+            index = content.tenants.get(change.tenant)
             if change.memory is not None:
                 if index is None:
-                    index = self._tenants[change.tenant] = TenantIndex(self._dimensions)
+                    index = content.tenants[change.tenant] = TenantIndex(self._dimensions)
                 index.put(change.memory, self._fitting(change))
                 if not len(index):
-                    del self._tenants[change.tenant]
+                    del content.tenants[change.tenant]
             elif index is not None:
                 index.remove(change.memory_id)
                 if not len(index):
-                    del self._tenants[change.tenant]
-            self._position = change.seq
+                    del content.tenants[change.tenant]
+            content.position = change.seq
+
+    def _compare(
+        self, content: _Content, page: Sequence[MemoryChange], seen: set[tuple[str, str]]
+    ) -> int:
+        """Return how many memories that the index holds are others; add all that are to be found.
+
+        What it does not hold at all is counted at the end.
+        """
+        differing = 0
+        for change in page:
+            index = content.tenants.get(change.tenant)
+            name = (change.tenant, change.memory_id)
+            memory = change.memory
+            if memory is None or memory.state is MemoryState.TRASH:
+                seen.discard(name)
+                continue
+            seen.add(name)
+            if index is not None and change.memory_id in index:
+                differing += not index.agrees(memory, self._fitting(change))
+        return differing
 
     def _fitting(self, change: MemoryChange) -> Vector | None:
         if change.vector is not None and change.vector.shape != (self._dimensions,):
@@ -126,3 +185,7 @@ class MemoryIndex:
 
     async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _live(content: _Content) -> set[tuple[str, str]]:
+    return {(tenant, name) for tenant, index in content.tenants.items() for name in index.ids()}

@@ -42,6 +42,15 @@ class Postings:
         table = np.array(pairs, dtype=np.uint32).reshape(-1, 2)
         return table[:, 0].astype(np.intp), table[:, 1].astype(np.float32)
 
+    def agrees(self, place: int, terms: Iterable[str]) -> bool:
+        """Tell whether all that `add` records of a row is here."""
+        return all(self._count(term, place) == n for term, n in Counter(terms).items())
+
+    def _count(self, term: str, place: int) -> int:
+        table = np.frombuffer(self._pairs.get(term, b""), dtype=np.uint32).reshape(-1, 2)
+        at = int(np.searchsorted(table[:, 0], place))
+        return int(table[at, 1]) if at < len(table) and table[at, 0] == place else 0
+
     def renumber(self, new_places: npt.NDArray[np.intp]) -> None:
         """Move every row to its new place, where -1 means that it is dropped."""
         for term, pairs in list(self._pairs.items()):

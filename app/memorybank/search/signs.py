@@ -39,6 +39,11 @@ class Signs:
             self._bits[:, self.count] = self._packed(vector)
         self.count += 1
 
+    def agrees(self, place: int, vector: Vector | None) -> bool:
+        """Tell whether a row is what `append` makes of the vector."""
+        wanted = 0 if vector is None else self._packed(vector)
+        return place < self.count and bool((self._bits[:, place] == wanted).all())
+
     def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
         """Drop all vectors but the chosen ones, which keep their order."""
         self._bits = np.ascontiguousarray(self._bits[:, : self.count][:, chosen])

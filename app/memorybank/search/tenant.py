@@ -90,6 +90,7 @@ class TenantIndex:
 
     def __init__(self, dimensions: int) -> None:
         self._rows = Columns(_COLUMNS, vector=dimensions)
+        self._nothing = np.zeros(dimensions, dtype=np.float32)
         self._ids: list[str] = []
         self._places: dict[str, int] = {}
         self._words = Postings()
@@ -107,31 +108,20 @@ class TenantIndex:
     def __len__(self) -> int:
         return len(self._places)
 
+    def __contains__(self, memory_id: str) -> bool:
+        return memory_id in self._places
+
+    def ids(self) -> Iterable[str]:
+        """Return the ids of all memories."""
+        return self._places.keys()
+
     def put(self, memory: Memory, vector: Vector | None) -> None:
         """Add a memory, or replace the one of the same id; in the trash it is not to be found."""
         self.remove(memory.id)
         if memory.state is MemoryState.TRASH:
             return
-        words = terms(searchable_text(memory))
-        for tag in memory.tags:
-            words += terms(tag)
-        moment = _microseconds(memory.occurred_at or memory.created_at)
-        place = self._rows.append(
-            alive=True,
-            length=len(words),
-            importance=memory.importance,
-            created=_microseconds(memory.created_at),
-            moment=moment,
-            project=self._project_code(memory.project),
-            type=_TYPE_CODES[memory.type],
-            state=_STATE_CODES[memory.state],
-            origin=_ORIGIN_CODES[memory.origin],
-            trust=memory.trust,
-            pinned=memory.pinned,
-            valid_from=-_EVER if memory.valid_from is None else _microseconds(memory.valid_from),
-            valid_to=_EVER if memory.valid_to is None else _microseconds(memory.valid_to),
-            vector=0 if vector is None else vector,
-        )
+        words, values = self._row(memory, vector)
+        place = self._rows.append(**values)
         self._ids.append(memory.id)
         self._places[memory.id] = place
         if self._words.add(place, words):
@@ -140,7 +130,8 @@ class TenantIndex:
         self._metadata.add(place, _entries(memory.metadata))
         if memory.title is not None:
             self._titles[place] = memory.title
-        self._sessions.add(place, memory.session, order=(moment, memory.id), length=len(words))
+        order = (values["moment"], memory.id)
+        self._sessions.add(place, memory.session, order=order, length=len(words))
         self._signs.append(vector)
         self._norms = None
 
@@ -156,6 +147,44 @@ class TenantIndex:
         dead = self._rows.count - len(self._places)
         if dead >= max(_SWEEP_LEAST, _SWEEP_SHARE * self._rows.count):
             self._sweep()
+
+    def agrees(self, memory: Memory, vector: Vector | None) -> bool:
+        """Tell whether what `put` would keep of a memory is what is here."""
+        place = self._places.get(memory.id)
+        if place is None or place >= self._rows.count or self._ids[place] != memory.id:
+            return False
+        words, values = self._row(memory, vector)
+        return (
+            all(np.array_equal(self._rows[name][place], value) for name, value in values.items())
+            and self._signs.agrees(place, vector)
+            and self._titles.get(place) == memory.title
+            and self._words.agrees(place, words)
+            and self._tags.agrees(place, memory.tags)
+            and self._metadata.agrees(place, _entries(memory.metadata))
+        )
+
+    def _row(self, memory: Memory, vector: Vector | None) -> tuple[list[str], dict[str, Any]]:
+        """Return a memory's words and the values of its row."""
+        words = terms(searchable_text(memory))
+        for tag in memory.tags:
+            words += terms(tag)
+        row = {
+            "alive": True,
+            "length": len(words),
+            "importance": np.float32(memory.importance),
+            "created": _microseconds(memory.created_at),
+            "moment": _microseconds(memory.occurred_at or memory.created_at),
+            "project": self._project_code(memory.project),
+            "type": _TYPE_CODES[memory.type],
+            "state": _STATE_CODES[memory.state],
+            "origin": _ORIGIN_CODES[memory.origin],
+            "trust": np.float32(memory.trust),
+            "pinned": memory.pinned,
+            "valid_from": -_EVER if memory.valid_from is None else _microseconds(memory.valid_from),
+            "valid_to": _EVER if memory.valid_to is None else _microseconds(memory.valid_to),
+            "vector": self._nothing if vector is None else vector,
+        }
+        return words, row
 
     def vector(self, memory_id: str) -> Vector | None:
         """Return the vector of a memory, None when it has none or is not there."""

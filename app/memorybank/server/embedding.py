@@ -20,9 +20,10 @@ Counted = Callable[[int, int], None]
 class OpenedEmbedder:
     """An embedder whose dimensions may still have to be found out."""
 
-    def __init__(self, inner: Embedder, embedder: Embedder) -> None:
+    def __init__(self, inner: Embedder, cache: CachingEmbedder | None) -> None:
         self._inner = inner
-        self.embedder = embedder
+        self.cache = cache
+        self.embedder: Embedder = inner if cache is None else cache
 
     async def settle(self, store: EmbeddingStore) -> None:
         """Make sure that the dimensions are known; raises ConfigurationError."""
@@ -43,7 +44,7 @@ async def open_embedder(
         else await asyncio.to_thread(_remote, chosen)
     )
     if not chosen.cache_entries:
-        return OpenedEmbedder(inner, inner)
+        return OpenedEmbedder(inner, None)
     return OpenedEmbedder(
         inner, CachingEmbedder(inner, entries=chosen.cache_entries, counted=counted)
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from memorybank.configuration import key_ring
 from memorybank.errors import MemoryBankError
-from memorybank.ports import Embedder, MemoryStore, SearchIndex
+from memorybank.ports import Embedder, MemoryStore, SearchIndex, VectorCache
 from memorybank.search.index import MemoryIndex
 from memorybank.server.embedding import Counted, open_embedder
 from memorybank.settings import Settings
@@ -27,6 +27,8 @@ class Engine:
     store: MemoryStore
     embedder: Embedder
     index: SearchIndex
+    cache: VectorCache | None = None
+    """Vectors of the texts met last; None when none are remembered."""
 
 
 @asynccontextmanager
@@ -49,7 +51,7 @@ async def open_engine(
         index = MemoryIndex(store, dimensions=embedder.dimensions)
         stack.push_async_callback(index.close)
         await stack.enter_async_context(_built_in_background(index))
-        yield Engine(store, embedder, index)
+        yield Engine(store, embedder, index, opened.cache)
 
 
 async def open_store(settings: Settings, model: str) -> SqliteStore:

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from memorybank.auth.principal import Principal
-from memorybank.ports import Embedder, MemoryStore, SearchIndex
-from memorybank.schemas.care import BankStatus, CheckReport, EmbedderView, IndexView, store_view
+from memorybank.ports import Embedder, MemoryStore, SearchIndex, VectorCache
+from memorybank.schemas.care import (
+    BankStatus,
+    CheckReport,
+    EmbedderView,
+    IndexCheckReport,
+    IndexRebuilt,
+    IndexView,
+    store_view,
+)
+
+_logger = logging.getLogger(__name__)
 
 
 class CareService:
     """Tells versions and sizes, and checks the store."""
 
     def __init__(
-        self, store: MemoryStore, embedder: Embedder, index: SearchIndex, *, version: str
+        self,
+        store: MemoryStore,
+        embedder: Embedder,
+        index: SearchIndex,
+        *,
+        version: str,
+        cache: VectorCache | None = None,
     ) -> None:
+        """`cache` is what the embedder remembers, if it does."""
+        self._cache = cache
         self._store = store
         self._embedder = embedder
         self._index = index
@@ -38,3 +57,36 @@ class CareService:
         caller.require_bank()
         began = time.monotonic()
         return CheckReport.of(await self._store.care.integrity(), time.monotonic() - began)
+
+    async def check_index(self, caller: Principal) -> IndexCheckReport:
+        """Compare what is kept in memory with the store; what differs is built anew.
+
+        Raises Forbidden, StoreUnavailable.
+        """
+        caller.require_bank()
+        began = time.monotonic()
+        found = await self._index.check()
+        dropped = 0 if self._cache is None else self._cache.check()
+        if found.differing:
+            _logger.error("the search index is damaged: it is built anew")
+            await self._index.rebuild()
+        return IndexCheckReport(
+            ok=not found.differing and not dropped,
+            compared=found.compared,
+            differing=found.differing,
+            rebuilt=found.differing > 0,
+            cached_dropped=dropped,
+            seconds=round(time.monotonic() - began, 3),
+        )
+
+    async def rebuild_index(self, caller: Principal) -> IndexRebuilt:
+        """Drop what is kept in memory and read it anew; searches go on meanwhile.
+
+        Raises Forbidden, StoreUnavailable.
+        """
+        caller.require_bank()
+        began = time.monotonic()
+        dropped = 0 if self._cache is None else self._cache.clear()
+        memories = await self._index.rebuild()
+        seconds = round(time.monotonic() - began, 3)
+        return IndexRebuilt(memories=memories, cached_dropped=dropped, seconds=seconds)

@@ -1,0 +1,54 @@
+"""Checking and rebuilding what is kept in memory, over REST."""
+
+from __future__ import annotations
+
+import httpx
+import numpy as np
+
+from memorybank.embedders.cache import CachingEmbedder
+from memorybank.search import MemoryIndex
+from tests.app.http.test_refusals import problem
+from tests.app.http.test_tenants import key_of, make_tenant
+from tests.support.service import Service
+from tests.support.word_embedder import WordEmbedder
+
+CHECK = "/v1/admin/index/check"
+REBUILD = "/v1/admin/index/rebuild"
+
+
+async def test_a_damaged_index_is_found_and_built_anew(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    await admin.post("/v1/memories", json={"content": "the lighthouse keeper is called Ines"})
+    sound = (await admin.post(CHECK)).json()
+    assert (sound["ok"], sound["compared"], sound["rebuilt"]) == (True, 1, False)
+    index = bank.engine.index
+    assert isinstance(index, MemoryIndex)
+    index._content.tenants.clear()
+    query = {"query": "lighthouse"}
+    assert (await admin.post("/v1/search", json=query)).json()["results"] == []
+    damaged = (await admin.post(CHECK)).json()
+    assert (damaged["ok"], damaged["differing"], damaged["rebuilt"]) == (False, 1, True)
+    assert len((await admin.post("/v1/search", json=query)).json()["results"]) == 1
+    assert (await admin.post(CHECK)).json()["ok"]
+    assert (await admin.post(REBUILD)).json()["memories"] == 1
+
+
+async def test_only_administrators_of_the_bank_may(bank: Service, admin: httpx.AsyncClient) -> None:
+    await make_tenant(admin, "acme")
+    for key in (await bank.key("developer"), await key_of(admin, "acme")):
+        async with bank.client(key) as client:
+            for path in (CHECK, REBUILD):
+                problem(await client.post(path), 403, "forbidden")
+
+
+async def test_a_cache_drops_what_is_damaged_or_everything() -> None:
+    cache = CachingEmbedder(WordEmbedder(), entries=9)
+    right = await cache.embed(["one", "two", "three"])
+    assert cache.check() == 0
+    vector, _ = next(iter(cache._vectors.values()))
+    vector[:] = 0
+    assert cache.check() == 1
+    np.testing.assert_array_equal(await cache.embed(["one", "two", "three"]), right)
+    assert cache.clear() == 3
+    assert cache.clear() == 0
