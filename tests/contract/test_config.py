@@ -8,14 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hypothesis import HealthCheck, given, settings
 
 from memorybank.auth import tokens
 from memorybank.configuration import load
-from memorybank.settings import Settings
+from memorybank.domain.keys import Role
+from memorybank.domain.memory import MemoryType
+from memorybank.settings import CorsSettings, Settings
+from memorybank_operator.api.v1alpha1.service import BUILTIN_ROLES, MEMORY_TYPES
+from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.reconcile.keys import SYNTAX
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.context import BuildContext
+from tests.operator.golden import DATA
 from tests.operator.strategies import specs
 from tests.operator.world import KEY, SETTINGS, bank
 
@@ -45,6 +51,55 @@ def test_the_rendered_configuration_means_in_the_service_what_the_spec_says(tmp_
     assert loaded.admin_key is not None
     assert loaded.admin_key.get_secret_value() == KEY
     assert loaded.revision
+
+
+def test_every_part_of_the_spec_arrives_in_the_service(tmp_path: Path) -> None:
+    """The golden scenario every-field, which gives each field a value that is not its default."""
+    given = yaml.safe_load((DATA / "every-field" / "given.yaml").read_text())
+    loaded = pod_settings(given["bank"]["spec"], tmp_path)
+    limits, audit, gate = loaded.limits, loaded.audit, loaded.write_gate
+    assert (limits.requests_per_minute, limits.burst) == (600, 50)
+    assert (limits.tenant_requests_per_minute, limits.tenant_burst) == (6000, 500)
+    assert loaded.cors == CorsSettings(
+        allowed_origins=("https://notes.example.org",), max_age_seconds=60
+    )
+    assert loaded.security.public_url == "https://memory.example.org"
+    assert {"agents", "memory.example.org"} < set(loaded.security.allowed_hosts)
+    assert (audit.events, audit.retention_days) == (("admin", "auth", "read"), None)
+    assert (gate.secrets, gate.junk, gate.junk_score) == ("refuse", "off", 0.9)
+    assert (gate.recall_echo, gate.max_characters) == ("refuse", 5000)
+    assert loaded.embedding.cache_entries == 100
+    assert (loaded.server.drain_seconds, loaded.server.shutdown_seconds) == (5, 60)
+    assert loaded.auth.jwt is not None
+    assert loaded.auth.jwt.roles_claim == "realm_access.roles"
+    assert loaded.auth.jwt.tenant_claim is None
+    assert loaded.auth.roles == {
+        "curator": ("read", "write", "delete"),
+        "auditor": ("read",),
+    }
+    forgetting = loaded.forgetting
+    assert (forgetting.enabled, forgetting.dry_run) == (True, True)
+    assert (forgetting.interval_hours, forgetting.grace_days) == (6, 7)
+    assert forgetting.threshold == 0.05
+    assert forgetting.half_life_days == {"note": 10, "decision": 365.5}
+
+
+def test_what_a_spec_leaves_out_is_the_same_on_both_sides() -> None:
+    """What is at its default is not written, so the service's default has to be the CRD's."""
+    spec, defaults = Spec(), Settings(data=Path("/data"))
+    for ours, theirs in (
+        (spec.forgetting, defaults.forgetting),
+        (spec.write_gate, defaults.write_gate),
+        (spec.cors, defaults.cors),
+        (spec.audit, defaults.audit),
+        (spec.lifecycle, defaults.server),
+        (spec.limits, defaults.limits),
+    ):
+        for name in type(ours).model_fields:
+            assert getattr(ours, name) == getattr(theirs, name), name
+    assert spec.cache.embeddings == defaults.embedding.cache_entries
+    assert set(MEMORY_TYPES) == set(MemoryType)
+    assert set(BUILTIN_ROLES) == set(Role)
 
 
 @settings(

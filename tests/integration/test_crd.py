@@ -172,6 +172,7 @@ def test_every_field_is_kept_as_written_and_read_back_by_the_models(banks: Banks
     assert parsed.status.observed_generation == -1
 
 
+JWT = {"issuer": "i", "audience": ["a"], "jwksUrl": "https://login.example.org/keys"}
 LONG_NAME = "a-name-of-forty-one-characters-is-too-long"
 
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -235,6 +236,78 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "body limit of nothing": (
         bank({"limits": {"maxBodyBytes": 0}}),
         ("spec.limits.maxBodyBytes", "greater than or equal to 1024"),
+    ),
+    "burst of no rate": (
+        bank({"limits": {"burst": 5}}),
+        ("spec.limits.burst", "set requestsPerMinute as well"),
+    ),
+    "burst of no tenant's rate": (
+        bank({"limits": {"requestsPerMinute": 9, "tenantBurst": 5}}),
+        ("spec.limits.tenantBurst", "set tenantRequestsPerMinute as well"),
+    ),
+    "origin with a path": (
+        bank({"cors": {"allowedOrigins": ["https://notes.example.org/app"]}}),
+        ("spec.cors.allowedOrigins[0]", "without a path"),
+    ),
+    "host with a port": (
+        bank({"security": {"allowedHosts": ["memory.example.org:8080"]}}),
+        ("spec.security.allowedHosts[0]", "without port"),
+    ),
+    "public address with a path": (
+        bank({"security": {"publicUrl": "https://example.org/memory"}}),
+        ("spec.security.publicUrl", "without a path"),
+    ),
+    "tokens of nobody": (
+        bank({"auth": {"jwt": {"audience": ["a"], "jwksUrl": "https://a.example/keys"}}}),
+        ("spec.auth.jwt.issuer", "Required value"),
+    ),
+    "tokens for nobody": (
+        bank({"auth": {"jwt": JWT | {"audience": []}}}),
+        ("spec.auth.jwt.audience", "at least 1 items"),
+    ),
+    "keys of a provider at no address": (
+        bank({"auth": {"jwt": JWT | {"jwksUrl": "login.example.org"}}}),
+        ("spec.auth.jwt.jwksUrl", "write http:// or https://"),
+    ),
+    "role that every bank has": (
+        bank({"auth": {"roles": {"admin": ["read"]}}}),
+        ("spec.auth.roles", "name yours differently"),
+    ),
+    "role with a strange name": (
+        bank({"auth": {"roles": {"The Boss": ["read"]}}}),
+        ("spec.auth.roles", "lower-case letters"),
+    ),
+    "role with an unknown right": (
+        bank({"auth": {"roles": {"curator": ["own"]}}}),
+        ("spec.auth.roles.curator[0]", '"read", "write", "delete", "admin"'),
+    ),
+    "audit of an unknown event": (
+        bank({"audit": {"events": ["everything"]}}),
+        ("spec.audit.events[0]", '"auth"'),
+    ),
+    "threshold that forgets everything": (
+        bank({"forgetting": {"threshold": 0.9}}),
+        ("spec.forgetting.threshold", "below 0.2"),
+    ),
+    "half-life of an unknown type": (
+        bank({"forgetting": {"halfLifeDays": {"dream": 3}}}),
+        ("spec.forgetting.halfLifeDays", "error_solution"),
+    ),
+    "job that never rests": (
+        bank({"forgetting": {"intervalHours": 0}}),
+        ("spec.forgetting.intervalHours", "greater than or equal to 1"),
+    ),
+    "unknown way with secrets": (
+        bank({"writeGate": {"secrets": "hide"}}),
+        ("spec.writeGate.secrets", '"mask"'),
+    ),
+    "stop without an end": (
+        bank({"lifecycle": {"shutdownSeconds": 7200}}),
+        ("spec.lifecycle.shutdownSeconds", "less than or equal to 3600"),
+    ),
+    "spread over nothing": (
+        bank({"topologySpreadConstraints": [{"topologyKey": "a zone"}]}),
+        ("spec.topologySpreadConstraints[0].topologyKey", "topology.kubernetes.io/zone"),
     ),
     "unknown log level": (
         bank({"logging": {"level": "loud"}}),

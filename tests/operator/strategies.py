@@ -6,6 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from memorybank_operator.api.v1alpha1.service import MEMORY_TYPES
+
 LABEL_CHARACTERS = "abcXYZ019"
 TEXT = st.text(max_size=40)
 
@@ -21,6 +23,17 @@ annotation_maps = st.dictionaries(
 memory = st.sampled_from(["64Mi", "0.5Gi", "1Gi", "1024Mi", "1e9", "2000000000"])
 cpu = st.one_of(st.sampled_from(["100m", "0.5", "1000m", "2"]), st.integers(1, 64))
 references = st.fixed_dictionaries({"name": bank_names, "key": st.sampled_from(["token", "a.b"])})
+
+names_of_hosts = st.from_regex(r"[a-z][a-z0-9]{0,10}(\.[a-z][a-z0-9]{0,10}){0,2}", fullmatch=True)
+hosts = st.one_of(st.just("*"), st.just("[::1]"), names_of_hosts)
+urls = st.builds(
+    lambda scheme, host, port: f"{scheme}://{host}{port}",
+    st.sampled_from(["http", "https"]),
+    names_of_hosts,
+    st.one_of(st.just(""), st.integers(1, 65_535).map(lambda port: f":{port}")),
+)
+origins = st.one_of(st.just("*"), urls)
+claims = st.from_regex(r"[a-z_]{1,12}(\.[a-z_]{1,12})?", fullmatch=True)
 
 variables = st.one_of(
     st.fixed_dictionaries({"value": TEXT}),
@@ -59,7 +72,56 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
             accessMode=st.sampled_from(["ReadWriteOnce", "ReadWriteOncePod"]),
         )
     ),
-    limits=_optional(maxBodyBytes=st.integers(1024, 64 * 1024 * 1024)),
+    limits=_optional(
+        maxBodyBytes=st.integers(1024, 64 * 1024 * 1024),
+        requestsPerMinute=st.integers(1, 1_000_000),
+        tenantRequestsPerMinute=st.integers(1, 1_000_000),
+    ),
+    cors=_optional(
+        allowedOrigins=st.lists(origins, max_size=3, unique=True),
+        maxAgeSeconds=st.integers(0, 86_400),
+    ),
+    security=_optional(allowedHosts=st.lists(hosts, max_size=3, unique=True), publicUrl=urls),
+    auth=_optional(
+        jwt=st.fixed_dictionaries(
+            {
+                "issuer": urls,
+                "audience": st.lists(urls, min_size=1, max_size=2, unique=True),
+                "jwksUrl": urls,
+            },
+            optional={"rolesClaim": claims, "tenantClaim": st.one_of(st.just(""), claims)},
+        ),
+        roles=st.dictionaries(
+            st.from_regex(r"own-[a-z0-9]{1,20}", fullmatch=True),
+            st.lists(st.sampled_from(["read", "write", "delete", "admin"]), unique=True),
+            max_size=3,
+        ),
+    ),
+    audit=_optional(
+        enabled=st.booleans(),
+        events=st.lists(st.sampled_from(["admin", "auth", "write", "delete", "read"]), unique=True),
+        retentionDays=st.integers(0, 36_500),
+    ),
+    forgetting=_optional(
+        enabled=st.booleans(),
+        intervalHours=st.integers(1, 8_760),
+        threshold=st.floats(0.001, 0.199),
+        graceDays=st.integers(1, 3_650),
+        halfLifeDays=st.dictionaries(
+            st.sampled_from(MEMORY_TYPES), st.one_of(st.integers(1, 36_500), st.floats(0.1, 36_500))
+        ),
+        dryRun=st.booleans(),
+    ),
+    writeGate=_optional(
+        secrets=st.sampled_from(["off", "flag", "mask", "refuse"]),
+        personal=st.sampled_from(["off", "flag", "mask", "refuse"]),
+        junk=st.sampled_from(["off", "flag", "refuse"]),
+        junkScore=st.floats(0.01, 1),
+        recallEcho=st.sampled_from(["off", "flag", "deduplicate", "refuse"]),
+        maxCharacters=st.integers(100, 1_000_000),
+    ),
+    cache=_optional(embeddings=st.integers(0, 1_000_000)),
+    lifecycle=_optional(drainSeconds=st.integers(0, 300), shutdownSeconds=st.integers(1, 3_600)),
     logging=_optional(
         level=st.sampled_from(["debug", "info", "warning", "error"]),
         format=st.sampled_from(["json", "text"]),
@@ -70,6 +132,17 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
     nodeSelector=label_maps,
     tolerations=tolerations,
     affinity=st.sampled_from([{}, {"podAntiAffinity": {}}]),
+    topologySpreadConstraints=st.lists(
+        st.fixed_dictionaries(
+            {"topologyKey": st.just("topology.kubernetes.io/zone")},
+            optional={
+                "maxSkew": st.integers(1, 5),
+                "whenUnsatisfiable": st.sampled_from(["DoNotSchedule", "ScheduleAnyway"]),
+                "labelSelector": st.builds(lambda labels: {"matchLabels": labels}, label_maps),
+            },
+        ),
+        max_size=1,
+    ),
     priorityClassName=bank_names,
     podLabels=label_maps,
     podAnnotations=annotation_maps,

@@ -1,39 +1,80 @@
 """The memory service's config.yaml: a typed model written as YAML, never a text template.
 
 The service defines what it reads in memorybank.settings; tests/contract loads what is written here
-there.
+there. A part that is at its default is left out: a new field of the spec changes no file, so that
+an upgraded operator restarts no pod.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
+from memorybank_operator.api.v1alpha1 import service
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.spec import Spec
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """A part of the file, written as a whole; it can be made of a part of a spec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
 
-class Embedding(_Section):
+class _SparseSection(_Section):
+    """A part of the file without what is None."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+
+def _sorted_items(value: object) -> object:
+    return tuple(sorted(value.items())) if isinstance(value, Mapping) else value
+
+
+# Maps that can be hashed, as the cache of `render` needs them.
+RolesMap = Annotated[
+    tuple[tuple[str, tuple[str, ...]], ...], BeforeValidator(_sorted_items), PlainSerializer(dict)
+]
+HalfLives = Annotated[
+    tuple[tuple[str, float], ...], BeforeValidator(_sorted_items), PlainSerializer(dict)
+]
+
+
+class Embedding(_SparseSection):
     """What turns texts into vectors."""
 
     provider: str = "builtin"
+    cache_entries: int | None = None
 
 
-class Security(_Section):
+class Security(_SparseSection):
     """Which Host headers are answered."""
 
     allowed_hosts: tuple[str, ...]
+    public_url: str | None = None
 
 
-class Limits(_Section):
+class Limits(_SparseSection):
     """What a client may ask for."""
 
     max_body_bytes: int
+    requests_per_minute: int | None = None
+    burst: int | None = None
+    tenant_requests_per_minute: int | None = None
+    tenant_burst: int | None = None
 
 
 class Logging(_Section):
@@ -43,23 +84,142 @@ class Logging(_Section):
     format: str
 
 
-class AppConfig(_Section):
+class Jwt(_Section):
+    """Tokens of an identity provider."""
+
+    issuer: str
+    audience: tuple[str, ...]
+    jwks_url: str | None
+    roles_claim: str
+    tenant_claim: str | None
+
+
+class Auth(_SparseSection):
+    """Who may do what."""
+
+    jwt: Jwt | None = None
+    roles: RolesMap | None = None
+
+
+class Audit(_Section):
+    """What is recorded."""
+
+    enabled: bool
+    events: tuple[str, ...]
+    retention_days: int | None
+
+
+class Forgetting(_Section):
+    """When memories are forgotten."""
+
+    enabled: bool
+    interval_hours: int
+    threshold: float
+    grace_days: int
+    half_life_days: HalfLives
+    dry_run: bool
+
+
+class WriteGate(_Section):
+    """What is kept out of memories."""
+
+    secrets: str
+    personal: str
+    junk: str
+    junk_score: float
+    recall_echo: str
+    max_characters: int
+
+
+class Cors(_Section):
+    """Which web pages may use the service."""
+
+    allowed_origins: tuple[str, ...]
+    max_age_seconds: int
+
+
+class Server(_Section):
+    """How the service stops."""
+
+    drain_seconds: int
+    shutdown_seconds: int
+
+
+class AppConfig(_SparseSection):
     """The file as a whole."""
 
-    environment: str = "production"
-    embedding: Embedding = Embedding()
+    environment: str
+    embedding: Embedding
     security: Security
     limits: Limits
     logging: Logging
+    auth: Auth | None = None
+    audit: Audit | None = None
+    forgetting: Forgetting | None = None
+    write_gate: WriteGate | None = None
+    cors: Cors | None = None
+    server: Server | None = None
+
+
+DEFAULT = Spec()
+"""What a spec says that says nothing."""
 
 
 def app_config(bank: MemoryBank, *, hosts: tuple[str, ...]) -> AppConfig:
     """Return the configuration of a bank that is addressed by any of these host names."""
     spec = bank.spec
+    more_hosts = tuple(each for each in spec.security.allowed_hosts if each not in hosts)
     return AppConfig(
-        security=Security(allowed_hosts=hosts),
-        limits=Limits(max_body_bytes=spec.limits.max_body_bytes),
-        logging=Logging(level=spec.logging.level, format=spec.logging.format),
+        environment="production",
+        embedding=_embedding(spec),
+        security=Security(allowed_hosts=hosts + more_hosts, public_url=spec.security.public_url),
+        limits=Limits.model_validate(spec.limits),
+        logging=Logging.model_validate(spec.logging),
+        auth=_auth(spec.auth),
+        audit=None if spec.audit == DEFAULT.audit else _audit(spec.audit),
+        forgetting=None
+        if spec.forgetting == DEFAULT.forgetting
+        else Forgetting.model_validate(spec.forgetting),
+        write_gate=None
+        if spec.write_gate == DEFAULT.write_gate
+        else WriteGate.model_validate(spec.write_gate),
+        cors=None if spec.cors == DEFAULT.cors else Cors.model_validate(spec.cors),
+        server=None
+        if spec.lifecycle == DEFAULT.lifecycle
+        else Server.model_validate(spec.lifecycle),
+    )
+
+
+def _embedding(spec: Spec) -> Embedding:
+    entries = spec.cache.embeddings
+    return Embedding(cache_entries=None if entries == DEFAULT.cache.embeddings else entries)
+
+
+def _auth(auth: service.Auth) -> Auth | None:
+    if auth.jwt is None and not auth.roles:
+        return None
+    return Auth(
+        jwt=None if auth.jwt is None else _jwt(auth.jwt),
+        roles=tuple(sorted(auth.roles.items())) or None,
+    )
+
+
+def _jwt(jwt: service.Jwt) -> Jwt:
+    return Jwt(
+        issuer=jwt.issuer,
+        audience=jwt.audience,
+        jwks_url=jwt.jwks_url,
+        roles_claim=jwt.roles_claim,
+        tenant_claim=jwt.tenant_claim or None,
+    )
+
+
+def _audit(audit: service.Audit) -> Audit:
+    for_ever = audit.retention_days == service.KEEP_FOR_EVER
+    return Audit(
+        enabled=audit.enabled,
+        events=audit.events,
+        retention_days=None if for_ever else audit.retention_days,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.api.v1alpha1.spec import AdminKeyReference
+from memorybank_operator.api.v1alpha1.service import AdminKeyReference
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, ownership
 from memorybank_operator.reconcile.steps import Note, Problem

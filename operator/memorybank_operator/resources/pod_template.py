@@ -8,6 +8,7 @@ import copy
 from typing import Any
 
 from memorybank_operator import constants
+from memorybank_operator.api.v1alpha1.pod import TopologySpread
 from memorybank_operator.configfiles.checksum import object_checksum, text_checksum
 from memorybank_operator.resources import names
 from memorybank_operator.resources.config_map import config_text
@@ -20,12 +21,12 @@ from memorybank_operator.resources.container import (
 )
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.key_secret import TOKEN
-from memorybank_operator.resources.labels import labels
+from memorybank_operator.resources.labels import labels, selector
 
 USER = 65532
 """User and group of the memory service; no user of the node."""
-GRACE_SECONDS = 30
-"""After SIGTERM the service goes on for 1 s until everybody knows, then gives requests 20 s."""
+MARGIN_SECONDS = 9
+"""After requests had their time the service still flushes and closes its database."""
 
 
 def build_pod_template(ctx: BuildContext, admin_key: str) -> dict[str, Any]:
@@ -70,7 +71,9 @@ def _template(ctx: BuildContext, admin_key: str) -> dict[str, Any]:
                 "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "terminationGracePeriodSeconds": GRACE_SECONDS,
+            "terminationGracePeriodSeconds": spec.lifecycle.drain_seconds
+            + spec.lifecycle.shutdown_seconds
+            + MARGIN_SECONDS,
             "containers": [build_container(ctx)],
             "volumes": _volumes(ctx),
             **_placement(ctx),
@@ -112,6 +115,19 @@ def _placement(ctx: BuildContext) -> dict[str, Any]:
         "nodeSelector": spec.node_selector,
         "tolerations": [each.model_dump(exclude_none=True) for each in spec.tolerations],
         "affinity": spec.affinity,
+        "topologySpreadConstraints": [
+            _spread(ctx, each) for each in spec.topology_spread_constraints
+        ],
         "priorityClassName": spec.priority_class_name,
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def _spread(ctx: BuildContext, constraint: TopologySpread) -> dict[str, Any]:
+    counted = constraint.label_selector
+    return {
+        "maxSkew": constraint.max_skew,
+        "topologyKey": constraint.topology_key,
+        "whenUnsatisfiable": constraint.when_unsatisfiable,
+        "labelSelector": {"matchLabels": counted.match_labels if counted else selector(ctx.bank)},
+    }

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, cel, rules
-from memorybank_operator.api.v1alpha1.types import ComputeQuantity, DataKey, ObjectName
+from memorybank_operator.api.v1alpha1.types import ComputeQuantity, DataKey, Labels, ObjectName
 from memorybank_operator.constants import RESERVED_ENVIRONMENT
 
 ResourceList = Annotated[dict[str, ComputeQuantity], Field(max_length=8)]
@@ -137,6 +137,37 @@ class Toleration(ApiModel):
     """Effect of the taint; without it, every effect matches."""
     toleration_seconds: int | None = None
     """How long the pod stays on a node that gets the taint; NoExecute only."""
+
+
+class LabelSelector(ApiModel):
+    """Selects pods by their labels."""
+
+    match_labels: Labels = Field(default_factory=dict)
+    """Labels that the pods have, with their values."""
+
+
+class TopologySpread(ApiModel):
+    """How evenly pods spread over the values of a node's label."""
+
+    max_skew: Annotated[int, Field(ge=1)] = 1
+    """By how many pods two values of the label may differ."""
+    topology_key: Annotated[
+        str,
+        Field(
+            max_length=316,
+            json_schema_extra=rules(
+                cel(
+                    "!format.qualifiedName().validate(self).hasValue()",
+                    "write the key of a node's label, such as topology.kubernetes.io/zone",
+                )
+            ),
+        ),
+    ]
+    """Key of the node's label, such as topology.kubernetes.io/zone."""
+    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"] = "ScheduleAnyway"
+    """What becomes of a pod that would make it uneven."""
+    label_selector: LabelSelector | None = None
+    """Which pods are counted, such as all of a team by spec.podLabels. Left out, this bank's."""
 
 
 Affinity = dict[str, Any]

@@ -13,10 +13,22 @@ from memorybank_operator.api.v1alpha1.pod import (
     LocalReference,
     Resources,
     Toleration,
+    TopologySpread,
+)
+from memorybank_operator.api.v1alpha1.service import (
+    Audit,
+    Auth,
+    Cache,
+    Cors,
+    Forgetting,
+    Lifecycle,
+    Limits,
+    Logging,
+    Security,
+    WriteGate,
 )
 from memorybank_operator.api.v1alpha1.types import (
     Annotations,
-    DataKey,
     Labels,
     NodeLabels,
     ObjectName,
@@ -81,38 +93,6 @@ class Storage(ApiModel):
     """The database. sqlite keeps everything in one file on the volume."""
     volume: Volume = Volume()
     """The volume of the database."""
-
-
-class AdminKeyReference(ApiModel):
-    """Names the entry of a Secret that holds the admin key."""
-
-    name: ObjectName
-    """Name of the Secret, in the bank's namespace."""
-    key: DataKey = "token"
-    """Key of the entry that holds the admin key."""
-
-
-class Auth(ApiModel):
-    """Who may use the bank."""
-
-    admin_key_secret_ref: AdminKeyReference | None = None
-    """Your own admin key: `mb_` and 43 URL-safe base64 characters. Left out, a key is generated."""
-
-
-class Limits(ApiModel):
-    """What a client may ask of the bank."""
-
-    max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
-    """Largest request body that is accepted, in bytes."""
-
-
-class Logging(ApiModel):
-    """What the memory service writes to its log."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least important entries that are still written."""
-    format: Literal["json", "text"] = "json"
-    """json for machines, text for people."""
 
 
 class ServiceAccount(ApiModel):
@@ -198,6 +178,20 @@ class Spec(ApiModel):
     """Who may use the bank."""
     limits: Limits = Limits()
     """What a client may ask of the bank."""
+    cors: Cors = Cors()
+    """Which web pages may use the bank from a browser."""
+    security: Security = Security()
+    """By which addresses the bank may be asked for."""
+    audit: Audit = Audit()
+    """Who did what, kept in a chain of hashes; never contents."""
+    forgetting: Forgetting = Forgetting()
+    """When memories are forgotten that nobody uses."""
+    write_gate: WriteGate = WriteGate()
+    """What is kept out of memories."""
+    cache: Cache = Cache()
+    """What is remembered so that it need not be computed again."""
+    lifecycle: Lifecycle = Lifecycle()
+    """How a pod of the bank stops."""
     logging: Logging = Logging()
     """What the memory service writes to its log."""
     resources: Resources = Resources(
@@ -215,6 +209,10 @@ class Spec(ApiModel):
         Affinity, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
     ] = Field(default_factory=dict)
     """Affinity of the pod, as in a pod's spec."""
+    topology_spread_constraints: Annotated[
+        tuple[TopologySpread, ...], Field(max_length=8, json_schema_extra=ATOMIC_LIST)
+    ] = ()
+    """How pods spread over zones and nodes."""
     priority_class_name: ObjectName | None = None
     """Priority class of the pod."""
     pod_labels: Labels = Field(default_factory=dict)

@@ -79,6 +79,23 @@ DataKey = Annotated[
     ),
 ]
 
+HttpUrl = Annotated[
+    str,
+    Field(
+        max_length=1024,
+        json_schema_extra=rules(
+            cel(
+                r"self.matches(r'^https?://[^/?#@\s]+(/[^?#@\s]*)?$')",
+                "write http:// or https:// and a host, perhaps with port and path, without user, "
+                "query and fragment",
+            )
+        ),
+    ),
+]
+
+ClaimPath = Annotated[str, Field(min_length=1, max_length=256)]
+"""Names a claim of a token; dots lead into objects."""
+
 LabelValue = Annotated[
     str,
     Field(
