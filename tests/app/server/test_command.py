@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from memorybank.__main__ import main
 from memorybank.stores.sqlite.lock import DataFolderLock
+from tests.app.http.test_encryption import a_ring, encrypted, new_key
+from tests.support.service import service
 
 Refused = Callable[..., str]
 
@@ -86,3 +91,29 @@ def test_a_folder_that_is_in_use_is_refused(tmp_path: Path, refused: Refused) ->
     lock = DataFolderLock(tmp_path / "bank" / "memory_bank.db")
     assert "in use by process" in refused()
     lock.release()
+
+
+def test_an_encrypted_bank_without_its_key_is_refused(tmp_path: Path, refused: Refused) -> None:
+    async def make() -> None:
+        async with service(tmp_path / "bank", **encrypted(tmp_path, a_ring())):
+            pass
+
+    asyncio.run(make())
+    enabled = {"MEMORY_BANK_ENCRYPTION__ENABLED": "true"}
+    for environ, said in (
+        ({}, "is encrypted, and encryption is not enabled\n  enable it, with the key ring"),
+        (enabled, "enabled with no key ring\n  name a file in encryption.key_ring_file"),
+        (
+            enabled | ring_in_the_environment(a_ring()),
+            "is not the one of this bank\n  use the ring",
+        ),
+        (
+            enabled | ring_in_the_environment(a_ring("k2", k2=new_key())),
+            "needs the key k1, which is not in the encryption key ring\n  put it back",
+        ),
+    ):
+        assert said in refused(**environ)
+
+
+def ring_in_the_environment(ring: dict[str, Any]) -> dict[str, str]:
+    return {"MEMORY_BANK_ENCRYPTION_KEY_RING": json.dumps(ring)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -29,6 +30,9 @@ from memorybank.stores.sqlite.sealing import Seal
 
 Answer = TypeVar("Answer")
 
+_LOG_ATTEMPTS = 10
+_LOG_PAUSE_SECONDS = 0.5
+
 
 class Write(Protocol):
     """Writes, in the one thread that does, and records what was done in the same transaction."""
@@ -52,9 +56,12 @@ class Run(Protocol):
 class AccessTables:
     """See AccessStore: every write is one transaction, shared with the writes beside it."""
 
-    def __init__(self, *, read: Run, write: Write, seal: Seal) -> None:
+    def __init__(
+        self, *, read: Run, write: Write, empty_log: Callable[[], Awaitable[bool]], seal: Seal
+    ) -> None:
         self._read = read
         self._write = write
+        self._empty_log = empty_log
         self._seal = seal
 
     async def find_key(self, digest: str) -> ApiKey | None:
@@ -149,16 +156,33 @@ class AccessTables:
 
     async def finish_deletions(self) -> None:
         """See AccessStore. A transaction per some hundred memories: other writes slip in."""
-        for name in await self._read(tenants.being_deleted):
+        gone = await self._read(tenants.being_deleted)
+        for name in gone:
             erase_some = partial(tenants.erase_some, name=name)
             while not await self._write(erase_some):
                 pass
             self._seal.forget(name)
+        if gone:
+            await self._destroy_old_keys()
 
     async def rewrap_keys(self) -> None:
         """See AccessStore. A transaction per some hundred keys: other writes slip in."""
+        wrapped = False
         while await self._write(self._seal.rewrap):
-            pass
+            wrapped = True
+        if wrapped:
+            await self._destroy_old_keys()
+
+    async def _destroy_old_keys(self) -> None:
+        """Leave no data key in the files that is in the tables no more.
+
+        The pages were zeroed (secure_delete), in the log first. While a long reader needs the log,
+        this waits for some seconds and then leaves it to the next checkpoint or stop.
+        """
+        for _ in range(_LOG_ATTEMPTS if self._seal.active else 0):
+            if await self._empty_log():
+                return
+            await asyncio.sleep(_LOG_PAUSE_SECONDS)
 
     async def encryption(self) -> EncryptionStatus:
         """See AccessStore."""

@@ -14,7 +14,7 @@ from memorybank.domain.duplicates import fingerprint
 from memorybank.errors import ConfigurationError
 from memorybank.stores.sqlite.errors import translated_at_start
 
-_BUSY_MS = 5_000
+BUSY_MS = 5_000
 """How long to wait for a lock. Only backup and replication tools ever hold one against us."""
 
 _JOURNAL_SIZE_LIMIT = 64 * 1024 * 1024
@@ -44,7 +44,7 @@ def open_writer(path: Path) -> apsw.Connection:
         try:
             if connection.readonly("main"):
                 raise apsw.ReadOnlyError
-            connection.set_busy_timeout(_BUSY_MS)
+            connection.set_busy_timeout(BUSY_MS)
             connection.pragma("journal_mode", "wal")
             connection.pragma("journal_size_limit", _JOURNAL_SIZE_LIMIT)
             connection.pragma("synchronous", "full")
@@ -65,7 +65,7 @@ def open_reader(path: Path) -> apsw.Connection:
     """Open a connection that can only read; the database must be open for writing already."""
     with translated_at_start(path):
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        connection.set_busy_timeout(_BUSY_MS)
+        connection.set_busy_timeout(BUSY_MS)
         connection.pragma("mmap_size", 0)
         connection.pragma("query_only", True)
     return connection

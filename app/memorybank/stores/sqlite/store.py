@@ -82,7 +82,12 @@ class SqliteStore:
         self._writer = Writer(connection, Recorder(audited), self._seal)
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
         self._closed = False
-        self._access = AccessTables(read=self._read, write=self._writer.run, seal=self._seal)
+        self._access = AccessTables(
+            read=self._read,
+            write=self._writer.run,
+            empty_log=self._writer.empty_log,
+            seal=self._seal,
+        )
         self._transfer = TransferTables(path, model, self._seal, write=self._writer.run)
         self._care = CareTables(path, self._read)
         self._embeddings = EmbeddingTables(

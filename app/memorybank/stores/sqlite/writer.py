@@ -17,8 +17,12 @@ from memorybank.batching import BatchThread, Closed, Job, QueueFull
 from memorybank.domain.audit import AuditEvent
 from memorybank.errors import StoreUnavailable
 from memorybank.stores.sqlite.audit import Recorder
+from memorybank.stores.sqlite.connection import BUSY_MS
 from memorybank.stores.sqlite.errors import unavailable
 from memorybank.stores.sqlite.sealing import PLAIN, Seal
+
+_PATIENCE_MS = 200
+"""How long emptying the log waits for readers; meanwhile nothing is written."""
 
 Answer = TypeVar("Answer")
 Write = Callable[[apsw.Connection], Any]
@@ -42,6 +46,8 @@ class Writer:
         self._connection = connection
         self._recorder = recorder or Recorder()
         self._seal = seal
+        self._empty_log = False
+        self._log_is_empty = False
         self._thread: BatchThread[Write, Any] = BatchThread(
             "sqlite-writer", self._serve, capacity=_CAPACITY, max_group=_MAX_GROUP
         )
@@ -70,6 +76,19 @@ class Writer:
         answer: Answer = await asyncio.wrap_future(future)
         return answer
 
+    async def empty_log(self) -> bool:
+        """Move the write-ahead log into the database and cut it to nothing.
+
+        From then on, what was overwritten is in no file. Returns whether it was done: not while a
+        reader, such as an export or a replication tool, still needs the log.
+        """
+
+        def ask(_connection: apsw.Connection) -> None:
+            self._empty_log = True
+
+        await self.run(ask)
+        return self._log_is_empty
+
     def close(self) -> None:
         """Commit what was accepted, then close the connection."""
         self._thread.close()
@@ -88,8 +107,22 @@ class Writer:
                 job.future.set_exception(unavailable(error))
             return
         self._seal.saved(keys)
+        if self._empty_log:
+            self._empty_log = False
+            self._log_is_empty = self._checkpointed()
         for announce in announcements:
             announce()
+
+    def _checkpointed(self) -> bool:
+        """Here, between two transactions, as nothing else may write during a checkpoint."""
+        self._connection.set_busy_timeout(_PATIENCE_MS)
+        try:
+            busy, _, _ = next(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+        except apsw.Error:  # the disk fails, or somebody else checkpoints: the log stays as it is
+            return False
+        finally:
+            self._connection.set_busy_timeout(BUSY_MS)
+        return not busy
 
     def _attempt(self, job: Job[Write, Any]) -> Callable[[], None]:
         """Perform one write; return what tells its caller, to be called after the commit.
