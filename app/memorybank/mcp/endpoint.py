@@ -8,8 +8,8 @@ requests, so any replica may serve any of them.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,12 +17,20 @@ from mcp.server import CacheHint, Server, ServerRequestContext
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     PARSE_ERROR,
     CallToolRequestParams,
     CallToolResult,
+    GetPromptRequestParams,
+    GetPromptResult,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
+    ReadResourceRequestParams,
+    ReadResourceResult,
     TextContent,
 )
 from pydantic import BaseModel, ValidationError
@@ -33,9 +41,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from memorybank import tracing
 from memorybank.auth.principal import Face, Principal
-from memorybank.errors import MemoryBankError
+from memorybank.domain.keys import Scope as Right
+from memorybank.errors import InvalidRequest, MemoryBankError
 from memorybank.logs import request_id
-from memorybank.mcp.tools import memory_tools
+from memorybank.mcp.more_tools import more_tools
+from memorybank.mcp.prompts import MemoryPrompts
+from memorybank.mcp.resources import MemoryResources
+from memorybank.mcp.tools import ToolSpec, memory_tools
 from memorybank.schemas.problems import invalid_request
 from memorybank.services.memories import MemoryService
 from memorybank.tracing import TraceContext, Tracer
@@ -47,8 +59,13 @@ _INSTRUCTIONS = (
     "Long-term memory. Recall before you answer what may have come up before; remember what will "
     "be worth knowing in another conversation; forget what is wrong."
 )
-_TOOLS_FRESH_MS = 3_600_000
-"""How long clients may keep the list of tools. Private: it depends on the key's scopes."""
+_FRESH = CacheHint(ttl_ms=3_600_000, scope="private")
+"""How long clients may keep lists. Private: they depend on the key's scopes."""
+_STALE = CacheHint(ttl_ms=0, scope="private")
+"""What is read is as of now."""
+_DEFAULT, _FULL = "default", "full"
+_READING = frozenset({"resources/read", "prompts/get"})
+"""Methods that need the scope memory:read."""
 
 
 class McpEndpoint:
@@ -63,7 +80,11 @@ class McpEndpoint:
         tracer: Tracer,
     ) -> None:
         """`called` hears of every tool call: the tool's name, and "ok" or the error's code."""
-        self._tools = memory_tools(service)
+        few = memory_tools(service)
+        more = {spec.name: spec for spec in more_tools(service)}
+        self._profiles = {_DEFAULT: few, _FULL: few | more}
+        self._resources = MemoryResources(service)
+        self._prompts = MemoryPrompts(service)
         self._called = called
         self._tracer = tracer
         server: Server[Any] = Server(
@@ -71,9 +92,20 @@ class McpEndpoint:
             version=version,
             title="Memory bank",
             instructions=_INSTRUCTIONS,
-            cache_hints={"tools/list": CacheHint(ttl_ms=_TOOLS_FRESH_MS, scope="private")},
+            cache_hints={
+                "tools/list": _FRESH,
+                "resources/list": _FRESH,
+                "resources/templates/list": _FRESH,
+                "prompts/list": _FRESH,
+                "resources/read": _STALE,
+            },
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
+            on_list_resources=self._list_resources,
+            on_list_resource_templates=self._list_templates,
+            on_read_resource=self._read_resource,
+            on_list_prompts=self._list_prompts,
+            on_get_prompt=self._get_prompt,
         )
         # The surroundings have checked Host, Origin and size already.
         self._manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
@@ -85,12 +117,13 @@ class McpEndpoint:
             yield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. Raises Forbidden when the key does not allow the tool that it calls.
+        """Serve one request. Raises Forbidden when the key does not allow what it asks for.
 
         That becomes 403, by which a client learns that another key would do; all else that goes
         wrong in a tool is a result that the model can read.
         """
         request = Request(scope, receive)
+        tools = self._profile(request)
         body = await request.body()
         try:
             message = from_json(body, allow_inf_nan=False)
@@ -101,10 +134,12 @@ class McpEndpoint:
         if above is not None:  # nearer to the call than what the request's header says
             tracing.current.set(above)
             scope["state"]["trace"] = above
-        spec = self._tools.get(_called_tool(message) or "")
+        spec = tools.get(_called_tool(message) or "")
         if spec is not None:
             scope["state"]["tool"] = spec.name
             _caller(request).require(spec.scope)
+        elif isinstance(message, dict) and message.get("method") in _READING:
+            _caller(request).require(Right.READ)
 
         async def replay() -> dict[str, Any]:
             return {"type": "http.request", "body": body, "more_body": False}
@@ -114,26 +149,76 @@ class McpEndpoint:
     async def _list_tools(
         self, context: ServerRequestContext[Any], _params: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        scopes = _caller(_request(context)).scopes
+        request = _request(context)
+        scopes = _caller(request).scopes
         return ListToolsResult(
-            tools=[spec.shown() for spec in self._tools.values() if spec.scope in scopes]
+            tools=[spec.shown() for spec in self._profile(request).values() if spec.scope in scopes]
         )
+
+    def _profile(self, request: Request) -> dict[str, ToolSpec[Any]]:
+        """Return the tools that `?profile=` in the address asks for."""
+        tools = self._profiles.get(request.query_params.get("profile", _DEFAULT))
+        if tools is None:
+            raise InvalidRequest(
+                "there is no profile of this name",
+                field="profile",
+                hint=f"use one of {', '.join(self._profiles)}",
+            )
+        return tools
+
+    async def _list_resources(
+        self, context: ServerRequestContext[Any], _params: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        return ListResourcesResult(resources=self._resources.listed() if _reads(context) else [])
+
+    async def _list_templates(
+        self, context: ServerRequestContext[Any], _params: PaginatedRequestParams | None
+    ) -> ListResourceTemplatesResult:
+        templates = self._resources.templates() if _reads(context) else []
+        return ListResourceTemplatesResult(resource_templates=templates)
+
+    async def _read_resource(
+        self, context: ServerRequestContext[Any], params: ReadResourceRequestParams
+    ) -> ReadResourceResult:
+        caller = self._entered(context)
+        with _told_as_protocol_error():
+            return await self._resources.read(caller, params.uri)
+
+    async def _list_prompts(
+        self, context: ServerRequestContext[Any], _params: PaginatedRequestParams | None
+    ) -> ListPromptsResult:
+        return ListPromptsResult(prompts=self._prompts.listed() if _reads(context) else [])
+
+    async def _get_prompt(
+        self, context: ServerRequestContext[Any], params: GetPromptRequestParams
+    ) -> GetPromptResult:
+        caller = self._entered(context)
+        with _told_as_protocol_error():
+            return await self._prompts.get(caller, params.name, params.arguments or {})
+
+    def _entered(self, context: ServerRequestContext[Any]) -> Principal:
+        """Make the request's ids those of this task, and return the caller.
+
+        The SDK serves requests of 2025-11-25 in a task of its own.
+        """
+        request = _request(context)
+        request_id.set(request.state.request_id)
+        tracing.current.set(request.state.trace)
+        actor.set(request.state.actor)
+        return _caller(request)
 
     async def _call_tool(
         self, context: ServerRequestContext[Any], params: CallToolRequestParams
     ) -> CallToolResult:
-        spec = self._tools.get(params.name)
+        spec = self._profile(_request(context)).get(params.name)
         if spec is None:
             raise MCPError(code=INVALID_PARAMS, message="there is no tool of this name")
-        request = _request(context)
-        # The SDK serves requests of 2025-11-25 in a task of its own.
-        request_id.set(request.state.request_id)
-        actor.set(request.state.actor)
-        span = self._tracer.begin(request.state.trace)
+        caller = self._entered(context)
+        span = self._tracer.begin(tracing.current.get())
         tracing.current.set(span.context)
         outcome = "ok"
         try:
-            result = await spec.call(_caller(request), params.arguments or {})
+            result = await spec.call(caller, params.arguments or {})
         except ValidationError as error:
             outcome, answer = "invalid_request", _failed(invalid_request(error.errors()))
         except MemoryBankError as error:
@@ -147,6 +232,20 @@ class McpEndpoint:
         facts = {"gen_ai.tool.name": spec.name, "memorybank.outcome": outcome}
         span.end(f"tools/call {spec.name}", facts, failed=outcome == "internal")
         return answer
+
+
+@contextmanager
+def _told_as_protocol_error() -> Iterator[None]:
+    """Tell what goes wrong outside of tools, whose results could say it themselves."""
+    try:
+        yield
+    except MemoryBankError as error:
+        text = error.message if error.hint is None else f"{error.message}; {error.hint}"
+        raise MCPError(code=INTERNAL_ERROR, message=text) from None
+
+
+def _reads(context: ServerRequestContext[Any]) -> bool:
+    return Right.READ in _caller(_request(context)).scopes
 
 
 def _called_tool(message: object) -> str | None:

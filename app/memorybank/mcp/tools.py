@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from memorybank.auth.principal import Principal
 from memorybank.domain.gate import Action, Finding
 from memorybank.domain.keys import Scope
+from memorybank.domain.memory import Memory
 from memorybank.errors import InvalidRequest
 from memorybank.mcp.compact import compact
 from memorybank.schemas.fields import (
@@ -29,7 +30,7 @@ from memorybank.schemas.fields import (
     Type,
     Types,
 )
-from memorybank.schemas.memories import MemoryPatch, MemoryView, NewMemory
+from memorybank.schemas.memories import MemoryPatch, NewMemory
 from memorybank.schemas.search import MAX_TOKENS, ContextRequest, SearchRequest
 from memorybank.services.memories import MemoryService
 
@@ -70,10 +71,41 @@ class RecallRequest(Request):
         return SearchRequest.model_validate(self.model_dump())
 
 
+class Found(Response):
+    """What an agent needs of a memory; the resource `memory://memories/{id}` has all of it."""
+
+    id: str
+    type: str
+    title: str | None
+    content: str
+    project: str | None
+    tags: list[str]
+    details: dict[str, Any]
+    occurred_at: datetime | None
+    created_at: datetime
+    trust: float
+
+    @classmethod
+    def of(cls, memory: Memory) -> Found:
+        """Show a memory."""
+        return cls(
+            id=memory.id,
+            type=memory.type.value,
+            title=memory.title,
+            content=memory.content,
+            project=memory.project,
+            tags=list(memory.tags),
+            details=dict(memory.details),
+            occurred_at=memory.occurred_at,
+            created_at=memory.created_at,
+            trust=memory.trust,
+        )
+
+
 class Recollection(Response):
     """A memory that was found."""
 
-    memory: MemoryView
+    memory: Found
     score: float
 
 
@@ -165,12 +197,13 @@ class ToolSpec(Generic[Arguments]):
             name=self.name,
             title=self.title,
             description=self.description,
-            input_schema=compact(self.arguments.model_json_schema(), describe=True),
+            input_schema=_described_by_the_tool(
+                compact(self.arguments.model_json_schema(), describe=True)
+            ),
             output_schema=compact(
                 self.result.model_json_schema(mode="serialization"), describe=False
             ),
             annotations=ToolAnnotations(
-                title=self.title,
                 read_only_hint=self.read_only,
                 destructive_hint=self.destructive,
                 idempotent_hint=self.idempotent,
@@ -181,6 +214,10 @@ class ToolSpec(Generic[Arguments]):
     async def call(self, caller: Principal, arguments: dict[str, Any]) -> BaseModel:
         """Run the tool. Raises pydantic's ValidationError and what the service raises."""
         return await self.run(caller, self.arguments.model_validate(arguments))
+
+
+def _described_by_the_tool(schema: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in schema.items() if name != "description"}
 
 
 def _told(findings: Iterable[Finding]) -> list[str]:
@@ -203,8 +240,7 @@ def memory_tools(service: MemoryService) -> dict[str, ToolSpec[Any]]:
     async def recall(caller: Principal, request: RecallRequest) -> Recalled:
         found = await service.finding.search(caller, request.search())
         results = [
-            Recollection(memory=MemoryView.of(memory), score=hit.score)
-            for memory, hit in found.memories
+            Recollection(memory=Found.of(memory), score=hit.score) for memory, hit in found.memories
         ]
         return Recalled(results=results, degraded=found.degraded)
 
