@@ -61,7 +61,7 @@ def made_up(memories: int, space: dict[str, object]) -> Iterator[bytes]:
     yield json.dumps({"kind": "end", **end}).encode() + b"\n"
 
 
-def send(client: httpx.Client, file: Path) -> tuple[float, dict[str, int]]:
+def send(client: httpx.Client, file: Path, **query: bool) -> tuple[float, dict[str, int]]:
     """Import a file; return seconds and the report."""
 
     def pieces() -> Iterator[bytes]:
@@ -71,7 +71,7 @@ def send(client: httpx.Client, file: Path) -> tuple[float, dict[str, int]]:
 
     began = time.perf_counter()
     headers = {"Content-Type": "application/x-ndjson"}
-    answer = client.post("/v1/import", content=pieces(), headers=headers)
+    answer = client.post("/v1/import", content=pieces(), headers=headers, params=query)
     answer.raise_for_status()
     return time.perf_counter() - began, answer.json()
 

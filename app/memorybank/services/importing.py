@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
@@ -150,6 +150,7 @@ class _Import:
         self._read = 0
         self._unread = False
         self._kinds: Counter[str] = Counter()
+        self._tenants = {tenant}
         self._counts: Counter[str] = Counter()
         self._problems: list[LineProblem] = []
         self._problems_left_out = 0
@@ -328,6 +329,13 @@ class _Import:
     async def _take_tenant(self, line: TenantLine) -> None:
         if self._query.all_tenants and not self._query.dry_run:
             await self._store.access.add_tenant(Tenant(line.name, self._clock(), line.quotas()))
+            self._tenants.add(line.name)
+
+    async def _make_tenants(self, items: Iterable[_Numbered]) -> None:
+        """Make tenants that the file has memories of and no line: no memory is without tenant."""
+        for name in sorted({each.item.memory.tenant for each in items} - self._tenants):
+            await self._store.access.add_tenant(Tenant(name, self._clock()))
+            self._tenants.add(name)
 
     async def _store_all(self, items: Sequence[_Numbered]) -> None:
         wanted = await self._differing(items)
@@ -337,6 +345,7 @@ class _Import:
             self._counts["replaced"] += len(there)
             return
         ready = await self._embedded(wanted)
+        await self._make_tenants(ready)
         _seq, outcomes = await self._store.transfer.put_many(
             [each.item for each in ready], replace=self._query.existing == "replace"
         )

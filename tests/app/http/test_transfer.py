@@ -357,6 +357,19 @@ async def test_an_administrator_of_a_tenant_gets_and_gives_that_tenant_alone(
     }
 
 
+async def test_memories_of_a_tenant_without_a_line_get_their_tenant(
+    admin: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    await store(admin, "of nobody known")
+    rows = lines(await exported(admin))
+    header, memory = rows[0], next(row for row in rows if row["kind"] == "memory")
+    header["tenants"], memory["memory"]["tenant"] = ["default", "acme"], "acme"
+    async with another(tmp_path / "other") as other:
+        assert (await imported(other, sealed([header, memory]), all_tenants=True))["added"] == 1
+        tenants = (await other.get("/v1/admin/tenants")).json()["tenants"]
+        assert {(each["name"], each["memories"]) for each in tenants} >= {("acme", 1)}
+
+
 async def test_a_quota_refuses_line_by_line(admin: httpx.AsyncClient, bank: Service) -> None:
     await store(admin, "one", "two", "three")
     file = await exported(admin)

@@ -1,0 +1,217 @@
+"""Large banks and many tenants through HTTP: searches, memory, start.
+
+    python -m benchmarks.scale [--memories 100000] [--samples 300]
+    python -m benchmarks.scale --tenants 1000 [--memories 100000]
+
+The bank is filled by an import with vectors, since embedding as many texts would take a quarter of
+an hour and change nothing of what is measured. Texts are pieces of 15 to 40 words of the
+documentation topics that come with Python. Some thousand of them are embedded for real; the vector
+of every text is one of those, turned by noise to a cosine of about .8, so that vectors lie in
+clusters as those of real texts do. Questions are embedded by the service, none is asked twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import hashlib
+import itertools
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.service import Client, row, timed
+from benchmarks.transfer import client_of, send
+from memorybank.embedders.builtin import BuiltinEmbedder
+from memorybank.model import locate
+from tests.support.server_process import Server, serving
+
+_SEED = 20_261_121
+_EMBEDDED = 3_000
+_NOISE = 0.75
+"""Length of the noise beside a vector of length 1: the cosine between both is then .8."""
+_SHARES = 100
+"""Values of the tag that a filtered search asks for: each memory has one of them."""
+_ASKED = 64
+"""Tenants that are asked in turn."""
+_RECALLS = 100
+
+Matrix = npt.NDArray[np.float32]
+
+
+class Texts:
+    """Pieces of natural text, the same ones in every run."""
+
+    def __init__(self) -> None:
+        self._words = " ".join(topics.values()).split()
+        self._dice = random.Random(_SEED)  # noqa: S311  # no secret
+
+    def piece(self, least: int, most: int) -> str:
+        """Return so many words in a row."""
+        count = self._dice.randint(least, most)
+        start = self._dice.randrange(len(self._words) - count)
+        return " ".join(self._words[start : start + count])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--memories", type=int, default=100_000)
+    parser.add_argument("--tenants", type=int, default=1)
+    parser.add_argument("--samples", type=int, default=300)
+    options = parser.parse_args()
+    texts = Texts()
+    vectors = asyncio.run(_vectors(texts, options.memories))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        file = folder / "bank.jsonl"
+        what = f"{options.memories} memories"
+        print(f"| {what}, {options.tenants} tenants | goal | measured |\n|---|---|---|")
+        with serving(folder / "bank") as server, client_of(server) as admin:
+            head = json.loads(admin.get("/v1/export").raise_for_status().content.splitlines()[0])
+            with file.open("wb") as sink:
+                sink.writelines(_export(head["embeddings"], texts, vectors, options.tenants))
+            seconds, report = send(admin, file, all_tenants=options.tenants > 1)
+            if report["added"] != options.memories or report["refused"]:
+                raise RuntimeError(f"the import went wrong: {report}")
+            row("import with vectors", "5000/s", f"{options.memories / seconds:.0f}/s")
+            row("RSS after it", "-", f"{server.resident_mib():.0f} MiB")
+            _stop(server)
+        began = time.monotonic()
+        with serving(folder / "bank") as server, client_of(server) as admin:
+            row("start -> listening", "5 s", f"{time.monotonic() - began:.1f} s")
+            _until_ready(admin)
+            row("start -> ready", "5 s", f"{time.monotonic() - began:.1f} s")
+            keys = [server.key] if options.tenants == 1 else _keys(admin, options.tenants)
+            _measure(server, keys, texts, options)
+            if options.tenants == 1:
+                _recall(Client(server.url, server.key), texts, vectors)
+
+
+def _measure(server: Server, keys: list[str], texts: Texts, options: argparse.Namespace) -> None:
+    clients = itertools.cycle([Client(server.url, key) for key in keys])
+    shares = itertools.cycle(range(_SHARES))
+
+    def ask(**filters: Any) -> None:
+        body = {"query": texts.piece(6, 10), "limit": 10, **filters}
+        next(clients).post("/v1/search", body)
+
+    for _ in keys:
+        ask()  # a tenant's index is built when it is asked for the first time
+    large = options.memories > 10_000 and options.tenants == 1
+    goal = "8/20 ms" if large else "5/12 ms"
+    row("search", goal, timed(options.samples, ask))
+    if options.tenants == 1:
+        row(
+            "search, filtered to 1 %",
+            "as fast",
+            timed(options.samples, lambda: ask(tags_all=[f"share-{next(shares)}"])),
+        )
+        row("search, words alone", "-", timed(options.samples, lambda: ask(mode="lexical")))
+    row("RSS", "400 MiB", f"{server.resident_mib():.0f} MiB")
+
+
+def _recall(client: Client, texts: Texts, vectors: Matrix) -> None:
+    """Compare the ten nearest, as the service finds them, with those of all vectors."""
+
+    async def embedded(questions: list[str]) -> Matrix:
+        embedder = await BuiltinEmbedder.open(locate(None, print))
+        try:
+            return await embedder.embed(questions)
+        finally:
+            await embedder.close()
+
+    questions = [texts.piece(6, 10) for _ in range(_RECALLS)]
+    found = 0
+    for question, vector in zip(questions, asyncio.run(embedded(questions)), strict=True):
+        nearest = {_id(int(place)) for place in np.argsort(vectors @ vector)[-10:]}
+        answer = client.post("/v1/search", {"query": question, "limit": 10, "mode": "vector"})
+        found += len(nearest & {each["memory"]["id"] for each in answer["results"]})
+    row("vector recall@10 against brute force", "0.99", f"{found / 10 / _RECALLS:.3f}")
+
+
+async def _vectors(texts: Texts, count: int) -> Matrix:
+    """Return unit vectors around those of some thousand texts."""
+    embedder = await BuiltinEmbedder.open(locate(None, print))
+    real: Matrix = await embedder.embed([texts.piece(15, 40) for _ in range(min(_EMBEDDED, count))])
+    await embedder.close()
+    chance = np.random.default_rng(_SEED)
+    noise = chance.standard_normal((count, real.shape[1]), dtype=np.float32)
+    noise *= _NOISE / np.linalg.norm(noise, axis=1, keepdims=True)
+    noise += real[chance.integers(len(real), size=count)]
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    return noise
+
+
+def _export(
+    space: dict[str, object], texts: Texts, vectors: Matrix, tenants: int
+) -> Iterator[bytes]:
+    """Yield the lines of an export of these vectors, with texts of their own."""
+    names = ["default"] if tenants == 1 else [f"tenant-{number}" for number in range(tenants)]
+    hashed = hashlib.sha256()
+
+    def line(value: dict[str, object]) -> bytes:
+        text = json.dumps(value).encode() + b"\n"
+        hashed.update(text)
+        return text
+
+    header = {"kind": "header", "format": "memory-bank", "version": 1, "tenants": names}
+    yield line(header | {"embeddings": space})
+    counts = {"memory": len(vectors)}
+    if tenants > 1:
+        counts["tenant"] = tenants
+        for name in names:
+            yield line({"kind": "tenant", "name": name})
+    for number, vector in enumerate(vectors):
+        memory = {
+            "id": _id(number),
+            "tenant": names[number % tenants],
+            "content": texts.piece(15, 40),
+            "session": f"s{number // 100}",
+            "tags": [f"share-{number % _SHARES}"],
+            "created_at": "2026-03-01T12:00:00Z",
+            "updated_at": "2026-03-01T12:00:00Z",
+        }
+        encoded = base64.b64encode(vector.tobytes()).decode()
+        yield line({"kind": "memory", "memory": memory, "vector": encoded})
+    lines = len(vectors) + 2 + counts.get("tenant", 0)
+    end = {"kind": "end", "lines": lines, "counts": counts, "sha256": hashed.hexdigest()}
+    yield json.dumps(end).encode() + b"\n"
+
+
+def _id(number: int) -> str:
+    return f"00000000-0000-7000-8000-{number:012}"
+
+
+def _keys(admin: httpx.Client, tenants: int) -> list[str]:
+    keys = []
+    for number in random.Random(_SEED).sample(range(tenants), min(tenants, _ASKED)):  # noqa: S311  # no secret
+        wanted = {"name": "bench", "role": "readonly", "tenant": f"tenant-{number}"}
+        keys.append(admin.post("/v1/admin/keys", json=wanted).raise_for_status().json()["key"])
+    return keys
+
+
+def _until_ready(client: httpx.Client) -> None:
+    while client.get("/ready").status_code != 200:
+        time.sleep(0.02)
+
+
+def _stop(server: Server) -> None:
+    if server.stop() != 0:
+        raise RuntimeError("the service did not stop cleanly")
+
+
+if __name__ == "__main__":
+    main()
