@@ -52,6 +52,9 @@ class _State:
     """The newest heap entry; older ones are void."""
     started: float | None = None
     failures: int = 0
+    """As far as they lengthen the backoff."""
+    retry_at: float = 0.0
+    """When the backoff of the last failure is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class KeyedQueue(Generic[KeyT]):
     def done(self, key: KeyT, *, again_after: float | None = None) -> None:
         """A running key was worked on with success; look at it again after some seconds, or not."""
         state = self._finish(key)
-        state.failures, state.not_before = 0, 0.0
+        state.failures, state.not_before, state.retry_at = 0, 0.0, 0.0
         if again_after is not None:
             self._wait(key, state, Priority.RESYNC, due=self._clock() + again_after)
         elif state.due is None:
@@ -135,14 +138,17 @@ class KeyedQueue(Generic[KeyT]):
         """A running key was worked on in vain: it waits for its backoff; return those seconds.
 
         A change that arrives meanwhile is looked at without that wait, but not before `at_least`
-        seconds passed.
+        seconds passed. When that is in vain too, the next wait is no longer than this one: the
+        backoff grows with the time that the trouble takes, not with the number of changes.
         """
         state = self._finish(key)
-        state.failures += 1
+        if self._clock() >= state.retry_at:
+            state.failures += 1
         self.retries += 1
         # Equal jitter: never shorter than half, so that a crowd spreads and nobody hammers.
         full = min(self._backoff_max, BACKOFF_BASE * 2.0 ** min(state.failures - 1, 30))
         delay = max(at_least, full * (0.5 + 0.5 * self._jitter()))
+        state.retry_at = self._clock() + delay
         state.not_before = self._clock() + at_least
         self._wait(key, state, Priority.CHILD, due=self._clock() + delay)
         return delay

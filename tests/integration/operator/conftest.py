@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
+from kubernetes import client as kubernetes
 
 from e2e.cluster.apiserver import ApiServer
 from memorybank_operator import constants
@@ -18,7 +20,7 @@ from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection, from_kubeconfig
 from tests.integration.operator import effort
 from tests.integration.operator.node import Node
-from tests.integration.operator.world import NodeProber, World, until
+from tests.integration.operator.world import NodeProber, World, Worlds, until
 
 DEFAULT_CLASS = {
     "apiVersion": "storage.k8s.io/v1",
@@ -100,6 +102,20 @@ def world(
 ) -> World:
     """A namespace to act in."""
     return World(client, connection, namespace=namespace, audit_log=api_server.audit_log)
+
+
+@pytest.fixture
+def worlds(world: World, api_client: kubernetes.ApiClient) -> Worlds:
+    """Make worlds like this one, each in a namespace of its own."""
+
+    def make() -> World:
+        name = f"test-{uuid.uuid4().hex[:10]}"
+        kubernetes.CoreV1Api(api_client).create_namespace(
+            kubernetes.V1Namespace(metadata=kubernetes.V1ObjectMeta(name=name))
+        )
+        return world.in_namespace(name)
+
+    return make
 
 
 @pytest.fixture

@@ -41,16 +41,21 @@ class NodeProber(Prober):
     def __init__(self, node: Node) -> None:
         self._node = node
         self.proven: tuple[int, str] | None = None
-        """Generation and revision that the last probe proved; None when it failed."""
+        """Generation and revision that the last probe proved, None when it failed. A probe that
+        is under way changes nothing yet: what the operator says meanwhile is by the one before.
+        """
 
     @override
     async def probe(self, target: Target) -> str:
         name = target.url.removeprefix("http://").partition(".")[0]
         running = self._node.running.get(name)
         address = running.address if running is not None else "http://127.0.0.1:1"
-        self.proven = None
-        version = await super().probe(replace(target, connect_to=address))
-        self.proven = (target.generation, target.revision)
+        proven = None
+        try:
+            version = await super().probe(replace(target, connect_to=address))
+            proven = (target.generation, target.revision)
+        finally:
+            self.proven = proven
         return version
 
 
@@ -186,6 +191,10 @@ class World:
                 what = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
                 found.append(f"{event['verb']} {what} {reference.get('name', '')}".rstrip())
         return found
+
+
+Worlds = Callable[[], World]
+"""Makes worlds, each in a namespace of its own."""
 
 
 async def until(

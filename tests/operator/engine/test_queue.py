@@ -151,6 +151,20 @@ def test_a_change_is_not_kept_waiting_by_a_backoff(
     assert queue.take() == "a"
 
 
+def test_a_backoff_grows_with_the_time_of_the_trouble_not_with_the_number_of_changes(
+    queue: KeyedQueue[str], clock: FakeClock
+) -> None:
+    queue.add("a", Priority.USER)
+    for _ in range(10):
+        assert queue.take() == "a"
+        assert queue.failed("a") == 0.5
+        clock.now += 0.01
+        queue.add("a", Priority.USER)
+    clock.now += 0.5
+    assert queue.take() == "a"
+    assert queue.failed("a") == 1.0
+
+
 def test_what_a_server_asked_for_is_waited_for_even_by_a_user(
     queue: KeyedQueue[str], clock: FakeClock
 ) -> None:

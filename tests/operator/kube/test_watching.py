@@ -21,7 +21,7 @@ AFTER = {
     "true": b"",
     "torn": b'{"type":"ADDED","object":{"meta',
     "failed": b'{"type":"ERROR","object":{"kind":"Status","code":500}}\n{"type":"ADDED"}\n',
-    "too old": b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n',
+    "too old": b'{"object":{"kind":"Status","code":410},"type": "ERROR"}\n',
     "lookalike": b'{"type":"ADDED","object":{"x":{"type":"ERROR"}}}\n',
 }
 """How a watch ends."""

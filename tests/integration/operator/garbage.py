@@ -1,0 +1,51 @@
+"""What the controllers of a whole cluster do about deleted banks; a bare API server has none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from memorybank_operator.kube import errors, kinds
+from tests.integration.operator.world import World
+
+POLL_SECONDS = 0.05
+
+
+def owners(body: dict[str, Any]) -> set[str]:
+    """Return the uids of what owns an object."""
+    return {each["uid"] for each in body["metadata"].get("ownerReferences", ())}
+
+
+@asynccontextmanager
+async def collecting_garbage(world: World, *names: str) -> AsyncIterator[None]:
+    """During the block, delete what banks owned that are gone; `agents` when none is named."""
+    collecting = asyncio.create_task(_collect(world, names or ("agents",)))
+    try:
+        yield
+    finally:
+        collecting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await collecting
+
+
+async def _collect(world: World, names: tuple[str, ...]) -> None:
+    while True:
+        for name in names:
+            bank = await world.get(kinds.MEMORY_BANK, name)
+            present = {bank["metadata"]["uid"]} if bank else set()
+            for body in (await world.children(name)).values():
+                if owners(body) - present:
+                    # Whatever is being written at the same time is looked at again in a moment.
+                    with contextlib.suppress(AssertionError, errors.NotFound, errors.Conflict):
+                        await _remove(world, body["kind"], body["metadata"]["name"])
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _remove(world: World, kind: str, name: str) -> None:
+    await world.delete(kind, name)
+    # The protection of volumes in use, which another controller takes away.
+    changes = {"metadata": {"finalizers": None}}
+    await world.client.merge(kinds.by_kind(kind), world.namespace, name=name, changes=changes)
