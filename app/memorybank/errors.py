@@ -12,6 +12,7 @@ MemoryBankError
 ├── ConfigurationError      the service cannot start as configured
 └── Unavailable             the service cannot do it now; a retry may succeed
     ├── StoreUnavailable
+    ├── OutdatedVector      the embedding model was switched while a text was embedded
     └── EmbedderUnavailable
         └── TextRefused     the embedding service works, but does not take one of these texts
 
@@ -114,6 +115,12 @@ class StoreUnavailable(Unavailable):
     """The store cannot be read or written."""
 
     code = "store_unavailable"
+
+
+class OutdatedVector(Unavailable):
+    """The embedding model was switched meanwhile."""
+
+    code = "outdated_vector"
 
 
 class EmbedderUnavailable(Unavailable):

@@ -6,7 +6,7 @@ contract suite per Protocol runs against every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -420,23 +420,102 @@ class EmbeddingProgress:
     embedded: int
 
 
-class EmbeddingStore(Protocol):
-    """Knows which memories lack a vector, and takes it later. Over all tenants."""
+class GenerationState(StrEnum):
+    """What an embedding space is for."""
 
-    async def unembedded(self, after: int, *, limit: int) -> list[Unembedded]:
+    ACTIVE = "active"
+    """Searches compare its vectors."""
+    BUILDING = "building"
+    """It is to become the active one once all memories have a vector of it."""
+    KEPT = "kept"
+    """It was active or building before; there is a way back to it."""
+    REFUSED = "refused"
+    """The settings ask for it, but an administrator went back from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The vectors of one embedding space."""
+
+    model: str
+    state: GenerationState
+    embedder: str | None
+    """How its model is reached, as JSON without secrets; None when nobody said."""
+    dimensions: int | None
+    created_at: datetime
+    activated_at: datetime | None
+    vectors: int
+
+
+class ReplaceableEmbedder(Embedder, Protocol):
+    """An embedder in whose place another can be put while it is used."""
+
+    def use(self, embedder: Embedder) -> None:
+        """Put another one in its place."""
+
+
+class Embedders(Protocol):
+    """The embedding models that a bank can reach."""
+
+    @property
+    def current(self) -> ReplaceableEmbedder:
+        """The one that serves."""
+
+    @property
+    def configured(self) -> Embedder:
+        """The one that the settings ask for; most of the time it is the one that serves."""
+
+    async def opened(self, generation: Generation) -> Embedder:
+        """Return the embedder of a generation. Raises Conflict when it cannot be opened."""
+
+
+class EmbeddingStore(Protocol):
+    """Knows which memories lack a vector, and takes it later. Over all tenants.
+
+    A `model` of None means the space in use.
+    """
+
+    async def unembedded(
+        self, after: int, *, limit: int, model: str | None = None
+    ) -> list[Unembedded]:
         """Return memories that lack one, of positions > after, ascending; 0 is before the first."""
 
-    async def embedded(self, items: Sequence[tuple[Unembedded, Vector]]) -> tuple[int, int]:
+    async def embedded(
+        self, items: Sequence[tuple[Unembedded, Vector]], *, model: str | None = None
+    ) -> tuple[int, int]:
         """Store the vectors of memories that have not changed since they were read, at once.
 
-        Each is a change of the feed. Returns the `seq` of the last one, and how many there were.
+        Each of the space in use is a change of the feed. Returns the `seq` of the last change, 0
+        without any, and how many vectors were stored.
         """
 
-    async def progress(self) -> EmbeddingProgress:
+    async def progress(self, *, model: str | None = None) -> EmbeddingProgress:
         """Count."""
 
-    async def known_dimensions(self) -> int | None:
-        """Return the length of the vectors of the space in use, None when there is none yet."""
+    async def known_dimensions(self, *, model: str | None = None) -> int | None:
+        """Return the length of the vectors of a space, None when there is none yet."""
+
+    async def generations(self) -> list[Generation]:
+        """Return all spaces that there are vectors of, or are to be, oldest first."""
+
+    async def describe(self, model: str, *, embedder: str, dimensions: int) -> None:
+        """Keep how the model of a space is reached."""
+
+    def use(self, model: str) -> None:
+        """Let this space be the one in use, until the store is closed."""
+
+    async def activate(self, model: str, *, refuse: bool = False) -> None:
+        """Make a space the active one, for good, and the one in use: in one transaction.
+
+        The one before is kept; with `refuse` it stays out of use although the settings name it.
+        Raises Conflict when the space was discarded.
+        """
+
+    async def resume(self, model: str) -> bool:
+        """Let a refused space be built again; False when it is not refused."""
+
+    async def discard(self, *, but: str) -> int:
+        """Drop all spaces except the active one and this one; return how many vectors they had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -583,10 +662,13 @@ class MemoryStore(LifeStore, Protocol):
     async def get_many(self, tenant: str, ids: Sequence[str]) -> list[Memory]:
         """Return those of the ids that exist, in the order asked for."""
 
-    async def changes(self, after: int, *, limit: int) -> list[MemoryChange]:
+    async def changes(
+        self, after: int, *, limit: int, model: str | None = None
+    ) -> list[MemoryChange]:
         """Return the changes of all tenants with `seq` > after, ascending.
 
-        This is the feed of the search indexes.
+        This is the feed of the search indexes. The vectors are those of the embedding space of this
+        name, by default of the one in use.
         """
 
     async def stats(self) -> StoreStats:
@@ -638,7 +720,8 @@ class SearchIndex(Protocol):
     ) -> list[Hit]:
         """Return what is found, best first. Filters apply before ranking.
 
-        A None vector means lexical only. Scores are comparable within one answer only.
+        A None vector means lexical only. Scores are comparable within one answer only. Raises
+        OutdatedVector when the vector is of a space that is not in use any more.
         """
 
     async def vector(self, tenant: str, memory_id: str) -> Vector | None:
@@ -658,8 +741,14 @@ class SearchIndex(Protocol):
     async def check(self) -> IndexCheck:
         """Compare everything with the store, while searches go on."""
 
-    async def rebuild(self) -> int:
+    async def rebuild(
+        self,
+        space: tuple[str, int] | None = None,
+        *,
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> int:
         """Drop everything and read it anew; what is there answers until then.
 
-        Returns how many memories can be found.
+        `space` are the name and dimensions of another embedding space to go over to, `before` is
+        awaited right before that. Returns how many memories can be found.
         """

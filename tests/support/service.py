@@ -14,8 +14,9 @@ import httpx
 from memorybank.auth import tokens
 from memorybank.auth.bootstrap import establish_admin_key
 from memorybank.configuration import load
+from memorybank.embedders.switched import SwitchedEmbedder
 from memorybank.http.app import Api
-from memorybank.ports import Embedder
+from memorybank.ports import Embedder, Generation, GenerationState, MemoryStore
 from memorybank.search.index import MemoryIndex
 from memorybank.server.app import Application, build_application
 from memorybank.server.engine import Engine, open_store
@@ -71,13 +72,36 @@ async def service(
             yield Service(application, engine, telemetry, admin_key)
 
 
+class GivenEmbedders:
+    """Embedders that are there anyway, by their models."""
+
+    def __init__(self, configured: Embedder, *others: Embedder) -> None:
+        self.configured = configured
+        self.current = SwitchedEmbedder(configured)
+        self._known = {each.model: each for each in (configured, *others)}
+
+    async def choose(self, store: MemoryStore) -> None:
+        for each in await store.embeddings.generations():
+            if each.state is GenerationState.ACTIVE:
+                store.embeddings.use(each.model)
+                self.current.use(await self.opened(each))
+
+    async def opened(self, generation: Generation) -> Embedder:
+        return self._known[generation.model]
+
+
 @asynccontextmanager
-async def open_engine(settings: Settings, embedder: Embedder) -> AsyncIterator[Engine]:
-    """Open the real store and index around an embedder."""
+async def open_engine(
+    settings: Settings, embedder: Embedder, *others: Embedder
+) -> AsyncIterator[Engine]:
+    """Open the real store and index around an embedder; `others` made vectors before."""
     store = await open_store(settings, embedder.model)
-    index = MemoryIndex(store, dimensions=embedder.dimensions)
+    embedders = GivenEmbedders(embedder, *others)
+    if others:
+        await embedders.choose(store)
+    index = MemoryIndex(store, dimensions=embedders.current.dimensions)
     try:
-        yield Engine(store, embedder, index)
+        yield Engine(store, embedders.current, embedders, index)
     finally:
         await index.close()
         await store.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from memorybank.cli.bank import open_bank
-from memorybank.cli.show import Progress, fields, show
+from memorybank.cli.show import Progress, fields, show, table
 from memorybank.errors import InvalidRequest
 
 
@@ -32,6 +32,24 @@ def index(arguments: argparse.Namespace) -> int:
         said = "THE INDEX WAS DAMAGED, and was built anew"
     show(arguments, report, f"{said}\n{fields(report)}")
     return 0 if report.get("ok", True) else 1
+
+
+def embedding(arguments: argparse.Namespace) -> int:
+    """Tell how far embedding is, or go over between models."""
+    path = "/v1/admin/embedding"
+    with open_bank(arguments) as bank:
+        if arguments.action == "status":
+            report = bank.request("GET", path).value(bank.name)
+        else:
+            report = bank.request("POST", f"{path}/{arguments.action}").value(bank.name)
+    if "generations" not in report:
+        show(arguments, report, f"{report['vectors']} vectors dropped")
+        return 0
+    said = fields({name: value for name, value in report.items() if name != "generations"})
+    columns = ("model", "state", "dimensions", "vectors", "activated_at")
+    models = table(report["generations"], columns, nothing="no vectors")
+    show(arguments, report, f"{said}\n\n{models}")
+    return 0
 
 
 def backup(arguments: argparse.Namespace) -> int:

@@ -247,6 +247,16 @@ def _add_care(commands: _Commands[argparse.ArgumentParser]) -> None:
         command = _command(actions, name, text, bank=True)
         _add_bank_options(command)
         command.set_defaults(run="care:index")
+    actions = _group(commands, "embedding", "how far embedding is; go over between models")
+    for name, text in (
+        ("status", "tell which models there are vectors of, and how many wait"),
+        ("rollback", "let the model and the vectors before the last change serve again"),
+        ("resume", "go over to the model of the settings after a rollback"),
+        ("discard", "drop the vectors of models that are not in use"),
+    ):
+        command = _command(actions, name, text, bank=True)
+        _add_bank_options(command)
+        command.set_defaults(run="care:embedding")
     backup = _command(commands, "backup", "copy the database of a folder, also while it is served")
     backup.add_argument("file", type=Path, help="file to make")
     migrate = _command(commands, "migrate", "bring the database of a folder up to this version")

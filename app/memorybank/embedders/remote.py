@@ -99,6 +99,10 @@ class RemoteEmbedder:
         assert self._dimensions is not None  # noqa: S101  # see __init__
         return self._dimensions
 
+    def assume(self, dimensions: int) -> None:
+        """Set the dimensions, where it is known what the model answered before."""
+        self._dimensions = dimensions
+
     async def discover(self, known: int | None) -> None:
         """Find out the dimensions, unless configured: from the store, else from the service.
 

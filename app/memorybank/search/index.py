@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,8 +12,10 @@ from typing import TypeVar
 
 from memorybank.domain.memory import MemoryChange, MemoryFilter, MemoryState
 from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
+from memorybank.errors import OutdatedVector
 from memorybank.ports import IndexCheck, MemoryStore, Vector
 from memorybank.search.tenant import TenantIndex
+from memorybank.spaces import space_of
 
 Answer = TypeVar("Answer")
 
@@ -29,6 +31,9 @@ _log = logging.getLogger(__name__)
 class _Content:
     """All tenants' indexes, and up to which change they were fed."""
 
+    model: str | None
+    """Of which embedding space; None for the one that the store has in use."""
+    dimensions: int
     tenants: dict[str, TenantIndex] = field(default_factory=dict)
     position: int = 0
 
@@ -44,8 +49,7 @@ class MemoryIndex:
     def __init__(self, store: MemoryStore, *, dimensions: int) -> None:
         """`dimensions` is the length of the vectors, in the store and in queries."""
         self._store = store
-        self._dimensions = dimensions
-        self._content = _Content()
+        self._content = _Content(None, dimensions)
         self._following = asyncio.Lock()
         self._rebuilding = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="search-index")
@@ -68,7 +72,7 @@ class MemoryIndex:
         """See SearchIndex."""
 
         def run() -> list[Hit]:
-            index = self._of(tenant)
+            index = self._of(tenant, vector)
             return index.search(query, vector, where=where, limit=limit, refine=refine)
 
         return await self._in_thread(run)
@@ -96,13 +100,20 @@ class MemoryIndex:
         async with self._following:
             await self._feed(self._content, seq)
 
-    async def rebuild(self) -> int:
+    async def rebuild(
+        self,
+        space: tuple[str, int] | None = None,
+        *,
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> int:
         """See SearchIndex. For the time, memory is needed for both."""
         async with self._rebuilding:
-            fresh = _Content()
+            fresh = _Content(*(space or (self._content.model, self._content.dimensions)))
             await self._feed(fresh)
             async with self._following:  # the old one stands still, so the new one overtakes it
                 await self._feed(fresh, self._content.position)
+                if before is not None:
+                    await before()
                 self._content = fresh
             return sum(map(len, fresh.tenants.values()))
 
@@ -114,7 +125,7 @@ class MemoryIndex:
         while True:
             async with self._following:  # nothing changes between reading a page and comparing it
                 content = self._content
-                page = await self._store.changes(walked, limit=_FEED_PAGE)
+                page = await self._store.changes(walked, limit=_FEED_PAGE, model=content.model)
                 page = [change for change in page if change.seq <= content.position]
                 if not page:
                     count = await self._in_thread(partial(_live, content))
@@ -127,13 +138,22 @@ class MemoryIndex:
         """Finish what runs and end the thread."""
         await asyncio.to_thread(self._thread.shutdown)
 
-    def _of(self, tenant: str) -> TenantIndex:
-        """Return the tenant's index, an empty one for a tenant without memories."""
-        return self._content.tenants.get(tenant) or TenantIndex(self._dimensions)
+    def _of(self, tenant: str, vector: Vector | None = None) -> TenantIndex:
+        """Return the tenant's index, an empty one for a tenant without memories.
+
+        Raises OutdatedVector when the vector can not be compared with what is there.
+        """
+        content = self._content
+        space = None if vector is None else space_of(vector)
+        if space is not None and content.model not in (None, space):
+            raise OutdatedVector("the embedding model was switched", hint="ask again")
+        return content.tenants.get(tenant) or TenantIndex(content.dimensions)
 
     async def _feed(self, content: _Content, seq: int | None = None) -> None:
         while seq is None or content.position < seq:
-            changes = await self._store.changes(content.position, limit=_FEED_PAGE)
+            changes = await self._store.changes(
+                content.position, limit=_FEED_PAGE, model=content.model
+            )
             await self._in_thread(partial(self._apply, content, changes))
             if len(changes) < _FEED_PAGE:
                 return
@@ -143,8 +163,8 @@ class MemoryIndex:
             index = content.tenants.get(change.tenant)
             if change.memory is not None:
                 if index is None:
-                    index = content.tenants[change.tenant] = TenantIndex(self._dimensions)
-                index.put(change.memory, self._fitting(change))
+                    index = content.tenants[change.tenant] = TenantIndex(content.dimensions)
+                index.put(change.memory, _fitting(content, change))
                 if not len(index):
                     del content.tenants[change.tenant]
             elif index is not None:
@@ -170,18 +190,8 @@ class MemoryIndex:
                 continue
             seen.add(name)
             if index is not None and change.memory_id in index:
-                differing += not index.agrees(memory, self._fitting(change))
+                differing += not index.agrees(memory, _fitting(content, change))
         return differing
-
-    def _fitting(self, change: MemoryChange) -> Vector | None:
-        if change.vector is not None and change.vector.shape != (self._dimensions,):
-            _log.warning(
-                "memory %s has a vector of shape %s: found by its words only",
-                change.memory_id,
-                change.vector.shape,
-            )
-            return None
-        return change.vector
 
     async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -189,3 +199,14 @@ class MemoryIndex:
 
 def _live(content: _Content) -> set[tuple[str, str]]:
     return {(tenant, name) for tenant, index in content.tenants.items() for name in index.ids()}
+
+
+def _fitting(content: _Content, change: MemoryChange) -> Vector | None:
+    if change.vector is not None and change.vector.shape != (content.dimensions,):
+        _log.warning(
+            "memory %s has a vector of shape %s: found by its words only",
+            change.memory_id,
+            change.vector.shape,
+        )
+        return None
+    return change.vector

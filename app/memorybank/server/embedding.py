@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 
+from pydantic import ValidationError
+
 from memorybank.embedders.cache import CachingEmbedder
-from memorybank.errors import ConfigurationError
-from memorybank.ports import Embedder, EmbeddingStore
+from memorybank.embedders.switched import AbsentEmbedder, SwitchedEmbedder
+from memorybank.errors import ConfigurationError, Conflict
+from memorybank.ports import Embedder, EmbeddingStore, Generation, GenerationState
 from memorybank.settings import EmbeddingSettings, Settings
 
 _logger = logging.getLogger(__name__)
 
 Counted = Callable[[int, int], None]
 """Hears how many texts the cache of vectors knew, and how many not."""
+
+_REACHED_BY = {"provider", "model", "dimensions", "ollama", "openai"}
+"""Settings that say how a model is reached. Keys are in files of their own: none holds a secret."""
 
 
 class OpenedEmbedder:
@@ -25,12 +32,99 @@ class OpenedEmbedder:
         self.cache = cache
         self.embedder: Embedder = inner if cache is None else cache
 
+    def set_dimensions(self, known: int | None) -> None:
+        """Tell the dimensions from what is kept of earlier."""
+        from memorybank.embedders.remote import RemoteEmbedder  # see open_embedder
+
+        if isinstance(self._inner, RemoteEmbedder) and known is not None:
+            self._inner.assume(known)
+
     async def settle(self, store: EmbeddingStore) -> None:
         """Make sure that the dimensions are known; raises ConfigurationError."""
         from memorybank.embedders.remote import RemoteEmbedder  # see open_embedder
 
         if isinstance(self._inner, RemoteEmbedder):
             await self._inner.discover(await store.known_dimensions())
+
+
+class OpenedEmbedders:
+    """See Embedders: the one of the settings, and others of earlier settings when needed."""
+
+    def __init__(self, settings: Settings, configured: OpenedEmbedder, *, counted: Counted) -> None:
+        """The configured one stays its opener's to close."""
+        self._settings = settings
+        self._configured = configured
+        self._counted = counted
+        self._others: dict[str, OpenedEmbedder] = {}
+        self._current = SwitchedEmbedder(configured.embedder)
+
+    @property
+    def current(self) -> SwitchedEmbedder:
+        """See Embedders."""
+        return self._current
+
+    @property
+    def configured(self) -> Embedder:
+        """See Embedders."""
+        return self._configured.embedder
+
+    async def choose(self, store: EmbeddingStore) -> None:
+        """Let the embedder serve whose vectors are there, also when the settings name another."""
+        configured = self.configured
+        settings = self._settings.embedding
+        await store.describe(
+            configured.model,
+            embedder=settings.model_dump_json(include=_REACHED_BY),
+            dimensions=configured.dimensions,
+        )
+        for generation in await store.generations():
+            if generation.state is GenerationState.ACTIVE and generation.model != configured.model:
+                store.use(generation.model)
+                self._current.use(await self._whatever_is_left(generation, store))
+
+    async def opened(self, generation: Generation) -> Embedder:
+        """See Embedders."""
+        if generation.model == self.configured.model:
+            return self.configured
+        if generation.model not in self._others:
+            try:
+                self._others[generation.model] = await self._open(generation)
+            except ConfigurationError as error:
+                raise Conflict(
+                    f"the embedding model {generation.model} cannot be used: {error.message}",
+                    hint=error.hint,
+                ) from error
+        return self._others[generation.model].embedder
+
+    async def close(self) -> None:
+        """Close those that were opened for other generations."""
+        for other in self._others.values():
+            await other.embedder.close()
+
+    async def _whatever_is_left(self, generation: Generation, store: EmbeddingStore) -> Embedder:
+        try:
+            return await self.opened(generation)
+        except Conflict as error:
+            _logger.warning("searches go by words alone until all is embedded: %s", error.message)
+            known = generation.dimensions or await store.known_dimensions(model=generation.model)
+            return AbsentEmbedder(generation.model, known or 1, error.message)
+
+    async def _open(self, generation: Generation) -> OpenedEmbedder:
+        """Open the embedder of a generation as it was reached then, with today's patience."""
+        reached = {} if generation.embedder is None else json.loads(generation.embedder)
+        try:
+            chosen = EmbeddingSettings.model_validate(
+                self._settings.embedding.model_dump(exclude=_REACHED_BY) | reached
+            )
+        except ValidationError:
+            raise ConfigurationError("this version does not know how it is reached") from None
+        settings = self._settings.model_copy(update={"embedding": chosen})
+        opened = await open_embedder(settings, counted=self._counted)
+        if opened.embedder.model != generation.model:
+            await opened.embedder.close()
+            raise ConfigurationError("this version has another one in its place")
+        opened.set_dimensions(generation.dimensions)
+        return opened
 
 
 async def open_embedder(

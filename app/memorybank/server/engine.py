@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from memorybank.configuration import key_ring
 from memorybank.errors import MemoryBankError
-from memorybank.ports import Embedder, MemoryStore, SearchIndex, VectorCache
+from memorybank.ports import Embedders, MemoryStore, ReplaceableEmbedder, SearchIndex, VectorCache
 from memorybank.search.index import MemoryIndex
-from memorybank.server.embedding import Counted, open_embedder
+from memorybank.server.embedding import Counted, OpenedEmbedders, open_embedder
 from memorybank.settings import Settings
 from memorybank.stores.sqlite import SqliteStore
 
@@ -25,7 +25,8 @@ class Engine:
     """Where memories are kept, how texts become vectors, and how both are searched."""
 
     store: MemoryStore
-    embedder: Embedder
+    embedder: ReplaceableEmbedder
+    embedders: Embedders
     index: SearchIndex
     cache: VectorCache | None = None
     """Vectors of the texts met last; None when none are remembered."""
@@ -43,15 +44,17 @@ async def open_engine(
     """
     async with AsyncExitStack() as stack:
         opened = await open_embedder(settings, counted=counted)
-        embedder = opened.embedder
-        stack.push_async_callback(embedder.close)
-        store = await open_store(settings, embedder.model)
+        stack.push_async_callback(opened.embedder.close)
+        store = await open_store(settings, opened.embedder.model)
         stack.push_async_callback(store.close)
         await opened.settle(store.embeddings)
-        index = MemoryIndex(store, dimensions=embedder.dimensions)
+        embedders = OpenedEmbedders(settings, opened, counted=counted)
+        stack.push_async_callback(embedders.close)
+        await embedders.choose(store.embeddings)
+        index = MemoryIndex(store, dimensions=embedders.current.dimensions)
         stack.push_async_callback(index.close)
         await stack.enter_async_context(_built_in_background(index))
-        yield Engine(store, embedder, index, opened.cache)
+        yield Engine(store, embedders.current, embedders, index, opened.cache)
 
 
 async def open_store(settings: Settings, model: str) -> SqliteStore:

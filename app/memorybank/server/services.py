@@ -62,7 +62,7 @@ class Services:
         roles = roles or Roles()
         access = engine.store.access
         authenticator = Authenticator(access, roles=roles, jwt=jwt)
-        embedding = Reembedding(engine.store, engine.embedder, engine.index)
+        embedding = Reembedding(engine.store, engine.embedders, engine.index)
         reading = await engine.store.forgetting.read_clock()
         clock = SteadyClock(reading)
         memories = MemoryService(
@@ -91,7 +91,9 @@ class Services:
             tenants=TenantService(access, engine.index, authenticator),
             exports=ExportService(
                 engine.store,
-                space=Space(model=engine.embedder.model, dimensions=engine.embedder.dimensions),
+                space=lambda: Space(
+                    model=engine.embedder.model, dimensions=engine.embedder.dimensions
+                ),
                 version=VERSION,
             ),
             imports=ImportService(engine.store, engine.embedder, engine.index),

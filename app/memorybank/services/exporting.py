@@ -50,7 +50,7 @@ class ExportService:
         self,
         store: MemoryStore,
         *,
-        space: Space,
+        space: Callable[[], Space],
         version: str,
         clock: Callable[[], datetime] = now_utc,
     ) -> None:
@@ -84,13 +84,14 @@ class ExportService:
         except BaseException:
             await stack.aclose()
             raise
+        space = self._space() if query.embeddings else None
         header = HeaderLine(
             service=self._version,
             exported_at=self._clock(),
             tenants=[each.name for each in tenants] or [caller.tenant],
-            embeddings=self._space if query.embeddings else None,
+            embeddings=space,
         )
-        file = _File(self._space if query.embeddings else None, compressed=query.gzip)
+        file = _File(space, compressed=query.gzip)
         first: list[HeaderLine | TenantLine] = [header, *map(TenantLine.of, tenants)]
         return _written(stack, snapshot, file, first, tenant)
 

@@ -11,7 +11,7 @@ from memorybank.domain.context import Bundle, pack
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, searchable_text
 from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
-from memorybank.errors import EmbedderUnavailable
+from memorybank.errors import EmbedderUnavailable, OutdatedVector
 from memorybank.ports import Embedder, MemoryStore, SearchIndex, Vector
 from memorybank.schemas.search import (
     ContextRequest,
@@ -71,6 +71,12 @@ class Finding:
         embedded, its words alone decide, and the answer says so.
         """
         caller.require(Scope.READ)
+        try:
+            return await self._search(caller, request)
+        except OutdatedVector:  # the embedding model was switched meanwhile
+            return await self._search(caller, request)
+
+    async def _search(self, caller: Principal, request: SearchRequest) -> Found:
         vector, degraded = None, None
         if request.mode is not Mode.LEXICAL:
             try:

@@ -57,6 +57,7 @@ from memorybank.schemas.transfer import (
 )
 from memorybank.services import jsonl
 from memorybank.services.memories import now_utc
+from memorybank.spaces import of_space
 
 _BATCH = 250
 """Lines per transaction: some 10 ms, which other writers wait."""
@@ -324,7 +325,7 @@ class _Import:
                 field="vector",
                 hint="leave it out: the memory is embedded anew",
             )
-        return vector.astype(np.float32, copy=False)
+        return of_space(vector.astype(np.float32, copy=False), space.model)
 
     async def _take_tenant(self, line: TenantLine) -> None:
         if self._query.all_tenants and not self._query.dry_run:

@@ -207,7 +207,7 @@ def test_a_damaged_database_is_told(run: Run, tmp_path: Path) -> None:
     connection = apsw.Connection(str(data / "memory_bank.db"))
     connection.execute("PRAGMA writable_schema = 1")
     connection.execute("PRAGMA foreign_keys = 0")
-    connection.execute("INSERT INTO vectors VALUES (999999, 'm', x'00')")
+    connection.execute("INSERT INTO vectors VALUES (999999, 1, x'00')")
     connection.close()
     code, out, _ = run("check", "--data", str(data))
     assert (code, "DAMAGED" in out, "refers to nothing" in out) == (1, True, True)

@@ -29,6 +29,12 @@ async def test_the_status_counts_what_waits(
         stored = await admin.post("/v1/memories", json={"content": "embedded later"})
         assert stored.status_code == 201
         status = (await admin.get(STATUS)).json()
+    [generation] = status.pop("generations")
+    assert (generation["model"], generation["state"], generation["vectors"]) == (
+        "words-64",
+        "active",
+        1,
+    )
     assert status | {"problem": None} == {
         "model": "words-64",
         "dimensions": 64,

@@ -54,7 +54,7 @@ class OtherSpace(Unsteady):
 
 @asynccontextmanager
 async def worker(engine: Engine) -> AsyncIterator[tuple[Reembedding, MemoryService]]:
-    work = Reembedding(engine.store, engine.embedder, engine.index, pauses=(0.01,))
+    work = Reembedding(engine.store, engine.embedders, engine.index, pauses=(0.01,))
     service = MemoryService(
         engine.store,
         engine.embedder,

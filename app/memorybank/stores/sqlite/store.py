@@ -34,7 +34,7 @@ from memorybank.stores.sqlite.access import AccessTables
 from memorybank.stores.sqlite.audit import Recorder, done
 from memorybank.stores.sqlite.care import CareTables
 from memorybank.stores.sqlite.connection import open_reader, open_writer
-from memorybank.stores.sqlite.embeddings import EmbeddingTables
+from memorybank.stores.sqlite.embeddings import WITH_VECTOR, EmbeddingTables, VectorTable, register
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated, translated_at_start
 from memorybank.stores.sqlite.forgetting import ForgettingTables
 from memorybank.stores.sqlite.lock import DataFolderLock
@@ -67,7 +67,7 @@ class SqliteStore:
         audited: Iterable[EventKind] = (),
         ring: KeyRing | None = None,
     ) -> None:
-        self._model = model
+        self._vectors = VectorTable(model)
         self._lock = DataFolderLock(path)
         try:
             self._seal = seal_for(ring)
@@ -88,10 +88,10 @@ class SqliteStore:
             empty_log=self._writer.empty_log,
             seal=self._seal,
         )
-        self._transfer = TransferTables(path, model, self._seal, write=self._writer.run)
+        self._transfer = TransferTables(path, self._vectors, self._seal, write=self._writer.run)
         self._care = CareTables(path, self._read)
         self._embeddings = EmbeddingTables(
-            model, self._seal, read=self._read, write=self._writer.run
+            self._vectors, self._seal, read=self._read, write=self._writer.run
         )
         self._forgetting = ForgettingTables(read=self._read, write=self._writer.run)
 
@@ -163,13 +163,17 @@ class SqliteStore:
     ) -> Callable[[apsw.Connection], int]:
         """Prepare here what the writing thread need not do."""
         prepared = [
-            (rows.written_row(memory, self._seal), rows.to_blob(vector, memory, self._seal))
+            (
+                rows.written_row(memory, self._seal),
+                vector,
+                rows.to_blob(vector, memory, self._seal),
+            )
             for memory, vector in items
         ]
 
         def write(connection: apsw.Connection) -> int:
             seq = 0
-            for row, blob in prepared:
+            for row, vector, blob in prepared:
                 seq = life.next_seq(connection)
                 try:
                     connection.execute(
@@ -183,7 +187,7 @@ class SqliteStore:
                         field="id",
                         hint="choose another id",
                     ) from None
-                self._put_vector(connection, seq, blob)
+                self._vectors.replace(connection, seq, vector, blob)
             return seq
 
         return write
@@ -208,8 +212,8 @@ class SqliteStore:
                 " WHERE created_seq = ?",
                 (seq, *row, created_seq),
             )
-            if blob is not None:
-                self._put_vector(connection, created_seq, blob)
+            if vector is not None and blob is not None:
+                self._vectors.replace(connection, created_seq, vector, blob)
             return seq
 
         event = _event(EventKind.WRITE, "update", memory)
@@ -232,7 +236,8 @@ class SqliteStore:
                 if row is None:
                     raise _Outdated
                 if vector is not None:
-                    self._put_vector(connection, row, rows.to_blob(vector, memory, self._seal))
+                    blob = rows.to_blob(vector, memory, self._seal)
+                    self._vectors.replace(connection, row, vector, blob)
             insert(connection)
             return _last_seq(connection)
 
@@ -393,16 +398,18 @@ class SqliteStore:
 
         return await self._read(read)
 
-    async def changes(self, after: int, *, limit: int) -> list[MemoryChange]:
+    async def changes(
+        self, after: int, *, limit: int, model: str | None = None
+    ) -> list[MemoryChange]:
         """See MemoryStore."""
+        wanted = model or self._vectors.model
 
         def read(connection: apsw.Connection) -> list[MemoryChange]:
             with connection:  # both halves are of the same moment
                 changed: Sequence[rows.Row] = connection.execute(
-                    f"SELECT {rows.MEMORY_COLUMNS}, seq, model, vector"
-                    " FROM memories LEFT JOIN vectors USING (created_seq)"
+                    f"SELECT {rows.MEMORY_COLUMNS}, seq, vector FROM {WITH_VECTOR}"
                     " WHERE seq > ? ORDER BY seq LIMIT ?",
-                    (after, limit),
+                    (wanted, after, limit),
                 ).fetchall()
                 deleted: Sequence[rows.Row] = connection.execute(
                     "SELECT seq, tenant, memory_id FROM deletions"
@@ -454,6 +461,7 @@ class SqliteStore:
                 if self._seal.active:
                     connection.pragma("secure_delete", True)  # destroyed keys leave no trace
                 self._seal.attach(connection, path)
+                register(connection, self._vectors.model)
         except BaseException:
             connection.close()
             raise
@@ -480,19 +488,10 @@ class SqliteStore:
         return await asyncio.get_running_loop().run_in_executor(self._pool, run)
 
     def _change(self, row: rows.Row) -> MemoryChange:
-        *_, seq, model, blob = row
+        *_, seq, blob = row
         memory = rows.memory_from(row, self._seal)
-        vector = rows.from_blob(blob, memory, self._seal) if model == self._model else None
+        vector = None if blob is None else rows.from_blob(blob, memory, self._seal)
         return MemoryChange(seq, memory.tenant, memory.id, memory, vector)
-
-    def _put_vector(self, connection: apsw.Connection, created_seq: int, blob: bytes) -> None:
-        if not blob:  # PENDING
-            connection.execute("DELETE FROM vectors WHERE created_seq = ?", (created_seq,))
-            return
-        connection.execute(
-            "INSERT OR REPLACE INTO vectors (created_seq, model, vector) VALUES (?, ?, ?)",
-            (created_seq, self._model, blob),
-        )
 
 
 class _Outdated(Exception):

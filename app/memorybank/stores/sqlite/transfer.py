@@ -13,13 +13,14 @@ import apsw
 
 from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.keys import ApiKey
-from memorybank.domain.memory import Link, LinkType, Memory, Revision
+from memorybank.domain.memory import Link, LinkType, Revision
 from memorybank.domain.tenants import Tenant
 from memorybank.errors import MemoryBankError
 from memorybank.ports import Kept, KeptLink, KeptRevision, Put, Snapshot
 from memorybank.stores.sqlite import keys, life, rows, tenants
 from memorybank.stores.sqlite.access import Write
 from memorybank.stores.sqlite.connection import open_reader
+from memorybank.stores.sqlite.embeddings import WITH_VECTOR, VectorTable
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
 from memorybank.stores.sqlite.sealing import Seal
 
@@ -35,10 +36,10 @@ pages, where what an index on the tenant finds would be sorted anew for each."""
 class TransferTables:
     """See TransferStore. A snapshot has a connection of its own; writes share the one writer."""
 
-    def __init__(self, path: Path, model: str, seal: Seal, *, write: Write) -> None:
+    def __init__(self, path: Path, vectors: VectorTable, seal: Seal, *, write: Write) -> None:
         self._path = path
         self._seal = seal
-        self._model = model
+        self._vectors = vectors
         self._write = write
 
     @asynccontextmanager
@@ -46,7 +47,9 @@ class TransferTables:
         """See TransferStore. While one is open, the write-ahead log grows with every write."""
         connection = await asyncio.to_thread(open_reader, self._path)
         try:
-            yield await asyncio.to_thread(SqliteSnapshot, connection, self._seal)
+            yield await asyncio.to_thread(
+                SqliteSnapshot, connection, self._seal, self._vectors.model
+            )
         finally:
             await asyncio.to_thread(connection.close)
 
@@ -55,15 +58,15 @@ class TransferTables:
     ) -> tuple[int, list[Put | MemoryBankError]]:
         """See TransferStore."""
         prepared = [
-            (each.memory, rows.written_row(each.memory, self._seal), _blob(each, self._seal))
+            (each, rows.written_row(each.memory, self._seal), _blob(each, self._seal))
             for each in items
         ]
 
         def write(connection: apsw.Connection) -> tuple[int, list[Put | MemoryBankError]]:
             outcomes: list[Put | MemoryBankError] = []
-            for memory, row, blob in prepared:
+            for item, row, blob in prepared:
                 try:
-                    outcomes.append(self._put(connection, memory, row, blob, replace=replace))
+                    outcomes.append(self._put(connection, item, row, blob, replace=replace))
                 except apsw.ConstraintError as error:  # undoes its own statement only
                     refusal = refused_by_trigger(error)
                     if refusal is None:
@@ -101,12 +104,13 @@ class TransferTables:
     def _put(
         self,
         connection: apsw.Connection,
-        memory: Memory,
+        item: Kept,
         row: tuple[Any, ...],
         blob: bytes | None,
         *,
         replace: bool,
     ) -> Put:
+        memory, vector = item.memory, item.vector
         there = connection.execute(
             "SELECT created_seq FROM memories WHERE tenant = ? AND id = ?",
             (memory.tenant, memory.id),
@@ -126,18 +130,17 @@ class TransferTables:
                 " WHERE created_seq = ?",
                 (seq, *row, there),
             )
-        if blob is not None:
-            connection.execute(
-                "INSERT OR REPLACE INTO vectors (created_seq, model, vector) VALUES (?, ?, ?)",
-                (seq if there is None else there, self._model, blob),
-            )
+        if vector is not None and blob is not None:
+            place = seq if there is None else there
+            self._vectors.replace(connection, place, vector, blob)
         return Put.ADDED if there is None else Put.REPLACED
 
 
 class SqliteSnapshot:
     """One reading transaction, which sees the database as it was when it began."""
 
-    def __init__(self, connection: apsw.Connection, seal: Seal) -> None:
+    def __init__(self, connection: apsw.Connection, seal: Seal, model: str) -> None:
+        self._model = model
         self._connection = connection
         self._seal = seal
         with translated():
@@ -158,12 +161,12 @@ class SqliteSnapshot:
 
         def read(connection: apsw.Connection) -> list[Kept]:
             found = connection.execute(
-                f"SELECT {rows.MEMORY_COLUMNS}, created_seq, model, vector"
-                " FROM memories LEFT JOIN vectors USING (created_seq)"
-                f" WHERE created_seq > ? AND {clause} ORDER BY created_seq LIMIT ?",
-                (after, *values, limit),
+                f"SELECT {rows.MEMORY_COLUMNS}, memories.created_seq, vector FROM {WITH_VECTOR}"
+                f" WHERE memories.created_seq > ? AND {clause}"
+                " ORDER BY memories.created_seq LIMIT ?",
+                (self._model, after, *values, limit),
             )
-            return [_kept(row, self._seal) for row in found]
+            return [_kept(row, self._seal, self._model) for row in found]
 
         return await self._read(read)
 
@@ -213,8 +216,8 @@ class SqliteSnapshot:
         return await asyncio.to_thread(run)
 
 
-def _kept(row: rows.Row, seal: Seal) -> Kept:
-    *_, position, model, blob = row
+def _kept(row: rows.Row, seal: Seal, model: str) -> Kept:
+    *_, position, blob = row
     memory = rows.memory_from(row, seal)
     vector = None if blob is None else rows.from_blob(blob, memory, seal)
     return Kept(memory, vector, model=model, position=position)
