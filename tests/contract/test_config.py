@@ -68,7 +68,15 @@ def test_every_part_of_the_spec_arrives_in_the_service(tmp_path: Path) -> None:
     assert (audit.events, audit.retention_days) == (("admin", "auth", "read"), None)
     assert (gate.secrets, gate.junk, gate.junk_score) == ("refuse", "off", 0.9)
     assert (gate.recall_echo, gate.max_characters) == ("refuse", 5000)
-    assert loaded.embedding.cache_entries == 100
+    embedding, openai = loaded.embedding, loaded.embedding.openai
+    assert (embedding.provider, embedding.model) == ("openai", "text-embedding-3-small")
+    assert (embedding.dimensions, embedding.cache_entries) == (512, 100)
+    assert (embedding.timeout_seconds, embedding.retries) == (10, 1)
+    assert (embedding.breaker_failures, embedding.breaker_seconds) == (3, 2)
+    assert openai.base_url == "http://models.example.org/v1"
+    assert openai.key_file == Path("/etc/memorybank-secrets/embedding-key/value")
+    assert loaded.encryption.enabled
+    assert loaded.encryption.key_ring_file == Path("/etc/memorybank-secrets/key-ring/value")
     assert (loaded.server.drain_seconds, loaded.server.shutdown_seconds) == (5, 60)
     assert loaded.auth.jwt is not None
     assert loaded.auth.jwt.roles_claim == "realm_access.roles"
@@ -97,6 +105,10 @@ def test_what_a_spec_leaves_out_is_the_same_on_both_sides() -> None:
     ):
         for name in type(ours).model_fields:
             assert getattr(ours, name) == getattr(theirs, name), name
+    for name in ("timeout_seconds", "retries", "breaker_failures", "breaker_seconds"):
+        assert getattr(spec.embedding, name) == getattr(defaults.embedding, name), name
+    assert spec.embedding.openai.base_url == defaults.embedding.openai.base_url
+    assert not defaults.encryption.enabled
     assert spec.cache.embeddings == defaults.embedding.cache_entries
     assert set(MEMORY_TYPES) == set(MemoryType)
     assert set(BUILTIN_ROLES) == set(Role)

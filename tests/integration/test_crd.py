@@ -269,6 +269,30 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         bank({"auth": {"jwt": JWT | {"jwksUrl": "login.example.org"}}}),
         ("spec.auth.jwt.jwksUrl", "write http:// or https://"),
     ),
+    "tokens by two means": (
+        bank({"auth": {"jwt": JWT | {"secretRef": {"name": "a", "key": "b"}}}}),
+        ("spec.auth.jwt", "set either spec.auth.jwt.jwksUrl"),
+    ),
+    "model for the built-in embedder": (
+        bank({"embedding": {"model": "other"}}),
+        ("spec.embedding.provider", "choose the provider ollama or openai"),
+    ),
+    "embedding service without a model": (
+        bank({"embedding": {"provider": "openai"}}),
+        ("spec.embedding.provider", "must name the model"),
+    ),
+    "ollama without an address": (
+        bank({"embedding": {"provider": "ollama", "model": "m"}}),
+        ("spec.embedding.provider", "spec.embedding.ollama.url must say"),
+    ),
+    "key of an embedding service within its address": (
+        bank({"embedding": {"openai": {"baseUrl": "https://user:key@models.example.org/v1"}}}),
+        ("spec.embedding.openai.baseUrl", "without user"),
+    ),
+    "encryption without a key ring": (
+        bank({"encryption": {"enabled": True}}),
+        ("spec.encryption.enabled", "must name the Secret that holds the key ring"),
+    ),
     "role that every bank has": (
         bank({"auth": {"roles": {"admin": ["read"]}}}),
         ("spec.auth.roles", "name yours differently"),
@@ -423,6 +447,16 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {},
         {"storage": {"volume": {"accessMode": "ReadWriteOncePod"}}},
         "spec.storage.volume.accessMode cannot change",
+    ),
+    "encryption switched on": (
+        {},
+        {"encryption": {"enabled": True, "keySecretRef": {"name": "ring", "key": "ring.json"}}},
+        "spec.encryption.enabled cannot change",
+    ),
+    "encryption switched off": (
+        {"encryption": {"enabled": True, "keySecretRef": {"name": "ring", "key": "ring.json"}}},
+        {"encryption": {"enabled": False}},
+        "spec.encryption.enabled cannot change",
     ),
     "another engine": ({}, {"storage": {"engine": "postgres"}}, 'supported values: "sqlite"'),
 }

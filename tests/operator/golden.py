@@ -80,6 +80,8 @@ def _change(world: World, of: MemoryBank, change: Mapping[str, Any]) -> None:
             _merge(world.pods[0], value)
         case "secret":
             world.admin_key_secret = value
+        case "named secret":
+            world.named_secrets[value["metadata"]["name"]] = value
         case "canary":
             # Of the bank as it is now, differing as said.
             world.canary = replace(world.passed(of), **value) if value else None

@@ -72,6 +72,32 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
             accessMode=st.sampled_from(["ReadWriteOnce", "ReadWriteOncePod"]),
         )
     ),
+    embedding=st.one_of(
+        st.just({"provider": "builtin"}),
+        st.fixed_dictionaries(
+            {
+                "provider": st.just("ollama"),
+                "model": st.just("nomic-embed-text:v1.5"),
+                "ollama": st.fixed_dictionaries(
+                    {"url": urls},
+                    optional={
+                        "keepAlive": st.sampled_from(["-1", "5m", "300ms"]),
+                        "truncate": st.booleans(),
+                    },
+                ),
+            },
+            optional={"timeoutSeconds": st.integers(1, 600), "retries": st.integers(0, 10)},
+        ),
+        st.fixed_dictionaries(
+            {"provider": st.just("openai"), "model": st.just("text-embedding-3-small")},
+            optional={
+                "dimensions": st.integers(1, 8_192),
+                "openai": _optional(baseUrl=urls),
+                "breakerFailures": st.integers(1, 1_000),
+                "breakerSeconds": st.integers(1, 60),
+            },
+        ),
+    ),
     limits=_optional(
         maxBodyBytes=st.integers(1024, 64 * 1024 * 1024),
         requestsPerMinute=st.integers(1, 1_000_000),

@@ -81,6 +81,7 @@ class World:
     pods: list[dict[str, Any]] = field(default_factory=list)
     storage_classes: dict[str, KubeObject] = field(default_factory=lambda: dict(CLASSES))
     admin_key_secret: dict[str, Any] | None = None
+    named_secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
     canary: CanaryResult | None = None
     made: int = 0
 
@@ -90,6 +91,7 @@ class World:
             pods=tuple(copy.deepcopy(self.pods)),
             storage_classes=self.storage_classes,
             admin_key_secret=self.admin_key_secret,
+            named_secrets=self.named_secrets,
             canary=self.canary,
         )
 

@@ -24,6 +24,7 @@ from pydantic import (
 from memorybank_operator.api.v1alpha1 import service
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.spec import Spec
+from memorybank_operator.configfiles.secret_files import Mounted
 
 
 class _Section(BaseModel):
@@ -53,10 +54,33 @@ HalfLives = Annotated[
 ]
 
 
+class Ollama(_Section):
+    """An Ollama server."""
+
+    url: str
+    keep_alive: str
+    truncate: bool
+
+
+class OpenAi(_SparseSection):
+    """A service that speaks like OpenAI's."""
+
+    base_url: str
+    key_file: str | None = None
+
+
 class Embedding(_SparseSection):
     """What turns texts into vectors."""
 
-    provider: str = "builtin"
+    provider: str
+    model: str | None = None
+    dimensions: int | None = None
+    ollama: Ollama | None = None
+    openai: OpenAi | None = None
+    timeout_seconds: int | None = None
+    retries: int | None = None
+    breaker_failures: int | None = None
+    breaker_seconds: int | None = None
     cache_entries: int | None = None
 
 
@@ -90,6 +114,7 @@ class Jwt(_Section):
     issuer: str
     audience: tuple[str, ...]
     jwks_url: str | None
+    secret_file: str | None
     roles_claim: str
     tenant_claim: str | None
 
@@ -107,6 +132,13 @@ class Audit(_Section):
     enabled: bool
     events: tuple[str, ...]
     retention_days: int | None
+
+
+class Encryption(_Section):
+    """Whether the database holds no clear text."""
+
+    enabled: bool
+    key_ring_file: str
 
 
 class Forgetting(_Section):
@@ -155,6 +187,7 @@ class AppConfig(_SparseSection):
     logging: Logging
     auth: Auth | None = None
     audit: Audit | None = None
+    encryption: Encryption | None = None
     forgetting: Forgetting | None = None
     write_gate: WriteGate | None = None
     cors: Cors | None = None
@@ -177,6 +210,7 @@ def app_config(bank: MemoryBank, *, hosts: tuple[str, ...]) -> AppConfig:
         logging=Logging.model_validate(spec.logging),
         auth=_auth(spec.auth),
         audit=None if spec.audit == DEFAULT.audit else _audit(spec.audit),
+        encryption=_encryption(spec.encryption),
         forgetting=None
         if spec.forgetting == DEFAULT.forgetting
         else Forgetting.model_validate(spec.forgetting),
@@ -191,8 +225,32 @@ def app_config(bank: MemoryBank, *, hosts: tuple[str, ...]) -> AppConfig:
 
 
 def _embedding(spec: Spec) -> Embedding:
-    entries = spec.cache.embeddings
-    return Embedding(cache_entries=None if entries == DEFAULT.cache.embeddings else entries)
+    cached = None if spec.cache == DEFAULT.cache else spec.cache.embeddings
+    embedding = spec.embedding
+    if embedding.provider == "builtin":
+        return Embedding(provider=embedding.provider, cache_entries=cached)
+    ollama, openai = embedding.ollama, embedding.openai
+    key_file = None if openai.key_secret_ref is None else Mounted.EMBEDDING_KEY.file
+    return Embedding(
+        provider=embedding.provider,
+        model=embedding.model,
+        dimensions=embedding.dimensions,
+        ollama=Ollama.model_validate(ollama) if embedding.provider == "ollama" else None,
+        openai=OpenAi(base_url=openai.base_url, key_file=key_file)
+        if embedding.provider == "openai"
+        else None,
+        timeout_seconds=embedding.timeout_seconds,
+        retries=embedding.retries,
+        breaker_failures=embedding.breaker_failures,
+        breaker_seconds=embedding.breaker_seconds,
+        cache_entries=cached,
+    )
+
+
+def _encryption(encryption: service.Encryption) -> Encryption | None:
+    if not encryption.enabled:
+        return None
+    return Encryption(enabled=True, key_ring_file=Mounted.KEY_RING.file)
 
 
 def _auth(auth: service.Auth) -> Auth | None:
@@ -209,6 +267,7 @@ def _jwt(jwt: service.Jwt) -> Jwt:
         issuer=jwt.issuer,
         audience=jwt.audience,
         jwks_url=jwt.jwks_url,
+        secret_file=None if jwt.secret_ref is None else Mounted.JWT_SECRET.file,
         roles_claim=jwt.roles_claim,
         tenant_claim=jwt.tenant_claim or None,
     )

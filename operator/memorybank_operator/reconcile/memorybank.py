@@ -33,6 +33,7 @@ from memorybank_operator.reconcile.proof import Connect, target
 from memorybank_operator.reconcile.report import Reporter
 from memorybank_operator.reconcile.steps import Plan, Problem
 from memorybank_operator.resources.context import RenderSettings
+from memorybank_operator.resources.named_secrets import named_secrets
 from memorybank_operator.status.reduce import reduce, reduce_invalid
 
 UNWATCHED_SECONDS = 60.0
@@ -199,7 +200,9 @@ class Reconciler:
     def _done(self, key: BankKey, bank: MemoryBank, plan: Plan, *, ready: bool) -> Outcome:
         self._failing.discard(key)
         # A Secret that the spec names is not ours to watch, nor is an object in the way of ours.
-        watched = ready and bank.spec.auth.admin_key_secret_ref is None
+        spec = bank.spec
+        names_secrets = spec.auth.admin_key_secret_ref is not None or bool(named_secrets(spec))
+        watched = ready and not names_secrets
         again = self._means.resync_interval if watched else UNWATCHED_SECONDS
         # Spread, so that banks made together are not looked at together for ever.
         again *= random.uniform(0.9, 1.1)  # noqa: S311 - no secret

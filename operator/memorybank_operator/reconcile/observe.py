@@ -13,6 +13,7 @@ from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.resources import names
+from memorybank_operator.resources.named_secrets import named_secrets
 
 CHILD_KINDS = frozenset(kind.kind for kind in kinds.CHILDREN)
 
@@ -43,11 +44,20 @@ class Observer:
         admin_key = None
         if reference is not None:
             admin_key = await self._get(bank, ChildKey(kinds.SECRET.kind, reference.name))
+        names_of_secrets = sorted({each.name for each in named_secrets(bank.spec)})
+        secrets = await asyncio.gather(
+            *(self._get(bank, ChildKey(kinds.SECRET.kind, each)) for each in names_of_secrets)
+        )
         return Observed(
             children=children,
             pods=self.pods(key),
             storage_classes=self._cache.of_kind(kinds.STORAGE_CLASS.kind),
             admin_key_secret=admin_key,
+            named_secrets={
+                name: body
+                for name, body in zip(names_of_secrets, secrets, strict=True)
+                if body is not None
+            },
             canary=self._canaries.result(key),
         )
 

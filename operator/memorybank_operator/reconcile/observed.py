@@ -51,4 +51,6 @@ class Observed:
     """The Secret that spec.auth.adminKeySecretRef names, None when it does not exist or none is
     named.
     """
+    named_secrets: Mapping[str, KubeObject] = field(default_factory=dict)
+    """By name, the other Secrets that the spec names, as far as they exist."""
     canary: CanaryResult | None = None

@@ -12,6 +12,7 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import ANNOTATION_RENDERED_HASH, LABEL_BANK
 from memorybank_operator.reconcile.drift import differences
 from memorybank_operator.reconcile.keys import KeyDecision, decide_key
+from memorybank_operator.reconcile.named import decide_secrets
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, is_owned_and_managed, ownership
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Note, Plan, Problem, Step
@@ -56,11 +57,18 @@ def plan(
     draft = _Draft()
     key = decide_key(bank, observed)
     volume = decide_volume(bank, observed)
-    missing = [each for each in (key.problem, volume.problem) if each]
+    secrets = decide_secrets(bank, observed)
+    missing = [each for each in (key.problem, volume.problem, *secrets.problems) if each]
     draft.problems += missing
     draft.again += [MISSING_SECONDS for each in missing if not each.terminal]
     usable = _check_names(bank, observed, draft)
-    ctx = BuildContext(bank, settings, admin_key=key.usable, volume_size=volume.size)
+    ctx = BuildContext(
+        bank,
+        settings,
+        admin_key=key.usable,
+        volume_size=volume.size,
+        secrets=secrets.fingerprint,
+    )
     bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build_all(ctx)}
     workload = names.deployment(bank)
     revision = revision_of(bodies[workload]["spec"]["template"]) if workload in bodies else ""

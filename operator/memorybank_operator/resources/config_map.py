@@ -12,8 +12,12 @@ from memorybank_operator.resources.labels import metadata
 FILE = "config.yaml"
 
 
-def build_config_map(ctx: BuildContext) -> dict[str, Any]:
-    """Build the ConfigMap."""
+def build_config_map(ctx: BuildContext) -> dict[str, Any] | None:
+    """Build the ConfigMap, None while a Secret is missing that the file would point to: the pod
+    that runs may start again at any time, by the file that is there.
+    """
+    if ctx.secrets is None:
+        return None
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

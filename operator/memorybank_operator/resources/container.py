@@ -10,6 +10,7 @@ from memorybank_operator.resources.config_map import FILE
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.image import image_of
 from memorybank_operator.resources.key_secret import TOKEN
+from memorybank_operator.resources.named_secrets import build_mounts
 
 NAME = "memorybank"
 DATA_FOLDER = "/data"
@@ -49,6 +50,7 @@ def build_container(ctx: BuildContext) -> dict[str, Any]:
             {"name": DATA_VOLUME, "mountPath": DATA_FOLDER},
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True},
             {"name": KEY_VOLUME, "mountPath": KEY_FOLDER, "readOnly": True},
+            *build_mounts(spec),
             {"name": SCRATCH_VOLUME, "mountPath": "/tmp"},  # noqa: S108 - an own volume
         ],
         "securityContext": {

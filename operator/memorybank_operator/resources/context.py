@@ -29,3 +29,7 @@ class BuildContext:
     """What the volume claim asks for: the spec's size, or more where the volume has more; None
     while no volume can be had.
     """
+    secrets: str | None = ""
+    """Fingerprint of the Secrets that the spec names for the service; empty when it names none,
+    None while one of them cannot be used.
+    """

@@ -11,10 +11,10 @@ from memorybank_operator.resources.pod_template import build_pod_template
 
 
 def build_deployment(ctx: BuildContext) -> dict[str, Any] | None:
-    """Build the Deployment, None while key or volume are missing. SQLite has a single writer: the
-    old pod stops before a new one starts.
+    """Build the Deployment, None while key, volume or a Secret are missing. SQLite has a single
+    writer: the old pod stops before a new one starts.
     """
-    if ctx.admin_key is None or ctx.volume_size is None:
+    if ctx.admin_key is None or ctx.volume_size is None or ctx.secrets is None:
         return None
     return {
         "apiVersion": "apps/v1",

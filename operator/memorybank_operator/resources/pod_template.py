@@ -22,6 +22,7 @@ from memorybank_operator.resources.container import (
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.resources.labels import labels, selector
+from memorybank_operator.resources.named_secrets import build_volumes
 
 USER = 65532
 """User and group of the memory service; no user of the node."""
@@ -56,7 +57,8 @@ def _template(ctx: BuildContext, admin_key: str) -> dict[str, Any]:
                 constants.ANNOTATION_KEY_HASH: key_hash(admin_key),
             }
             # Only where it is asked for: a new field must not restart the pods of all banks.
-            | ({constants.ANNOTATION_RESTART: spec.restart} if spec.restart else {}),
+            | ({constants.ANNOTATION_RESTART: spec.restart} if spec.restart else {})
+            | ({constants.ANNOTATION_SECRETS_HASH: ctx.secrets} if ctx.secrets else {}),
         },
         "spec": {
             "serviceAccountName": names.service_account(ctx.bank).name,
@@ -103,6 +105,7 @@ def _volumes(ctx: BuildContext) -> list[dict[str, Any]]:
                 "defaultMode": 0o440,
             },
         },
+        *build_volumes(ctx.bank.spec),
         {"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": "64Mi"}},
     ]
 

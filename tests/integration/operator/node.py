@@ -21,6 +21,7 @@ from typing import Any
 import aiohttp
 
 from e2e.cluster.apiserver import free_ports
+from memorybank_operator.configfiles import secret_files
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 
@@ -124,6 +125,7 @@ class Node:
         (container,) = spec["containers"]
         port, metrics_port = free_ports(2)
         paths = {m["mountPath"]: str(folders[m["name"]]) for m in container["volumeMounts"]}
+        _point_to_files(folders, paths)
         environment = {each["name"]: _local(each["value"], paths) for each in container["env"]}
         arguments = [_local(each, paths) for each in container["args"]]
         process = await asyncio.create_subprocess_exec(
@@ -166,9 +168,12 @@ class Node:
                 source = await self._client.get(kind, self._namespace, name)
                 if source is None:
                     return None
+                shown = volume.get("secret", {}).get("items")
+                entries = {each["key"]: each["path"] for each in shown or ()}
                 for key, value in source["data"].items():
                     content = value if kind is kinds.CONFIG_MAP else _decoded(value)
-                    (folder / key).write_text(content)
+                    if not shown or key in entries:
+                        (folder / entries.get(key, key)).write_text(content)
         return folders
 
     async def _probe(self, running: Running) -> None:
@@ -232,6 +237,18 @@ def _local(text: str, paths: dict[str, str]) -> str:
         if text == path or text.startswith(f"{path}/"):
             return folder + text[len(path) :]
     return text
+
+
+def _point_to_files(folders: dict[str, Path], paths: dict[str, str]) -> None:
+    """Where the configuration names files of Secrets, name the folders that stand for volumes.
+    What the API server has stays as it is.
+    """
+    file = folders["config"] / "config.yaml"
+    text = file.read_text()
+    for path, folder in paths.items():
+        if path.startswith(secret_files.FOLDER):
+            text = text.replace(f": {path}/", f": {folder}/")
+    file.write_text(text)
 
 
 def _decoded(value: str) -> str:

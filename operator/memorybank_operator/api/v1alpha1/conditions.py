@@ -70,6 +70,14 @@ class Reason(Explained):
         "AdminKeyInvalid",
         "The value named by spec.auth.adminKeySecretRef is not `mb_` and 43 URL-safe characters.",
     )
+    SECRET_NOT_FOUND = (
+        "SecretNotFound",
+        "A Secret that the spec names for the service does not exist or lacks the entry.",
+    )
+    SECRET_INVALID = (
+        "SecretInvalid",
+        "The entry of a Secret that the spec names is not what it should be.",
+    )
     STORAGE_CLASS_NOT_FOUND = (
         "StorageClassNotFound",
         "The storage class does not exist, or none is named and the cluster has no default.",

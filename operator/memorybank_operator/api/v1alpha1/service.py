@@ -66,8 +66,27 @@ class AdminKeyReference(ApiModel):
     """Key of the entry that holds the admin key."""
 
 
+class SecretReference(ApiModel):
+    """Names one entry of a Secret in the bank's namespace."""
+
+    name: ObjectName
+    """Name of the Secret, in the bank's namespace."""
+    key: DataKey
+    """Key of the entry."""
+
+
 class Jwt(ApiModel):
     """Tokens of an identity provider, accepted beside keys."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "has(self.jwksUrl) != has(self.secretRef)",
+                "set either spec.auth.jwt.jwksUrl, where the provider publishes its keys, or "
+                "spec.auth.jwt.secretRef, a secret shared with it",
+            )
+        )
+    )
 
     issuer: Annotated[str, Field(min_length=1, max_length=512)]
     """What the claim iss of a token must say."""
@@ -76,8 +95,12 @@ class Jwt(ApiModel):
         Field(min_length=1, max_length=16, json_schema_extra=_SET),
     ]
     """What the claim aud must hold one of; for MCP clients the address of /mcp."""
-    jwks_url: HttpUrl
+    jwks_url: HttpUrl | None = None
     """Where the provider publishes its keys. Tokens signed by RS*, PS*, ES* and EdDSA are taken."""
+    secret_ref: SecretReference | None = None
+    """A secret of at least 64 bytes shared with the provider instead. Tokens signed by HS* are
+    taken. A changed secret restarts the pod.
+    """
     roles_claim: ClaimPath = "roles"
     """The claim that names roles; dots lead into objects, such as realm_access.roles."""
     tenant_claim: Annotated[str, Field(max_length=256)] = "tenant"
@@ -265,6 +288,129 @@ class WriteGate(ApiModel):
     """What to do about texts that the same key has just recalled."""
     max_characters: Annotated[int, Field(ge=100, le=1_000_000)] = 100_000
     """Longest text of a memory, typed fields included."""
+
+
+class Ollama(ApiModel):
+    """An Ollama server."""
+
+    url: HttpUrl
+    """Where it answers, such as http://ollama.models.svc:11434."""
+    keep_alive: Annotated[
+        str,
+        Field(
+            max_length=16,
+            json_schema_extra=rules(
+                cel(
+                    "self.matches('^-?[0-9]+(ms|s|m|h)?$')",
+                    "write a number and ms, s, m or h, such as 30m; -1 is for ever",
+                )
+            ),
+        ),
+    ] = "30m"
+    """How long it keeps the model loaded after a request; -1 is for ever."""
+    truncate: bool = True
+    """Whether texts that are too long for the model are cut, instead of refused."""
+
+
+class OpenAi(ApiModel):
+    """A service that speaks like OpenAI's."""
+
+    base_url: HttpUrl = "https://api.openai.com/v1"
+    """What comes before /embeddings."""
+    key_secret_ref: SecretReference | None = None
+    """The key to call it with. Left out, none is sent. A changed key restarts the pod."""
+
+
+class Embedding(ApiModel):
+    """What turns texts into vectors. Another model makes all vectors anew in the background."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "self.provider != 'builtin' || (!has(self.model) && !has(self.dimensions))",
+                "spec.embedding.model and dimensions are for other providers than builtin, which "
+                "has one model: remove them, or choose the provider ollama or openai",
+                field_path=".provider",
+            ),
+            cel(
+                "self.provider == 'builtin' || has(self.model)",
+                "spec.embedding.model must name the model of the provider, such as "
+                "nomic-embed-text of ollama",
+                field_path=".provider",
+            ),
+            cel(
+                "self.provider != 'ollama' || has(self.ollama)",
+                "spec.embedding.ollama.url must say where Ollama answers, such as "
+                "http://ollama.models.svc:11434",
+                field_path=".provider",
+            ),
+        )
+    )
+
+    provider: Literal["builtin", "ollama", "openai"] = "builtin"
+    """builtin is a small model within the pod, which needs no network. ollama and openai are
+    services.
+    """
+    model: (
+        Annotated[
+            str,
+            Field(
+                max_length=200,
+                json_schema_extra=rules(
+                    cel(
+                        "self.matches('^[A-Za-z0-9_./:@+-]+$')",
+                        "write the name of a model as its service does, such as "
+                        "text-embedding-3-small",
+                    )
+                ),
+            ),
+        ]
+        | None
+    ) = None
+    """Name of the model; for services, which have no default."""
+    dimensions: Annotated[int, Field(ge=1, le=8_192)] | None = None
+    """Length of the vectors to ask a service for. Left out, the model's own."""
+    ollama: Ollama | None = None
+    """The Ollama server, with provider ollama."""
+    openai: OpenAi = OpenAi()
+    """The service that speaks like OpenAI's, with provider openai."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 30
+    """How long a service may take to answer a request."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    """How often a request that failed is sent again."""
+    breaker_failures: Annotated[int, Field(ge=1, le=1_000)] = 5
+    """Failed requests in a row after which a service is let be for a while."""
+    breaker_seconds: Annotated[int, Field(ge=1, le=60)] = 5
+    """For how long; doubled up to a minute while it fails."""
+
+
+class Encryption(ApiModel):
+    """Whether the database on the volume holds no clear text."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "self.enabled == oldSelf.enabled",
+                "spec.encryption.enabled cannot change: put the old value back, or export the "
+                "memories, create another bank with encryption and import them there",
+                field_path=".enabled",
+            ),
+            cel(
+                "!self.enabled || has(self.keySecretRef)",
+                "spec.encryption.keySecretRef must name the Secret that holds the key ring",
+                field_path=".enabled",
+            ),
+        )
+    )
+
+    enabled: bool = False
+    """Whether contents, titles, tags, metadata and vectors are encrypted at rest. It cannot change.
+    """
+    key_secret_ref: SecretReference | None = None
+    """The key ring: {"active": id, "keys": {id: 32 bytes in base64}}. To change keys, add one and
+    make it active; the old ones have to stay until the bank was Ready again. Without the ring
+    nobody can read the bank, its backups included: keep a copy elsewhere.
+    """
 
 
 class Cache(ApiModel):

@@ -20,6 +20,8 @@ from memorybank_operator.api.v1alpha1.service import (
     Auth,
     Cache,
     Cors,
+    Embedding,
+    Encryption,
     Forgetting,
     Lifecycle,
     Limits,
@@ -36,6 +38,10 @@ from memorybank_operator.api.v1alpha1.types import (
 )
 
 LIST_MAP_BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+SPREAD_LIST = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["topologyKey", "whenUnsatisfiable"],
+}
 ATOMIC_LIST = {"x-kubernetes-list-type": "atomic"}
 
 ONE_REPLICA = (
@@ -174,6 +180,10 @@ class Spec(ApiModel):
     """While true, the operator changes nothing of this bank. The bank itself keeps running."""
     storage: Storage = Storage()
     """Where memories are kept."""
+    embedding: Embedding = Embedding()
+    """What turns texts into vectors."""
+    encryption: Encryption = Encryption()
+    """Whether the database on the volume holds no clear text."""
     auth: Auth = Auth()
     """Who may use the bank."""
     limits: Limits = Limits()
@@ -210,7 +220,7 @@ class Spec(ApiModel):
     ] = Field(default_factory=dict)
     """Affinity of the pod, as in a pod's spec."""
     topology_spread_constraints: Annotated[
-        tuple[TopologySpread, ...], Field(max_length=8, json_schema_extra=ATOMIC_LIST)
+        tuple[TopologySpread, ...], Field(max_length=8, json_schema_extra=SPREAD_LIST)
     ] = ()
     """How pods spread over zones and nodes."""
     priority_class_name: ObjectName | None = None

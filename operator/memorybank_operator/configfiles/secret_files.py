@@ -1,0 +1,27 @@
+"""Where the pod finds what is in Secrets that a spec names. No value of them is ever rendered."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+FOLDER = "/etc/memorybank-secrets"
+FILE = "value"
+"""Name of the file, whatever the key of the entry is."""
+
+
+class Mounted(StrEnum):
+    """What such a Secret is for; the name of its volume as well."""
+
+    JWT_SECRET = "jwt-secret"  # noqa: S105 - a name
+    EMBEDDING_KEY = "embedding-key"
+    KEY_RING = "key-ring"
+
+    @property
+    def folder(self) -> str:
+        """Where its volume is mounted."""
+        return f"{FOLDER}/{self.value}"
+
+    @property
+    def file(self) -> str:
+        """The file that holds the value."""
+        return f"{self.folder}/{FILE}"
