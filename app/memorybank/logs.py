@@ -31,10 +31,16 @@ def configure(level: LogLevel, log_format: LogFormat) -> None:
     """Send everything to standard error, one line per event."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    handler.addFilter(_is_of_somebody)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
+
+
+def _is_of_somebody(record: logging.LogRecord) -> bool:
+    """Leave out the chatter of libraries that log by no name, such as the quantiser's."""
+    return record.name != "root" or record.levelno >= logging.WARNING
 
 
 class JsonFormatter(logging.Formatter):

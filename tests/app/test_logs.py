@@ -74,5 +74,6 @@ def test_libraries_that_log_every_request_are_quiet(capsys: pytest.CaptureFixtur
     logging.getLogger("uvicorn.error").info("chatter")
     logging.getLogger("uvicorn.error").warning("trouble")
     logging.getLogger("memorybank.x").debug("ours")
+    logging.getLogger().info("nobody's")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["message"] for line in lines] == ["trouble", "ours"]

@@ -1,4 +1,4 @@
-"""The examples of docs/service are run as they stand, against a real service.
+"""The examples of docs/service and of app/README.md are run as they stand, on a real service.
 
 A fenced block that opens with ```sh is run by bash, all blocks of a page in order and in one
 folder, with MEMORY_BANK_URL and MEMORY_BANK_KEY set and `memorybank` on the path. A line
@@ -19,7 +19,7 @@ import pytest
 from tests.repo.checkout import ROOT
 from tests.support.server_process import Server, serving
 
-PAGES = sorted((ROOT / "docs/service").glob("*.md"))
+PAGES = [*sorted((ROOT / "docs/service").glob("*.md")), ROOT / "app/README.md"]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PRINTS = re.compile(r"^# prints: (.+)$", re.MULTILINE)
 

