@@ -90,7 +90,9 @@ def guarded(memory: Memory, policy: GatePolicy) -> tuple[Memory, tuple[Finding, 
         memory,
         title=None if memory.title is None else look(memory.title, "title"),
         content=look(memory.content, "content"),
-        tags=tuple(look(tag, f"tags.{place}") for place, tag in enumerate(memory.tags)),
+        tags=tuple(  # two that are masked may become one
+            dict.fromkeys(look(tag, f"tags.{place}") for place, tag in enumerate(memory.tags))
+        ),
         details=_each_text(memory.details, "details", look),
         metadata=_each_text(memory.metadata, "metadata", look, named=False),
     )

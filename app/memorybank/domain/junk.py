@@ -18,7 +18,7 @@ _FEW_WORDS = 2
 _LONG = 40
 """Words from which repetition says something."""
 
-_PLEASANTRIES = frozenset(
+PLEASANTRIES = frozenset(
     {
         "ok", "okay", "yes", "no", "done", "thanks", "thank", "you", "great", "sure", "hello", "hi",
         "bye", "good", "fine", "cool", "nice", "perfect", "understood", "noted", "got", "it",
@@ -60,7 +60,7 @@ def judged(text: str) -> Junk:
         sign: weight
         for sign, weight, there in (
             ("nothing_but_symbols", 0.9, not words),
-            ("pleasantry", 0.9, bool(words) and set(words) <= _PLEASANTRIES),
+            ("pleasantry", 0.9, bool(words) and set(words) <= PLEASANTRIES),
             ("very_short", 0.3, 0 < len(words) <= _FEW_WORDS),
             ("status_message", 0.5, _STATUS.search(text) is not None and len(words) < _LONG),
             ("instructions_to_an_agent", 0.7, _INSTRUCTIONS.search(text) is not None),

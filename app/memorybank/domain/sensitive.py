@@ -93,8 +93,9 @@ _SECRETS = (
         ("private key",),
         re.compile(
             r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-            r"(?:.{0,4000}?-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?",
-            re.DOTALL,
+            # To the end mark, however far; without one, the lines that look like a key's.
+            r"(?:[^-]*+(?:-(?!----)[^-]*+)*+-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+            r"|(?:\s{1,4}[A-Za-z0-9+/=]{16,100})*+)",
         ),
     ),
     _Detector("memory_bank_key", ("mb_",), _token(r"mb_[A-Za-z0-9_-]{43}")),
@@ -193,8 +194,7 @@ _PERSONAL = (
     _Detector(
         "phone_number",
         ("+",),
-        re.compile(r"(?<![\w+.-])\+[1-9][0-9]{0,2}(?:[ ().-]{0,2}[0-9]{1,4}){2,5}(?![\w-])"),
-        lambda text: 9 <= sum(map(str.isdigit, text)) <= 15,
+        re.compile(r"(?<![\w+.-])\+[1-9](?:[ ().-]{0,2}[0-9]){8,14}(?![\w-])"),
     ),
 )
 

@@ -39,6 +39,9 @@ IDEMPOTENCY_FIELD = "Idempotency-Key"
 _EMBEDDED_AT_ONCE = 32
 """Texts of a batch per request to the embedder: others get their turn in between."""
 
+_LOOKED_AT_ONCE = 16
+"""Memories of a batch that the write gate looks at in one go: others get their turn in between."""
+
 CANARY_PROJECT = "memorybank-canary"
 """The project of deployments' own probes. What is stored there is stored as it is, and what is
 deleted there is gone at once: probes leave nothing behind, whichever version they are of."""
@@ -157,7 +160,17 @@ class Adding:
             origin=origin,
             trust=origin.trust,
         )
-        return guarded(memory, self.gate)
+        return self.guarded(memory)
+
+    def guarded(self, memory: Memory) -> tuple[Memory, tuple[Finding, ...]]:
+        """Return a memory as it may be kept, and what the write gate found. Raises WriteRefused.
+
+        What is kept is within the limits of each field, so that an export of it can be imported.
+        """
+        looked, findings = guarded(memory, self.gate)
+        if any(each.action is Action.MASK for each in findings):
+            _check_limits(looked)
+        return looked, findings
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Return the vectors of the texts, PENDING for those that cannot be embedded now.
@@ -214,10 +227,13 @@ class Adding:
         *,
         places: bool,
     ) -> list[Stored | MemoryBankError]:
-        outcomes = [
-            new if isinstance(new, MemoryBankError) else self._item(caller, new, place, places)
-            for place, new in enumerate(news)
-        ]
+        outcomes: list[_Item | MemoryBankError] = []
+        for place, new in enumerate(news):
+            outcomes.append(
+                new if isinstance(new, MemoryBankError) else self._item(caller, new, place, places)
+            )
+            if place % _LOOKED_AT_ONCE == _LOOKED_AT_ONCE - 1:
+                await asyncio.sleep(0)
         items = [outcome for outcome in outcomes if isinstance(outcome, _Item)]
         texts = [searchable_text(item.memory) for item in items]
         words = [(caller.tenant, fingerprint(text)) for text in texts]
@@ -332,7 +348,8 @@ class Adding:
                     field=IDEMPOTENCY_FIELD,
                     hint="use a new key to store it again",
                 )
-            found = tuple(_read_finding(finding) for finding in each["findings"])
+            # Answers of the version before the write gate hold none.
+            found = tuple(_read_finding(finding) for finding in each.get("findings", ()))
             outcomes.append(Stored(memory, each["deduplicated"], replayed=True, findings=found))
         return outcomes
 
@@ -353,6 +370,31 @@ def _parsed(raw: Any, place: int) -> NewMemory | MemoryBankError:
         return invalid_request(
             [{**each, "loc": ("memories", place, *each["loc"])} for each in errors]
         )
+
+
+def _check_limits(masked: Memory) -> None:
+    """Raises WriteRefused where the marks in the place of what was masked make a text too long."""
+    try:
+        NewMemory(
+            content=masked.content,
+            title=masked.title,
+            tags=list(masked.tags),
+            metadata=masked.metadata,
+        )
+        checked_details(masked.type, masked.details)
+    except ValidationError as error:
+        field = str(error.errors(include_url=False, include_input=False)[0]["loc"][0])
+        raise _too_long(field) from None
+    except InvalidRequest as error:
+        raise _too_long(error.field or "details") from None
+
+
+def _too_long(field: str) -> WriteRefused:
+    return WriteRefused(
+        f"{field} holds what this bank masks, and is too long with the marks in its place",
+        field=field,
+        hint="shorten it, or leave the secrets out",
+    )
 
 
 def _of_a_batch(error: InvalidRequest, place: int) -> InvalidRequest:

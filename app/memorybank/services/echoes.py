@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.duplicates import fingerprint
+from memorybank.domain.junk import PLEASANTRIES
 from memorybank.domain.memory import Memory
 from memorybank.domain.text import terms
 
@@ -18,9 +19,7 @@ _CALLERS = 1_000
 _SENTENCES_PER_CALLER = 2_000
 _SENTENCES_PER_MEMORY = 50
 _SHORTEST = 4
-"""Words of a sentence that is told apart; shorter ones say too little."""
-_SHARE = 0.8
-"""Of a new memory's words, from which on it repeats what was served."""
+"""Words of a sentence that makes a repetition; shorter ones are in many texts."""
 
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?\u3002])\s+|\n+")
 
@@ -30,6 +29,10 @@ class _Source:
     memory_id: str
     project: str | None
     at: datetime
+
+    def holds_for(self, new: Memory) -> bool:
+        """Say whether a new memory may be an echo of this."""
+        return self.project == new.project and new.created_at - self.at <= _REMEMBERED_FOR
 
 
 class Echoes:
@@ -58,24 +61,30 @@ class Echoes:
             self._served.popitem(last=False)
 
     def echoed(self, caller: Principal, new: Memory) -> str | None:
-        """Return the id of the memory, of the same project, that a new one mostly repeats."""
+        """Return the id of the memory, of the same project, that a new one repeats.
+
+        It says nothing else: each sentence was served, or is a pleasantry ("Noted."), and there is
+        nothing in it but labels that the content does not say.
+        """
         known = self._served.get((caller.tenant, caller.key_id))
-        if not known:
+        if not known or _says_more_than_its_content(new):
             return None
-        total = repeated = 0
         sources: Counter[str] = Counter()
+        longest = 0
         for sentence in _sentences(new.content):
-            words = len(terms(sentence))
-            total += words
-            source = known.get(fingerprint(sentence)) if words >= _SHORTEST else None
-            if source is None or source.project != new.project:
-                continue
-            if new.created_at - source.at <= _REMEMBERED_FOR:
-                repeated += words
-                sources[source.memory_id] += words
-        if not sources or repeated < _SHARE * total:
-            return None
-        return sources.most_common(1)[0][0]
+            words = terms(sentence)
+            source = known.get(fingerprint(sentence))
+            if source is not None and source.holds_for(new):
+                sources[source.memory_id] += len(words)
+                longest = max(longest, len(words))
+            elif not PLEASANTRIES.issuperset(words):
+                return None
+        return sources.most_common(1)[0][0] if longest >= _SHORTEST else None
+
+
+def _says_more_than_its_content(new: Memory) -> bool:
+    times = (new.occurred_at, new.valid_from, new.valid_to)
+    return bool(new.title or new.details or new.metadata) or any(times)
 
 
 def _sentences(text: str) -> list[str]:

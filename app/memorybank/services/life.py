@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from memorybank.auth.principal import Principal
-from memorybank.domain.gate import Finding, guarded
+from memorybank.domain.gate import Finding
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import (
     Link,
@@ -87,7 +87,7 @@ class Life:
             new = _changed(old, changes)
             findings: tuple[Finding, ...] = ()
             if _TEXTS & changes.keys():
-                new, findings = guarded(new, self._adding.gate)
+                new, findings = self._adding.guarded(new)
             if searchable_text(new) != searchable_text(old):
                 new = _no_more_trusted_than(caller.origin, new)
             return await self._revise(caller, old, new, "update"), findings

@@ -140,6 +140,46 @@ async def test_what_was_just_recalled_is_not_stored_again(bank: Service) -> None
         assert anyway.status_code == 201
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"content": f"{PARCEL}\nNo longer."},
+        {"content": f"{PARCEL} It is 20."},
+        {"title": "Cellar key: hook 4"},
+        {"metadata": {"floor": -1}},
+        {"type": "fact", "details": {"confidence": 0.2}},
+        {"valid_to": "2030-01-01T00:00:00Z"},
+    ],
+)
+async def test_an_echo_that_says_something_else_is_kept(
+    admin: httpx.AsyncClient, more: dict[str, Any]
+) -> None:
+    source = await recalled(admin)
+    stored = await admin.post("/v1/memories", json={"content": PARCEL, **more})
+    assert (stored.status_code, stored.json()["findings"]) == (201, [])
+    assert stored.json()["id"] != source
+
+
+async def test_what_is_masked_stays_within_the_limits_that_an_import_holds_to(
+    admin: httpx.AsyncClient,
+) -> None:
+    url = "postgres://app:" + "abc" + "@db "
+    long_title = (url * 20)[:300].strip()
+    long_tag = (url * 4).strip()
+    for body in ({"content": "x", "title": long_title}, {"content": "x", "tags": [long_tag]}):
+        refused = await admin.post("/v1/memories", json=body)
+        error = refused.json()["error"]
+        field = "tags" if "tags" in body else "title"
+        assert (refused.status_code, error["code"], error["field"]) == (422, "write_refused", field)
+        assert "too long with the marks" in error["message"]
+    memory = (await admin.post("/v1/memories", json={"content": "the office is in Lund"})).json()
+    path = f"/v1/memories/{memory['id']}"
+    assert (await admin.patch(path, json={"title": long_title})).status_code == 422
+    both = [TOKEN, "gh" + "p_" + "z9Y8x7W6v5U4t3S2r1Q0" * 2]
+    changed = (await admin.patch(path, json={"tags": both})).json()
+    assert changed["tags"] == ["[github_token removed]"]
+
+
 async def test_an_echo_in_another_project_is_something_new(admin: httpx.AsyncClient) -> None:
     await recalled(admin)
     assert (await admin.post("/v1/memories", json=ECHO | {"project": "p"})).status_code == 201

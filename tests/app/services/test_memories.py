@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ from memorybank.auth.principal import Principal
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import MemoryFilter
 from memorybank.errors import EmbedderUnavailable, Forbidden, NotFound
-from memorybank.ports import Vector
+from memorybank.ports import Claim, Vector
 from memorybank.schemas.memories import MemoryPatch, NewMemory
 from memorybank.schemas.search import SearchRequest
 from memorybank.server.engine import Engine
@@ -168,6 +170,21 @@ async def test_a_memory_is_stored_and_found_by_words_when_the_embedder_fails(
     await engine.index.catch_up()
     hits = await engine.index.search("acme", "kept", vector=None, where=MemoryFilter(), limit=1)
     assert [memory_id for memory_id, *_ in hits] == [memory.id]
+
+
+async def test_a_request_answered_before_there_was_a_write_gate_is_answered_again(
+    engine: Engine,
+) -> None:
+    service = MemoryService(engine.store, engine.embedder, engine.index, seq=0, clock=lambda: NOON)
+    new = NewMemory(content="the parcel is in the cellar")
+    memory = await service.remember(OWNER, new)
+    request = new.model_dump_json(exclude_unset=True)
+    digest = hashlib.sha256(request.encode()).digest()
+    answer = json.dumps([{"id": memory.id, "deduplicated": False}])
+    claim = Claim(OWNER.tenant, OWNER.key_id, "once", digest, answer, NOON)
+    await engine.store.add_claimed([], claim, since=NOON - timedelta(hours=24))
+    again = await service.adding.add(OWNER, new, once="once")
+    assert (again.memory, again.replayed, again.findings) == (memory, True, ())
 
 
 async def test_scope_comes_before_everything(
