@@ -21,6 +21,7 @@ from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_search import SearchRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
+from memorybank.mcp.more_tools import more_tools
 from memorybank.mcp.tools import ToolSpec, memory_tools
 from scripts.reference import fields
 from scripts.reference.markdown import code, page, table
@@ -32,8 +33,8 @@ NOBODY: Any = None
 def api() -> str:
     """Every route and tool, and the objects that they take and give."""
     document = openapi()
-    tools = memory_tools(NOBODY).values()
-    schemas = document["components"]["schemas"] | tool_schemas(tools)
+    few, more = memory_tools(NOBODY).values(), more_tools(NOBODY)
+    schemas = document["components"]["schemas"] | tool_schemas([*few, *more])
     return page(
         "REST and MCP",
         "A running service gives the same as OpenAPI at `/openapi.json`. Keys are sent as "
@@ -43,7 +44,9 @@ def api() -> str:
         "\n\n".join(routes(document["paths"], schemas)),
         "## MCP tools",
         "Streamable HTTP without sessions at `/mcp`, with the same keys.",
-        "\n\n".join(map(tool, tools)),
+        "\n\n".join(map(tool, few)),
+        "These are there at `/mcp?profile=full`, besides:",
+        "\n\n".join(map(tool, more)),
         "## Objects",
         "\n\n".join(objects(schemas)),
         "## Error codes",
