@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memorybank_operator.engine.cache import BankKey
+from memorybank_operator.engine.cache import BankKey, owner_of
 from memorybank_operator.kube import kinds
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.runtime import Operator
@@ -31,7 +31,7 @@ async def settle(
         await until(is_judged, seconds=seconds, what=f"a judgement about {name}")
 
     async def is_quiet() -> bool:
-        if await versions(world) != known_versions(operator, world.namespace, names):
+        if await versions(world, names) != known_versions(operator, world.namespace, names):
             return False
         writes = len(world.writes())
         for _ in range(LOOKS):
@@ -62,14 +62,16 @@ def looks(operator: Operator) -> float:
     )
 
 
-async def versions(world: World) -> dict[str, str]:
-    """Return the resource versions of the banks and of all objects of theirs, by uid."""
+async def versions(world: World, names: Iterable[str]) -> dict[str, str]:
+    """Return the resource versions of some banks and of all objects of theirs, by uid."""
+    wanted = {BankKey(world.namespace, name) for name in names}
     found = {}
     for kind in (kinds.MEMORY_BANK, *kinds.CHILDREN):
         selector = kinds.selector(kind)
         async for page in world.client.pages(kind, world.namespace, selector=selector):
             for item in page["items"]:
-                found[item["metadata"]["uid"]] = item["metadata"]["resourceVersion"]
+                if owner_of({"kind": kind.kind, **item}) in wanted:
+                    found[item["metadata"]["uid"]] = item["metadata"]["resourceVersion"]
     return found
 
 

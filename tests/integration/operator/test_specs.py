@@ -1,0 +1,185 @@
+"""A field that was changed and changed back leaves a bank as it was; and whatever the API server
+takes for a spec gives objects that it takes as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from difflib import ndiff
+from typing import Any, get_args, get_origin
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from pydantic import BaseModel
+
+from memorybank_operator import constants
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.spec import Spec
+from memorybank_operator.kube import kinds
+from memorybank_operator.kube.client import encode
+from memorybank_operator.resources.build import build_all
+from memorybank_operator.resources.context import BuildContext, RenderSettings
+from tests.integration.operator.effort import FULL
+from tests.integration.operator.settling import settle
+from tests.integration.operator.shape import shape
+from tests.integration.operator.world import World
+from tests.operator.strategies import bank_names, specs
+from tests.repo.checkout import ROOT
+
+Values = dict[str, Any]
+KEY = "mb_" + "k" * 43
+EVERY_FIELD = ROOT / "tests" / "operator" / "data" / "every-field" / "given.yaml"
+MORE_FIELDS: Values = {
+    "version": "2", "hibernate": True, "restart": "2026-01-01", "paused": True,
+    "deletionProtection": True, "replicas": 0,
+}  # fmt: skip
+"""What cannot be in one example with all the others, or has its default there."""
+IMMUTABLE = {"storage"}
+"""What never changes back; growing is among the crash points."""
+SILENT = {"deletionProtection", "auth.adminKeySecretRef"}
+"""What changes nothing but the spec, or the key, which a shape leaves out."""
+slow = settings(
+    deadline=None,
+    print_blob=True,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def changes() -> dict[str, Values]:
+    """Return a change of each field, by its name; what belongs together changes together."""
+    example: Values = yaml.safe_load(EVERY_FIELD.read_text())["bank"]["spec"] | MORE_FIELDS
+    auth = example.pop("auth")
+    found = {name: {name: value} for name, value in example.items() if name not in IMMUTABLE}
+    return found | {f"auth.{name}": {"auth": {name: value}} for name, value in auth.items()}
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the paths of all fields of a model that hold no model themselves."""
+    for name, field in model.model_fields.items():
+        path = prefix + (field.alias or name)
+        kinds_of_value = (field.annotation, *get_args(field.annotation))
+        inner = [each for each in kinds_of_value if isinstance(each, type)]
+        models = [each for each in inner if issubclass(each, BaseModel)]
+        if models and get_origin(field.annotation) is not tuple:
+            yield from fields(models[0], f"{path}.")
+        else:
+            yield path
+
+
+def test_a_change_of_every_field_is_tried() -> None:
+    def tried(path: str) -> bool:
+        for change in changes().values():
+            value: Any = change
+            for step in path.split("."):
+                value = value.get(step) if isinstance(value, Mapping) else None
+            if value is not None:
+                return True
+        return path.partition(".")[0] in IMMUTABLE
+
+    assert [path for path in fields(Spec) if not tried(path)] == []
+
+
+def patch(before: Values, after: Values) -> Values:
+    """Return the JSON merge patch that makes one spec of the other."""
+    nested = {
+        key: patch(before[key], value)
+        if isinstance(value, dict) and isinstance(before.get(key), dict)
+        else value
+        for key, value in after.items()
+    }
+    return dict.fromkeys(before.keys() - after.keys()) | nested
+
+
+def difference(one: Values, other: Values) -> list[str]:
+    """Return the lines in which two shapes differ."""
+    before, after = (
+        json.dumps(each, indent=1, sort_keys=True).splitlines() for each in (one, other)
+    )
+    return [line for line in ndiff(before, after) if line[0] in "+-"]
+
+
+async def own_key(world: World) -> None:
+    await world.client.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "mine", "namespace": world.namespace},
+            "data": {"key": base64.b64encode(KEY.encode()).decode()},
+        }
+    )
+
+
+@pytest.mark.proof
+async def test_each_field_changed_and_changed_back_leaves_a_bank_as_it_was(world: World) -> None:
+    await own_key(world)
+    banks = {f"bank-{number}-x": each for number, each in enumerate(changes())}
+    twins = {name: f"twin-{name}" for name in banks}
+    async with world.operator(workers=16) as operator:
+        for name, field in banks.items():
+            await world.create(name)
+            await world.create(twins[name], **changes()[field])
+        await settle(world, operator, *banks, *twins.values(), seconds=300)
+        before = {name: await shape(world, name) for name in banks}
+        for name, field in banks.items():
+            await world.change(name, **changes()[field])
+        await settle(world, operator, *banks, seconds=300)
+        for name, field in banks.items():
+            changed, fresh = await shape(world, name), await shape(world, twins[name])
+            if field != "paused":  # a bank that was paused from the start has nothing
+                assert difference(changed, fresh) == [], field
+            assert (changed == before[name]) == (field in SILENT), field
+        for name, field in banks.items():
+            await world.change(name, **patch(changes()[field], {}))
+            await world.change(twins[name], **patch(changes()[field], {}))
+        await settle(world, operator, *banks, *twins.values(), seconds=300)
+        for name, field in banks.items():
+            assert difference(await shape(world, name), before[name]) == [], field
+            assert difference(await shape(world, twins[name]), before[name]) == [], field
+
+
+@pytest.mark.proof
+@settings(slow, max_examples=1000 if FULL else 25)
+@given(spec=specs, name=bank_names)
+async def test_what_the_api_server_takes_for_a_spec_gives_objects_that_it_takes(
+    world: World, spec: Values, name: str
+) -> None:
+    of = MemoryBank.parse(await dry_run(world, spec, name))
+    context = BuildContext(
+        of, RenderSettings("memorybank-app:0.1.0", "cluster.local"),
+        admin_key=KEY, volume_size=of.spec.storage.volume.size,
+    )  # fmt: skip
+    objects = build_all(context)
+    assert json.dumps(objects) == json.dumps(build_all(context))
+    async with world.connection.session() as session:
+        for body in objects:
+            metadata = body["metadata"]
+            assert len(metadata["name"]) <= 63
+            path = kinds.by_kind(body["kind"]).item(world.namespace, metadata["name"])
+            async with session.patch(
+                world.connection.server + path,
+                params={"dryRun": "All", "fieldManager": "proof", "force": "true"},
+                data=encode(body),
+                headers={"Content-Type": "application/apply-patch+yaml"},
+            ) as response:
+                assert response.status in (200, 201), await response.text()
+
+
+async def dry_run(world: World, spec: Values, name: str) -> Values:
+    body = {
+        "apiVersion": constants.API_VERSION,
+        "kind": constants.KIND,
+        "metadata": {"name": name, "namespace": world.namespace},
+        "spec": spec,
+    }
+    url = world.connection.server + kinds.MEMORY_BANK.collection(world.namespace)
+    async with (
+        world.connection.session() as session,
+        session.post(url, params={"dryRun": "All"}, json=body) as response,
+    ):
+        answer: Values = await response.json()
+        assume(response.status == 201)
+    return answer
