@@ -5,7 +5,8 @@ the whole input, so in a batch a text's vector would depend on its neighbours (c
 and from 40 tokens on a batch costs as much as its texts do alone. Threads use the CPUs instead: a
 text that is alone is run by all of them together, which gives the shortest time, and texts that
 wait in line by one thread each, which wastes nothing on threads meeting. Both give the same
-vectors. A text counts by its first 256 tokens, the length that the model was trained for.
+vectors. A text longer than 256 tokens, the length
+that the model was trained for, is embedded by overlapping chunks, whose mean it gets.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped]  # ships no types
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from memorybank.batching import BatchThread, Closed, Job, QueueFull
 from memorybank.embedders.cpus import usable_cpus
@@ -28,9 +29,16 @@ from memorybank.ports import Vector
 _MAX_TOKENS = 256
 """`max_seq_length` of the published model."""
 
-_MAX_CHARACTERS = 16 * _MAX_TOKENS
+_OVERLAP = 32
+"""Tokens that a chunk shares with the one before: a sentence at the seam is whole in one."""
+
+_MAX_CHUNKS = 16
+"""Some 3,600 tokens. A chunk takes as long as any text of 256 tokens; a text of the greatest length
+that is accepted would have a hundred, and hold everybody else up for seconds."""
+
+_MAX_CHARACTERS = 16 * _MAX_TOKENS * _MAX_CHUNKS
 """What is tokenised at all. English has 4 to 5 characters per token; tokenising a megabyte to keep
-its first 256 tokens would take a second."""
+some thousand tokens would take a second."""
 
 _MAX_THREADS = 4
 """The matrices are 384 wide: more threads spend more on meeting than they save."""
@@ -53,7 +61,7 @@ class BuiltinEmbedder:
     def __init__(self, files: ModelFiles) -> None:
         self._files = files
         self._tokenizer = Tokenizer.from_file(str(files.tokenizer))
-        self._tokenizer.enable_truncation(_MAX_TOKENS)
+        self._tokenizer.enable_truncation(_MAX_TOKENS, stride=_OVERLAP)
         self._tokenizer.no_padding()
         self._threads = min(usable_cpus(), _MAX_THREADS)
         self._session = _session(files, threads=self._threads)
@@ -139,13 +147,24 @@ class BuiltinEmbedder:
 
     def _embed(self, text: str, session: onnxruntime.InferenceSession | None = None) -> Vector:
         encoding = self._tokenizer.encode(text[:_MAX_CHARACTERS])
-        inputs = {
-            "input_ids": np.array([encoding.ids], dtype=np.int64),
-            "attention_mask": np.array([encoding.attention_mask], dtype=np.int64),
-        }
-        (vectors,) = (session or self._session).run(["embedding"], inputs)
-        vector: Vector = vectors[0]
-        return vector
+        session = session or self._session
+        if not encoding.overflowing:
+            return _run(session, encoding)
+        chunks = [encoding, *encoding.overflowing][:_MAX_CHUNKS]
+        # A short last chunk counts by its length, or a few words would weigh as much as a page.
+        lengths = np.array([len(chunk.ids) for chunk in chunks], dtype=np.float32)
+        total: Vector = lengths @ np.stack([_run(session, chunk) for chunk in chunks])
+        return total / np.linalg.norm(total)
+
+
+def _run(session: onnxruntime.InferenceSession, encoding: Encoding) -> Vector:
+    inputs = {
+        "input_ids": np.array([encoding.ids], dtype=np.int64),
+        "attention_mask": np.array([encoding.attention_mask], dtype=np.int64),
+    }
+    (vectors,) = session.run(["embedding"], inputs)
+    vector: Vector = vectors[0]
+    return vector
 
 
 def _session(files: ModelFiles, *, threads: int) -> onnxruntime.InferenceSession:

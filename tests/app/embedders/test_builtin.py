@@ -47,8 +47,17 @@ async def test_concurrent_requests_get_their_own_answers() -> None:
     np.testing.assert_array_equal(np.concatenate(answers), expected)
 
 
-async def test_a_text_counts_by_its_beginning() -> None:
-    start = "word " * 300
+async def test_a_long_text_is_found_by_what_it_says_late() -> None:
+    filler = "The committee met on Monday and talked about the budget of the coming year. " * 40
+    late = filler + "The lighthouse keeper is called Ines and lives with three cats."
+    asked, with_it, without = await builtin_embedder().embed(
+        ["Who lives in the lighthouse with her cats?", late, filler]
+    )
+    assert asked @ with_it > asked @ without + 0.02
+
+
+async def test_a_text_counts_by_some_thousand_tokens() -> None:
+    start = "word " * 4_000
     one, other = await builtin_embedder().embed([start + "apples", start + "submarines"])
     np.testing.assert_array_equal(one, other)
 

@@ -72,6 +72,28 @@ async def test_a_new_index_is_rebuilt_from_the_store(store: SqliteStore) -> None
     await index.close()
 
 
+@pytest.mark.parametrize(
+    ("content", "query"),
+    [
+        ("東京の地下鉄は朝とても混んでいます。", "地下鉄"),
+        ("我们把数据库迁移到了新的服务器。", "数据库"),
+        ("회의는 매주 화요일에 열립니다.", "화요일"),
+        ("ประชุมทีมทุกวันจันทร์ตอนเช้า", "วันจันทร์"),
+        ("Die Straßenbahn fährt nachts nicht.", "STRASSENBAHN"),
+        ("Встреча перенесена на четверг.", "четверг"),
+        ("बैठक शुक्रवार को होगी", "शुक्रवार"),
+    ],
+)
+async def test_words_of_many_scripts_find_their_memory_before_others(
+    store: SqliteStore, index: MemoryIndex, content: str, query: str
+) -> None:
+    others = ("北京在下雨。", "昨日は雨でした。", "비가 옵니다.", "ฝนตก", "Es regnet.", "Дождь.")
+    await store.add_many([(a_memory(other), a_vector()) for other in others])
+    wanted = a_memory(content)
+    await index.catch_up(await store.add(wanted, a_vector()))
+    assert (await found(index, "acme", query))[0] == wanted.id
+
+
 async def test_no_search_ever_sees_another_tenant(store: SqliteStore, index: MemoryIndex) -> None:
     mine, theirs = a_memory("secret plan"), a_memory("secret plan", tenant="beta")
     await store.add(mine, a_vector())
