@@ -2,12 +2,14 @@
 
 A memory's score is
 
-    (lexical + VECTOR_WEIGHT * vector + SESSION_WEIGHT * session) / (sum of the weights) * prior
+    (trust * (lexical + SESSION_WEIGHT * session) + VECTOR_WEIGHT * vector) / (sum of the weights)
 
-where each part is brought to 0..1 per query first. On conversations (1,982 questions over 5,882
-turns), with plain min-max shares, this found .785 of the evidence among the first ten, against .639
-for BM25 alone, .398 for MiniLM vectors alone and .671 for reciprocal rank fusion of the two with
-equal weights. Where the shares differ from min-max, docs/adr/0012-hybrid-ranking.md says why.
+times a prior, where each part is brought to 0..1 per query first, and `trust` is the best lexical
+share: words count as much as the query is covered by them. On conversations (1,982 questions over
+5,882 turns), plain min-max shares and a trust of 1 found .785 of the evidence among the first ten,
+against .639 for BM25 alone, .398 for MiniLM vectors alone and .671 for reciprocal rank fusion of
+the two with equal weights. Why the shares differ from min-max, and what the trust is good for, says
+docs/adr/0012-hybrid-ranking.md.
 
 All functions take and return float32 arrays with one entry per memory, if not said otherwise.
 """
@@ -103,13 +105,19 @@ def vector_share(cosines: Scores) -> Scores:
 
 
 def fused(lexical: Scores, session: Scores, vector: Scores | None) -> Scores:
-    """Return the weighted mean of the parts, 0..1; without vectors, of the other two."""
-    total = lexical + SESSION_WEIGHT * session
-    weights = 1 + SESSION_WEIGHT
-    if vector is not None:
-        total = total + VECTOR_WEIGHT * vector
-        weights += VECTOR_WEIGHT
-    return (total / weights).astype(np.float32)
+    """Return the weighted mean of the parts, 0..1; without vectors, of the other two.
+
+    Beside vectors, words count as much as the best match covers the query: where even that one
+    shares little more than "how do I" with it, their order by words is chance. The divisor stays,
+    so that a query that nothing covers has low scores.
+    """
+    words = lexical + np.float32(SESSION_WEIGHT) * session
+    weight = 1 + SESSION_WEIGHT
+    if vector is None:
+        return (words / np.float32(weight)).astype(np.float32)
+    trust = float(lexical.max(initial=0))
+    total = np.float32(trust) * words + np.float32(VECTOR_WEIGHT) * vector
+    return (total / np.float32(weight + VECTOR_WEIGHT)).astype(np.float32)
 
 
 def spread_out(

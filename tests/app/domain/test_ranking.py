@@ -94,6 +94,13 @@ def test_without_vectors_the_other_parts_make_the_whole_score() -> None:
     assert ranking.fused(floats(0), floats(0), floats(1))[0] == pytest.approx(1 / 2.3)
 
 
+def test_words_that_hardly_cover_the_query_do_not_overrule_its_meaning() -> None:
+    meant, worded = 0, 1
+    vectors, none = floats(1, 0.8), floats(0, 0)
+    assert ranking.fused(floats(0, 0.25), none, vectors).argmax() == meant
+    assert ranking.fused(floats(0, 0.9), none, vectors).argmax() == worded
+
+
 @given(scores(0, 1), st.integers(0, 10_000))
 def test_the_prior_stays_within_its_bounds(importance: ranking.Scores, days: int) -> None:
     moments = np.arange(len(importance), dtype=np.int64) * days * DAY

@@ -263,7 +263,9 @@ def test_low_scores_are_left_out_and_parts_explain_the_others() -> None:
     assert len(hits) == 2
     best = hits[0]
     assert best.parts.vector is not None
-    mean = (best.parts.lexical + best.parts.vector + 0.3 * best.parts.session) / 2.3
+    trust = best.parts.lexical  # it is the best by words, too
+    words = best.parts.lexical + 0.3 * best.parts.session
+    mean = (trust * words + best.parts.vector) / 2.3
     assert best.score == pytest.approx(mean * best.parts.prior, abs=1e-4)
     refine = Refinement(min_score=hits[1].score + 1e-6)
     assert index.search("apple", a_vector(1), where=ALL, limit=9, refine=refine) == [best]
