@@ -128,8 +128,10 @@ class OpenAiSettings(Section):
 class EmbeddingSettings(Section):
     """What turns texts into vectors."""
 
-    provider: Literal["builtin", "ollama", "openai"] = Field(
-        "builtin", description="`builtin` is MiniLM in this process; the others are services."
+    provider: Literal["builtin", "builtin-tiny", "ollama", "openai"] = Field(
+        "builtin",
+        description="`builtin` is MiniLM in this process, `builtin-tiny` a table of word vectors,"
+        " for tests and very small pods; the others are services.",
     )
     model: str | None = Field(
         None,
@@ -163,17 +165,23 @@ class EmbeddingSettings(Section):
         description="Texts whose vectors are remembered, about 1.7 KB each; 0 remembers none.",
     )
 
+    @property
+    def builtin(self) -> bool:
+        """Whether it is in this process."""
+        return self.provider.startswith("builtin")
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.provider == "builtin":
+        if self.builtin:
             for name in ("model", "dimensions"):
                 if getattr(self, name) is not None:
                     raise PydanticCustomError(
-                        "builtin_model", f"{name} should be left out with the provider builtin"
+                        "builtin_model",
+                        f"{name} should be left out with the provider {self.provider}",
                     )
         elif self.model is None:
             raise PydanticCustomError(
-                "no_model", "model should be given with a provider other than builtin"
+                "no_model", "model should be given with the providers ollama and openai"
             )
         return self
 

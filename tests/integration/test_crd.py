@@ -275,7 +275,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "model for the built-in embedder": (
         bank({"embedding": {"model": "other"}}),
-        ("spec.embedding.provider", "choose the provider ollama or openai"),
+        ("spec.embedding.provider", "are for the providers ollama and openai"),
     ),
     "embedding service without a model": (
         bank({"embedding": {"provider": "openai"}}),

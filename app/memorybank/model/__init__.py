@@ -1,7 +1,7 @@
 """The files of the built-in embedding model: making, checking and finding them.
 
 The model is all-MiniLM-L6-v2 (Apache-2.0), quantised to int8. It is made once from the published
-weights, in an image build or on first use, and is then a folder of three files that needs neither
+weights, in an image build or on first use, and is then a folder of four files that needs neither
 `onnx` nor the weights.
 """
 

@@ -8,16 +8,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from memorybank.errors import ConfigurationError
 from memorybank.model import weights
 from memorybank.model.manifest import (
     GRAPH_FILE,
     INSTALL_HINT,
     MANIFEST_FILE,
+    TABLE_FILE,
     TOKENIZER_FILE,
     open_model,
     write_manifest,
 )
+from memorybank.model.table import build_table
 
 Progress = Callable[[str], None]
 
@@ -70,7 +74,9 @@ def _make(source: Path, folder: Path, progress: Progress) -> None:
     published = weights.verified(source / "model.safetensors", weights.WEIGHTS_SHA256)
     tokenizer = weights.verified(source / TOKENIZER_FILE, weights.TOKENIZER_SHA256)
     progress("building the graph")
-    graph = build_graph(weights.read_safetensors(published))
+    tensors = weights.read_safetensors(published)
+    np.save(folder / TABLE_FILE, build_table(tensors))
+    graph = build_graph(tensors)
     progress("quantising to int8")
     quantize_dynamic(
         graph,

@@ -132,11 +132,7 @@ async def open_embedder(
 ) -> OpenedEmbedder:
     """Open it; only the library that it needs is loaded. Raises ConfigurationError."""
     chosen = settings.embedding
-    inner = (
-        await _builtin(settings)
-        if chosen.provider == "builtin"
-        else await asyncio.to_thread(_remote, chosen)
-    )
+    inner = await _builtin(settings) if chosen.builtin else await asyncio.to_thread(_remote, chosen)
     if not chosen.cache_entries:
         return OpenedEmbedder(inner, None)
     return OpenedEmbedder(
@@ -145,10 +141,15 @@ async def open_embedder(
 
 
 async def _builtin(settings: Settings) -> Embedder:
-    from memorybank.embedders.builtin import BuiltinEmbedder
     from memorybank.model.locate import locate
 
     folder = await asyncio.to_thread(locate, settings.model_dir, _logger.info)
+    if settings.embedding.provider == "builtin-tiny":
+        from memorybank.embedders.tiny import TinyEmbedder
+
+        return await TinyEmbedder.open(folder)
+    from memorybank.embedders.builtin import BuiltinEmbedder
+
     return await BuiltinEmbedder.open(folder)
 
 

@@ -227,7 +227,7 @@ def app_config(bank: MemoryBank, *, hosts: tuple[str, ...]) -> AppConfig:
 def _embedding(spec: Spec) -> Embedding:
     cached = None if spec.cache == DEFAULT.cache else spec.cache.embeddings
     embedding = spec.embedding
-    if embedding.provider == "builtin":
+    if embedding.provider.startswith("builtin"):
         return Embedding(provider=embedding.provider, cache_entries=cached)
     ollama, openai = embedding.ollama, embedding.openai
     key_file = None if openai.key_secret_ref is None else Mounted.EMBEDDING_KEY.file

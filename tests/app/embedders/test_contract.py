@@ -42,6 +42,7 @@ Opener = Callable[[Path, str], Awaitable[Embedder]]
 EMBEDDERS: dict[str, Opener] = {
     "builtin": lambda folder, _url: opened(folder),
     "cached": lambda folder, _url: opened(folder, cache_entries=3),
+    "tiny": lambda folder, _url: opened(folder, provider="builtin-tiny"),
     "ollama": lambda folder, url: opened(
         folder, provider="ollama", model=MODEL, ollama={"url": url}
     ),

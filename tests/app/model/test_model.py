@@ -112,7 +112,9 @@ def test_weights_that_are_not_the_published_ones_are_refused(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["model.int8.onnx", "tokenizer.json", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["model.int8.onnx", "tokenizer.json", "tokens.npy", "manifest.json"]
+)
 def test_a_missing_file_is_named_with_the_cure(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(ConfigurationError, match=name) as caught:
@@ -120,7 +122,7 @@ def test_a_missing_file_is_named_with_the_cure(folder: Path, name: str) -> None:
     assert "memorybank model prepare" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("name", ["model.int8.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["model.int8.onnx", "tokenizer.json", "tokens.npy"])
 def test_a_changed_file_is_refused(folder: Path, name: str) -> None:
     with (folder / name).open("r+b") as file:
         file.seek(1_000)

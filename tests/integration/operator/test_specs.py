@@ -37,7 +37,26 @@ MORE_FIELDS: Values = {
     "deletionProtection": True, "replicas": 0,
 }  # fmt: skip
 """What cannot be in one example with all the others, or has its default there."""
-IMMUTABLE = {"storage"}
+ALTERNATIVES: dict[str, Values] = {
+    "embedding by ollama": {
+        "embedding": {
+            "provider": "ollama",
+            "model": "nomic-embed-text",
+            "ollama": {"url": "http://ollama.example.org", "keepAlive": "5m", "truncate": False},
+        }
+    },
+    "auth.jwt by a secret": {
+        "auth": {
+            "jwt": {
+                "issuer": "https://login.example.org",
+                "audience": ["memory"],
+                "secretRef": {"name": "tokens", "key": "secret"},
+            }
+        }
+    },
+}
+"""What excludes something that the example has."""
+IMMUTABLE = {"storage", "encryption"}
 """What never changes back; growing is among the crash points."""
 SILENT = {"deletionProtection", "auth.adminKeySecretRef"}
 """What changes nothing but the spec, or the key, which a shape leaves out."""
@@ -54,7 +73,8 @@ def changes() -> dict[str, Values]:
     example: Values = yaml.safe_load(EVERY_FIELD.read_text())["bank"]["spec"] | MORE_FIELDS
     auth = example.pop("auth")
     found = {name: {name: value} for name, value in example.items() if name not in IMMUTABLE}
-    return found | {f"auth.{name}": {"auth": {name: value}} for name, value in auth.items()}
+    found |= {f"auth.{name}": {"auth": {name: value}} for name, value in auth.items()}
+    return found | ALTERNATIVES
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -102,20 +122,23 @@ def difference(one: Values, other: Values) -> list[str]:
     return [line for line in ndiff(before, after) if line[0] in "+-"]
 
 
-async def own_key(world: World) -> None:
-    await world.client.create(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "mine", "namespace": world.namespace},
-            "data": {"key": base64.b64encode(KEY.encode()).decode()},
-        }
-    )
+async def named_secrets(world: World) -> None:
+    """Create what the changes name."""
+    named = {"mine": ("key", KEY), "models": ("token", "secret"), "tokens": ("secret", "t" * 64)}
+    for name, (entry, value) in named.items():
+        await world.client.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": world.namespace},
+                "data": {entry: base64.b64encode(value.encode()).decode()},
+            }
+        )
 
 
 @pytest.mark.proof
 async def test_each_field_changed_and_changed_back_leaves_a_bank_as_it_was(world: World) -> None:
-    await own_key(world)
+    await named_secrets(world)
     banks = {f"bank-{number}-x": each for number, each in enumerate(changes())}
     twins = {name: f"twin-{name}" for name in banks}
     async with world.operator(workers=16) as operator:

@@ -327,13 +327,14 @@ class Embedding(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel(
-                "self.provider != 'builtin' || (!has(self.model) && !has(self.dimensions))",
-                "spec.embedding.model and dimensions are for other providers than builtin, which "
-                "has one model: remove them, or choose the provider ollama or openai",
+                "!self.provider.startsWith('builtin') "
+                "|| (!has(self.model) && !has(self.dimensions))",
+                "spec.embedding.model and dimensions are for the providers ollama and openai: "
+                "remove them, or choose one of these providers",
                 field_path=".provider",
             ),
             cel(
-                "self.provider == 'builtin' || has(self.model)",
+                "self.provider.startsWith('builtin') || has(self.model)",
                 "spec.embedding.model must name the model of the provider, such as "
                 "nomic-embed-text of ollama",
                 field_path=".provider",
@@ -347,9 +348,9 @@ class Embedding(ApiModel):
         )
     )
 
-    provider: Literal["builtin", "ollama", "openai"] = "builtin"
-    """builtin is a small model within the pod, which needs no network. ollama and openai are
-    services.
+    provider: Literal["builtin", "builtin-tiny", "ollama", "openai"] = "builtin"
+    """builtin is a small model within the pod, which needs no network. builtin-tiny is a table of
+    word vectors, for tests and very small pods. ollama and openai are services.
     """
     model: (
         Annotated[
