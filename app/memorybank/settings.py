@@ -89,6 +89,11 @@ class DatabaseSettings(Section):
     """Where the memories are."""
 
     path: Path | None = Field(None, description="SQLite file; default memory_bank.db under `data`.")
+    checkpoints: Literal["service", "litestream"] = Field(
+        "service",
+        description="Who moves the write-ahead log into the database: this service, or Litestream,"
+        " which must run then, or the log grows without end.",
+    )
 
 
 HttpUrl = Annotated[

@@ -64,6 +64,7 @@ async def open_store(settings: Settings, model: str) -> SqliteStore:
         model=model,
         audited=settings.audit.kinds(),
         ring=key_ring(settings),
+        checkpoints=settings.database.checkpoints == "service",
     )
 
 

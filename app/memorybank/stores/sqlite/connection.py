@@ -30,8 +30,11 @@ class Migration:
     script: str
 
 
-def open_writer(path: Path) -> apsw.Connection:
+def open_writer(path: Path, *, checkpoints: bool = True) -> apsw.Connection:
     """Open the one connection that writes, on the newest schema.
+
+    Without `checkpoints` the log grows until a replication tool has read and emptied it, so that
+    nothing in it is overwritten unread; closing leaves it as it is, too.
 
     The write-ahead log with synchronous=FULL makes a commit durable before it returns. No memory
     map: a failing disk must give an error, not SIGBUS. Raises ConfigurationError when the file is
@@ -47,6 +50,9 @@ def open_writer(path: Path) -> apsw.Connection:
             connection.set_busy_timeout(BUSY_MS)
             connection.pragma("journal_mode", "wal")
             connection.pragma("journal_size_limit", _JOURNAL_SIZE_LIMIT)
+            if not checkpoints:
+                connection.wal_autocheckpoint(0)
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             connection.pragma("synchronous", "full")
             connection.pragma("mmap_size", 0)
             connection.pragma("foreign_keys", True)

@@ -66,12 +66,13 @@ class SqliteStore:
         model: str,
         audited: Iterable[EventKind] = (),
         ring: KeyRing | None = None,
+        checkpoints: bool = True,
     ) -> None:
         self._vectors = VectorTable(model)
         self._lock = DataFolderLock(path)
         try:
             self._seal = seal_for(ring)
-            connection = open_writer(path)
+            connection = open_writer(path, checkpoints=checkpoints)
             self._attach(connection, path)
             self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
             for _ in range(_READERS):
@@ -128,15 +129,19 @@ class SqliteStore:
         model: str,
         audited: Iterable[EventKind] = (),
         ring: KeyRing | None = None,
+        checkpoints: bool = True,
     ) -> SqliteStore:
         """Open or create the database and bring its schema up to date.
 
         `model` names the embedding space of the vectors to come, `audited` the events that the
-        audit log records; with a `ring` the bank is encrypted. Raises ConfigurationError when the
-        file cannot be used, also because another process uses it or the ring is the wrong one;
+        audit log records; with a `ring` the bank is encrypted; without `checkpoints` the
+        write-ahead log is left to a replication tool. Raises ConfigurationError when the file
+        cannot be used, also because another process uses it or the ring is the wrong one;
         StoreUnavailable when the disk fails.
         """
-        return await asyncio.to_thread(cls, path, model=model, audited=audited, ring=ring)
+        return await asyncio.to_thread(
+            cls, path, model=model, audited=audited, ring=ring, checkpoints=checkpoints
+        )
 
     async def add(self, memory: Memory, vector: Vector) -> int:
         """See MemoryStore. Raises InvalidRequest when the tenant has this id already."""

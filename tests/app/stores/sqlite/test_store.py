@@ -13,6 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from memorybank.domain.memory import MemoryFilter
 from memorybank.errors import ConfigurationError, StoreUnavailable
 from memorybank.stores.sqlite import SqliteStore
 from memorybank.stores.sqlite.connection import migrations
@@ -73,6 +74,34 @@ async def test_commits_wait_for_the_disk(database: Path) -> None:
     )
     await store.close()
     assert settings == ["wal", 2, 0]
+
+
+async def written(database: Path, *, checkpoints: bool) -> tuple[int, int]:
+    """Write 8 MB, more than SQLite leaves in the log; return the sizes of database and log."""
+    store = await SqliteStore.open(database, model="m", checkpoints=checkpoints)
+    for _ in range(80):
+        await store.add(a_memory("x" * 100_000), a_vector())
+    sizes = database.stat().st_size, database.with_name(f"{database.name}-wal").stat().st_size
+    await store.close()
+    return sizes
+
+
+async def test_the_log_is_moved_into_the_database_unless_it_is_left_to_litestream(
+    tmp_path: Path,
+) -> None:
+    ours, theirs = tmp_path / "ours" / "bank.db", tmp_path / "theirs" / "bank.db"
+    size, log = await written(ours, checkpoints=True)
+    assert size > 5_000_000 > log
+    assert not ours.with_name("bank.db-wal").exists()  # all of it is in the database
+    size, log = await written(theirs, checkpoints=False)
+    assert log > 8_000_000 > size
+    assert theirs.with_name("bank.db-wal").stat().st_size == log  # left when the store was closed
+    again = await SqliteStore.open(theirs, model="m")
+    assert (
+        len((await again.list_memories("acme", MemoryFilter(), limit=100, cursor=None)).memories)
+        == 80
+    )
+    await again.close()
 
 
 async def test_a_database_of_a_newer_version_is_refused(database: Path) -> None:
