@@ -77,6 +77,12 @@ class Telemetry:
             ("step",),
             registry=self._registry,
         )
+        self._steps_running = Gauge(
+            "memorybank_steps_in_progress",
+            "Steps of requests that are on or wait for their turn: the queue before each backend.",
+            ("step",),
+            registry=self._registry,
+        )
         self._tool_calls = Counter(
             "memorybank_mcp_tool_calls",
             "MCP tool calls answered.",
@@ -142,12 +148,15 @@ class Telemetry:
     def timed(self, step: str) -> Iterator[None]:
         """Measure one step of a use case; see services.timing."""
         began = time.perf_counter()
+        running = self._steps_running.labels(step)
+        running.inc()
         try:
             yield
         except BaseException:
             self._step_failures.labels(step).inc()
             raise
         finally:
+            running.dec()
             self._step_seconds.labels(step).observe(time.perf_counter() - began)
 
     def request_began(self) -> None:

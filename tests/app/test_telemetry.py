@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -50,6 +53,29 @@ async def test_steps_and_the_lag_are_measured(bank: Service, admin: httpx.AsyncC
     assert await value(bank, f'{steps}{{step="embed"}}') == 2
     assert await value(bank, f'{steps}{{step="store_add"}}') == 1
     assert await value(bank, f'{steps}{{step="index_search"}}') == 1
+
+
+async def test_requests_that_wait_for_a_backend_are_counted(
+    bank: Service, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, waiting = asyncio.Event(), asyncio.Barrier(3)
+    store_many = bank.engine.store.add_many
+
+    async def slow(items: Any) -> int:
+        await waiting.wait()
+        await go_on.wait()
+        return await store_many(items)
+
+    monkeypatch.setattr(bank.engine.store, "add_many", slow)
+    requests = [
+        asyncio.create_task(admin.post("/v1/memories", json={"content": text}))
+        for text in ("one", "other")
+    ]
+    await waiting.wait()
+    assert await value(bank, 'memorybank_steps_in_progress{step="store_add"}') == 2
+    go_on.set()
+    assert {(await request).status_code for request in requests} == {201}
+    assert await value(bank, 'memorybank_steps_in_progress{step="store_add"}') == 0
 
 
 async def test_a_failed_step_is_counted(
