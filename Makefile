@@ -96,7 +96,7 @@ cluster-down: $(READY)  ## remove it
 	$(PYTHON) -m e2e.cluster down
 
 bench: $(READY)  ## measure the figures of docs/benchmarks.md
-	for part in engine service retrieval transfer durability operator cluster; do $(PYTHON) -m benchmarks.$$part || exit 1; done
+	for part in engine service scale "scale --tenants 1000" retrieval transfer durability operator cluster; do $(PYTHON) -m benchmarks.$$part || exit 1; done
 
 clean:  ## remove what was made in the checkout; caches outside it stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
