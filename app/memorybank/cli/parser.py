@@ -43,9 +43,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_health(commands)
     _add_tenants(commands)
     _add_keys(commands)
+    _add_forget(commands)
     _add_care(commands)
     _add_config(commands)
     _add_audit(commands)
+    _add_usage(commands)
     _add_model(commands)
     completion = _command(commands, "completion", "print a script that completes commands")
     completion.add_argument("shell", choices=("bash", "zsh"))
@@ -235,6 +237,25 @@ def _add_keys(commands: _Commands[argparse.ArgumentParser]) -> None:
         command.set_defaults(run="commands:keys")
 
 
+def _add_forget(commands: _Commands[argparse.ArgumentParser]) -> None:
+    actions = _group(commands, "forget", "forget what nobody uses; look ahead, undo")
+    status = _command(actions, "status", "show how memories are forgotten, and when", bank=True)
+    run = _command(actions, "run", "run the job once, whether it is scheduled or not", bank=True)
+    run.add_argument("--dry-run", action="store_true", help="only tell what would be done")
+    preview = _command(actions, "preview", "show what the schedule will have done", bank=True)
+    preview.add_argument(
+        "--days", action="append", type=int, metavar="N", help="from now; may be repeated"
+    )
+    runs = _command(actions, "runs", "list the runs that changed something", bank=True)
+    runs.add_argument("--limit", type=int, default=20, help="how many at most (default 20)")
+    undo = _command(actions, "undo", "put back what a run archived or trashed", bank=True)
+    undo.add_argument("id", help="the run's id")
+    parsers = {"status": status, "run": run, "preview": preview, "runs": runs, "undo": undo}
+    for name, command in parsers.items():
+        _add_bank_options(command)
+        command.set_defaults(run=f"forgetting:{name}")
+
+
 def _add_care(commands: _Commands[argparse.ArgumentParser]) -> None:
     check = _command(commands, "check", "check the database for damage", bank=True)
     check.set_defaults(run="care:check")
@@ -282,7 +303,16 @@ def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_audit(commands: _Commands[argparse.ArgumentParser]) -> None:
-    actions = _group(commands, "audit", "verify audit logs")
+    actions = _group(commands, "audit", "read and verify audit logs")
+    every = _command(actions, "list", "list records, newest first", bank=True)
+    every.add_argument("--tenant")
+    every.add_argument(
+        "--action", dest="action_is", metavar="ACTION", help="only this one, as memory.create"
+    )
+    every.add_argument("--actor", metavar="TENANT/ID", help="only by this key")
+    every.add_argument("--limit", type=int, default=20, help="how many at most (default 20)")
+    _add_bank_options(every)
+    every.set_defaults(run="oversight:audit")
     verify = _command(
         actions, "verify", "find out whether records were changed, left out or moved; 1 if so"
     )
@@ -294,6 +324,15 @@ def _add_audit(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     _add_output(verify)
     verify.set_defaults(run="audit:audit")
+
+
+def _add_usage(commands: _Commands[argparse.ArgumentParser]) -> None:
+    usage = _command(commands, "usage", "count requests by endpoint", bank=True)
+    usage.add_argument("--tenant")
+    usage.add_argument("--first-day", metavar="DAY", help="such as 2026-03-01, in UTC")
+    usage.add_argument("--last-day", metavar="DAY", help="included")
+    _add_bank_options(usage)
+    usage.set_defaults(run="oversight:usage")
 
 
 def _add_model(commands: _Commands[argparse.ArgumentParser]) -> None:

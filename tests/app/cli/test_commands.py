@@ -19,7 +19,8 @@ from .conftest import Run
 
 COMMANDS = (
     *("init", "serve", "store", "search", "memory", "export", "import", "health", "tenants"),
-    *("keys", "check", "backup", "migrate", "config", "model", "completion", "version"),
+    *("keys", "forget", "audit", "usage", "check", "backup", "migrate", "config", "model"),
+    *("completion", "version"),
 )
 
 
