@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from memorybank.errors import ConfigurationError, MemoryBankError, Unavailable
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+_PAGE = 200
 
 Query = Mapping[str, Any]
 """Parameters of a request; None leaves one out, a list repeats it."""
@@ -83,6 +84,22 @@ def open_bank(arguments: argparse.Namespace) -> AbstractContextManager[Bank]:
 
         key = _key_from_environment(ADMIN_KEY_VARIABLE)
     return _remote(url or DEFAULT_URL, key)
+
+
+def paged(
+    bank: Bank, path: str, name: str, *, query: Query | None = None, limit: int | None = None
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the items that a list holds under a name, up to a limit, and how many there are."""
+    found: list[dict[str, Any]] = []
+    cursor, more = None, True
+    while more:
+        size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+        asked = {**(query or {}), "limit": size, "cursor": cursor}
+        page = bank.request("GET", path, query=asked).value(bank.name)
+        found += page[name]
+        cursor = page["next_cursor"]
+        more = cursor is not None and (limit is None or len(found) < limit)
+    return found, page["total"]
 
 
 def not_a_bank(name: str, status: int) -> Unavailable:

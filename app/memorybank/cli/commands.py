@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from memorybank.cli.bank import Bank, open_bank
+from memorybank.cli.bank import Bank, open_bank, paged
 from memorybank.cli.show import cell, fields, show, table
 from memorybank.errors import InvalidRequest
 
@@ -19,7 +19,6 @@ _LIST = ("id", "type", "project", "created_at", "content")
 _TENANTS = ("name", "memories", "max_memories", "requests_per_minute", "created_at")
 _KEYS = ("id", "tenant", "name", "role", "created_at", "expires_at", "revoked_at", "last_used_at")
 _MEMORY_FIELDS = ("title", "type", "project", "session", "tags", "importance", "occurred_at")
-_PAGE = 200
 
 
 def store(arguments: argparse.Namespace) -> int:
@@ -86,18 +85,8 @@ def list_(arguments: argparse.Namespace) -> int:
     """List memories, newest first, up to a limit."""
     query = {**_given(arguments, "project", "session"), "type": arguments.types}
     query["tag"] = arguments.tags
-    found: list[dict[str, Any]] = []
-    cursor, total = None, 0
     with open_bank(arguments) as bank:
-        while len(found) < arguments.limit:
-            size = min(_PAGE, arguments.limit - len(found))
-            page = _ask(
-                bank, "GET", "/v1/memories", query=query | {"limit": size, "cursor": cursor}
-            )
-            found += page["memories"]
-            cursor, total = page["next_cursor"], page["total"]
-            if cursor is None:
-                break
+        found, total = paged(bank, "/v1/memories", "memories", query=query, limit=arguments.limit)
     text = table(found, _LIST, nothing="no memories")
     if len(found) < total:
         text += f"\n{len(found)} of {total}; --limit shows more"
@@ -136,7 +125,7 @@ def tenants(arguments: argparse.Namespace) -> int:
     with open_bank(arguments) as bank:
         match arguments.action:
             case "list":
-                found = list(_pages(bank, path, "tenants"))
+                found, _ = paged(bank, path, "tenants")
                 show(arguments, {"tenants": found}, table(found, _TENANTS, nothing="no tenants"))
                 return 0
             case "create":
@@ -201,16 +190,6 @@ def model(arguments: argparse.Namespace) -> int:
 
 def _ask(bank: Bank, method: str, path: str, **parts: Any) -> Any:
     return bank.request(method, path, **parts).value(bank.name)
-
-
-def _pages(bank: Bank, path: str, name: str) -> Iterator[dict[str, Any]]:
-    cursor = None
-    while True:
-        page = _ask(bank, "GET", path, query={"limit": _PAGE, "cursor": cursor})
-        yield from page[name]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return
 
 
 def _path(base: str, name: str) -> str:

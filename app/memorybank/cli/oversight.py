@@ -6,34 +6,24 @@ Apart from `audit verify`, which loads what it verifies with: this only asks the
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from memorybank.cli.bank import open_bank
+from memorybank.cli.bank import open_bank, paged
 from memorybank.cli.show import show, table
 
 _RECORDS = ("seq", "at", "actor", "action", "target")
 _ENDPOINTS = ("endpoint", "requests", "refused", "failed")
-_PAGE = 200
 
 
 def audit(arguments: argparse.Namespace) -> int:
     """List the records of an audit log, newest first, up to a limit."""
     query = {name: getattr(arguments, name) for name in ("tenant", "action_is", "actor")}
     query["action"] = query.pop("action_is")
-    found: list[dict[str, Any]] = []
-    cursor, more = None, True
     with open_bank(arguments) as bank:
-        while more:
-            size = min(_PAGE, arguments.limit - len(found))
-            asked = query | {"limit": size, "cursor": cursor}
-            page = bank.request("GET", "/v1/admin/audit", query=asked).value(bank.name)
-            found += page["records"]
-            cursor = page["next_cursor"]
-            more = cursor is not None and len(found) < arguments.limit
+        found, total = paged(bank, "/v1/admin/audit", "records", query=query, limit=arguments.limit)
     text = table(found, _RECORDS, nothing="no records")
-    if len(found) < page["total"]:
-        text += f"\n{len(found)} of {page['total']}; --limit shows more"
-    show(arguments, {"records": found, "total": page["total"]}, text)
+    if len(found) < total:
+        text += f"\n{len(found)} of {total}; --limit shows more"
+    show(arguments, {"records": found, "total": total}, text)
     return 0
 
 
