@@ -53,6 +53,8 @@ class Node:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
         self.running: dict[str, Running] = {}
         """By name of the Deployment."""
+        self._started: list[asyncio.subprocess.Process] = []
+        """All of them: who is cancelled between two steps must leave none behind."""
         self._frozen = False
         self._looking = asyncio.Lock()
 
@@ -68,8 +70,8 @@ class Node:
                                 await self._look_after(name)
                 await asyncio.sleep(POLL_SECONDS)
         finally:
-            for running in self.running.values():
-                await kill(running.process)
+            for process in self._started:
+                await kill(process)
             await self._session.close()
 
     async def freeze(self) -> None:
@@ -134,6 +136,7 @@ class Node:
             env=os.environ | environment,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
+        self._started.append(process)
         pod = await self._client.create(
             {
                 "apiVersion": "v1",
