@@ -76,6 +76,7 @@ class KubeClient:
         field_manager: str,
         on_write: WriteObserver = lambda _verb, _kind: None,
         write_seconds: Callable[[], float] = lambda: math.inf,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         """`write_seconds` says for how long a write may still be under way; 0 forbids it."""
         self._session = session
@@ -83,6 +84,7 @@ class KubeClient:
         self._manager = field_manager
         self._on_write = on_write
         self._write_seconds = write_seconds
+        self._request_seconds = request_seconds
 
     async def get(self, kind: ApiKind, namespace: str | None, name: str) -> Object | None:
         """Return the object, None when it does not exist."""
@@ -199,7 +201,7 @@ class KubeClient:
         secret: bool = False,
     ) -> Object:
         method, media_type = verb.value
-        seconds = REQUEST_SECONDS
+        seconds = self._request_seconds
         if verb is not Verb.GET:
             seconds = min(seconds, self._write_seconds())
         if seconds <= 0:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from weakref import WeakSet
 
 from aiohttp import (
+    ClientConnectionError,
     ClientHandlerType,
     ClientPayloadError,
     ClientRequest,
@@ -90,11 +91,12 @@ class WatchObserver:
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Pass the request on, and note what its answer says.
 
-        Raises ClientPayloadError for kopf to begin the stream anew.
+        Raises ClientPayloadError for kopf to begin the stream anew, and ClientConnectionError for
+        it to ask again for something else, such as which kinds there are.
         """
         stream = self._streams.get(request.url.path)
-        if stream is None or request.method != "GET":
-            return await handler(request)
+        if stream is None:
+            return await _whole(await handler(request))
         first = not request.url.query.get("continue")
         if first:
             await self._paces[stream].wait()
@@ -145,6 +147,17 @@ class WatchObserver:
         if not metadata.get("continue"):
             del self._pages[stream]
             self._listener.listed(stream, frozenset(uids), resource_version=version)
+
+
+async def _whole(response: ClientResponse) -> ClientResponse:
+    """Return an answer that is here as a whole and can be read as JSON, which kopf relies on."""
+    if response.status < 400:
+        try:
+            await response.json()
+        except (ClientPayloadError, ClientResponseError, ValueError) as error:
+            response.close()
+            raise ClientConnectionError(f"{response.url.path}: the answer is broken") from error
+    return response
 
 
 class _Pace:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import random
 import sys
@@ -15,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from memorybank_operator import runtime
 from memorybank_operator.handlers import watching
-from memorybank_operator.kube import client as client_module
 from memorybank_operator.kube import errors, kinds
+from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection
 from tests.integration.operator.effort import FULL
 from tests.integration.operator.garbage import collecting_garbage
@@ -69,8 +71,9 @@ CHANGES: tuple[dict[str, Any], ...] = (
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have operators wait for seconds where they wait for half a minute otherwise."""
-    monkeypatch.setattr(client_module, "REQUEST_SECONDS", 1.0)
+    """Have operators, and nobody else, wait for seconds where they wait for half a minute."""
+    impatient_client = functools.partial(KubeClient, request_seconds=1.0)
+    monkeypatch.setattr(runtime, "KubeClient", impatient_client)
     monkeypatch.setattr(watching, "REQUEST_SECONDS", 2.0)
     monkeypatch.setattr(watching, "RELOGIN_SECONDS", 0.2)
     monkeypatch.setattr(watching, "BACKOFF_MAX", 2.0)

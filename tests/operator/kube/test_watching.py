@@ -148,6 +148,14 @@ async def test_other_requests_pass_unheard(session: aiohttp.ClientSession, heard
     assert heard.signs_of_life == 0
 
 
+@pytest.mark.parametrize("page", ["html", "torn"])
+async def test_a_broken_answer_to_another_question_is_asked_for_again(
+    session: aiohttp.ClientSession, page: str
+) -> None:
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await session.get(f"/api/v1?continue={page}")
+
+
 async def test_a_kind_that_is_not_served_any_more_is_told_and_kopf_is_kept_waiting(
     session: aiohttp.ClientSession, heard: Heard
 ) -> None:
