@@ -43,6 +43,16 @@ async def test_requests_are_counted_by_route_template(
     assert "nowhere" not in text
 
 
+async def test_mcp_is_a_route_like_others(bank: Service, admin: httpx.AsyncClient) -> None:
+    listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    headers = {"Accept": "application/json, text/event-stream"}
+    status = (await admin.post("/mcp", json=listing, headers=headers)).status_code
+    await admin.get("/mcp")
+    requests = "memorybank_http_requests_total"
+    assert await value(bank, f'{requests}{{method="POST",route="/mcp",status="{status}"}}') == 1
+    assert await value(bank, f'{requests}{{method="GET",route="/mcp",status="405"}}') == 1
+
+
 async def test_steps_and_the_lag_are_measured(bank: Service, admin: httpx.AsyncClient) -> None:
     await admin.post("/v1/memories", json={"content": "x"})
     assert await value(bank, "memorybank_memories") == 1

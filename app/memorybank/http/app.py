@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Scope
 from typing_extensions import override
 
 from memorybank.http import errors
@@ -64,5 +64,14 @@ def create_api(routers: list[APIRouter], *, mcp: ASGIApp, lifespan: Lifespan, ve
     errors.install(api)
     for router in routers:
         api.include_router(router)
-    api.router.routes.append(Route("/mcp", endpoint=mcp, methods=["POST"], name="mcp"))
+    api.router.routes.append(_NamedRoute("/mcp", endpoint=mcp, methods=["POST"], name="mcp"))
     return api
+
+
+class _NamedRoute(Route):
+    """A route that logs and metrics know by its path, as they know those of the framework."""
+
+    @override
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        return match, {**child, "route": self}

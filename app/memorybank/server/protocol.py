@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from memorybank.http.errors import HttpProblem, error_response
 from memorybank.http.middleware import SECURITY_HEADERS
+from memorybank.server.lingering import LingeringTransport
 
 MAX_HEAD = 131_072
 """Bytes of a head or of trailers. Above the limits of http.middleware, which tell more."""
@@ -26,7 +27,12 @@ HEAD_SECONDS = 30.0
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes connections whose heads are too long or too slow; refuses in the one envelope."""
+    """Closes connections whose heads are too long or too slow; refuses in the one envelope.
+
+    Whoever is refused while still sending gets the answer nevertheless; see server.lingering.
+    """
+
+    transport: LingeringTransport
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -39,15 +45,20 @@ class BoundedHttp(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = LingeringTransport(transport, self.loop)
         self._expect_head()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_here()
+        self.transport.lost()
         super().connection_lost(exc)
 
     @override
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            self.transport.discard(data)
+            return
         steps = self._steps
         super().data_received(data)
         # What the parser holds back until its end, such as a header's value, calls nobody.
@@ -65,6 +76,7 @@ class BoundedHttp(HttpToolsProtocol):
     @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.transport.request_began()
         self._head = 0
         if self._patience is None:
             self._expect_head()
@@ -88,11 +100,15 @@ class BoundedHttp(HttpToolsProtocol):
 
     @override
     def on_body(self, body: bytes) -> None:
-        if self._is_bearable(0):
-            super().on_body(body)
+        if not self._is_bearable(0):
+            return
+        if self.cycle.response_complete:  # refused, on a connection that is to be kept
+            self.transport.discard(body)
+        super().on_body(body)
 
     @override
     def on_message_complete(self) -> None:
+        self.transport.request_ended()
         if self._is_bearable(0):
             super().on_message_complete()
 
@@ -137,6 +153,7 @@ class BoundedHttp(HttpToolsProtocol):
             answer = error_response(problem)
             shown = {name.decode(): value.decode() for name, value in answer.raw_headers}
             self.transport.write(_head_of(problem.status, shown) + bytes(answer.body))
+        self.transport.request_began()  # nobody knows where this one ends
         self.transport.close()
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -181,6 +184,29 @@ def test_a_given_key_replaces_the_one_before_and_is_never_shown(tmp_path: Path) 
             assert server.stop() == 0
             assert server.output() == ""
             assert "mb_" not in (server.folder / "stderr").read_text()
+
+
+@pytest.mark.parametrize("key", ["the bank's", "mb_" + "x" * 43])
+def test_a_simple_client_that_sends_far_too_much_sees_why_it_is_refused(
+    tmp_path: Path, key: str
+) -> None:
+    with serving(tmp_path / "bank", environ=QUICK) as server:
+        known = not key.startswith("mb_")
+        client = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
+        with contextlib.closing(client):
+            client.request(
+                "POST",
+                "/v1/memories",
+                body=b'{"content": "' + b"x" * 10_000_000 + b'"}',
+                headers={
+                    "Authorization": f"Bearer {server.key if known else key}",
+                    "Content-Type": "application/json",
+                    "Connection": "close",
+                },
+            )
+            refused = client.getresponse()
+            expected = (413, "body_too_large") if known else (401, "unauthenticated")
+            assert (refused.status, json.load(refused)["error"]["code"]) == expected
 
 
 async def test_half_a_request_does_not_hold_up_a_stop(tmp_path: Path) -> None:
