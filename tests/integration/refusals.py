@@ -1,0 +1,560 @@
+"""What people write wrong, and the words by which the API server must refuse it.
+
+`python -m tests.integration.refusals` shows docs/reference/refusals.md as an API server of its own
+makes it; `--write` writes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from e2e.cluster import apiserver
+from e2e.cluster.apiserver import ApiServer
+from memorybank_operator import constants
+from memorybank_operator.api import crd
+from memorybank_operator.kube.connection import from_kubeconfig
+from scripts.reference import markdown
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/reference/refusals.md"
+WRITER = "python -m tests.integration.refusals --write"
+INTRODUCTION = """
+Each line was sent to a Kubernetes API server, which answered so; nothing of it is stored. kubectl
+puts the name of the bank before it and, with some of them, that other rules were not looked at.
+What an API server cannot know, such as a Secret that is not there, is told by the condition
+[Ready](conditions.md).
+""".strip()
+
+
+def manifest(spec: dict[str, Any] | None, *, name: str = "agents") -> dict[str, Any]:
+    """Return a bank as a user writes it."""
+    body: dict[str, Any] = {
+        "apiVersion": constants.API_VERSION,
+        "kind": constants.KIND,
+        "metadata": {"name": name},
+    }
+    return body if spec is None else body | {"spec": spec}
+
+
+class Refused(Exception):
+    """The API server did not take it; the text is its message."""
+
+
+@contextmanager
+def api(server: ApiServer) -> Iterator[httpx.Client]:
+    """The plain API with our CRD, so that a refusal is seen as every client gets it."""
+    connection = from_kubeconfig(server.kubeconfig)
+    with httpx.Client(
+        base_url=connection.server, verify=connection.ssl, trust_env=False, timeout=30
+    ) as client:
+        definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        created = client.post(definitions, json=crd.build())
+        # 409: another module was here first, with the same CRD.
+        assert created.status_code in (201, 409), created.text
+        deadline = time.monotonic() + 20
+        while not _is_served(client.get(f"{definitions}/{crd.NAME}").json()):
+            assert time.monotonic() < deadline, "the CRD was not established in time"
+            time.sleep(0.05)
+        yield client
+
+
+def _is_served(definition: dict[str, Any]) -> bool:
+    conditions = definition["status"].get("conditions") or ()
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+class Banks:
+    """MemoryBanks of one namespace, as a user with the right to do everything sees them."""
+
+    def __init__(self, http: httpx.Client, namespace: str) -> None:
+        self._http = http
+        self._root = f"/apis/{constants.API_VERSION}/namespaces/{namespace}/{crd.PLURAL}"
+
+    def create(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Create a bank as `kubectl create` does. Raises Refused."""
+        return self._send("POST", "", body, "application/json")
+
+    def create_spec(self, spec: dict[str, Any] | None, *, name: str = "agents") -> dict[str, Any]:
+        """Create a bank of this spec. Raises Refused."""
+        return self.create(manifest(spec, name=name))
+
+    def change(self, path: str, changes: dict[str, Any]) -> dict[str, Any]:
+        """Merge changes into a bank, or into its scale or status. Raises Refused."""
+        return self._send("PATCH", f"/{path}", changes, "application/merge-patch+json")
+
+    def table(self) -> dict[str, Any]:
+        """Return what `kubectl get` shows."""
+        accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+        return dict(self._http.get(self._root, headers=accept).json())
+
+    def _send(self, verb: str, path: str, body: dict[str, Any], media: str) -> dict[str, Any]:
+        answer = self._http.request(
+            verb,
+            self._root + path,
+            params={"fieldValidation": "Strict"},  # as kubectl does
+            content=json.dumps(body),
+            headers={"Content-Type": media},
+        )
+        if answer.status_code in (400, 422):
+            raise Refused(answer.json()["message"])
+        assert answer.is_success, answer.text
+        return dict(answer.json())
+
+
+JWT = {"issuer": "i", "audience": ["a"], "jwksUrl": "https://login.example.org/keys"}
+LONG_NAME = "a-name-of-forty-one-characters-is-too-long"
+
+WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "unknown field": (manifest({"engine": "sqlite"}), ('unknown field "spec.engine"',)),
+    "misspelt field": (
+        manifest({"storage": {"volume": {"sice": "2Gi"}}}),
+        ('unknown field "spec.storage.volume.sice"',),
+    ),
+    "wrong type": (manifest({"replicas": "three"}), ("spec.replicas", "integer")),
+    "text for a switch": (manifest({"paused": "yes"}), ("spec.paused", "boolean")),
+    "bad quantity": (
+        manifest({"storage": {"volume": {"size": "lots"}}}),
+        ("spec.storage.volume.size", "such as 1Gi"),
+    ),
+    "tiny volume": (
+        manifest({"storage": {"volume": {"size": "1Ki"}}}),
+        ("spec.storage.volume.size", "at least 10Mi"),
+    ),
+    "negative volume": (
+        manifest({"storage": {"volume": {"size": "-1Gi"}}}),
+        ("spec.storage.volume.size", "at least 10Mi"),
+    ),
+    "replicas on sqlite": (
+        manifest({"replicas": 3}),
+        ("spec.replicas", "set it to 1, or to 0 to stop the bank"),
+    ),
+    "negative replicas": (
+        manifest({"replicas": -1}),
+        ("spec.replicas", "greater than or equal to 0"),
+    ),
+    "other engine": (
+        manifest({"storage": {"engine": "oracle"}}),
+        ("spec.storage.engine", 'supported values: "sqlite"'),
+    ),
+    "empty image": (
+        manifest({"image": ""}),
+        ("spec.image", "leave it out for the operator's default"),
+    ),
+    "image with a space": (manifest({"image": "a b"}), ("spec.image", "registry.example/")),
+    "version and image": (
+        manifest({"image": "a:1", "version": "1"}),
+        ("spec.version", "remove one of them"),
+    ),
+    "version that is no tag": (manifest({"version": "a/b"}), ("spec.version", "such as 0.1.0")),
+    "too long a name": (manifest(None, name=LONG_NAME), ("metadata.name", "at most 40 characters")),
+    "name that begins with a digit": (
+        manifest(None, name="1bank"),
+        ("metadata.name", "begin with a letter"),
+    ),
+    "name with a dot": (
+        manifest(None, name="team.bank"),
+        ("metadata.name", "letters, digits and '-'"),
+    ),
+    "empty storage class": (
+        manifest({"storage": {"volume": {"storageClassName": ""}}}),
+        ("spec.storage.volume.storageClassName", "write the name of an object"),
+    ),
+    "access mode for many nodes": (
+        manifest({"storage": {"volume": {"accessMode": "ReadWriteMany"}}}),
+        ("spec.storage.volume.accessMode", '"ReadWriteOnce"'),
+    ),
+    "key reference to the operator's own Secret": (
+        manifest({"auth": {"adminKeySecretRef": {"name": "agents-key"}}}),
+        ("spec.auth.adminKeySecretRef", "another name"),
+    ),
+    "key reference without a name": (
+        manifest({"auth": {"adminKeySecretRef": {"key": "token"}}}),
+        ("spec.auth.adminKeySecretRef.name", "Required value"),
+    ),
+    "body limit of nothing": (
+        manifest({"limits": {"maxBodyBytes": 0}}),
+        ("spec.limits.maxBodyBytes", "greater than or equal to 1024"),
+    ),
+    "burst of no rate": (
+        manifest({"limits": {"burst": 5}}),
+        ("spec.limits.burst", "set requestsPerMinute as well"),
+    ),
+    "burst of no tenant's rate": (
+        manifest({"limits": {"requestsPerMinute": 9, "tenantBurst": 5}}),
+        ("spec.limits.tenantBurst", "set tenantRequestsPerMinute as well"),
+    ),
+    "origin with a path": (
+        manifest({"cors": {"allowedOrigins": ["https://notes.example.org/app"]}}),
+        ("spec.cors.allowedOrigins[0]", "without a path"),
+    ),
+    "host with a port": (
+        manifest({"security": {"allowedHosts": ["memory.example.org:8080"]}}),
+        ("spec.security.allowedHosts[0]", "without port"),
+    ),
+    "public address with a path": (
+        manifest({"security": {"publicUrl": "https://example.org/memory"}}),
+        ("spec.security.publicUrl", "without a path"),
+    ),
+    "tokens of nobody": (
+        manifest({"auth": {"jwt": {"audience": ["a"], "jwksUrl": "https://a.example/keys"}}}),
+        ("spec.auth.jwt.issuer", "Required value"),
+    ),
+    "tokens for nobody": (
+        manifest({"auth": {"jwt": JWT | {"audience": []}}}),
+        ("spec.auth.jwt.audience", "at least 1 items"),
+    ),
+    "keys of a provider at no address": (
+        manifest({"auth": {"jwt": JWT | {"jwksUrl": "login.example.org"}}}),
+        ("spec.auth.jwt.jwksUrl", "write http:// or https://"),
+    ),
+    "tokens by two means": (
+        manifest({"auth": {"jwt": JWT | {"secretRef": {"name": "a", "key": "b"}}}}),
+        ("spec.auth.jwt", "set either spec.auth.jwt.jwksUrl"),
+    ),
+    "model for the built-in embedder": (
+        manifest({"embedding": {"model": "other"}}),
+        ("spec.embedding.provider", "are for the providers ollama and openai"),
+    ),
+    "embedding service without a model": (
+        manifest({"embedding": {"provider": "openai"}}),
+        ("spec.embedding.provider", "must name the model"),
+    ),
+    "ollama without an address": (
+        manifest({"embedding": {"provider": "ollama", "model": "m"}}),
+        ("spec.embedding.provider", "spec.embedding.ollama.url must say"),
+    ),
+    "key of an embedding service within its address": (
+        manifest({"embedding": {"openai": {"baseUrl": "https://user:key@models.example.org/v1"}}}),
+        ("spec.embedding.openai.baseUrl", "without user"),
+    ),
+    "encryption without a key ring": (
+        manifest({"encryption": {"enabled": True}}),
+        ("spec.encryption.enabled", "must name the Secret that holds the key ring"),
+    ),
+    "role that every bank has": (
+        manifest({"auth": {"roles": {"admin": ["read"]}}}),
+        ("spec.auth.roles", "name yours differently"),
+    ),
+    "role with a strange name": (
+        manifest({"auth": {"roles": {"The Boss": ["read"]}}}),
+        ("spec.auth.roles", "lower-case letters"),
+    ),
+    "role with an unknown right": (
+        manifest({"auth": {"roles": {"curator": ["own"]}}}),
+        ("spec.auth.roles.curator[0]", '"read", "write", "delete", "admin"'),
+    ),
+    "audit of an unknown event": (
+        manifest({"audit": {"events": ["everything"]}}),
+        ("spec.audit.events[0]", '"auth"'),
+    ),
+    "threshold that forgets everything": (
+        manifest({"forgetting": {"threshold": 0.9}}),
+        ("spec.forgetting.threshold", "below 0.2"),
+    ),
+    "half-life of an unknown type": (
+        manifest({"forgetting": {"halfLifeDays": {"dream": 3}}}),
+        ("spec.forgetting.halfLifeDays", "error_solution"),
+    ),
+    "job that never rests": (
+        manifest({"forgetting": {"intervalHours": 0}}),
+        ("spec.forgetting.intervalHours", "greater than or equal to 1"),
+    ),
+    "unknown way with secrets": (
+        manifest({"writeGate": {"secrets": "hide"}}),
+        ("spec.writeGate.secrets", '"mask"'),
+    ),
+    "stop without an end": (
+        manifest({"lifecycle": {"shutdownSeconds": 7200}}),
+        ("spec.lifecycle.shutdownSeconds", "less than or equal to 3600"),
+    ),
+    "spread over nothing": (
+        manifest({"topologySpreadConstraints": [{"topologyKey": "a zone"}]}),
+        ("spec.topologySpreadConstraints[0].topologyKey", "topology.kubernetes.io/zone"),
+    ),
+    "unknown log level": (
+        manifest({"logging": {"level": "loud"}}),
+        ("spec.logging.level", '"warning"'),
+    ),
+    "request above its limit": (
+        manifest({"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
+        ("spec.resources", "lower spec.resources.requests"),
+    ),
+    "cpu that is no quantity": (
+        manifest({"resources": {"limits": {"cpu": "fast"}}}),
+        ("spec.resources.limits", "such as 250m"),
+    ),
+    "variable of the operator": (
+        manifest({"env": [{"name": "MEMORY_BANK_REVISION", "value": "1"}]}),
+        ("spec.env[0].name", "remove the variable"),
+    ),
+    "variable twice": (
+        manifest({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}),
+        ("spec.env[1]", "Duplicate value"),
+    ),
+    "variable with two values": (
+        manifest(
+            {
+                "env": [
+                    {
+                        "name": "A",
+                        "value": "1",
+                        "valueFrom": {"secretKeyRef": {"name": "b", "key": "c"}},
+                    }
+                ]
+            }
+        ),
+        ("spec.env[0]", "set either value or valueFrom"),
+    ),
+    "variable from two sources": (
+        manifest(
+            {
+                "env": [
+                    {
+                        "name": "A",
+                        "valueFrom": {
+                            "secretKeyRef": {"name": "b", "key": "c"},
+                            "configMapKeyRef": {"name": "b", "key": "c"},
+                        },
+                    }
+                ]
+            }
+        ),
+        ("spec.env[0].valueFrom", "set either secretKeyRef or configMapKeyRef"),
+    ),
+    "variable with a strange name": (
+        manifest({"env": [{"name": "A-B", "value": "1"}]}),
+        ("spec.env[0].name", "letters, digits and '_'"),
+    ),
+    "label of the operator": (
+        manifest({"podLabels": {"memorybank.dev/bank": "other"}}),
+        ("spec.podLabels", "the operator's: use others"),
+    ),
+    "label that is none": (
+        manifest({"podLabels": {"team": "not a label"}}),
+        ("spec.podLabels", "write a label value"),
+    ),
+    "annotation with a strange key": (
+        manifest({"podAnnotations": {"a key": "x"}}),
+        ("spec.podAnnotations", "prefix/name"),
+    ),
+    "toleration of everything by mistake": (
+        manifest({"tolerations": [{"effect": "NoSchedule"}]}),
+        ("spec.tolerations[0]", "must have operator Exists"),
+    ),
+    "toleration with a value too many": (
+        manifest({"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}),
+        ("spec.tolerations[0]", "has no value"),
+    ),
+    "toleration for a while of a lasting effect": (
+        manifest({"tolerations": [{"key": "a", "tolerationSeconds": 5, "effect": "NoSchedule"}]}),
+        ("spec.tolerations[0]", "needs effect NoExecute"),
+    ),
+    "unknown deletion policy": (
+        manifest({"deletionPolicy": "Keep"}),
+        ("spec.deletionPolicy", '"Retain", "Delete"'),
+    ),
+}
+
+
+class Change(NamedTuple):
+    """A bank as it is, and what somebody makes of it."""
+
+    before: dict[str, Any]
+    """Its spec."""
+    after: dict[str, Any]
+    """What is merged into the spec."""
+    words: str
+    of: str = "agents"
+    """The path of what is changed."""
+    status: dict[str, Any] | None = None
+    """What has become of the bank meanwhile."""
+
+
+RING = {"enabled": True, "keySecretRef": {"name": "ring", "key": "ring.json"}}
+OLLAMA = {"provider": "ollama", "model": "m", "ollama": {"url": "http://ollama:11434"}}
+
+CHANGES: dict[str, Change] = {
+    "a smaller volume": Change(
+        {"storage": {"volume": {"size": "2Gi"}}},
+        {"storage": {"volume": {"size": "1900Mi"}}},
+        "spec.storage.volume.size cannot be smaller than the volume is",
+    ),
+    "a growth taken back that has happened": Change(
+        {"storage": {"volume": {"size": "3Gi"}}},
+        {"storage": {"volume": {"size": "1Gi"}}},
+        "see status.storage.capacity",
+        status={"storage": {"capacity": "3Gi"}},
+    ),
+    "another storage class": Change(
+        {"storage": {"volume": {"storageClassName": "a"}}},
+        {"storage": {"volume": {"storageClassName": "b"}}},
+        "spec.storage.volume.storageClassName cannot change once it is set",
+    ),
+    "the storage class removed": Change(
+        {"storage": {"volume": {"storageClassName": "a"}}},
+        {"storage": {"volume": {"storageClassName": None}}},
+        "spec.storage.volume.storageClassName cannot change once it is set",
+    ),
+    "another access mode": Change(
+        {},
+        {"storage": {"volume": {"accessMode": "ReadWriteOncePod"}}},
+        "spec.storage.volume.accessMode cannot change",
+    ),
+    "another engine": Change({}, {"storage": {"engine": "postgres"}}, 'supported values: "sqlite"'),
+    "encryption switched on": Change(
+        {}, {"encryption": RING}, "spec.encryption.enabled cannot change"
+    ),
+    "encryption switched off": Change(
+        {"encryption": RING},
+        {"encryption": {"enabled": False}},
+        "spec.encryption.enabled cannot change",
+    ),
+    "the key ring removed": Change(
+        {"encryption": RING},
+        {"encryption": {"keySecretRef": None}},
+        "must name the Secret that holds the key ring",
+    ),
+    "one replica more": Change({}, {"replicas": 2}, "set it to 1, or to 0 to stop the bank"),
+    "one replica more by kubectl scale": Change(
+        {},
+        {"replicas": 2},
+        "set it to 1, or to 0 to stop the bank",
+        of="agents/scale",
+        status={"selector": "a=b", "replicas": 1},
+    ),
+    "an image beside the version": Change(
+        {"version": "0.1.0"}, {"image": "registry.example/app:1"}, "remove one of them"
+    ),
+    "a limit below what is requested": Change(
+        {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}},
+        {"resources": {"limits": {"memory": "512Mi"}}},
+        "lower spec.resources.requests",
+    ),
+    "the rate removed, and its burst left": Change(
+        {"limits": {"requestsPerMinute": 60, "burst": 10}},
+        {"limits": {"requestsPerMinute": None}},
+        "set requestsPerMinute as well",
+    ),
+    "another embedder, without a model": Change(
+        {}, {"embedding": {"provider": "openai"}}, "must name the model"
+    ),
+    "the address of the embedder removed": Change(
+        {"embedding": OLLAMA}, {"embedding": {"ollama": None}}, "spec.embedding.ollama.url must say"
+    ),
+    "the built-in embedder, and the model of the other one left": Change(
+        {"embedding": OLLAMA},
+        {"embedding": {"provider": "builtin"}},
+        "are for the providers ollama and openai",
+    ),
+    "a second source of the provider's keys": Change(
+        {"auth": {"jwt": JWT}},
+        {"auth": {"jwt": {"secretRef": {"name": "a", "key": "b"}}}},
+        "set either spec.auth.jwt.jwksUrl",
+    ),
+    "the Secret that the operator makes, for one's own key": Change(
+        {}, {"auth": {"adminKeySecretRef": {"name": "agents-key"}}}, "another name"
+    ),
+    "a variable of the operator": Change(
+        {"env": [{"name": "TZ", "value": "UTC"}]},
+        {"env": [{"name": "MEMORY_BANK_REVISION", "value": "1"}]},
+        "remove the variable",
+    ),
+    "a field that there is not": Change(
+        {}, {"storage": {"volume": {"sizeLimit": "2Gi"}}}, "spec.storage.volume.sizeLimit"
+    ),
+    "text for a switch": Change({"hibernate": True}, {"hibernate": "off"}, "boolean"),
+}
+
+
+def make(banks: Banks, change: Change) -> None:
+    """Make a bank and change it. Raises Refused."""
+    banks.create_spec(change.before)
+    if change.status:
+        banks.change("agents/status", {"status": change.status})
+    banks.change(change.of, {"spec": change.after})
+
+
+def page(http: httpx.Client) -> str:
+    """Return the page on all refusals, as this API server words them."""
+    wrong = [
+        (case, _written(body), _answer(http, f"wrong-{number}", body))
+        for number, (case, (body, _)) in enumerate(WRONG.items())
+    ]
+    changes = [
+        (case, _json(change.after), _answer(http, f"change-{number}", change))
+        for number, (case, change) in enumerate(CHANGES.items())
+    ]
+    return markdown.page(
+        "What is refused, and how",
+        INTRODUCTION,
+        "## A new bank",
+        markdown.table(("Case", "Written", "Answer"), wrong),
+        "## A change of a bank",
+        markdown.table(("Case", "Changed in the spec", "Answer"), changes),
+        by=WRITER,
+    )
+
+
+def _written(body: dict[str, Any]) -> str:
+    # What is wrong without a spec is the name.
+    return _json({"spec": body["spec"]} if body.get("spec") else {"metadata": body["metadata"]})
+
+
+def _json(value: Any) -> str:
+    return markdown.code(json.dumps(value).replace("|", "\\|"))
+
+
+def _answer(http: httpx.Client, namespace: str, tried: dict[str, Any] | Change) -> str:
+    created = http.post("/api/v1/namespaces", json={"metadata": {"name": namespace}})
+    assert created.is_success, created.text
+    banks = Banks(http, namespace)
+    try:
+        make(banks, tried) if isinstance(tried, Change) else banks.create(tried)
+    except Refused as refused:
+        said = (markdown.cell(each).replace("<", "&lt;") for each in errors(str(refused)))
+        return "<br>".join(said)
+    raise AssertionError(f"{tried} was taken")
+
+
+def errors(message: str) -> list[str]:
+    """Take a message of the API server apart: one text for each thing that is wrong, in the order
+    of the alphabet, since the server's changes.
+    """
+    _, strict, text = message.rpartition("strict decoding error: ")
+    if strict:
+        return [text]
+    _, _, text = message.partition(" is invalid: ")
+    each = re.split(r", (?=(?:\.?spec|metadata|<nil>)[^ ]*: [A-Z])", text.strip("[]"))
+    # That other rules were not looked at helps nobody who has a sentence to go by.
+    return sorted(
+        one.removeprefix('<nil>: Invalid value: "object": ')
+        for one in each
+        if "some validation rules were not checked" not in one
+    )
+
+
+def main() -> int:
+    """Write or show the page; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.integration.refusals")
+    parser.add_argument("--write", action="store_true", help="write it where it belongs")
+    arguments = parser.parse_args()
+    with apiserver.api_server() as server, api(server) as http:
+        text = page(http)
+    if arguments.write:
+        PAGE.write_text(text)
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
