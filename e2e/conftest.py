@@ -40,7 +40,7 @@ def restricted_namespace(stack: Stack, words: str) -> Iterator[str]:
         }
     )
     yield name
-    stack.kubectl("delete", "namespace", name, "--wait=false")
+    stack.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 def ready_bank(stack: Stack, namespace: str) -> Bank:

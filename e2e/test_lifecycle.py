@@ -126,3 +126,18 @@ def test_a_protected_bank_is_not_deleted(bank: Bank) -> None:
         bank.stack.kubectl(*delete)
     bank.apply(deletionProtection=False)
     bank.stack.kubectl(*delete)
+
+
+def test_a_namespace_goes_within_a_minute_whatever_state_its_banks_are_in(
+    stack: Stack, namespace: str
+) -> None:
+    volume = {"storage": {"volume": {"size": "64Mi"}}}
+    nowhere = {"provider": "ollama", "model": "m", "ollama": {"url": "http://nowhere.invalid"}}
+    ready = Bank(stack, namespace, "ready", volume | {"deletionProtection": True})
+    without_backend = Bank(stack, namespace, "lonely", volume | {"embedding": nowhere})
+    without_image = Bank(stack, namespace, "imageless", volume | {"version": "no-such-version"})
+    for bank in (ready, without_backend, without_image):
+        bank.apply()
+    ready.wait_ready()
+    without_image.wait_not_ready("ImagePullBackOff")
+    stack.kubectl("delete", "namespace", namespace, "--timeout=60s")

@@ -65,6 +65,8 @@ class Target:
     generation: int
     revision: str
     serving: str
+    resync: str = ""
+    """The re-sync that asks for this probe; another text makes another target."""
 
 
 class Prober:
@@ -244,6 +246,7 @@ class Canaries:
             generation=target.generation,
             revision=target.revision,
             serving=target.serving,
+            resync=target.resync,
             checked_at=datetime.now(UTC),
         )
         failure = None

@@ -28,6 +28,8 @@ ANNOTATION_SECRETS_HASH = f"{GROUP}/secrets-hash"
 """On the pod template: a changed Secret that the spec names makes a new revision."""
 ANNOTATION_RESTART = f"{GROUP}/restart"
 """On the pod template: the text of spec.restart, so that another one makes a new revision."""
+ANNOTATION_RESYNC = f"{GROUP}/resync"
+"""On a bank, by whoever wants it looked at anew: any text, echoed by status.resync when done."""
 ANNOTATION_BANK_UID = f"{GROUP}/bank-uid"
 """On the volume claim, which has no owner under Retain: which incarnation of the bank uses it."""
 

@@ -183,6 +183,7 @@ class Reconciler:
             and bank.status.revision == plan.revision
             and not plan.steps
             and not plan.problems
+            and not bank.resync
             and self._means.canaries.awaits_first(key)
         )
 

@@ -31,15 +31,17 @@ class Observer:
 
         The cache only has objects with our label. One of the bank's names that it does not have
         may be taken by somebody else's object, so it is asked for: six reads for a new bank, none
-        for one whose objects are there.
+        for one whose objects are there. A re-sync believes nothing, and asks for all of them.
         """
         key = BankKey(bank.namespace, bank.name)
         children = self._cache.belongings(key, CHILD_KINDS)
-        missing = [child for child in names.children(bank) if child not in children]
-        found = await asyncio.gather(*(self._get(bank, child) for child in missing))
-        for child, body in zip(missing, found, strict=True):
+        asked = [each for each in names.children(bank) if bank.resync or each not in children]
+        found = await asyncio.gather(*(self._get(bank, child) for child in asked))
+        for child, body in zip(asked, found, strict=True):
             if body is not None:
                 children[child] = body
+            else:
+                children.pop(child, None)
         reference = bank.spec.auth.admin_key_secret_ref
         admin_key = None
         if reference is not None:

@@ -33,6 +33,8 @@ class CanaryResult:
     that restarted or was replaced has to prove itself anew.
     """
     checked_at: datetime
+    resync: str = ""
+    """The re-sync that this probe was made for, or after."""
     version: str = ""
     """Version of the memory service, as the answering pod said; empty when it said nothing."""
     message: str = ""

@@ -40,6 +40,7 @@ def target(
         generation=bank.generation,
         revision=revision,
         serving=serving(observed.pods),
+        resync=bank.resync or bank.status.resync,
     )
 
 

@@ -71,6 +71,7 @@ def reduce(
             version=(observed.canary.version if observed.canary else "") or bank.status.version,
             image=_image(deployment),
             revision=plan.revision or bank.status.revision,
+            resync=_resync(bank, observed, failure),
             replicas=counts.get("replicas", 0),
             ready_replicas=counts.get("readyReplicas", 0),
             selector=selector_text(bank),
@@ -154,6 +155,15 @@ def _binding(bank: MemoryBank, observed: Observed) -> Binding | None:
     secret = observed.children.get(key)
     exists = secret is not None and ownership(bank, secret) is Ownership.OURS
     return Binding(name=key.name) if exists or bank.status.binding is not None else None
+
+
+def _resync(bank: MemoryBank, observed: Observed, failure: Problem | None) -> str:
+    """Return the re-sync that is done. What was observed and planned for this status was read anew
+    if one was asked for.
+    """
+    probed = observed.canary is not None and observed.canary.resync == bank.resync
+    done = failure is None and (probed or not bank.spec.pods)
+    return bank.resync if bank.resync and done else bank.status.resync
 
 
 def _image(deployment: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.kube import kinds
@@ -170,6 +171,34 @@ async def test_an_idle_bank_is_written_to_by_nobody(world: World) -> None:
             await until(looked)
         assert reconciles(operator) >= before + 20
         assert world.writes() == writes
+
+
+async def test_a_resync_finds_what_no_watch_told(world: World, operator: Operator) -> None:
+    service = (await bank_with_objects(world, replicas=0))["Service"]
+    # As after a lost event: the operator takes what it once saw for the newest there is.
+    newest = {**service, "metadata": {**service["metadata"], "resourceVersion": str(2**62)}}
+    operator.cache.put(newest)
+    await world.client.merge(
+        kinds.SERVICE, world.namespace, name="agents",
+        changes={"spec": {"selector": {"app.kubernetes.io/name": "other"}}},
+    )  # fmt: skip
+    await resync(world, "after the outage")
+    mended = await world.must("Service", "agents")
+    assert mended["spec"]["selector"] == service["spec"]["selector"]
+
+
+async def resync(world: World, text: str) -> None:
+    """Ask for a re-sync and wait for its echo."""
+    await world.client.merge(
+        kinds.MEMORY_BANK, world.namespace, name="agents",
+        changes={"metadata": {"annotations": {constants.ANNOTATION_RESYNC: text}}},
+    )  # fmt: skip
+
+    async def is_echoed() -> bool:
+        bank = await world.must(kinds.MEMORY_BANK, "agents")
+        return bool(bank["status"].get("resync") == text)
+
+    await until(is_echoed)
 
 
 async def test_a_restarted_operator_writes_nothing(world: World) -> None:

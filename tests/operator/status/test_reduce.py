@@ -8,6 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memorybank_operator import constants
+from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.status import MemoryBankStatus
 from memorybank_operator.errors import InvalidSpec
@@ -71,9 +73,30 @@ def test_somebody_elses_secret_is_no_binding() -> None:
 
 
 def test_a_status_is_read_back_as_it_was_written() -> None:
-    status = running(bank()).status(bank())
+    of = bank(annotations={constants.ANNOTATION_RESYNC: "now"}, status={"resync": "now"})
+    status = running(of).status(of)
     parsed = MemoryBankStatus.model_validate(json.loads(json.dumps(status)))
     assert parsed.model_dump(mode="json", exclude_none=True) == status
+
+
+def test_a_resync_is_echoed_when_the_bank_was_probed_since() -> None:
+    asked = bank(annotations={constants.ANNOTATION_RESYNC: "now"})
+    world = running(asked)
+    assert "resync" not in world.status(asked)
+    world.canary = world.passed(asked, resync="now")
+    assert world.status(asked)["resync"] == "now"
+    failure = Problem(Reason.API_UNREACHABLE, "no answer")
+    assert "resync" not in world.status(asked, failure=failure)
+
+
+def test_a_resync_that_is_done_stays_known() -> None:
+    done = bank(status={"resync": "now"})
+    assert running(done).status(done)["resync"] == "now"
+
+
+def test_where_no_pod_is_wanted_a_resync_needs_no_probe() -> None:
+    asked = bank({"hibernate": True}, annotations={constants.ANNOTATION_RESYNC: "now"})
+    assert running(asked).status(asked)["resync"] == "now"
 
 
 def test_no_key_ever_reaches_a_status() -> None:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.api.v1alpha1.status import MemoryBankStatus
+from memorybank_operator.constants import ANNOTATION_RESYNC
 from memorybank_operator.errors import InvalidSpec
 
 
@@ -85,6 +86,12 @@ class MemoryBank(ApiModel):
     def generation(self) -> int:
         """Counts the changes of the spec."""
         return self.metadata.generation
+
+    @property
+    def resync(self) -> str:
+        """The re-sync that was asked for last; empty when it is done, or none was."""
+        wanted = self.metadata.annotations.get(ANNOTATION_RESYNC, "")
+        return "" if wanted == self.status.resync else wanted
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:

@@ -83,6 +83,10 @@ class MemoryBankStatus(StatusModel):
     """Revision of the pod template that the spec asks for, as in the annotation
     memorybank.dev/revision of the pod.
     """
+    resync: str = ""
+    """The text of the annotation memorybank.dev/resync whose re-sync is done: every object was read
+    from the API server and compared, and the bank, where it has pods, was probed since.
+    """
     replicas: int = 0
     """Pods that exist."""
     ready_replicas: int = 0
