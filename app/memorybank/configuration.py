@@ -128,13 +128,19 @@ def _sources(
     """Return what each source says, the weakest first."""
     variables = os.environ if environ is None else environ
     _refuse_unknown(variables)
-    if file is None and variables.get(CONFIG_VARIABLE):
-        file = Path(variables[CONFIG_VARIABLE])
+    file = config_file(file, variables)
     return {
         f"in {file}": {} if file is None else _read(file),
         "in the environment": _from_environment(variables),
         "on the command line": overrides or {},
     }
+
+
+def config_file(file: Path | None, environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the file that settings are read from: the one given, else the environment's."""
+    variables = os.environ if environ is None else environ
+    named = variables.get(CONFIG_VARIABLE)
+    return Path(named) if file is None and named else file
 
 
 def _from_environment(variables: Mapping[str, str]) -> Mapping[str, Any]:

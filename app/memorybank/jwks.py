@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,19 +61,20 @@ class PublishedKeys:
         self._tried = float("-inf")
         self._fetching = asyncio.Lock()
 
-    async def key(self, key_id: str | None, algorithm: str) -> Any:
+    async def keys(self, key_id: str | None, algorithm: str) -> Sequence[Any]:
         """See KeySource. A token without key id is verified if just one key fits."""
         if self._age() < _FRESH_SECONDS:
             found = self._fitting(key_id, algorithm)
             if found is not None:
-                return found
+                return [found]
         await self._refresh()
         if self._age() > _STALE_SECONDS:
             raise Unavailable(
                 "the keys of the identity provider cannot be fetched",
                 hint="try again; the service's log says what is wrong with auth.jwt.jwks_url",
             )
-        return self._fitting(key_id, algorithm)
+        found = self._fitting(key_id, algorithm)
+        return [] if found is None else [found]
 
     def _age(self) -> float:
         return self._clock() - self._fetched

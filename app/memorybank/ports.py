@@ -36,6 +36,7 @@ from memorybank.domain.memory import (
 from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
 from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
 from memorybank.domain.usage import Count, Endpoint
+from memorybank.encryption import KeyRing
 from memorybank.errors import MemoryBankError
 
 Vector = npt.NDArray[np.float32]
@@ -103,8 +104,13 @@ class AccessStore(Protocol):
     async def note_use(self, used: Mapping[str, datetime]) -> None:
         """Note when keys were used last, by id."""
 
-    async def replace_bootstrap_key(self, key: ApiKey) -> bool:
-        """Make this the only valid bootstrap key, in one transaction; False when it already was."""
+    async def replace_bootstrap_key(
+        self, key: ApiKey, *, old_until: datetime | None = None
+    ) -> bool:
+        """Make this the only bootstrap key, in one transaction; False when it already was.
+
+        The former one is revoked, or with `old_until` becomes a key like others that expires then.
+        """
 
     async def find_tenant(self, name: str) -> Tenant | None:
         """Return the tenant, unless it is deleted or being deleted."""
@@ -140,6 +146,12 @@ class AccessStore(Protocol):
         """Wrap every tenant's data key by the active key of the ring, where it is not yet.
 
         In steps, each a transaction; after a crash, calling it again goes on.
+        """
+
+    async def use_ring(self, ring: KeyRing) -> None:
+        """Open and wrap by this ring from now on; `rewrap_keys` then does so with what is there.
+
+        Raises ConfigurationError, with nothing changed, when it lacks a key that is still needed.
         """
 
     async def encryption(self) -> EncryptionStatus:
@@ -467,6 +479,9 @@ class Embedders(Protocol):
 
     async def opened(self, generation: Generation) -> Embedder:
         """Return the embedder of a generation. Raises Conflict when it cannot be opened."""
+
+    def use_key(self, key: str | None) -> None:
+        """Show this key to the service that embeds, from the next request on."""
 
 
 class EmbeddingStore(Protocol):

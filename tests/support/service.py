@@ -86,6 +86,9 @@ class GivenEmbedders:
                 store.embeddings.use(each.model)
                 self.current.use(await self.opened(each))
 
+    def use_key(self, _key: str | None) -> None:
+        """See Embedders: these need none."""
+
     async def opened(self, generation: Generation) -> Embedder:
         return self._known[generation.model]
 

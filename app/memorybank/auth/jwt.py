@@ -7,10 +7,13 @@ for the algorithms of its own kind alone. So no token can make a public key serv
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol
 
 import jwt
@@ -61,8 +64,8 @@ class KeySource(Protocol):
     def algorithms(self) -> frozenset[str]:
         """The algorithms that these keys can be meant for."""
 
-    async def key(self, key_id: str | None, algorithm: str) -> Any:
-        """Return the key for PyJWT, None when there is none. Raises Unavailable."""
+    async def keys(self, key_id: str | None, algorithm: str) -> Sequence[Any]:
+        """Return the keys for PyJWT any of which may have signed. Raises Unavailable."""
 
 
 class SharedSecret:
@@ -70,12 +73,26 @@ class SharedSecret:
 
     algorithms = HMAC
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._secret = secret
+        self._clock = clock
+        self._former: tuple[bytes, float] | None = None
+        """The secret before this one, and until when it is good by the clock."""
 
-    async def key(self, _key_id: str | None, _algorithm: str) -> bytes:
+    def replace(self, secret: bytes, *, overlap: timedelta) -> None:
+        """Verify by this secret, and for a while by the former one, too.
+
+        What is signed by the former one, and when the provider changes, is not known here.
+        """
+        if secret != self._secret:
+            self._former = (self._secret, self._clock() + overlap.total_seconds())
+            self._secret = secret
+
+    async def keys(self, _key_id: str | None, _algorithm: str) -> Sequence[bytes]:
         """See KeySource."""
-        return self._secret
+        if self._former is not None and self._former[1] <= self._clock():
+            self._former = None
+        return [self._secret] if self._former is None else [self._secret, self._former[0]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +142,19 @@ class JwtAuthenticator:
             raise _refused("the token is signed in a way that this bank does not accept")
         if key_id is not None and not isinstance(key_id, str):
             raise _refused("the token cannot be read")
-        key = await self._keys.key(key_id, algorithm)
-        if key is None:
+        keys = await self._keys.keys(key_id, algorithm)
+        if not keys:
             raise _refused("the token is signed by a key that the identity provider does not show")
+        for key in keys[:-1]:
+            with contextlib.suppress(jwt.InvalidSignatureError):
+                return self._decoded(token, key, algorithm)
+        try:
+            return self._decoded(token, keys[-1], algorithm)
+        except jwt.InvalidSignatureError:
+            raise _refused("the token's signature is wrong") from None
+
+    def _decoded(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
+        """Raises jwt.InvalidSignatureError, and Unauthenticated for all else."""
         options: Options = {"require": ["exp", "iss", "aud"]}
         try:
             return jwt.decode(
@@ -139,9 +166,11 @@ class JwtAuthenticator:
                 leeway=LEEWAY_SECONDS,
                 options=options,
             )
+        except jwt.InvalidSignatureError:
+            raise
         except jwt.PyJWTError as error:
             known = (text for kind, text in _TELLING.items() if isinstance(error, kind))
-            raise _refused(next(known, "the token's signature is wrong")) from None
+            raise _refused(next(known, "the token cannot be verified")) from None
 
     def _scopes(self, claims: Mapping[str, Any]) -> frozenset[Scope]:
         """Return what the roles of the token allow, and the scopes that it names itself."""

@@ -84,9 +84,9 @@ class RemoteEmbedder:
         self._slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
         self._waiting = 0
         self._client = httpx.AsyncClient(
-            headers={} if key is None else {"Authorization": f"Bearer {key}"},
             timeout=patience.timeout_seconds,
         )
+        self.use_key(key)
 
     @property
     def model(self) -> str:
@@ -98,6 +98,12 @@ class RemoteEmbedder:
         """See Embedder."""
         assert self._dimensions is not None  # noqa: S101  # see __init__
         return self._dimensions
+
+    def use_key(self, key: str | None) -> None:
+        """Send this key from the next request on."""
+        self._client.headers.pop("Authorization", None)
+        if key is not None:
+            self._client.headers["Authorization"] = f"Bearer {key}"
 
     def assume(self, dimensions: int) -> None:
         """Set the dimensions, where it is known what the model answered before."""

@@ -31,6 +31,7 @@ _OF_THE_BANK = frozenset(
     {
         *("tenants_create", "tenants_change", "tenants_delete"),
         *("embedding_status", "encryption_status", "care_status", "care_check"),
+        "care_configuration",
         *("embedding_roll_back", "embedding_resume", "embedding_discard"),
         *("care_check_index", "care_rebuild_index"),
     }

@@ -1,4 +1,4 @@
-"""/v1/admin/status, /v1/admin/check and /v1/admin/index."""
+"""/v1/admin/status, /v1/admin/configuration, /v1/admin/check and /v1/admin/index."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from fastapi import APIRouter
 
 from memorybank.http.body import JsonRoute
 from memorybank.http.caller import Caller
-from memorybank.schemas.care import BankStatus, CheckReport, IndexCheckReport, IndexRebuilt
+from memorybank.schemas.care import (
+    BankStatus,
+    CheckReport,
+    ConfigurationView,
+    IndexCheckReport,
+    IndexRebuilt,
+)
 from memorybank.services.care import CareService
 
 
@@ -20,6 +26,12 @@ class CareRoutes:
         """Return the routes."""
         router = APIRouter(prefix="/v1/admin", route_class=JsonRoute, tags=["care"])
         router.add_api_route("/status", self.status, methods=["GET"], summary="Tell what is there")
+        router.add_api_route(
+            "/configuration",
+            self.configuration,
+            methods=["GET"],
+            summary="Tell which configuration is in effect",
+        )
         router.add_api_route("/check", self.check, methods=["POST"], summary="Check for damage")
         router.add_api_route(
             "/index/check",
@@ -38,6 +50,10 @@ class CareRoutes:
     async def status(self, caller: Caller) -> BankStatus:
         """Tell versions, counts and sizes of the whole bank."""
         return await self._service.status(caller)
+
+    async def configuration(self, caller: Caller) -> ConfigurationView:
+        """Tell by fingerprints which configuration and secrets the service runs by."""
+        return await self._service.configuration(caller)
 
     async def check(self, caller: Caller) -> CheckReport:
         """Read every page of the database. It takes about a second per gigabyte."""

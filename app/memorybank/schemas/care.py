@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import Field
 
+from memorybank.domain.configuration import ConfigurationReport
 from memorybank.ports import StoreCheck, StoreStatus
 from memorybank.schemas.fields import Response
 
@@ -43,6 +46,37 @@ class BankStatus(Response):
     store: StoreView
     index: IndexView
     embedder: EmbedderView
+
+
+class ConfigurationView(Response):
+    """Which configuration the service runs by, without a value of it."""
+
+    file: str | None = Field(
+        description="The first 16 hexadecimal digits of the SHA-256 of the configuration file in "
+        "effect; null without a file."
+    )
+    secrets: dict[str, str] = Field(
+        description="The same of each file with a secret, by the setting that names it: of the "
+        "setting's name, a colon, and the secret without white space around it."
+    )
+    needs_restart: list[str] = Field(
+        description="Settings that the file has otherwise than the running service."
+    )
+    problem: str | None = Field(
+        description="Why the files as they are now are not in effect; null when they are."
+    )
+    loaded_at: datetime | None = Field(description="When what is in effect was read.")
+
+    @classmethod
+    def of(cls, report: ConfigurationReport) -> ConfigurationView:
+        """Show a report."""
+        return cls(
+            file=report.file,
+            secrets=dict(report.secrets),
+            needs_restart=list(report.needs_restart),
+            problem=report.problem,
+            loaded_at=report.loaded_at,
+        )
 
 
 class CheckReport(Response):

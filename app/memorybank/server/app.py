@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
+from memorybank.domain.configuration import ConfigurationInEffect
 from memorybank.health import Readiness
 from memorybank.http.app import Api, create_api
 from memorybank.http.cors import Cors
@@ -48,6 +49,8 @@ class Application:
     readiness: Readiness
     services: Services
     mcp: Deferred
+    federation: Federation
+    configuration: ConfigurationInEffect
 
 
 async def build_application(
@@ -57,8 +60,10 @@ async def build_application(
     tracer = tracer or Unrecorded()
     roles = settings.auth.to_roles()
     federation = Federation(settings.auth.jwt, engine.store.access, roles)
+    configuration = ConfigurationInEffect()
     services = await Services.on(
         engine,
+        configuration=configuration,
         roles=roles,
         jwt=federation.authenticator,
         forgetting=settings.forgetting.to_policy(),
@@ -132,4 +137,4 @@ async def build_application(
 
     direct = DirectRoutes(api, {"/v1/search": search.search})
     asgi = Surroundings(surrounded, settings)
-    return Application(asgi, api, readiness, services, mcp)
+    return Application(asgi, api, readiness, services, mcp, federation, configuration)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from memorybank import logs
-from memorybank.configuration import load
+from memorybank.configuration import config_file, load
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -18,7 +18,7 @@ def serve(arguments: argparse.Namespace) -> int:
     # Only now: it takes a second, and a wrong setting should be told at once.
     from memorybank.server.process import run
 
-    run(settings, read)
+    run(settings, read, file=config_file(arguments.config))
     return 0
 
 

@@ -39,6 +39,13 @@ class OpenedEmbedder:
         if isinstance(self._inner, RemoteEmbedder) and known is not None:
             self._inner.assume(known)
 
+    def use_key(self, key: str | None) -> None:
+        """Ask the service with this key from now on."""
+        from memorybank.embedders.remote import RemoteEmbedder  # see open_embedder
+
+        if isinstance(self._inner, RemoteEmbedder):
+            self._inner.use_key(key)
+
     async def settle(self, store: EmbeddingStore) -> None:
         """Make sure that the dimensions are known; raises ConfigurationError."""
         from memorybank.embedders.remote import RemoteEmbedder  # see open_embedder
@@ -95,6 +102,11 @@ class OpenedEmbedders:
                     hint=error.hint,
                 ) from error
         return self._others[generation.model].embedder
+
+    def use_key(self, key: str | None) -> None:
+        """See Embedders. Former models are asked at the same service, or need no key."""
+        for each in (self._configured, *self._others.values()):
+            each.use_key(key)
 
     async def close(self) -> None:
         """Close those that were opened for other generations."""
@@ -169,7 +181,7 @@ def _remote(chosen: EmbeddingSettings) -> Embedder:
             truncate=chosen.ollama.truncate,
         )
     else:
-        url, key = chosen.openai.base_url, _key(chosen)
+        url, key = chosen.openai.base_url, read_embedding_key(chosen)
         api = OpenAiApi(chosen.model, dimensions=chosen.dimensions)
     patience = Patience(
         timeout_seconds=chosen.timeout_seconds,
@@ -180,7 +192,8 @@ def _remote(chosen: EmbeddingSettings) -> Embedder:
     return RemoteEmbedder(api, url=url, patience=patience, key=key, dimensions=chosen.dimensions)
 
 
-def _key(chosen: EmbeddingSettings) -> str | None:
+def read_embedding_key(chosen: EmbeddingSettings) -> str | None:
+    """Return the key for the service, None when none is configured; raises ConfigurationError."""
     file = chosen.openai.key_file
     if file is None:
         return None

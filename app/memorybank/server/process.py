@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -27,6 +28,7 @@ from memorybank.server.footprint import settle
 from memorybank.server.listener import Listener
 from memorybank.server.metrics import MetricsApp
 from memorybank.server.otlp import open_tracer
+from memorybank.server.parts import ServiceParts
 from memorybank.server.reload import Reloader
 from memorybank.settings import Settings
 from memorybank.telemetry import Telemetry
@@ -45,16 +47,17 @@ _REPLACE = f"{ADMIN_KEY_VARIABLE} replaces it"
 _METRICS_GRACE_SECONDS = 1
 
 
-def run(settings: Settings, read_again: Callable[[], Settings]) -> None:
-    """Serve until a signal to stop; SIGHUP reads the settings again.
+def run(settings: Settings, read_again: Callable[[], Settings], *, file: Path | None) -> None:
+    """Serve until a signal to stop. The settings are read again on SIGHUP, and when `file`, which
+    they come from, or one that holds a secret changes.
 
     Raises ConfigurationError and StoreUnavailable.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, read_again))
+        runner.run(_serve(settings, read_again, file))
 
 
-async def _serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
+async def _serve(settings: Settings, read_again: Callable[[], Settings], file: Path | None) -> None:
     stopping = _Signals()
     telemetry = Telemetry(version=VERSION, revision=settings.revision)
     server = settings.server
@@ -80,9 +83,16 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings]) -> None
         await _establish_key(engine.store.access, settings)
         build_application = await importing
         application = await build_application(engine, settings, telemetry, tracer)
-        reloader = Reloader(settings, read_again, application.asgi)
+        reloader = Reloader(
+            settings,
+            read_again,
+            ServiceParts(application, engine),
+            application.configuration,
+            file=file,
+        )
+        await stack.enter_async_context(reloader.watching())
         if not sys.stdin or not sys.stdin.isatty():  # a terminal that closes means to stop
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
         metrics_app = MetricsApp(telemetry, engine.store, engine.index)
         await stack.enter_async_context(
             Listener(metrics_app, metrics, grace_seconds=_METRICS_GRACE_SECONDS)

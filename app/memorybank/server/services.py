@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from memorybank.auth.authenticator import Authenticator, TokenAuthenticator
+from memorybank.domain.configuration import ConfigurationInEffect
 from memorybank.domain.forgetting import Policy
 from memorybank.domain.gate import GatePolicy
 from memorybank.domain.keys import Roles
@@ -51,6 +52,7 @@ class Services:
         cls,
         engine: Engine,
         *,
+        configuration: ConfigurationInEffect | None = None,
         roles: Roles | None = None,
         jwt: TokenAuthenticator | None = None,
         forgetting: Policy | None = None,
@@ -104,6 +106,7 @@ class Services:
                 engine.index,
                 version=VERSION,
                 cache=engine.cache,
+                configuration=configuration or ConfigurationInEffect(),
             ),
             encryption=EncryptionService(access),
             authenticator=authenticator,

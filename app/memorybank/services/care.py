@@ -6,10 +6,12 @@ import logging
 import time
 
 from memorybank.auth.principal import Principal
+from memorybank.domain.configuration import ConfigurationInEffect
 from memorybank.ports import Embedder, MemoryStore, SearchIndex, VectorCache
 from memorybank.schemas.care import (
     BankStatus,
     CheckReport,
+    ConfigurationView,
     EmbedderView,
     IndexCheckReport,
     IndexRebuilt,
@@ -30,10 +32,12 @@ class CareService:
         index: SearchIndex,
         *,
         version: str,
+        configuration: ConfigurationInEffect,
         cache: VectorCache | None = None,
     ) -> None:
         """`cache` is what the embedder remembers, if it does."""
         self._cache = cache
+        self._configuration = configuration
         self._store = store
         self._embedder = embedder
         self._index = index
@@ -51,6 +55,11 @@ class CareService:
             index=IndexView(position=self._index.seq, lag=max(0, stats.seq - self._index.seq)),
             embedder=EmbedderView(model=self._embedder.model, dimensions=self._embedder.dimensions),
         )
+
+    async def configuration(self, caller: Principal) -> ConfigurationView:
+        """Tell which configuration is in effect, by fingerprints. Raises Forbidden."""
+        caller.require_bank()
+        return ConfigurationView.of(self._configuration.report)
 
     async def check(self, caller: Principal) -> CheckReport:
         """Read everything that is stored; requests go on meanwhile. Raises Forbidden."""

@@ -89,6 +89,10 @@ class Forgetting:
         self._timed = timed
         self._running = asyncio.Lock()
 
+    def use_policy(self, policy: Policy) -> None:
+        """Forget by this policy, from the next run on."""
+        self._policy = policy
+
     async def run(self, caller: Principal, *, dry_run: bool = False) -> Outcome:
         """Run the job once on the caller's memories. Raises Conflict while another run is on."""
         caller.require(Scope.READ if dry_run else Scope.ADMIN)

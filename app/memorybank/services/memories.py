@@ -74,6 +74,10 @@ class MemoryService:
             store, self.adding, self.ledger, clock=clock, steady=steady or clock, timed=timed
         )
 
+    def use_gate(self, gate: GatePolicy) -> None:
+        """Keep out of memories what this policy says, from the next write on."""
+        self.adding.gate = gate
+
     async def remember(self, caller: Principal, new: NewMemory) -> Memory:
         """Store a memory, and return it, or the one that says the same.
 

@@ -7,6 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,20 @@ async def test_claims_may_be_deep_inside(store: SqliteStore) -> None:
     assert caller.administers_bank
     assert caller.key_id.startswith("jwt:")
     assert "example" not in caller.key_id
+
+
+async def test_a_replaced_secret_is_good_for_a_while(store: SqliteStore, clock: Clock) -> None:
+    former, newest = SECRET, b"fedcba9876543210" * 4
+    source = SharedSecret(former, clock=clock)
+    auth = JwtAuthenticator(source, CLAIMS, store=store.access, roles=Roles())
+    old, new = (jwt.encode(claims_of(), secret, algorithm="HS256") for secret in (former, newest))
+    assert await refusal(auth, new) == "the token's signature is wrong"
+    source.replace(newest, overlap=timedelta(seconds=60))
+    source.replace(newest, overlap=timedelta(seconds=60))
+    for token in (old, new):
+        assert (await auth.authenticate(token)).tenant == "default"
+    expired = jwt.encode(claims_of(exp=1), former, algorithm="HS256")
+    assert await refusal(auth, expired) == "the token has expired"
+    clock.now += 61
+    assert await refusal(auth, old) == "the token's signature is wrong"
+    assert (await auth.authenticate(new)).tenant == "default"

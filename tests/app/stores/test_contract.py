@@ -322,6 +322,17 @@ async def test_the_bootstrap_key_replaces_the_one_before(store: MemoryStore) -> 
     assert await store.access.find_key(plain.digest) == plain
 
 
+async def test_a_bootstrap_key_can_be_replaced_with_an_overlap(store: MemoryStore) -> None:
+    first = a_key("first", bootstrap=True, role=Role.ADMIN)
+    second = a_key("second", bootstrap=True, role=Role.ADMIN, created_at=later(5))
+    await store.access.replace_bootstrap_key(first)
+    assert await store.access.replace_bootstrap_key(second, old_until=later(60))
+    left = replace(first, bootstrap=False, expires_at=later(60))
+    assert await store.access.find_key(first.digest) == left
+    assert await store.access.replace_bootstrap_key(first, old_until=later(90)), "it comes back"
+    assert await store.access.find_key(first.digest) == first
+
+
 async def test_an_earlier_bootstrap_key_can_come_back(store: MemoryStore) -> None:
     first, second = a_key("first", bootstrap=True), a_key("second", bootstrap=True)
     await store.access.replace_bootstrap_key(first)

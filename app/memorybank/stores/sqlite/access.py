@@ -23,6 +23,7 @@ from memorybank.domain.encryption import EncryptionStatus
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.tenants import DEFAULT_TENANT, Quotas, Tenant, TenantPage, TenantStats
 from memorybank.domain.usage import Count, Endpoint
+from memorybank.encryption import KeyRing
 from memorybank.stores.sqlite import audit, keys, rows, tenants
 from memorybank.stores.sqlite import usage as usage_table
 from memorybank.stores.sqlite.audit import done
@@ -103,10 +104,12 @@ class AccessTables:
         """See AccessStore."""
         await self._write(lambda connection: keys.note_use(connection, used))
 
-    async def replace_bootstrap_key(self, key: ApiKey) -> bool:
+    async def replace_bootstrap_key(
+        self, key: ApiKey, *, old_until: datetime | None = None
+    ) -> bool:
         """See AccessStore."""
         return await self._write(
-            lambda connection: keys.replace_bootstrap(connection, key),
+            lambda connection: keys.replace_bootstrap(connection, key, old_until),
             done(_about_key("key.bootstrap", key)),
         )
 
@@ -172,6 +175,10 @@ class AccessTables:
             wrapped = True
         if wrapped:
             await self._destroy_old_keys()
+
+    async def use_ring(self, ring: KeyRing) -> None:
+        """See AccessStore. On the writing thread, where no data key is stored meanwhile."""
+        await self._write(partial(self._seal.renew, ring=ring))
 
     async def _destroy_old_keys(self) -> None:
         """Leave no data key in the files that is in the tables no more.

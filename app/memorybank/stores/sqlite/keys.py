@@ -76,19 +76,25 @@ def note_use(connection: apsw.Connection, used: Mapping[str, datetime]) -> None:
     )
 
 
-def replace_bootstrap(connection: apsw.Connection, key: ApiKey) -> bool:
+def replace_bootstrap(connection: apsw.Connection, key: ApiKey, old_until: datetime | None) -> bool:
     """Make this the only valid bootstrap key; False when it already was.
 
-    The others are revoked, as of the new key's creation. A record of the same digest, say of an
-    earlier bootstrap key that comes back, makes way.
+    The others are revoked, as of the new key's creation, or expire by `old_until`. A record of the
+    same digest, say of an earlier bootstrap key that comes back, makes way.
     """
     current = find(connection, key.digest)
     if current is not None and current.bootstrap and current.revoked_at is None:
         return False
-    connection.execute(
-        "UPDATE keys SET revoked_at = ? WHERE bootstrap AND revoked_at IS NULL",
-        (rows.to_microseconds(key.created_at),),
-    )
+    if old_until is None:
+        connection.execute(
+            "UPDATE keys SET revoked_at = ? WHERE bootstrap AND revoked_at IS NULL",
+            (rows.to_microseconds(key.created_at),),
+        )
+    else:
+        connection.execute(
+            "UPDATE keys SET bootstrap = 0, expires_at = ? WHERE bootstrap AND revoked_at IS NULL",
+            (rows.to_microseconds(old_until),),
+        )
     connection.execute("DELETE FROM keys WHERE digest = ?", (key.digest,))
     insert(connection, key)
     return True

@@ -78,6 +78,14 @@ class Seal:
                 hint="enable it, with the key ring that the bank was made with",
             )
 
+    def renew(self, _connection: apsw.Connection, *, ring: KeyRing) -> None:
+        """Wrap by another ring from now on; raises ConfigurationError, with nothing changed."""
+        raise ConfigurationError(
+            f"the ring with the key {ring.active} is of no use: the bank is not encrypted",
+            field="encryption.enabled",
+            hint="take the key ring away",
+        )
+
     def save(self, _connection: apsw.Connection) -> list[str]:
         """Store new data keys, within a transaction; return whose."""
         return []
@@ -181,6 +189,17 @@ class AesSeal(Seal):
             self._keys[name] = self._data_key(secret)
 
     @override
+    def renew(self, connection: apsw.Connection, *, ring: KeyRing) -> None:
+        """See Seal. Every wrapped key in the tables is opened by the new ring first."""
+        tried = AesSeal(ring)
+        key_id, proof = next(connection.execute("SELECT key_id, proof FROM encryption"))
+        tried._unwrapped("the bank", str(key_id), bytes(proof))
+        for tenant, key_id, wrapped in connection.execute("SELECT * FROM data_keys"):
+            tried._unwrapped(str(tenant), str(key_id), bytes(wrapped))
+        self._ring = ring
+        self.active_key = ring.active
+
+    @override
     def save(self, connection: apsw.Connection) -> list[str]:
         """See Seal."""
         with self._guard:
@@ -262,8 +281,9 @@ class AesSeal(Seal):
 
     def _wrapped(self, whose: str, secret: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        cipher = self._cipher(self._ring.keys[self._ring.active])
-        return nonce + cipher.encrypt(nonce, secret, _bound(whose, self._ring.active, "data key"))
+        ring = self._ring
+        cipher = self._cipher(ring.keys[ring.active])
+        return nonce + cipher.encrypt(nonce, secret, _bound(whose, ring.active, "data key"))
 
     def _unwrapped(self, whose: str, key_id: str, wrapped: bytes) -> bytes:
         key = self._ring.keys.get(key_id)
@@ -271,7 +291,7 @@ class AesSeal(Seal):
             raise ConfigurationError(
                 f"the bank needs the key {key_id}, which is not in the encryption key ring",
                 field=FIELD,
-                hint="put it back into the ring; it may go when a start with it has wrapped"
+                hint="put it back into the ring; it may go when the service has wrapped"
                 " everything by the active key",
             )
         try:
