@@ -126,6 +126,8 @@ def due(vitals: Vitals, policy: Policy) -> tuple[Step, datetime] | None:
     if weak is None:
         return None
     since = vitals.state_changed_at or vitals.last_use
+    # An import may name any moment, also one within the grace of the last there is.
+    since = min(since, datetime.max.replace(tzinfo=since.tzinfo) - policy.grace)
     match vitals.state:
         case MemoryState.LIVE:
             return Step.ARCHIVE, weak

@@ -44,7 +44,7 @@ class AuditService:
         tenant = caller.administered(query.tenant)
         today = self._clock().date()
         last = query.last_day or today
-        first = query.first_day or last - timedelta(days=_USAGE_DAYS - 1)
+        first = query.first_day or _days_before(last, _USAGE_DAYS - 1)
         if first > last:
             raise InvalidRequest(
                 "the first day is after the last",
@@ -65,3 +65,11 @@ class AuditService:
                     return
                 yield record
             after = records[-1].seq
+
+
+def _days_before(day: date, days: int) -> date:
+    """Return an earlier day, or the first there is."""
+    try:
+        return day - timedelta(days=days)
+    except OverflowError:
+        return date.min

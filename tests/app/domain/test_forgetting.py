@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,3 +165,17 @@ def test_what_is_foreseen_is_what_then_happens(
         states = {vitals.memory_id: vitals.state for vitals in left}
         for memory_id, foretold in forecast.items():
             assert foretold[place] == states.get(memory_id)
+
+
+@given(lives(protected=False), POLICIES)
+def test_what_an_import_dates_at_the_end_of_time_stops_no_run(
+    vitals: Vitals, policy: Policy
+) -> None:
+    last = datetime.max.replace(tzinfo=UTC)
+    for odd in (
+        replace(vitals, updated_at=last, accessed_at=last),
+        replace(vitals, state_changed_at=last),
+    ):
+        assert steps([odd], policy, NOON) in ([], [(odd, Step.ARCHIVE)])
+        coming = due(odd, policy)
+        assert coming is None or coming[1] > NOON or odd.state is MemoryState.LIVE

@@ -186,5 +186,7 @@ async def test_usage_counts_requests_by_endpoint_and_survives_a_restart(tmp_path
         days = {"first_day": "2020-01-02", "last_day": "2020-01-01"}
         answer = await admin.get("/v1/admin/usage", params=days)
         assert problem(answer, 422, "invalid_request")["field"] == "first_day"
+        answer = await admin.get("/v1/admin/usage", params={"last_day": "0001-01-02"})
+        assert answer.json()["first_day"] == "0001-01-01"
         past = {"first_day": "2020-01-01", "last_day": "2020-01-02"}
         assert (await admin.get("/v1/admin/usage", params=past)).json()["endpoints"] == []
