@@ -23,6 +23,7 @@ from memorybank.auth import tokens
 from memorybank.encryption import FIELD as RING_FIELD
 from memorybank.encryption import KeyRing, parse_key_ring
 from memorybank.errors import ConfigurationError
+from memorybank.guide_configuration import Translated, known_below, translate
 from memorybank.schemas.problems import dotted
 from memorybank.settings import PREFIX, Settings
 
@@ -37,22 +38,15 @@ SECRETS = frozenset({"admin_key", "admin_key_file", "encryption_key_ring"})
 _SERVICE_LINK = re.compile(
     r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?"
 )
-# Settings that the common deployment guides have under another name, or that need none here.
-_ELSEWHERE = {
-    "monitoring.metrics_enabled": "remove it: metrics are always there, on `server.metrics_port`",
-    "monitoring.metrics_port": "it is `server.metrics_port` here",
-    "monitoring.health_check_port": "remove it: health is on `server.port`",
-    "vector": "remove it: the index is part of the service and needs no setting",
-    "database.max_connections": "remove it: the service has one writer and its own readers",
-    "database.backup_enabled": "remove it: copy the database with `memorybank backup` on a"
-    " schedule",
-    "database.backup_interval": "remove it: copy the database with `memorybank backup` on a"
-    " schedule",
-    "logging.output": "remove it: logs go to standard error, which the system keeps and rotates",
-    "logging.max_size": "remove it: what collects standard error rotates it",
-    "logging.max_backups": "remove it: what collects standard error rotates it",
-    "logging.max_age": "remove it: what collects standard error rotates it",
-    "logging.compress": "remove it: what collects standard error rotates it",
+# Variables that a common deployment guide names otherwise.
+_GUIDE_VARIABLES = {
+    f"{PREFIX}ENV": f"it is {PREFIX}ENVIRONMENT here",
+    f"{PREFIX}LOG_LEVEL": f"it is {PREFIX}LOGGING__LEVEL here",
+    f"{PREFIX}DB_PATH": f"it is {PREFIX}DATABASE__PATH here",
+    f"{PREFIX}ENCRYPTION_KEY": f"it is {PREFIX}ENCRYPTION_KEY_RING here, a key in a ring:"
+    ' {"active": "1", "keys": {"1": "<the key>"}}',
+    f"{PREFIX}ENCRYPTION_KEY_FILE": f"it is {PREFIX}ENCRYPTION__KEY_RING_FILE here, the key in a"
+    ' ring: {"active": "1", "keys": {"1": "<the key>"}}',
 }
 _CURES = {
     "malformed_key": "make one with: echo mb_$(head -c 32 /dev/urandom | basenc --base64url -w0"
@@ -77,14 +71,14 @@ def load(
     `overrides` has the shape of the file: nested by section. Without `file`, the one that
     MEMORY_BANK_CONFIG names is read, if any.
     """
-    sources = _sources(file, overrides, environ)
+    sources, content = _sources(file, overrides, environ)
     merged: dict[str, Any] = {}
     for values in sources.values():
         merged = _merge(merged, values)
     try:
         settings = Settings(**merged)
     except ValidationError as error:
-        raise _refusal(error, sources) from None
+        raise _refusal(error, sources, content) from None
     return _with_key_from_file(settings)
 
 
@@ -103,8 +97,13 @@ def explain(
 ) -> list[Explained]:
     """Return every setting in effect and where it comes from; raises as `load` does."""
     settings = load(file=file, environ=environ)
-    sources = _sources(file, None, environ)
+    sources, _ = _sources(file, None, environ)
     return list(_explained(settings, (), sources))
+
+
+def unused(*, file: Path | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return what in the file has no effect, in sentences; raises as `load` does."""
+    return _sources(file, None, environ)[1].unused
 
 
 def _explained(
@@ -124,16 +123,31 @@ def _explained(
 
 def _sources(
     file: Path | None, overrides: Mapping[str, Any] | None, environ: Mapping[str, str] | None
-) -> dict[str, Mapping[str, Any]]:
-    """Return what each source says, the weakest first."""
+) -> tuple[dict[str, Mapping[str, Any]], Translated]:
+    """Return what each source says, the weakest first, and how the file says it."""
     variables = os.environ if environ is None else environ
     _refuse_unknown(variables)
     file = config_file(file, variables)
-    return {
-        f"in {file}": {} if file is None else _read(file),
+    content = translate({} if file is None else _read(file))
+    if content.refused:
+        raise _refusal_of_guide_keys(content, file)
+    sources = {
+        f"in {file}": content.values,
         "in the environment": _from_environment(variables),
         "on the command line": overrides or {},
     }
+    return sources, content
+
+
+def _refusal_of_guide_keys(content: Translated, file: Path | None) -> ConfigurationError:
+    """Name all of them: whoever brings a file from elsewhere wants to change it once."""
+    paths = [path for path, _, _ in content.refused]
+    said = "; ".join(f"{path} {wrong}" for path, wrong, _ in content.refused)
+    if len(paths) == 1:
+        hint = content.refused[0][2]
+    else:
+        hint = "; ".join(f"{path}: {cure}" for path, _, cure in content.refused)
+    return ConfigurationError(f"in {file}: {said}", field=paths[0], hint=hint)
 
 
 def config_file(file: Path | None, environ: Mapping[str, str] | None = None) -> Path | None:
@@ -267,25 +281,44 @@ def _refuse_unknown(variables: Mapping[str, str]) -> None:
         raise ConfigurationError(
             f"the environment variable {name} is not known",
             field=name,
-            hint=_closest(upper, known) or "remove it, or correct its name",
+            hint=_GUIDE_VARIABLES.get(upper)
+            or _closest(upper, known)
+            or "remove it, or correct its name",
         )
 
 
-def _refusal(error: ValidationError, sources: dict[str, Mapping[str, Any]]) -> ConfigurationError:
+def _refusal(
+    error: ValidationError, sources: dict[str, Mapping[str, Any]], content: Translated
+) -> ConfigurationError:
     first = error.errors(include_input=False)[0]
     location = first["loc"]
     path = dotted(location)
     source = next((name for name in reversed(sources) if _holds(sources[name], location)), "")
     if first["type"] == "extra_forbidden":
         said = "is not a known setting"
-        hint = _ELSEWHERE.get(path) or _closest(str(location[-1]), _siblings(location[:-1]))
+        location = (*location, *_left_over(content.values, location))
+        path = dotted(location)
+        below = known_below(dotted(location[:-1])) or _siblings(location[:-1])
+        hint = _closest(str(location[-1]), below)
     else:
         said, hint = first["msg"].replace("Input ", ""), None
+        if source == next(iter(sources)):
+            path = content.as_written(path)
     return ConfigurationError(
         " ".join(part for part in (path, source, said) if part),
         field=path,
         hint=hint or _CURES.get(first["type"], "correct the value"),
     )
+
+
+def _left_over(values: object, location: tuple[int | str, ...]) -> Iterator[str]:
+    """Yield the way to what nobody knows in a section that only a guide has."""
+    for part in location:
+        values = values.get(part) if isinstance(values, Mapping) else None
+    while known_below(dotted(location)) and isinstance(values, Mapping) and values:
+        name = str(next(iter(values)))
+        yield name
+        location, values = (*location, name), values[name]
 
 
 def _siblings(location: Iterable[int | str]) -> Iterable[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -79,6 +80,19 @@ PerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise PydanticCustomError(
+            "home", "begins with ~ and names no user of this machine"
+        ) from None
+
+
+LocalPath = Annotated[Path, AfterValidator(_expanded)]
+"""A path that may begin with ~, as in a shell."""
+
+
 class Section(BaseModel):
     """A part of the configuration; unknown settings in it are refused."""
 
@@ -88,7 +102,9 @@ class Section(BaseModel):
 class DatabaseSettings(Section):
     """Where the memories are."""
 
-    path: Path | None = Field(None, description="SQLite file; default memory_bank.db under `data`.")
+    path: LocalPath | None = Field(
+        None, description="SQLite file; default memory_bank.db under `data`."
+    )
     checkpoints: Literal["service", "litestream"] = Field(
         "service",
         description="Who moves the write-ahead log into the database: this service, or Litestream,"
@@ -125,7 +141,7 @@ class OpenAiSettings(Section):
     base_url: HttpUrl = Field(
         "https://api.openai.com/v1", description="What comes before /embeddings."
     )
-    key_file: Path | None = Field(
+    key_file: LocalPath | None = Field(
         None, description="A file that holds the key; none is sent without it."
     )
 
@@ -224,7 +240,7 @@ class JwtSettings(Section):
         pattern=r"^https?://[^\s]+$",
         description="Where the provider publishes its keys: RS*, PS*, ES* and EdDSA.",
     )
-    secret_file: Path | None = Field(
+    secret_file: LocalPath | None = Field(
         None, description="A file with a secret shared with the provider instead: HS*."
     )
     roles_claim: str = Field(
@@ -323,7 +339,7 @@ class EncryptionSettings(Section):
     enabled: bool = Field(
         False, description="Chosen once, when the bank is made: it cannot be switched later."
     )
-    key_ring_file: Path | None = Field(
+    key_ring_file: LocalPath | None = Field(
         None, description='A file with `{"active": id, "keys": {id: 32 bytes in base64}}`.'
     )
 
@@ -498,7 +514,7 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         description="A name for this deployment, for logs and metrics.",
     )
-    data: Path = Field(
+    data: LocalPath = Field(
         default_factory=default_data_folder, description="Folder of everything that is kept."
     )
     database: DatabaseSettings = DatabaseSettings()
@@ -514,14 +530,14 @@ class Settings(BaseSettings):
     logging: LoggingSettings = LoggingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     server: ServerSettings = ServerSettings()
-    model_dir: Path | None = Field(
+    model_dir: LocalPath | None = Field(
         None, description="Folder of the built-in embedding model; default: the user's cache."
     )
     revision: str = Field("", max_length=200, description="Echoed by /ready; set by the operator.")
     admin_key: SecretStr | None = Field(
         None, description="The first admin key; made and printed once when there is none."
     )
-    admin_key_file: Path | None = Field(None, description="A file that holds it instead.")
+    admin_key_file: LocalPath | None = Field(None, description="A file that holds it instead.")
     encryption_key_ring: SecretStr | None = Field(
         None, description="The key ring itself, instead of `encryption.key_ring_file`."
     )

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from memorybank.cli.show import show as shown
 from memorybank.cli.show import table
-from memorybank.configuration import SECRETS, explain, load
+from memorybank.configuration import SECRETS, explain, load, unused
 from memorybank.errors import InvalidRequest
 from memorybank.settings import PREFIX, Settings
 
@@ -43,7 +43,9 @@ def validate(arguments: argparse.Namespace) -> int:
     if settings.auth.jwt is not None and settings.auth.jwt.secret_file is not None:
         settings.auth.jwt.read_secret()
     file = None if arguments.config is None else str(arguments.config)
-    shown(arguments, {"valid": True, "file": file}, "the configuration is valid")
+    useless = unused(file=arguments.config)
+    said = "\n".join([*useless, "the configuration is valid"])
+    shown(arguments, {"valid": True, "file": file, "unused": useless}, said)
     return 0
 
 

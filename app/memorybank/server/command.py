@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from functools import partial
 from typing import Any
 
 from memorybank import logs
-from memorybank.configuration import config_file, load
+from memorybank.configuration import config_file, load, unused
+
+_logger = logging.getLogger(__name__)
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -15,6 +18,8 @@ def serve(arguments: argparse.Namespace) -> int:
     read = partial(load, file=arguments.config, overrides=_overrides(arguments))
     settings = read()
     logs.configure(settings.logging.level, settings.logging.format)
+    for said in unused(file=arguments.config):
+        _logger.warning("%s", said)
     # Only now: it takes a second, and a wrong setting should be told at once.
     from memorybank.server.process import run
 

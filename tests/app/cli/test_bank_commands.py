@@ -308,22 +308,3 @@ def test_show_says_where_each_value_comes_from_and_hides_secrets(
     assert found["logging.format"] == ("json", str(file))
     assert found["server.port"] == (8080, "default")
     assert found["admin_key"] == ("(set, not shown)", "the environment")
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("monitoring: {metrics_enabled: true}", "server.metrics_port"),
-        ("vector: {provider: chromadb}", "remove it"),
-        ("database: {max_connections: 25}", "remove it"),
-        ("logging: {output: /x.log}", "standard error"),
-        ("loging: {}", "did you mean `logging`?"),
-    ],
-)
-def test_settings_of_guides_that_are_none_here_are_refused_with_a_cure(
-    run: Run, tmp_path: Path, text: str, said: str
-) -> None:
-    file = tmp_path / "config.yaml"
-    file.write_text(text)
-    code, _, complaint = run("config", "validate", "--config", str(file))
-    assert (code, said in complaint) == (2, True), complaint
