@@ -13,10 +13,13 @@ _logger = logging.getLogger(__name__)
 class Readiness:
     """Ready means: not shutting down, and the self-test passed a moment ago."""
 
-    def __init__(self, selftest: SelfTest, *, version: str, revision: str) -> None:
+    def __init__(
+        self, selftest: SelfTest, *, version: str, revision: str, schema_version: int
+    ) -> None:
         self._selftest = selftest
         self._version = version
         self._revision = revision
+        self._schema_version = schema_version
         self._draining = False
         self._was_ready = True
 
@@ -36,6 +39,7 @@ class Readiness:
             status="ready" if ready else "not_ready",
             version=self._version,
             revision=self._revision,
+            schema_version=self._schema_version,
             checks=checks,
         )
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from json import loads
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -47,6 +47,9 @@ TRUSTED_INTERVALS = 3
 class CanaryFailed(Exception):
     """The bank did not do its job; the message says what it answered instead."""
 
+    schema_version = 0
+    """Schema of the bank's database, if it said so before it failed."""
+
 
 class Unreachable(CanaryFailed):
     """No connection to the bank came about."""
@@ -69,11 +72,19 @@ class Target:
     """The re-sync that asks for this probe; another text makes another target."""
 
 
+class Proof(NamedTuple):
+    """What a bank said about itself when it passed."""
+
+    version: str
+    schema_version: int = 0
+    """0 from services that do not tell."""
+
+
 class Prober:
     """Makes one probe at a time, on new connections: an old one may lead to a pod of yesterday."""
 
-    async def probe(self, target: Target) -> str:
-        """Prove the target; return the version it says it has. Raises CanaryFailed."""
+    async def probe(self, target: Target) -> Proof:
+        """Prove the target; return what it says about itself. Raises CanaryFailed."""
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
         headers = {
             "Authorization": f"Bearer {target.key}",
@@ -89,9 +100,9 @@ class Prober:
                     headers=headers,
                 ) as session,
             ):
-                version = await _check_ready(session, target.revision)
-                await _check_memory(session)
-                return version
+                proof = await _check_ready(session, target.revision)
+                await _check_memory_of(session, proof)
+                return proof
         except aiohttp.ConnectionTimeoutError:
             # What was sent before the Service's rules were there is not led by them later either.
             raise Unreachable(f"{target.url} cannot be reached: no answer in time") from None
@@ -107,20 +118,36 @@ class Prober:
             raise CanaryFailed(f"{target.url} gave an answer without {error}") from error
 
 
-async def _check_ready(session: aiohttp.ClientSession, revision: str) -> str:
+async def _check_ready(session: aiohttp.ClientSession, revision: str) -> Proof:
     answer = await _call(session, "GET", "/ready", expect=(200, 503))
     failing = [
         f"{check.get('name')}: {check.get('message') or check.get('status')}"
         for check in answer.get("checks") or ()
         if check.get("status") != "ok"
     ]
+    schema_version = answer.get("schema_version")
+    proof = Proof(
+        str(answer.get("version") or ""), schema_version if isinstance(schema_version, int) else 0
+    )
     if answer.get("status") != "ready":
-        raise CanaryFailed(f"the service is not ready: {'; '.join(failing) or 'no reason given'}")
+        failure = CanaryFailed(
+            f"the service is not ready: {'; '.join(failing) or 'no reason given'}"
+        )
+        failure.schema_version = proof.schema_version
+        raise failure
     if answer.get("revision") != revision:
         raise CanaryFailed(
             f"a pod of revision {answer.get('revision')!r} answers, {revision!r} is wanted"
         )
-    return str(answer.get("version") or "")
+    return proof
+
+
+async def _check_memory_of(session: aiohttp.ClientSession, proof: Proof) -> None:
+    try:
+        await _check_memory(session)
+    except CanaryFailed as failure:
+        failure.schema_version = proof.schema_version
+        raise
 
 
 async def _check_memory(session: aiohttp.ClientSession) -> None:
@@ -251,10 +278,13 @@ class Canaries:
         )
         failure = None
         try:
-            result = replace(result, ok=True, version=await self._prober.probe(target))
+            proof = await self._prober.probe(target)
+            result = replace(
+                result, ok=True, version=proof.version, schema_version=proof.schema_version
+            )
         except CanaryFailed as error:
             failure = error
-            result = replace(result, message=str(error))
+            result = replace(result, message=str(error), schema_version=error.schema_version)
         if self._targets.get(bank) != target:
             return Outcome()  # whoever changed the target has asked for another probe
         if isinstance(failure, Unreachable) and self._is_settling(bank):

@@ -105,9 +105,16 @@ class Metrics:
         """A bank exists no more."""
         self._ready.pop(bank, None)
 
-    def observe(self, queues: Mapping[str, Queue], ages: StreamAges) -> None:
-        """Measure queues and watch streams whenever somebody asks for the metrics."""
-        self.registry.register(_Observation(queues, ages, self._ready))
+    def observe(self, queues: Mapping[str, Queue], ages: StreamAges, updates: Updates) -> None:
+        """Measure queues, watch streams and updates whenever somebody asks for the metrics."""
+        self.registry.register(_Observation(queues, ages, self._ready, updates))
+
+
+class Updates(Protocol):
+    """Knows how the operator's own update of banks goes."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Count the banks by how they stand: waiting, rolling, failed."""
 
 
 class StreamAges(Protocol):
@@ -119,11 +126,16 @@ class StreamAges(Protocol):
 
 class _Observation(Collector):
     def __init__(
-        self, queues: Mapping[str, Queue], ages: StreamAges, ready: Mapping[BankKey, str]
+        self,
+        queues: Mapping[str, Queue],
+        ages: StreamAges,
+        ready: Mapping[BankKey, str],
+        updates: Updates,
     ) -> None:
         self._queues = queues
         self._ages = ages
         self._ready = ready
+        self._updates = updates
 
     @override
     def collect(self) -> Iterable[Metric]:
@@ -143,6 +155,15 @@ class _Observation(Collector):
         for ready in ("True", "False", "Unknown"):
             banks.add_metric([ready], tally[ready])
         yield banks
+        updates = GaugeMetricFamily(
+            "memorybank_operator_updates",
+            "Banks that the operator updates of its own accord, by how they stand: waiting for "
+            "their turn, rolling, or failed, which stops the others.",
+            labels=["stand"],
+        )
+        for stand, count in self._updates.counts().items():
+            updates.add_metric([stand], count)
+        yield updates
 
     def _queue_metrics(self) -> Iterable[Metric]:
         depth = GaugeMetricFamily(

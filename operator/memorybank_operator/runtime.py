@@ -26,6 +26,7 @@ from memorybank_operator.canary import Canaries, Prober
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.queue import KeyedQueue, Priority
 from memorybank_operator.engine.streams import Streams
+from memorybank_operator.engine.waves import Waves
 from memorybank_operator.engine.workers import Workers
 from memorybank_operator.events import Events
 from memorybank_operator.handlers import watching
@@ -37,7 +38,7 @@ from memorybank_operator.kube.connection import Connection
 from memorybank_operator.kube.watching import WatchObserver, streams
 from memorybank_operator.leadership import Alone, Candidate, Leadership
 from memorybank_operator.metrics import Metrics
-from memorybank_operator.reconcile.memorybank import Means, Reconciler
+from memorybank_operator.reconcile.memorybank import Means, Reconciler, underway
 from memorybank_operator.reconcile.proof import Connect
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.settings import Settings
@@ -107,12 +108,17 @@ class Operator:
             changed=lambda bank: self._look_at({bank}),
             count=CANARY_WORKERS,
         )
+        self._waves = Waves(
+            settings.update_wave,
+            wake=lambda bank: self._look_at({bank}),
+            underway=lambda: underway(self.cache),
+        )
         queue: KeyedQueue[BankKey] = KeyedQueue(time.monotonic)
         self._banks = Workers(queue, self._reconciler(), count=settings.workers, name="bank")
         self._observer = WatchObserver(connection.server, self._expected, self._streams)
         self._intake = Intake(self.cache, self._streams, self._banks.add)
         queues = {"banks": queue, "canaries": self._canaries.workers.queue}
-        self.metrics.observe(queues, self._streams)
+        self.metrics.observe(queues, self._streams, self._waves)
         self._server = web.AppRunner(
             health.application(
                 health.Health(self._streams, queues, is_leading=self._leadership.leading.is_set),
@@ -146,6 +152,7 @@ class Operator:
                 progress_deadline=timedelta(seconds=settings.progress_deadline),
                 resync_interval=settings.resync_interval,
                 clock=time.monotonic,
+                waves=self._waves,
             )
         )
 

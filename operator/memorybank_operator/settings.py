@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     """Banks that are reconciled at the same time."""
     progress_deadline: Annotated[float, Field(ge=10, le=86400)] = 600.0
     """Seconds after which a bank that does not get ready counts as stalled."""
+    update_wave: Annotated[int, Field(ge=0, le=1000)] = 5
+    """Banks whose pods the operator replaces at a time when it, and not their spec, has changed, as
+    after its upgrade. None more while one of them does not work; 0: none at all.
+    """
     http_host: str = "0.0.0.0"  # noqa: S104 - a kubelet probes it by the pod's IP
     """Address to listen on for /healthz, /readyz and /metrics."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080

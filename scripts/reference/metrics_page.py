@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from memorybank.telemetry import Telemetry
+from memorybank_operator.engine.waves import Waves
 from memorybank_operator.kube.watching import Stream
 from memorybank_operator.metrics import Metrics
 from scripts.reference.markdown import code, page, table
@@ -21,7 +22,7 @@ class _NoStreams:
 def metrics() -> str:
     """What /metrics shows."""
     operator = Metrics()
-    operator.observe({}, _NoStreams())
+    operator.observe({}, _NoStreams(), Waves(0, wake=lambda _: None, underway=lambda: ()))
     service = Telemetry(version="", revision="")
     return page(
         "Metrics",

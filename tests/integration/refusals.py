@@ -358,6 +358,14 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"tolerations": [{"key": "a", "tolerationSeconds": 5, "effect": "NoSchedule"}]}),
         ("spec.tolerations[0]", "needs effect NoExecute"),
     ),
+    "approval of something": (
+        manifest({"updatePolicy": {"mode": "Supervised", "approved": "yes"}}),
+        ("spec.updatePolicy.approved", "must be the id of a plan"),
+    ),
+    "unknown update policy": (
+        manifest({"updatePolicy": {"mode": "Manual"}}),
+        ("spec.updatePolicy.mode", '"Automatic", "Supervised"'),
+    ),
     "unknown deletion policy": (
         manifest({"deletionPolicy": "Keep"}),
         ("spec.deletionPolicy", '"Retain", "Delete"'),

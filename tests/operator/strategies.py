@@ -174,5 +174,10 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
     podAnnotations=annotation_maps,
     env=environments,
     serviceAccount=_optional(annotations=annotation_maps),
+    # Under Supervised what a spec asks for is not what a bank has; test_rollout.py is about that.
+    updatePolicy=_optional(
+        rollback=st.sampled_from(["Automatic", "Never"]),
+        deadlineSeconds=st.integers(10, 86_400),
+    ),
     deletionPolicy=st.sampled_from(["Retain", "Delete"]),
 )

@@ -19,7 +19,7 @@ from aiohttp import web
 from typing_extensions import override
 
 from memorybank_operator import canary as module
-from memorybank_operator.canary import Canaries, CanaryFailed, Prober, Target, Unreachable
+from memorybank_operator.canary import Canaries, CanaryFailed, Prober, Proof, Target, Unreachable
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.metrics import Metrics
 
@@ -114,7 +114,7 @@ async def failure(target: Target) -> str:
 
 
 async def test_a_service_that_works_says_its_version(target: Target, service: Service) -> None:
-    assert await Prober().probe(target) == "1.2"
+    assert await Prober().probe(target) == Proof("1.2", schema_version=0)
     assert service.memories == {}
 
 
@@ -218,11 +218,11 @@ class Scripted(Prober):
         self.probes: asyncio.Queue[Target] = asyncio.Queue()
 
     @override
-    async def probe(self, target: Target) -> str:
+    async def probe(self, target: Target) -> Proof:
         self.probes.put_nowait(target)
         if self.problem:
             raise self.failure(self.problem)
-        return "1.2"
+        return Proof("1.2")
 
 
 class Watched:

@@ -12,6 +12,7 @@ from memorybank_operator import health as module
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.queue import KeyedQueue, Priority
 from memorybank_operator.engine.streams import Streams
+from memorybank_operator.engine.waves import Waves
 from memorybank_operator.health import Health
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.watching import streams
@@ -30,7 +31,8 @@ class Fixture:
         )
         self.queue: KeyedQueue[BankKey] = KeyedQueue(self.clock)
         self.metrics = Metrics()
-        self.metrics.observe({"banks": self.queue}, self.streams)
+        self.waves = Waves(1, wake=lambda _: None, underway=lambda: ())
+        self.metrics.observe({"banks": self.queue}, self.streams, self.waves)
         self.leading = True
         health = Health(self.streams, {"banks": self.queue}, is_leading=lambda: self.leading)
         self.application = module.application(health, self.metrics.registry)

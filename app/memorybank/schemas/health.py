@@ -34,4 +34,7 @@ class ReadyReport(Response):
     status: Literal["ready", "not_ready"]
     version: str
     revision: str = Field(description="MEMORY_BANK_REVISION of this process; empty when unset.")
+    schema_version: int = Field(
+        description="Schema of the database; a service that knows only older ones does not open it."
+    )
     checks: list[Check]

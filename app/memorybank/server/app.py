@@ -35,6 +35,7 @@ from memorybank.server.reload import Surroundings
 from memorybank.server.services import Services
 from memorybank.services.activity import Activity
 from memorybank.settings import Settings
+from memorybank.stores.sqlite.connection import migrations
 from memorybank.telemetry import Telemetry
 from memorybank.tracing import Tracer, Unrecorded
 from memorybank.version import VERSION
@@ -71,7 +72,12 @@ async def build_application(
         timed=tracer.timed(telemetry.timed),
     )
     resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)
-    readiness = Readiness(services.selftest, version=VERSION, revision=settings.revision)
+    readiness = Readiness(
+        services.selftest,
+        version=VERSION,
+        revision=settings.revision,
+        schema_version=migrations()[-1].version,
+    )
 
     def load_mcp() -> WithLifespan:
         from memorybank.mcp.endpoint import McpEndpoint  # see Deferred

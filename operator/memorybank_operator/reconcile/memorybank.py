@@ -10,15 +10,17 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from memorybank_operator import logs
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.status import MemoryBankStatus
 from memorybank_operator.canary import Canaries
 from memorybank_operator.engine.cache import BankKey, Cache
+from memorybank_operator.engine.waves import Stand, Waves
 from memorybank_operator.engine.workers import Outcome
 from memorybank_operator.errors import InvalidSpec
 from memorybank_operator.events import Events
@@ -34,6 +36,7 @@ from memorybank_operator.reconcile.report import Reporter
 from memorybank_operator.reconcile.steps import Plan, Problem
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.resources.named_secrets import named_secrets
+from memorybank_operator.status.record import look_again_in
 from memorybank_operator.status.reduce import reduce, reduce_invalid
 
 UNWATCHED_SECONDS = 60.0
@@ -62,6 +65,8 @@ class Means:
     resync_interval: float
     """Seconds after which a bank is looked at though nothing happened."""
     clock: Callable[[], float]
+    waves: Waves
+    """Whose turn it is to be updated by the operator itself."""
 
 
 class Reconciler:
@@ -94,6 +99,7 @@ class Reconciler:
         """A bank is gone or on its way: the garbage collector takes what it owned."""
         self._means.canaries.forget(key)
         self._means.metrics.bank_is_gone(key)
+        self._means.waves.stands(key, None)
         self._failing.discard(key)
 
     async def _reconcile(self, key: BankKey, body: KubeObject) -> Outcome:
@@ -102,7 +108,7 @@ class Reconciler:
         except InvalidSpec as error:
             return await self._refuse(key, body, error)
         try:
-            plan, observed, failure = await self._converge(bank, body)
+            plan, observed, failure = await self._converge(key, bank, body)
         except errors.KubeError as error:  # nothing was observed, so there is nothing to say
             return self._failed(key, error)
         if isinstance(failure, errors.NamespaceTerminating):
@@ -115,7 +121,7 @@ class Reconciler:
             # A single hiccup of the API server says nothing about the bank: try again first.
             return self._failed(key, failure)
         if failure is None and self._is_still_proven(key, bank, plan):
-            return self._done(key, bank, plan, ready=True)
+            return self._done(key, bank, plan, bank.status)
         status = reduce(
             bank,
             observed,
@@ -125,15 +131,17 @@ class Reconciler:
             progress_deadline=self._means.progress_deadline,
         )
         try:
-            ready = await self._reporter.report(key, body, status)
+            await self._reporter.report(key, body, status)
         except errors.KubeError as error:
             return self._failed(key, error)
+        said = MemoryBankStatus.model_validate(status)
+        self._means.waves.stands(key, stand_of(said))
         if failure is not None:
             return self._failed(key, failure)
-        return self._done(key, bank, plan, ready=ready)
+        return self._done(key, bank, plan, said)
 
     async def _converge(
-        self, bank: MemoryBank, body: KubeObject
+        self, key: BankKey, bank: MemoryBank, body: KubeObject
     ) -> tuple[Plan, Observed, errors.KubeError | None]:
         """Plan and execute until there is nothing left to do.
 
@@ -141,8 +149,11 @@ class Reconciler:
         Raises KubeError when nothing could be observed.
         """
         for _ in range(ROUNDS):
-            observed = await self._observer.observe(bank)
+            observed = await self._observe(key, bank)
             plan = make_plan(bank, observed, self._means.render, new_key)
+            if _asks_for_its_turn(plan) and self._means.waves.ask(key):
+                observed = replace(observed, turn=True)
+                plan = make_plan(bank, observed, self._means.render, new_key)
             if not plan.steps:
                 return plan, observed, None
             try:
@@ -150,8 +161,12 @@ class Reconciler:
             except ObservationOutdated as error:
                 logger.info("looking again: %s", error)
             except errors.KubeError as error:
-                return plan, await self._observer.observe(bank), error
+                return plan, await self._observe(key, bank), error
         return plan, observed, errors.Conflict("the bank's objects do not stay as they are written")
+
+    async def _observe(self, key: BankKey, bank: MemoryBank) -> Observed:
+        observed = await self._observer.observe(bank)
+        return replace(observed, turn=self._means.waves.has_turn(key))
 
     async def _execute(self, plan: Plan, bank: MemoryBank, body: KubeObject) -> None:
         for step in plan.steps:
@@ -198,17 +213,20 @@ class Reconciler:
             return self._failed(key, failure)
         return Outcome()
 
-    def _done(self, key: BankKey, bank: MemoryBank, plan: Plan, *, ready: bool) -> Outcome:
+    def _done(
+        self, key: BankKey, bank: MemoryBank, plan: Plan, status: MemoryBankStatus
+    ) -> Outcome:
         self._failing.discard(key)
         # A Secret that the spec names is not ours to watch, nor is an object in the way of ours.
         spec = bank.spec
         names_secrets = spec.auth.admin_key_secret_ref is not None or bool(named_secrets(spec))
-        watched = ready and not names_secrets
+        ready = status.condition(ConditionType.READY)
+        watched = ready is not None and ready.status == "True" and not names_secrets
         again = self._means.resync_interval if watched else UNWATCHED_SECONDS
         # Spread, so that banks made together are not looked at together for ever.
         again *= random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-        if plan.requeue_after is not None:
-            again = min(again, plan.requeue_after)
+        written = look_again_in(spec.update_policy, status, datetime.now(UTC))
+        again = min([again, *(each for each in (plan.requeue_after, written) if each is not None)])
         return Outcome(again_after=again)
 
     def _failed(self, key: BankKey, error: errors.KubeError) -> Outcome:
@@ -217,6 +235,33 @@ class Reconciler:
         logger.warning("%s", error)
         wait = error.retry_after if isinstance(error, errors.Transient) else None
         return Outcome(failed=True, at_least=wait or 0.0)
+
+
+def _asks_for_its_turn(plan: Plan) -> bool:
+    return plan.held is not None and plan.held.reason is Reason.UPDATE_QUEUED
+
+
+def stand_of(status: MemoryBankStatus) -> Stand | None:
+    """Tell by a bank's status how it stands in the operator's own update."""
+    updating = status.condition(ConditionType.UPDATING)
+    if updating is not None:
+        return Stand.FAILED if updating.reason == Reason.UPDATE_FAILED else Stand.ROLLING
+    pending = status.condition(ConditionType.UPDATE_PENDING)
+    if pending is None:
+        return None
+    ready = status.condition(ConditionType.READY)
+    if pending.reason == Reason.ROLLED_BACK and (ready is None or ready.reason != pending.reason):
+        return Stand.FAILED  # the user's own change would make the bank not ready
+    return Stand.WAITING if pending.reason == Reason.UPDATE_QUEUED else None
+
+
+def underway(cache: Cache) -> Iterator[tuple[BankKey, Stand]]:
+    """Yield how each bank stands, by what is written in its status."""
+    for key in cache.banks():
+        status = MemoryBankStatus.model_validate((cache.bank(key) or {}).get("status") or {})
+        stand = stand_of(status)
+        if stand is not None and stand is not Stand.WAITING:
+            yield key, stand
 
 
 def _problem(error: errors.KubeError) -> Problem:

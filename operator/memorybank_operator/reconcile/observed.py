@@ -37,6 +37,8 @@ class CanaryResult:
     """The re-sync that this probe was made for, or after."""
     version: str = ""
     """Version of the memory service, as the answering pod said; empty when it said nothing."""
+    schema_version: int = 0
+    """Schema of its database, likewise, even if the probe failed; 0 when it said nothing."""
     message: str = ""
     """Why it failed, for people; holds no secret and no memory's content."""
 
@@ -56,3 +58,5 @@ class Observed:
     named_secrets: Mapping[str, KubeObject] = field(default_factory=dict)
     """By name, the other Secrets that the spec names, as far as they exist."""
     canary: CanaryResult | None = None
+    turn: bool = False
+    """Whether it is the bank's turn to be updated by the operator itself."""

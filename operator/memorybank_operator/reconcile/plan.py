@@ -15,15 +15,24 @@ from memorybank_operator.reconcile.keys import KeyDecision, decide_key
 from memorybank_operator.reconcile.named import decide_secrets
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, is_owned_and_managed, ownership
-from memorybank_operator.reconcile.steps import Apply, Create, Delete, Note, Plan, Problem, Step
+from memorybank_operator.reconcile.rollout import Rollout, decide_rollout
+from memorybank_operator.reconcile.steps import (
+    Apply,
+    Create,
+    Delete,
+    Held,
+    Note,
+    Plan,
+    Problem,
+    Step,
+)
 from memorybank_operator.reconcile.volume import decide_volume
 from memorybank_operator.resources import names
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.context import BuildContext, RenderSettings
-from memorybank_operator.resources.pod_template import revision_of
 
 CONTINUE_SECONDS = 0.05
-"""After a new key was stored: the rest follows as soon as it is read back."""
+"""After a new key was stored, or the status says that an update begins: the rest follows."""
 LEAVING_SECONDS = 1.0
 """While an object with one of our names is being deleted."""
 MISSING_SECONDS = 10.0
@@ -71,19 +80,23 @@ def plan(
     )
     bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build_all(ctx)}
     workload = names.deployment(bank)
-    revision = revision_of(bodies[workload]["spec"]["template"]) if workload in bodies else ""
+    rollout = decide_rollout(bank, observed, ctx, bodies)
+    if rollout.held is not None:
+        draft.problems += _refused(rollout.held)
+        draft.again += [CONTINUE_SECONDS] if rollout.held.reason is Reason.UPDATE_BEGINS else []
     if len(usable) < len(names.children(bank)):
         # What the pod needs is not ours yet. The Deployment stays as it is, or is not made.
         usable.discard(workload)
     if volume.note and names.volume_claim(bank) in usable:
         draft.notes.append(volume.note)
     for child in names.children(bank):
-        if child in bodies and child in usable:
-            _settle(child, bodies[child], observed.children.get(child), draft=draft)
+        if child in rollout.bodies and child in usable:
+            live = observed.children.get(child)
+            _settle(child, rollout.bodies[child], live, draft=draft)
         elif child == names.key_secret(bank) and key.generate and not bank.spec.paused:
             _store_new_key(replace(ctx, admin_key=new_key()), key, observed, draft=draft)
     draft.steps += _removals(bank, observed)
-    return _finished(bank, draft, revision)
+    return _finished(bank, draft, rollout)
 
 
 def _check_names(bank: MemoryBank, observed: Observed, draft: _Draft) -> set[ChildKey]:
@@ -118,6 +131,13 @@ def _conflict(bank: MemoryBank, child: ChildKey) -> Problem:
         f"differently (metadata.name), or hand it over by the label {LABEL_BANK}={bank.name}",
         terminal=True,
     )
+
+
+def _refused(held: Held) -> list[Problem]:
+    """Return what the user has to change; what only waits is no problem."""
+    if held.by_user and held.reason in (Reason.VERSION_REFUSED, Reason.ROLLED_BACK):
+        return [Problem(held.reason, held.message, terminal=True)]
+    return []
 
 
 def _settle(child: ChildKey, body: KubeObject, live: KubeObject | None, *, draft: _Draft) -> None:
@@ -165,13 +185,20 @@ def _removals(bank: MemoryBank, observed: Observed) -> Iterable[Delete]:
             yield Delete(child, uid=live["metadata"]["uid"])
 
 
-def _finished(bank: MemoryBank, draft: _Draft, revision: str) -> Plan:
+def _finished(bank: MemoryBank, draft: _Draft, rollout: Rollout) -> Plan:
+    plan = Plan(
+        problems=tuple(draft.problems),
+        revision=rollout.revision,
+        wanted=rollout.wanted,
+        origin=rollout.origin,
+        asked=rollout.asked,
+        held=rollout.held,
+    )
     if bank.spec.paused:
-        return Plan(problems=tuple(draft.problems), revision=revision)
-    return Plan(
+        return plan
+    return replace(
+        plan,
         steps=tuple(draft.steps),
         notes=tuple(draft.notes),
-        problems=tuple(draft.problems),
-        revision=revision,
         requeue_after=min(draft.again, default=None),
     )

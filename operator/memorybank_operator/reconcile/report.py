@@ -29,6 +29,7 @@ EXPECTED = frozenset(
         Reason.HIBERNATED,
         Reason.PAUSED,
         Reason.DELETING,
+        Reason.AWAITING_APPROVAL,
     }
 )
 """Reasons not to be ready that need nobody's attention, unless the bank was ready before."""
@@ -85,8 +86,8 @@ class Reporter:
             logger.info("the bank is gone: its status was not written")
             return
         self._cache.put(answer)
-        note = transition(_ready(before), _ready(status))
-        if note is not None:
+        notes = [transition(_ready(before), _ready(status)), update(before, status)]
+        for note in filter(None, notes):
             level = logging.WARNING if note.warning else logging.INFO
             logger.log(level, "%s: %s", note.reason, note.message)
             await self._events.tell(body, note)
@@ -103,6 +104,23 @@ def transition(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | No
     if reason in EXPECTED:
         return Note(reason, message) if was_ready else None
     return Note(reason, message, warning=True)
+
+
+def update(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | None:
+    """Return what is worth an event about updates, unless the Ready condition tells it already."""
+    reasons = {each.get("reason") for each in _updates(before)}
+    for each in _updates(after):
+        reason = each["reason"]
+        told = reason in reasons or reason == _ready(after).get("reason")
+        if not told and reason != Reason.UPDATE_QUEUED:
+            warning = reason not in (Reason.AWAITING_APPROVAL, Reason.UPDATE_BEGINS)
+            return Note(reason, each["message"], warning=warning)
+    return None
+
+
+def _updates(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    kinds = (ConditionType.UPDATE_PENDING, ConditionType.UPDATING)
+    return [each for each in status.get("conditions") or () if each["type"] in kinds]
 
 
 def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,8 +4,12 @@ repeat.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from memorybank_operator.api.v1alpha1.conditions import Reason
+from memorybank_operator.api.v1alpha1.update import PlanStatus
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
 
 
@@ -64,6 +68,29 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a rendering of the pod is made from."""
+
+    generation: int
+    image: str
+    spec: Mapping[str, Any]
+    """The parts of the spec that shape the pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A change of the pod that waits."""
+
+    reason: Reason
+    message: str = ""
+    by_user: bool = True
+    """Whether the user asked for it. What the operator changes by itself does not make a bank less
+    ready while it waits.
+    """
+    plan: PlanStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything one reconcile will do."""
 
@@ -71,6 +98,13 @@ class Plan:
     notes: tuple[Note, ...] = ()
     problems: tuple[Problem, ...] = ()
     revision: str = ""
-    """The pod template's revision that the spec asks for; empty when it could not be rendered."""
+    """The pod template's revision that is to serve now; empty when it could not be rendered."""
+    wanted: str = ""
+    """The revision that the spec asks for; another one only while a change waits."""
+    origin: Origin | None = None
+    """What `revision` was rendered from, None when it is only what is found."""
+    asked: Origin | None = None
+    """What `wanted` is rendered from."""
+    held: Held | None = None
     requeue_after: float | None = None
     """Seconds after which to look again though nothing changed; None when events will tell."""

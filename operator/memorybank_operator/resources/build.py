@@ -31,10 +31,10 @@ def build_all(ctx: BuildContext) -> tuple[dict[str, Any], ...]:
     the hash of its rendering.
     """
     bodies = (build(ctx) for build in BUILDERS)
-    return tuple(_with_hash(body) for body in bodies if body is not None)
+    return tuple(with_hash(body) for body in bodies if body is not None)
 
 
-def _with_hash(body: dict[str, Any]) -> dict[str, Any]:
+def with_hash(body: dict[str, Any]) -> dict[str, Any]:
     """Add the hash of the rendering to an object."""
     metadata = body["metadata"]
     annotations = metadata.get("annotations", {}) | {

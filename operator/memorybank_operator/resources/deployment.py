@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from memorybank_operator.constants import ANNOTATION_REVISION
 from memorybank_operator.resources import names
+from memorybank_operator.resources.container import NAME as CONTAINER
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.labels import metadata, selector
 from memorybank_operator.resources.pod_template import build_pod_template
@@ -28,3 +31,15 @@ def build_deployment(ctx: BuildContext) -> dict[str, Any] | None:
             "template": build_pod_template(ctx, ctx.admin_key),
         },
     }
+
+
+def revision_in(deployment: Mapping[str, Any]) -> str:
+    """Return the revision of the pod in a Deployment, empty when it names none."""
+    annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    return str(annotations.get(ANNOTATION_REVISION, ""))
+
+
+def image_in(deployment: Mapping[str, Any]) -> str:
+    """Return the image of the service in a Deployment, empty when somebody took it out."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return next((str(each["image"]) for each in containers if each["name"] == CONTAINER), "")

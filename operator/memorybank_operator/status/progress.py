@@ -17,7 +17,13 @@ from memorybank_operator.reconcile.steps import Problem
 from memorybank_operator.status.verdict import Verdict
 
 _TAKES_TIME = {Reason.PROGRESSING, Reason.DEPLOYMENT_PROGRESSING, Reason.VERIFYING}
-_SETTLED = {Reason.SCALED_TO_ZERO, Reason.HIBERNATED, Reason.PAUSED, Reason.DELETING}
+_SETTLED = {
+    Reason.SCALED_TO_ZERO,
+    Reason.HIBERNATED,
+    Reason.PAUSED,
+    Reason.DELETING,
+    Reason.AWAITING_APPROVAL,
+}
 
 
 class Progress(NamedTuple):

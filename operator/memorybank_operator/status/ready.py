@@ -48,7 +48,8 @@ def _judge(
     bank: MemoryBank, observed: Observed, plan: Plan, problems: Sequence[Problem]
 ) -> Verdict:
     if problems:
-        return Verdict("False", problems[0].reason, _joined(problems))
+        verdict = Verdict("False", problems[0].reason, _joined(problems))
+        return _with_trouble(verdict, bank, observed, plan)
     if bank.spec.hibernate:
         return Verdict(
             "False",
@@ -62,11 +63,13 @@ def _judge(
             Reason.SCALED_TO_ZERO,
             "spec.replicas is 0: no pod runs, the data is kept. Set it to 1 to start the bank.",
         )
+    if plan.held is not None and plan.held.by_user:
+        return Verdict("False", plan.held.reason, plan.held.message)
     missing = unfinished(bank, observed, plan)
     if missing is not None:
         return missing
     canary = observed.canary
-    if canary is None or not _proves(canary, bank, observed, plan):
+    if canary is None or not is_proof(canary, bank, observed, plan):
         return Verdict(
             "Unknown",
             Reason.VERIFYING,
@@ -81,7 +84,19 @@ def _judge(
     )
 
 
-def _proves(canary: CanaryResult, bank: MemoryBank, observed: Observed, plan: Plan) -> bool:
+def _with_trouble(verdict: Verdict, bank: MemoryBank, observed: Observed, plan: Plan) -> Verdict:
+    """Add what keeps from serving what the bank went back to: it may not know the database any
+    more.
+    """
+    if verdict.reason != Reason.ROLLED_BACK or plan.steps:
+        return verdict
+    trouble = unfinished(bank, observed, plan)
+    if trouble is None or trouble.reason == Reason.DEPLOYMENT_PROGRESSING:
+        return verdict
+    return verdict._replace(message=f"{verdict.message} That does not serve now: {trouble.message}")
+
+
+def is_proof(canary: CanaryResult, bank: MemoryBank, observed: Observed, plan: Plan) -> bool:
     """Tell whether a result is about this generation, this revision and who serves now."""
     return (canary.generation, canary.revision, canary.serving) == (
         bank.generation,

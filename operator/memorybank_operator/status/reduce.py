@@ -22,11 +22,13 @@ from memorybank_operator.reconcile.observed import Observed
 from memorybank_operator.reconcile.ownership import Ownership, ownership
 from memorybank_operator.reconcile.steps import Plan, Problem
 from memorybank_operator.resources import names
-from memorybank_operator.resources.container import NAME as CONTAINER
+from memorybank_operator.resources.deployment import image_in
 from memorybank_operator.resources.labels import selector_text
 from memorybank_operator.status.available import judge_available
 from memorybank_operator.status.progress import Progress, judge_progress
 from memorybank_operator.status.ready import STOPPED, judge_ready
+from memorybank_operator.status.record import record, way_back
+from memorybank_operator.status.update import judge_update
 from memorybank_operator.status.verdict import Verdict
 
 
@@ -46,6 +48,12 @@ def reduce(
     """
     problems = _in_order((*plan.problems, *([failure] if failure else [])))
     ready = judge_ready(bank, observed, plan, problems)
+    rollout, refused = way_back(
+        bank, observed, plan, record(bank, observed, plan, now=now), ready, now=now
+    )
+    if refused is not None:
+        problems = _in_order((*problems, refused))
+        ready = judge_ready(bank, observed, plan, problems)
     progress = judge_progress(bank, ready, problems, now=now, deadline=progress_deadline)
     conditions = [
         _condition(bank, ConditionType.READY, ready, now),
@@ -56,6 +64,10 @@ def reduce(
     if bank.spec.paused:
         paused = Verdict("True", Reason.PAUSED, "spec.paused is true: nothing is changed.")
         conditions.append(_condition(bank, ConditionType.PAUSED, paused, now))
+    conditions += [
+        _condition(bank, kind, verdict, now)
+        for kind, verdict in judge_update(bank, plan, ready, progress)
+    ]
     deployment = observed.children.get(names.deployment(bank), {})
     counts = deployment.get("status", {})
     return _as_json(
@@ -69,13 +81,15 @@ def reduce(
             ),
             binding=_binding(bank, observed),
             version=(observed.canary.version if observed.canary else "") or bank.status.version,
-            image=_image(deployment),
+            image=image_in(deployment) if deployment else "",
             revision=plan.revision or bank.status.revision,
             resync=_resync(bank, observed, failure),
             replicas=counts.get("replicas", 0),
             ready_replicas=counts.get("readyReplicas", 0),
             selector=selector_text(bank),
             storage=_storage(bank, observed),
+            plan=plan.held.plan if plan.held else None,
+            rollout=rollout,
         )
     )
 
@@ -164,13 +178,6 @@ def _resync(bank: MemoryBank, observed: Observed, failure: Problem | None) -> st
     probed = observed.canary is not None and observed.canary.resync == bank.resync
     done = failure is None and (probed or not bank.spec.pods)
     return bank.resync if bank.resync and done else bank.status.resync
-
-
-def _image(deployment: Mapping[str, Any]) -> str:
-    if not deployment:
-        return ""
-    containers = deployment["spec"]["template"]["spec"]["containers"]
-    return next((str(each["image"]) for each in containers if each["name"] == CONTAINER), "")
 
 
 def _storage(bank: MemoryBank, observed: Observed) -> StorageStatus | None:

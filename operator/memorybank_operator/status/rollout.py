@@ -8,6 +8,7 @@ from memorybank_operator.constants import ANNOTATION_REVISION
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.steps import Apply, Plan
 from memorybank_operator.resources import names
+from memorybank_operator.resources.deployment import revision_in
 from memorybank_operator.status.pods import diagnose
 from memorybank_operator.status.serving import is_serving
 from memorybank_operator.status.verdict import Verdict, find
@@ -18,7 +19,7 @@ def unfinished(bank: MemoryBank, observed: Observed, plan: Plan) -> Verdict | No
     deployment = observed.children.get(names.deployment(bank))
     if deployment is None or not plan.revision:
         return Verdict("False", Reason.PROGRESSING, "The bank's objects are being made.")
-    if _revision(deployment) != plan.revision or _template_changes(bank, plan):
+    if revision_in(deployment) != plan.revision or _template_changes(bank, plan):
         return Verdict(
             "False",
             Reason.DEPLOYMENT_PROGRESSING,
@@ -39,12 +40,6 @@ def unfinished(bank: MemoryBank, observed: Observed, plan: Plan) -> Verdict | No
         or _refused(deployment)
         or _starting(pods)
     )
-
-
-def _revision(deployment: KubeObject) -> str | None:
-    template = deployment["spec"]["template"]["metadata"]
-    found: str | None = (template.get("annotations") or {}).get(ANNOTATION_REVISION)
-    return found
 
 
 def _template_changes(bank: MemoryBank, plan: Plan) -> bool:

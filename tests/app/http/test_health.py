@@ -12,6 +12,7 @@ import pytest
 from memorybank.domain.search import Hit
 from memorybank.errors import EmbedderUnavailable, StoreUnavailable
 from memorybank.services.selftest import INTERNAL_TENANT
+from memorybank.stores.sqlite.connection import migrations
 from tests.support.service import Service, service
 
 STEPS = ["embedder", "store", "search", "delete"]
@@ -36,6 +37,7 @@ async def test_ready_proves_every_step(tmp_path: Path) -> None:
     assert answer.json()["status"] == "ready"
     assert answer.json()["revision"] == "abc123"
     assert answer.json()["version"]
+    assert answer.json()["schema_version"] == migrations()[-1].version
     assert statuses(answer) == dict.fromkeys(STEPS, "ok")
 
 

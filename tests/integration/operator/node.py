@@ -53,6 +53,8 @@ class Node:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
         self.running: dict[str, Running] = {}
         """By name of the Deployment."""
+        self.releases: dict[str, Path] = {}
+        """By image, folders with another version of the service; every other image is this one."""
         self._started: list[asyncio.subprocess.Process] = []
         """All of them: who is cancelled between two steps must leave none behind."""
         self._frozen = False
@@ -130,6 +132,9 @@ class Node:
         _point_to_files(folders, paths)
         environment = {each["name"]: _local(each["value"], paths) for each in container["env"]}
         arguments = [_local(each, paths) for each in container["args"]]
+        release = self.releases.get(container["image"])
+        if release is not None:
+            environment["PYTHONPATH"] = str(release)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "memorybank", *arguments,
             "--host", "127.0.0.1", "--port", str(port), "--metrics-port", str(metrics_port),

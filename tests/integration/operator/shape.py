@@ -85,9 +85,11 @@ def _decoded(value: str) -> str:
 
 
 def _judged(bank: Object) -> dict[str, Object]:
-    """Return the status without times and without the number of the generation."""
+    """Return the status without times, without the number of the generation and without what says
+    how the bank came to be as it is.
+    """
     generation = bank["metadata"]["generation"]
-    status = dict(bank["status"])
+    status = {key: value for key, value in bank["status"].items() if key != "rollout"}
     assert status.pop("observedGeneration") == generation
     conditions = [dict(each) for each in status.get("conditions", ())]
     for each in conditions:

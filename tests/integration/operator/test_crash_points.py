@@ -54,6 +54,8 @@ class Scenario:
     """What else is there before."""
     writes: int = 1
     """How many there are at the least."""
+    waiting: dict[str, Any] | None = None
+    """A change that is judged, and waits, before."""
 
 
 def changed(before: dict[str, Any] | None = None, **changes: Any) -> Scenario:
@@ -146,6 +148,17 @@ async def recreate(world: World, name: str = "agents") -> None:
     await world.create(name)
 
 
+async def approve(world: World) -> None:
+    """Approve what waits."""
+    bank = await world.must(kinds.MEMORY_BANK, "agents")
+    await world.change(updatePolicy={"approved": bank["status"]["plan"]["id"]})
+
+
+async def lose_what_waits(world: World) -> None:
+    """Delete what is made from the spec while another one waits."""
+    await lose(world, "Deployment", "ConfigMap")
+
+
 async def pause_change_and_resume(world: World) -> None:
     await world.change(paused=True, logging={"level": "debug"})
     await world.change(paused=False)
@@ -160,6 +173,7 @@ def everything(*acts: Act) -> Act:
 
 
 GROWING = {"storage": {"volume": {"size": "1Gi", "storageClassName": "stretchy"}}}
+SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 REFERENCE = {"adminKeySecretRef": {"name": "mine"}}
 SCENARIOS = {
     "create": Scenario(create, spec=None, writes=7),
@@ -204,6 +218,19 @@ SCENARIOS = {
     "wake": changed({"hibernate": True}, hibernate=False),
     "scale to zero": changed(replicas=0),
     "restart": changed(restart="2026-01-01"),
+    "hold a change": changed(SUPERVISED, logging={"level": "debug"}, image="app:2"),
+    "approve a change": Scenario(
+        approve, spec=SUPERVISED, waiting={"logging": {"level": "debug"}}, writes=3
+    ),
+    "lose what a change waits for": Scenario(
+        lose_what_waits, spec=SUPERVISED, waiting={"logging": {"level": "debug"}}, writes=2
+    ),
+    "give a change up": Scenario(
+        lambda world: world.change(logging={"level": "info"}),
+        spec=SUPERVISED,
+        waiting={"logging": {"level": "debug"}},
+    ),
+    "refuse a version": changed({"version": "2.0.0"}, version="1.0.0"),
     "pause, change and resume": Scenario(pause_change_and_resume),
     "lose the key": Scenario(lose_the_key, writes=3),
     "lose nearly everything": Scenario(lose_nearly_everything, writes=6),
@@ -239,6 +266,9 @@ async def play(world: World, scenario: Scenario, *, writes: int | None = None) -
             async with world.operator() as operator:
                 await world.create(**scenario.spec)
                 await settle(world, operator)
+                if scenario.waiting is not None:
+                    await world.change(**scenario.waiting)
+                    await settle(world, operator)
         before, first_key = len(world.writes()), await key(world)
         died = writes is not None and await dies(world, scenario, writes)
         if writes is None:

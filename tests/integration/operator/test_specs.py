@@ -35,6 +35,9 @@ EVERY_FIELD = ROOT / "tests" / "operator" / "data" / "every-field" / "given.yaml
 MORE_FIELDS: Values = {
     "version": "2", "hibernate": True, "restart": "2026-01-01", "paused": True,
     "deletionProtection": True, "replicas": 0,
+    "updatePolicy": {
+        "mode": "Supervised", "approved": "0" * 16, "rollback": "Never", "deadlineSeconds": 10,
+    },
 }  # fmt: skip
 """What cannot be in one example with all the others, or has its default there."""
 ALTERNATIVES: dict[str, Values] = {
@@ -58,7 +61,7 @@ ALTERNATIVES: dict[str, Values] = {
 """What excludes something that the example has."""
 IMMUTABLE = {"storage", "encryption"}
 """What never changes back; growing is among the crash points."""
-SILENT = {"deletionProtection", "auth.adminKeySecretRef"}
+SILENT = {"deletionProtection", "auth.adminKeySecretRef", "updatePolicy"}
 """What changes nothing but the spec, or the key, which a shape leaves out."""
 slow = settings(
     deadline=None,

@@ -13,7 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from memorybank_operator import constants, runtime
-from memorybank_operator.canary import Prober, Target
+from memorybank_operator.canary import Prober, Proof, Target
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection
@@ -46,17 +46,17 @@ class NodeProber(Prober):
         """
 
     @override
-    async def probe(self, target: Target) -> str:
+    async def probe(self, target: Target) -> Proof:
         name = target.url.removeprefix("http://").partition(".")[0]
         running = self._node.running.get(name)
         address = running.address if running is not None else "http://127.0.0.1:1"
         proven = None
         try:
-            version = await super().probe(replace(target, connect_to=address))
+            proof = await super().probe(replace(target, connect_to=address))
             proven = (target.generation, target.revision)
         finally:
             self.proven = proven
-        return version
+        return proof
 
 
 class World:

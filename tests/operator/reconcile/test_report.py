@@ -59,5 +59,9 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
         Reason.DRIFT_CORRECTED,
         Reason.KEY_REPLACED,
         Reason.VOLUME_ADOPTED,
+        Reason.ROLLED_BACK,
+        Reason.UPDATE_BEGINS,
+        Reason.UPDATE_FAILED,
+        Reason.VERSION_REFUSED,
     }
     assert named == {str(each) for each in EXPECTED | told}

@@ -40,6 +40,14 @@ class ConditionType(Explained):
     )
     AVAILABLE = ("Available", "Whether a pod serves requests, of whatever revision.")
     PAUSED = ("Paused", "Present, and True, while spec.paused is true.")
+    UPDATE_PENDING = (
+        "UpdatePending",
+        "Present, and True, while a change that restarts the pod waits; status.plan shows it.",
+    )
+    UPDATING = (
+        "Updating",
+        "Present, and True, while the pod is replaced because the operator, not the spec, changed.",
+    )
 
 
 class Reason(Explained):
@@ -60,6 +68,33 @@ class Reason(Explained):
     HIBERNATED = ("Hibernated", "spec.hibernate is true: no pod runs, the data is kept.")
     PAUSED = ("Paused", "spec.paused is true and the bank is not as its spec wants it.")
     DELETING = ("Deleting", "The bank is being deleted.")
+    AWAITING_APPROVAL = (
+        "AwaitingApproval",
+        "A change restarts the pod, and spec.updatePolicy.mode is Supervised: see status.plan.",
+    )
+    # updates
+    VERSION_REFUSED = (
+        "VersionRefused",
+        "The version asked for may not follow the one that runs; that one runs on.",
+    )
+    ROLLED_BACK = (
+        "RolledBack",
+        "Another image did not prove itself in time: the bank went back to the one that had.",
+    )
+    ROLLBACK_REFUSED = (
+        "RollbackRefused",
+        "Another image does not prove itself, but it has migrated the database, which the one "
+        "before cannot open any more.",
+    )
+    UPDATE_QUEUED = (
+        "UpdateQueued",
+        "The operator's own update of this bank waits until others are done, or mended.",
+    )
+    UPDATE_BEGINS = ("UpdateBegins", "The operator's own update of this bank begins.")
+    UPDATE_FAILED = (
+        "UpdateFailed",
+        "The bank does not work since the operator updated it; no further bank is updated.",
+    )
     # the spec and what it names
     INVALID_SPEC = ("InvalidSpec", "A field is wrong that the API server could not check.")
     ADMIN_KEY_SECRET_NOT_FOUND = (

@@ -36,6 +36,7 @@ from memorybank_operator.api.v1alpha1.types import (
     ObjectName,
     SizeQuantity,
 )
+from memorybank_operator.api.v1alpha1.update import UpdatePolicy
 
 LIST_MAP_BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 SPREAD_LIST = {
@@ -236,6 +237,8 @@ class Spec(ApiModel):
     """More environment variables for the memory service."""
     service_account: ServiceAccount = ServiceAccount()
     """The service account of the pod."""
+    update_policy: UpdatePolicy = UpdatePolicy()
+    """How the bank takes changes that restart its pod."""
     deletion_policy: Literal["Retain", "Delete"] = "Retain"
     """What becomes of the volume when the bank is deleted. Retain keeps it, and a bank of the same
     name finds its memories again. Delete deletes it with the bank.

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from memorybank_operator.api.base import StatusModel
+from memorybank_operator.api.v1alpha1.update import PlanStatus, RolloutStatus
 
 
 class Condition(StatusModel):
@@ -95,6 +96,10 @@ class MemoryBankStatus(StatusModel):
     """Label selector of the bank's pods, for the scale subresource."""
     storage: StorageStatus | None = None
     """The volume; absent before it is bound."""
+    plan: PlanStatus | None = None
+    """A change of the pod that waits, and what it would do; absent while none does."""
+    rollout: RolloutStatus | None = None
+    """What the pod is made from; absent before there is a Deployment."""
 
     def condition(self, kind: str) -> Condition | None:
         """Return the condition of a type, None when there is none."""

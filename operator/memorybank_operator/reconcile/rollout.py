@@ -1,0 +1,319 @@
+"""Whether a change of what the pod is made from is made now, or waits.
+
+What the pod is made from (its template, its configuration, its key) changes as a whole or not at
+all. While a change waits, all three are rendered from what the Deployment was made from before, as
+status.rollout.current tells it, so that whatever somebody changes or deletes meanwhile is put back
+as it was. Where this version of the operator renders that differently, they are left as they are.
+
+Pure: the same bank and snapshot give the same decision. Nothing is remembered but in the bank's
+status, which is written before anything is done by it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.spec import Spec
+from memorybank_operator.api.v1alpha1.update import Made, Rejected
+from memorybank_operator.constants import (
+    ANNOTATION_KEY_HASH,
+    ANNOTATION_RENDERED_HASH,
+    ANNOTATION_SECRETS_HASH,
+)
+from memorybank_operator.reconcile import versions
+from memorybank_operator.reconcile.keys import read_token
+from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
+from memorybank_operator.reconcile.ownership import Ownership, ownership
+from memorybank_operator.reconcile.preview import preview
+from memorybank_operator.reconcile.steps import Held, Origin
+from memorybank_operator.resources import names
+from memorybank_operator.resources.build import build_all, with_hash
+from memorybank_operator.resources.context import BuildContext
+from memorybank_operator.resources.deployment import image_in, revision_in
+from memorybank_operator.resources.key_secret import TOKEN
+from memorybank_operator.resources.pod_template import key_hash, revision_of
+
+AT_ONCE = frozenset(
+    {
+        "replicas",
+        "hibernate",
+        "paused",
+        "storage",
+        "update_policy",
+        "service_account",
+        "deletion_policy",
+        "deletion_protection",
+    }
+)
+"""Fields of the spec that do not shape the pod: they are in force whatever waits."""
+
+Bodies = Mapping[ChildKey, KubeObject]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What is to be rendered now."""
+
+    bodies: Bodies
+    """Every object as it is to be; what is to be left as it is, is missing."""
+    revision: str
+    """Revision of the pod that is wanted now; empty when it could not be rendered."""
+    wanted: str
+    """Revision that the spec asks for; the same unless something waits."""
+    origin: Origin | None = None
+    """What the revision was rendered from; None when it is only what is found."""
+    asked: Origin | None = None
+    """What the spec asks for is rendered from."""
+    held: Held | None = None
+
+
+def decide_rollout(bank: MemoryBank, observed: Observed, ctx: BuildContext, new: Bodies) -> Rollout:
+    """Decide between what the spec asks for, `new`, and what the bank has."""
+    workload, config = names.deployment(bank), names.config_map(bank)
+    if workload not in new:
+        # Without its key nobody can say what waits: the configuration stays as it is for a moment.
+        kept = {k: v for k, v in new.items() if k != config or k not in observed.children}
+        return Rollout(kept, "", "")
+    wanted = revision_of(new[workload]["spec"]["template"])
+    asked = Origin(bank.generation, image_in(new[workload]), shaping(bank.spec))
+    through = Rollout(new, wanted, wanted, asked, asked)
+    live = observed.children.get(workload)
+    if live is not None and ownership(bank, live) is not Ownership.OURS:
+        return through
+    current = bank.status.rollout.current if bank.status.rollout else None
+    present = revision_in(live) if live is not None else (current.revision if current else None)
+    if present is None or (present == wanted and not _is_rejected(bank, wanted)):
+        return through
+    held = _judge(bank, observed, ctx, live, new[workload], wanted)
+    if held is None:
+        return through
+    return _stay(bank, observed, ctx, through, held, live)
+
+
+def shaping(spec: Spec) -> dict[str, Any]:
+    """Return the parts of a spec that shape the pod, without what is at its default."""
+    return spec.model_dump(mode="json", exclude_defaults=True, exclude=set(AT_ONCE))
+
+
+def _before(bank: MemoryBank, wanted: str) -> Made | None:
+    """Return what the bank was made from before `wanted`, which it may be made from already."""
+    rollout = bank.status.rollout
+    if rollout is None or rollout.current is None or rollout.current.revision != wanted:
+        return rollout.current if rollout else None
+    return rollout.previous
+
+
+def _is_rejected(bank: MemoryBank, wanted: str) -> bool:
+    rejected = bank.status.rollout.rejected if bank.status.rollout else None
+    return rejected is not None and rejected.revision == wanted
+
+
+def _judge(
+    bank: MemoryBank,
+    observed: Observed,
+    ctx: BuildContext,
+    live: KubeObject | None,
+    new: KubeObject,
+    wanted: str,
+) -> Held | None:
+    """Say why the change has to wait; None when it may be made."""
+    rollout, waiting = bank.status.rollout, bank.status.plan
+    current = rollout.current if rollout else None
+    by_spec = _is_of_the_spec(bank, _before(bank, wanted))
+    by_user = by_spec or _is_of_a_secret(live, new)
+    held = Held(Reason.AWAITING_APPROVAL, by_user=by_user)
+    if rollout is not None and rollout.rejected is not None and _is_rejected(bank, wanted):
+        return replace(held, reason=Reason.ROLLED_BACK, message=_rejection(rollout.rejected))
+    if live is None and (waiting is None or waiting.revision != wanted):
+        return None  # deleted by somebody, and nothing waited
+    refused = _refusal(bank, live, new, current)
+    if refused is not None:
+        return replace(held, reason=Reason.VERSION_REFUSED, message=refused)
+    if live is not None and not live["spec"].get("replicas"):
+        return None
+    if not by_spec and _is_repair(bank, ctx, live):
+        return None
+    if bank.spec.update_policy.mode == "Supervised":
+        plan_id = preview(bank, observed, {names.deployment(bank): new}, current).id
+        if bank.spec.update_policy.approved != plan_id:
+            return replace(held, message=_ask_for_approval(bank, plan_id))
+    if by_user or live is None or not _was_ready(bank):
+        return None
+    return _wait_for_turn(bank, observed, held)
+
+
+def _rejection(rejected: Rejected) -> str:
+    return (
+        f"{rejected.message} The bank went back to what worked before. Change the spec, for "
+        "example spec.version or spec.restart, to try again."
+    )
+
+
+def _refusal(
+    bank: MemoryBank, live: KubeObject | None, new: KubeObject, current: Made | None
+) -> str | None:
+    """Say why the image must not follow the one that runs, None when it may."""
+    before = image_in(live) if live is not None else (current.image if current else "")
+    image = image_in(new)
+    if image == before:
+        return None
+    version = (current.version if current else "") or versions.tag_of(before)
+    refused = versions.refusal(version, versions.tag_of(image))
+    if refused is None:
+        return None
+    if bank.spec.image is not None:
+        return f"spec.image: {refused}."
+    if bank.spec.version is not None:
+        return f"spec.version: {refused}."
+    return f"The operator's default image: {refused}."
+
+
+def _wait_for_turn(bank: MemoryBank, observed: Observed, held: Held) -> Held | None:
+    """Let the operator's own updates begin only when it is the bank's turn, and the status, which
+    is written first, says that it began.
+    """
+    if not observed.turn:
+        return replace(
+            held,
+            reason=Reason.UPDATE_QUEUED,
+            message="This version of the operator makes the pod differently. It waits for its "
+            "turn, and runs on as it is.",
+        )
+    if bank.status.condition(ConditionType.UPDATING) is None:
+        return replace(held, reason=Reason.UPDATE_BEGINS, message="It is this bank's turn.")
+    return None
+
+
+def _was_ready(bank: MemoryBank) -> bool:
+    """Tell whether an update could harm the bank: one that does not work can only gain by it."""
+    updating = bank.status.condition(ConditionType.UPDATING)
+    ready = bank.status.condition(ConditionType.READY)
+    return updating is not None or (ready is not None and ready.status == "True")
+
+
+def _is_of_the_spec(bank: MemoryBank, current: Made | None) -> bool:
+    """Tell whether the user changed what the spec says about the pod."""
+    if current is None:  # an operator without status.rollout was here before
+        return bank.status.observed_generation != bank.generation
+    return current.spec != shaping(bank.spec)
+
+
+def _is_of_a_secret(live: KubeObject | None, new: KubeObject) -> bool:
+    """Tell whether a Secret that the pod is made from changed."""
+    if live is None:
+        return False
+    before = live["spec"]["template"]["metadata"].get("annotations") or {}
+    after = new["spec"]["template"]["metadata"]["annotations"]
+    return any(
+        before.get(each) != after.get(each)
+        for each in (ANNOTATION_KEY_HASH, ANNOTATION_SECRETS_HASH)
+    )
+
+
+def _is_repair(bank: MemoryBank, ctx: BuildContext, live: KubeObject | None) -> bool:
+    """Tell whether the pod has to restart since its generated key was lost."""
+    if live is None or bank.spec.auth.admin_key_secret_ref is not None or ctx.admin_key is None:
+        return False
+    annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
+    return bool(annotations.get(ANNOTATION_KEY_HASH) != key_hash(ctx.admin_key))
+
+
+def _ask_for_approval(bank: MemoryBank, plan_id: str) -> str:
+    approved = bank.spec.update_policy.approved
+    stale = (
+        f" The plan {approved} that spec.updatePolicy.approved names is another one: it has been "
+        "carried out or the change is a different one now."
+        if approved
+        else ""
+    )
+    return (
+        "The change restarts the pod and waits for approval, as spec.updatePolicy.mode is "
+        f"Supervised: see status.plan, and set spec.updatePolicy.approved to {plan_id}.{stale}"
+    )
+
+
+def _stay(
+    bank: MemoryBank,
+    observed: Observed,
+    ctx: BuildContext,
+    through: Rollout,
+    held: Held,
+    live: KubeObject | None,
+) -> Rollout:
+    """Return what the bank has, as objects to be, and the plan for what it is to get."""
+    rollout = bank.status.rollout
+    made = _before(bank, through.wanted)
+    planned = preview(bank, observed, through.bodies, rollout.current if rollout else None)
+    held = replace(held, plan=planned.model_copy(update={"reason": str(held.reason)}))
+    inputs = (names.config_map(bank), names.key_secret(bank), names.deployment(bank))
+    others = {key: body for key, body in through.bodies.items() if key not in inputs}
+    old = _render(bank, observed, ctx, made) if made is not None else None
+    if old is not None and made is not None:
+        revision = revision_of(old[names.deployment(bank)]["spec"]["template"])
+        goes_back = live is not None and revision_in(live) == through.wanted
+        if revision == made.revision or goes_back or _is_repair(bank, ctx, live):
+            origin = Origin(generation=made.generation, image=made.image, spec=made.spec)
+            bodies = others | {key: old[key] for key in inputs}
+            return replace(
+                through,
+                bodies=_in_order(bank, bodies),
+                revision=revision,
+                origin=origin,
+                held=held,
+            )
+    if live is None:
+        return through
+    # What is missing is made anew; what is there stays as it is.
+    left = {key: through.bodies[key] for key in inputs if key not in observed.children}
+    if live["spec"].get("replicas") != bank.spec.pods:
+        left[names.deployment(bank)] = _scaled(through.bodies[names.deployment(bank)], live)
+    return replace(
+        through,
+        bodies=_in_order(bank, others | left),
+        revision=revision_in(live),
+        origin=None,
+        held=held,
+    )
+
+
+def _render(bank: MemoryBank, observed: Observed, ctx: BuildContext, made: Made) -> Bodies | None:
+    """Render the bank as it was made before; None when that cannot be."""
+    kept = bank.spec.model_dump(mode="json", include=set(AT_ONCE))
+    try:
+        spec = Spec.model_validate({**made.spec, **kept, "version": None, "image": made.image})
+    except ValidationError:  # another version of the operator wrote it
+        return None
+    live = observed.children.get(names.deployment(bank))
+    secrets = ctx.secrets
+    if live is not None:
+        annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
+        secrets = annotations.get(ANNOTATION_SECRETS_HASH, "")
+    secret = observed.children.get(names.key_secret(bank))
+    key = (read_token(secret, TOKEN) if secret is not None else None) or ctx.admin_key
+    former = replace(
+        ctx, bank=bank.model_copy(update={"spec": spec}), admin_key=key, secrets=secrets
+    )
+    bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build_all(former)}
+    return bodies if names.deployment(bank) in bodies else None
+
+
+def _scaled(new: KubeObject, live: KubeObject) -> dict[str, Any]:
+    """Return the Deployment that is there with the wanted number of pods."""
+    body = copy.deepcopy(dict(new))
+    body["spec"]["template"] = copy.deepcopy(live["spec"]["template"])
+    annotations = body["metadata"].get("annotations", {})
+    body["metadata"]["annotations"] = {
+        key: value for key, value in annotations.items() if key != ANNOTATION_RENDERED_HASH
+    }
+    return with_hash(body)
+
+
+def _in_order(bank: MemoryBank, bodies: Bodies) -> Bodies:
+    return {child: bodies[child] for child in names.children(bank) if child in bodies}
