@@ -34,6 +34,9 @@ async def shape(world: World, name: str = "agents") -> dict[str, Object]:
     judged = {}
     if bank is not None:
         aliases[bank["metadata"]["uid"]] = "<uid>"
+        plan = bank["status"].get("plan")
+        if plan is not None:  # both are hashes of the key too
+            aliases |= {plan["id"]: "<plan>", plan["revision"]: "<planned revision>"}
         judged = _judged(bank)
     elif "PersistentVolumeClaim" in children:
         former = children["PersistentVolumeClaim"]["metadata"]["annotations"]
