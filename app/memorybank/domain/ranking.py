@@ -48,6 +48,9 @@ _RECENCY = 0.05
 _MICROSECONDS_PER_HALF_LIFE = 30 * 86_400e6
 """Bounds of the prior: it decides between memories that fit about equally well, never against one
 that fits clearly better."""
+PRIOR_RATIO = (1 - _IMPORTANCE) / (1 + _IMPORTANCE + _RECENCY)
+"""The lowest prior in terms of the highest: what scores less than this part of another memory
+before it is weighed cannot overtake it."""
 
 
 def inverse_frequency(documents: int, holding: int) -> float:
@@ -144,13 +147,13 @@ def spread_out(
     return order
 
 
-def prior(importance: Scores, moments: npt.NDArray[np.int64]) -> Scores:
+def prior(importance: Scores, moments: npt.NDArray[np.int64], newest: int) -> Scores:
     """Return factors between .95 and 1.10 from importance and recency.
 
-    `moments` are microseconds; recency halves every 30 days before the newest of them, so that the
-    same memories always rank the same.
+    `moments` are microseconds; recency halves every 30 days before the newest of all that could be
+    found, so that the same memories always rank the same.
     """
-    half_lives = (moments - moments.max(initial=moments[0])) / _MICROSECONDS_PER_HALF_LIFE
+    half_lives = (moments - newest) / _MICROSECONDS_PER_HALF_LIFE
     recency = np.exp2(half_lives.astype(np.float32))
-    factors: Scores = 1 + _IMPORTANCE * (2 * importance - 1) + _RECENCY * recency
-    return factors
+    factors = 1 + _IMPORTANCE * (2 * importance - 1) + _RECENCY * recency
+    return factors.astype(np.float32, copy=False)

@@ -174,19 +174,23 @@ class SessionScorer:
         self._scores = np.zeros_like(statistics.norms)
         self._weight = 0.0
 
-    def add(self, places: ranking.Places, counts: ranking.Scores, *, times: int) -> None:
-        """Count a term that the query holds `times` times and these rows `counts` times."""
+    def gather(self, places: ranking.Places, counts: ranking.Scores) -> tuple[int, ranking.Scores]:
+        """Return how many sessions hold a term that these rows hold so often, and their shares."""
         if not self._statistics.documents:
-            return
+            return 0, self._scores
         held = np.bincount(
             self._groups[places], weights=counts, minlength=len(self._scores)
         ).astype(np.float32)
         held[_ALONE] = 0
-        idf = times * ranking.inverse_frequency(
-            self._statistics.documents, int(np.count_nonzero(held))
-        )
+        return int(np.count_nonzero(held)), ranking.saturation(held, self._statistics.norms)
+
+    def add(self, sessions: int, shares: ranking.Scores, *, times: int) -> None:
+        """Count a term that the query holds `times` times, by what `gather` returned."""
+        if not self._statistics.documents:
+            return
+        idf = times * ranking.inverse_frequency(self._statistics.documents, sessions)
         self._weight += idf
-        self._scores += idf * ranking.saturation(held, self._statistics.norms)
+        self._scores += idf * shares
 
     def shares(self, places: ranking.Places, *, otherwise: ranking.Scores) -> ranking.Scores:
         """Return the scores of these rows' sessions, brought to 0..1.
@@ -195,6 +199,8 @@ class SessionScorer:
         """
         if not self._statistics.documents:
             return otherwise
-        groups = self._groups[places]
-        shares = ranking.lexical_share(self._scores[groups], self._weight)
+        groups = self._groups
+        if places.size < len(groups):
+            groups = groups[places]
+        shares = ranking.lexical_share(self._scores.take(groups), self._weight)
         return np.where(groups == _ALONE, otherwise, shares)

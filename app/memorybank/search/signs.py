@@ -3,10 +3,13 @@
 Two unit vectors at the angle a differ in the sign of about a/pi of their components, so counting
 the signs that differ (Charikar 2002, "Similarity estimation techniques from rounding algorithms")
 orders vectors roughly by their cosine. One bit per component instead of four bytes: a choice among
-100,000 vectors reads 5 MB instead of 150. The exact cosine then decides among the chosen.
+100,000 vectors reads 5 MB instead of 150. The same bits say more when the question keeps its
+magnitudes: see `estimates`. The exact cosine then decides among the few that are left.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +18,12 @@ from memorybank.ports import Vector
 
 _WORD = 64
 _FIRST_CAPACITY = 64
+
+_PLANES = 4
+"""Bits of the question's components in `estimates`; more do not find more."""
+_SPREAD = 1.25
+"""The root of pi / 2: how much longer a vector is than the mean of its components' magnitudes
+would make it, if these are distributed normally."""
 
 
 class Signs:
@@ -58,7 +67,32 @@ class Signs:
             differing += np.bitwise_count(bits ^ word)
         return differing
 
-    def _packed(self, vector: Vector) -> npt.NDArray[np.uint64]:
+    def cosines(self, vector: Vector) -> npt.NDArray[np.float32]:
+        """Return for each row its cosine with the vector, as the differing signs let one guess."""
+        steps = len(vector)
+        guesses = np.cos(np.pi * np.arange(steps + 1) / steps).astype(np.float32)
+        return guesses.take(self.distances(vector))
+
+    def estimates(self, vector: Vector, places: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """Return better guesses at the cosines of some rows: by their signs and the whole vector.
+
+        The error is about half of that of `cosines`. The vector's components are rounded to 4 bits,
+        so that the product is a sum of counted bits, plane by plane.
+        """
+        least, most = float(vector.min()), float(vector.max())
+        step = (most - least) / (2**_PLANES - 1) or 1.0
+        levels = np.rint((vector - least) / step).astype(np.uint8)
+        planes = [levels >> plane & 1 for plane in range(_PLANES)]
+        masks = np.stack([self._packed(plane) for plane in (*planes, np.ones_like(levels))])
+        counts = np.zeros((len(masks), places.size), dtype=np.uint16)
+        for bits, mask in zip(self._bits, masks.T, strict=True):
+            counts += np.bitwise_count(bits.take(places) & mask[:, np.newaxis])
+        weights = np.array([step * 2**plane for plane in range(_PLANES)] + [least])
+        positive = weights.astype(np.float32) @ counts.astype(np.float32)
+        scale = np.float32(_SPREAD / len(vector) ** 0.5)
+        return np.asarray(scale * (2 * positive - vector.sum()), dtype=np.float32)
+
+    def _packed(self, vector: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
         padded = np.zeros(self._words * _WORD, dtype=np.bool_)
         padded[: len(vector)] = vector > 0
         return np.packbits(padded).view(np.uint64)

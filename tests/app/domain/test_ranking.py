@@ -104,10 +104,10 @@ def test_words_that_hardly_cover_the_query_do_not_overrule_its_meaning() -> None
 @given(scores(0, 1), st.integers(0, 10_000))
 def test_the_prior_stays_within_its_bounds(importance: ranking.Scores, days: int) -> None:
     moments = np.arange(len(importance), dtype=np.int64) * days * DAY
-    factors = ranking.prior(importance, moments)
+    factors = ranking.prior(importance, moments, int(moments.max()))
     assert 0.95 - 1e-6 <= factors.min() <= factors.max() <= 1.10 + 1e-6
 
 
 def test_important_and_recent_memories_come_first_among_equals() -> None:
-    factors = ranking.prior(floats(0.5, 0.5, 1), np.array([0, 60 * DAY, 60 * DAY]))
+    factors = ranking.prior(floats(0.5, 0.5, 1), np.array([0, 60 * DAY, 60 * DAY]), 60 * DAY)
     assert factors[0] < factors[1] < factors[2]

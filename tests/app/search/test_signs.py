@@ -41,7 +41,8 @@ def test_distances_are_the_signs_that_differ(dimensions: int) -> None:
 
 def test_the_choice_keeps_the_ten_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tenant, "_EXACT", 500)
-    monkeypatch.setattr(tenant, "_CHOSEN", 300)
+    monkeypatch.setattr(tenant, "_NEAR", 600)
+    monkeypatch.setattr(tenant, "_NEAREST", 150)
     vectors = unit(6_000)
     index = TenantIndex(384)
     ids = []
@@ -58,3 +59,51 @@ def test_the_choice_keeps_the_ten_nearest(monkeypatch: pytest.MonkeyPatch) -> No
         found += len(best & {hit.memory_id for hit in hits})
         wanted += len(best)
     assert found / wanted >= 0.95
+
+
+def test_guesses_by_the_whole_vector_are_nearer_than_those_by_signs_alone() -> None:
+    vectors = unit(2_000)
+    signs = Signs(384)
+    for vector in vectors:
+        signs.append(vector)
+    exact = vectors @ vectors[5]
+    places = np.arange(1, 2_000, 3)
+    guesses = signs.estimates(vectors[5], places)
+    off = np.abs(guesses - exact[places]).mean()
+    assert off < 0.06
+    assert off < 0.8 * np.abs(signs.cosines(vectors[5])[places] - exact[places]).mean()
+
+
+def test_with_words_the_choice_keeps_the_order_of_a_comparison_with_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = unit(6_000)
+    index = TenantIndex(384)
+    for number, vector in enumerate(vectors):
+        text = f"note {number % 7} about {'leaks' if number % 11 == 0 else 'pipes'}"
+        index.put(a_memory(text, importance=number % 5 / 4), vector)
+    same = 0
+    for query in vectors[:20]:
+        found = []
+        for exact in (10_000, 2_048):
+            monkeypatch.setattr(tenant, "_EXACT", exact)
+            hits = index.search("note 3 about leaks", query, where=MemoryFilter(), limit=10)
+            found.append({hit.memory_id for hit in hits})
+        same += len(found[0] & found[1])
+    assert same / 200 >= 0.95
+
+
+def test_words_alone_rank_as_if_every_memory_was_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = TenantIndex(384)
+    for number in range(900):
+        text = "pump " * (1 + number % 3) + "filler " * (number % 13)
+        index.put(a_memory(text, importance=number % 5 / 4), None)
+
+    def found() -> list[tuple[str, float]]:
+        hits = index.search("the pump", None, where=MemoryFilter(), limit=10)
+        return [(hit.memory_id, hit.score) for hit in hits]
+
+    early = found()
+    assert found() == early  # now from what is kept of frequent words
+    monkeypatch.setattr(tenant, "_hopeful", lambda scores, _count: np.arange(scores.size))
+    assert found() == early
