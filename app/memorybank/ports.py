@@ -309,6 +309,10 @@ class StoreStatus:
 class StoreCare(Protocol):
     """Looks after a store while it is in use."""
 
+    @property
+    def damaged(self) -> bool:
+        """Whether damage was met since the store was opened; it stays so until it is again."""
+
     async def integrity(self) -> StoreCheck:
         """Read everything and tell what is damaged."""
 

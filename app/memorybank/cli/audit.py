@@ -91,7 +91,7 @@ def _header(file: str, line: str) -> AuditHeader:
 def _no_export(file: str) -> MemoryBankError:
     return MemoryBankError(
         f"{file} does not begin as an export of an audit log does",
-        hint="make one: GET /v1/admin/audit/export",
+        hint="make one: memorybank audit export FILE",
     )
 
 

@@ -1,4 +1,4 @@
-"""`memorybank audit list` and `usage`: who did what in a bank, and how often it was asked.
+"""`memorybank audit list`, `audit export` and `usage`: who did what in a bank, and how often.
 
 Apart from `audit verify`, which loads what it verifies with: this only asks the bank.
 """
@@ -6,9 +6,14 @@ Apart from `audit verify`, which loads what it verifies with: this only asks the
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
 
 from memorybank.cli.bank import open_bank, paged
 from memorybank.cli.show import show, table
+from memorybank.cli.transfer import appearing
 
 _RECORDS = ("seq", "at", "actor", "action", "target")
 _ENDPOINTS = ("endpoint", "requests", "refused", "failed")
@@ -25,6 +30,32 @@ def audit(arguments: argparse.Namespace) -> int:
         text += f"\n{len(found)} of {total}; --limit shows more"
     show(arguments, {"records": found, "total": total}, text)
     return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write a whole log into a file that appears when it is whole, or to standard output."""
+    query = {"tenant": arguments.tenant}
+    with open_bank(arguments) as bank:
+        pieces = bank.fetch("/v1/admin/audit/export", query=query)
+        if arguments.file == "-":
+            _copied(pieces, sys.stdout.buffer)
+            return 0
+        target = Path(arguments.file)
+        with appearing(target) as file:
+            lines = _copied(pieces, file)
+    records = lines - 1  # the first line is the header
+    text = f"{records:,} records exported; check them with: memorybank audit verify {target}"
+    show(arguments, {"file": str(target), "records": records}, text)
+    return 0
+
+
+def _copied(pieces: Iterable[bytes], target: IO[bytes]) -> int:
+    """Return how many lines were copied."""
+    lines = 0
+    for piece in pieces:
+        lines += piece.count(b"\n")
+        target.write(piece)
+    return lines
 
 
 def usage(arguments: argparse.Namespace) -> int:

@@ -303,7 +303,7 @@ def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_audit(commands: _Commands[argparse.ArgumentParser]) -> None:
-    actions = _group(commands, "audit", "read and verify audit logs")
+    actions = _group(commands, "audit", "read, export and verify audit logs")
     every = _command(actions, "list", "list records, newest first", bank=True)
     every.add_argument("--tenant")
     every.add_argument(
@@ -313,11 +313,16 @@ def _add_audit(commands: _Commands[argparse.ArgumentParser]) -> None:
     every.add_argument("--limit", type=int, default=20, help="how many at most (default 20)")
     _add_bank_options(every)
     every.set_defaults(run="oversight:audit")
+    export = _command(actions, "export", "write a whole log, for `audit verify`", bank=True)
+    export.add_argument("file", help="a file to make, or -")
+    export.add_argument("--tenant")
+    _add_bank_options(export)
+    export.set_defaults(run="oversight:export")
     verify = _command(
         actions, "verify", "find out whether records were changed, left out or moved; 1 if so"
     )
     where = verify.add_mutually_exclusive_group(required=True)
-    where.add_argument("file", nargs="?", help="an export (GET /v1/admin/audit/export), or -")
+    where.add_argument("file", nargs="?", help="what `audit export` wrote, or -")
     where.add_argument("--data", type=Path, metavar="DIR", help="data folder, also of a server")
     verify.add_argument(
         "--head", metavar="SEQ:HASH", help="the end that you noted: it must be there still"

@@ -50,7 +50,7 @@ def export(arguments: argparse.Namespace) -> int:
             end = _copied(pieces, cast("IO[bytes]", sys.stdout.buffer), compressed=compressed)
             sys.stderr.write(f"{_exported(end)}\n")
             return 0
-        with _appearing(target) as file:
+        with appearing(target) as file:
             end = _copied(pieces, file, compressed=compressed)
     show(arguments, {"file": str(target), **end}, _exported(end))
     return 0
@@ -185,7 +185,7 @@ def _copied(pieces: Iterator[bytes], file: IO[bytes], *, compressed: bool) -> di
 
 
 @contextlib.contextmanager
-def _appearing(target: Path) -> Iterator[IO[bytes]]:
+def appearing(target: Path) -> Iterator[IO[bytes]]:
     """Write beside the target and move there at the end; on failure nothing is left."""
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:

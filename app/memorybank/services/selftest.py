@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from memorybank.domain.ids import new_id
 from memorybank.domain.memory import Memory, MemoryFilter
-from memorybank.errors import EmbedderUnavailable, MemoryBankError
+from memorybank.errors import EmbedderUnavailable, MemoryBankError, StoreUnavailable
 from memorybank.ports import PENDING, Embedder, MemoryStore, SearchIndex, Vector
 from memorybank.schemas.health import Check, Status
 
@@ -107,6 +107,8 @@ class _Canary:
             raise
 
     async def store(self) -> None:
+        if self._store.care.damaged:  # though it may be far from where this would write
+            raise StoreUnavailable("the database is damaged")
         left = await self._store.list_memories(INTERNAL_TENANT, _EVERYTHING, limit=100, cursor=None)
         for memory in left.memories:
             await self._store.delete(INTERNAL_TENANT, memory.id)

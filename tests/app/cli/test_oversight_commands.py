@@ -81,6 +81,20 @@ def test_a_log_longer_than_a_page_is_read_over_pages(run: Run, remote: list[str]
     assert len({each["seq"] for each in records}) == len(records) == 203
 
 
+def test_an_exported_log_is_verified(run: Run, remote: list[str], tmp_path: Path) -> None:
+    name = run("store", "exported", *remote)[1].strip()
+    file = tmp_path / "audit.jsonl"
+    code, out, _ = run("audit", "export", str(file), *remote)
+    assert (code, f"audit verify {file}" in out) == (0, True), out
+    assert name in file.read_text()
+    assert run("audit", "verify", str(file))[0] == 0
+    assert answer(run, "audit", "export", str(file), *remote)["records"] > 0
+    assert run("audit", "export", "-", *remote)[1].startswith('{"')
+    missing = str(tmp_path / "no/audit.jsonl")
+    code, _, complaint = run("audit", "export", missing, *remote)
+    assert (code, missing in complaint) == (2, True), complaint
+
+
 def test_usage_counts_requests_by_endpoint(run: Run, remote: list[str]) -> None:
     run("store", "counted", *remote)
     code, out, _ = run("usage", *remote)

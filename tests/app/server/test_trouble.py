@@ -34,6 +34,7 @@ pytestmark = [
 ]
 
 VOLUME_MIB = 6
+TINY = {"MEMORY_BANK_EMBEDDING__PROVIDER": "builtin-tiny"}
 
 
 def on(volume: Path, mount: str) -> list[str]:
@@ -146,3 +147,61 @@ async def test_a_damaged_database_stops_the_start_and_is_left_as_it_is(
     assert "backup" in said
     assert "Traceback" not in said
     assert database.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("share", [(0.4, 0.5), (0.0, 1.0)], ids=["a part", "all"])
+async def test_damage_under_a_running_server_is_told_and_hides_nothing(
+    tmp_path: Path, share: tuple[float, float]
+) -> None:
+    volume = tmp_path / "volume"
+    notes = [
+        {"content": f"The lamp of room {number} is out.", "metadata": {"ballast": "x y z " * 2_000}}
+        for number in range(300)  # more than SQLite keeps in memory
+    ]
+    names: list[str] = []
+    with serving(volume, environ=TINY) as server:
+        async with client_for(server) as client:
+            for start in range(0, len(notes), 60):
+                batch = {"memories": notes[start : start + 60]}
+                answer = await client.post("/v1/memories:batch", json=batch)
+                names += [each["id"] for each in answer.json()["results"]]
+        assert await asyncio.to_thread(server.stop) == 0  # all is in the database file now
+    with serving(volume, environ=TINY) as server:
+        async with client_for(server) as client:
+            await until_ready(client, 200)
+            overwrite(next(volume.glob("*.db")), *share)
+            answers = [await client.get(f"/v1/memories/{name}") for name in names]
+            assert {answer.status_code for answer in answers} <= {200, 503}
+            refused = [answer.json()["error"] for answer in answers if answer.status_code == 503]
+            assert refused
+            for error in refused:
+                assert error["code"] == "store_unavailable"
+                assert "damaged" in error["message"]
+                assert "backup" in error["hint"]
+            for number, answer in enumerate(answers):
+                assert (
+                    answer.status_code == 503
+                    or answer.json()["metadata"] == (notes[number]["metadata"])
+                )
+            assert "damaged" in await until_ready(client, 503)
+            checked = await client.post("/v1/admin/check")
+            assert checked.status_code == 503 or checked.json()["ok"] is False
+            exported = b""
+            with contextlib.suppress(httpx.RemoteProtocolError):
+                async with client.stream("GET", "/v1/export") as answer:
+                    async for piece in answer.aiter_bytes():
+                        exported += piece
+            assert b'"kind":"end"' not in exported  # an export that looks whole is whole
+            assert (await client.get("/live")).status_code == 200
+            assert "memorybank_memories" in (await client.get(server.metrics_url)).text
+        assert await asyncio.to_thread(server.stop) == 0
+        assert "Traceback" not in (server.folder / "stderr").read_text()
+
+
+def overwrite(database: Path, start: float, end: float) -> None:
+    """Damage a share of the pages in place, the first one left out."""
+    pages = database.stat().st_size // 4_096
+    with database.open("r+b") as file:
+        for page in range(max(1, int(pages * start)), int(pages * end)):
+            file.seek(page * 4_096)
+            file.write(b"\xff" * 4_096)

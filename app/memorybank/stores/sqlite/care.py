@@ -13,7 +13,7 @@ from memorybank.errors import ConfigurationError, StoreUnavailable
 from memorybank.ports import StoreCheck, StoreStatus
 from memorybank.stores.sqlite.access import Run
 from memorybank.stores.sqlite.connection import migrations, open_reader, open_writer
-from memorybank.stores.sqlite.errors import translated, translated_at_start
+from memorybank.stores.sqlite.errors import Damage, translated, translated_at_start
 from memorybank.stores.sqlite.lock import DataFolderLock
 
 _MOST_PROBLEMS = 100
@@ -28,10 +28,18 @@ class CareTables:
 
     path: Path
     read: Run
+    damage: Damage
+
+    @property
+    def damaged(self) -> bool:
+        """See StoreCare."""
+        return self.damage.found
 
     async def integrity(self) -> StoreCheck:
         """See StoreCare. Takes about a second per gigabyte; writes go on."""
-        return await self.read(check)
+        found = await self.read(check)
+        self.damage.found = self.damage.found or bool(found.problems)
+        return found
 
     async def status(self) -> StoreStatus:
         """See StoreCare."""
@@ -40,15 +48,17 @@ class CareTables:
 
 def check(connection: apsw.Connection) -> StoreCheck:
     """Read every page and index, and what refers to what."""
-    with connection:  # all of the same moment
-        try:
+    problems: list[str] = []
+    counts: dict[str, int] = {}
+    try:
+        with connection:  # all of the same moment
             found = connection.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})").fetchall()
-            problems = [str(text) for (text,) in found if text != "ok"]
+            problems += [str(text) for (text,) in found if text != "ok"]
             strays = connection.execute("PRAGMA foreign_key_check").fetchall()
             problems += [f"a row of {table} refers to nothing" for table, *_ in strays]
             counts = _counts(connection, *_COUNTED, "vectors")
-        except apsw.CorruptError as error:
-            return StoreCheck([str(error)], {})
+    except apsw.CorruptError as error:  # so much that it cannot even be looked for
+        problems.append(str(error))
     return StoreCheck(problems[:_MOST_PROBLEMS], counts)
 
 

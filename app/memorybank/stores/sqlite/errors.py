@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
@@ -53,6 +54,29 @@ _SETTINGS_AT_FAULT = (
     apsw.CorruptError,
 )
 """Causes that no retry cures: they stop the start instead of being tried again."""
+
+
+@dataclass(slots=True)
+class Damage:
+    """Whether any read or write has met damage since the database was opened.
+
+    What is damaged stays so until the file is replaced, also where the next request meets none.
+    """
+
+    found: bool = False
+
+    def note(self, error: BaseException) -> None:
+        """Remember an error that tells of damage."""
+        self.found = self.found or isinstance(error, apsw.CorruptError | apsw.NotADBError)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Remember what goes wrong within."""
+        try:
+            yield
+        except apsw.Error as error:
+            self.note(error)
+            raise
 
 
 def unavailable(error: apsw.Error) -> StoreUnavailable:

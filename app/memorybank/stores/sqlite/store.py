@@ -35,7 +35,12 @@ from memorybank.stores.sqlite.audit import Recorder, done
 from memorybank.stores.sqlite.care import CareTables
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.embeddings import WITH_VECTOR, EmbeddingTables, VectorTable, register
-from memorybank.stores.sqlite.errors import refused_by_trigger, translated, translated_at_start
+from memorybank.stores.sqlite.errors import (
+    Damage,
+    refused_by_trigger,
+    translated,
+    translated_at_start,
+)
 from memorybank.stores.sqlite.forgetting import ForgettingTables
 from memorybank.stores.sqlite.lock import DataFolderLock
 from memorybank.stores.sqlite.sealing import seal_for, unsealed
@@ -80,7 +85,8 @@ class SqliteStore:
         except BaseException:
             self._lock.release()
             raise
-        self._writer = Writer(connection, Recorder(audited), self._seal)
+        self._damage = Damage()
+        self._writer = Writer(connection, Recorder(audited), self._seal, self._damage)
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
         self._closed = False
         self._access = AccessTables(
@@ -90,7 +96,7 @@ class SqliteStore:
             seal=self._seal,
         )
         self._transfer = TransferTables(path, self._vectors, self._seal, write=self._writer.run)
-        self._care = CareTables(path, self._read)
+        self._care = CareTables(path, self._read, self._damage)
         self._embeddings = EmbeddingTables(
             self._vectors, self._seal, read=self._read, write=self._writer.run
         )
@@ -485,7 +491,7 @@ class SqliteStore:
         def run() -> Answer:
             connection = self._readers.get()
             try:
-                with translated():
+                with translated(), self._damage.watched():
                     return read(connection)
             finally:
                 self._readers.put(connection)

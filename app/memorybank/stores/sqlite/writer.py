@@ -18,7 +18,7 @@ from memorybank.domain.audit import AuditEvent
 from memorybank.errors import StoreUnavailable
 from memorybank.stores.sqlite.audit import Recorder
 from memorybank.stores.sqlite.connection import BUSY_MS
-from memorybank.stores.sqlite.errors import unavailable
+from memorybank.stores.sqlite.errors import Damage, unavailable
 from memorybank.stores.sqlite.sealing import PLAIN, Seal
 
 _PATIENCE_MS = 200
@@ -42,8 +42,10 @@ class Writer:
         connection: apsw.Connection,
         recorder: Recorder | None = None,
         seal: Seal = PLAIN,
+        damage: Damage | None = None,
     ) -> None:
         self._connection = connection
+        self._damage = damage or Damage()
         self._recorder = recorder or Recorder()
         self._seal = seal
         self._empty_log = False
@@ -101,6 +103,7 @@ class Writer:
             keys = self._seal.save(self._connection)
             self._connection.execute("COMMIT")
         except apsw.Error as error:
+            self._damage.note(error)
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             for job in jobs:
@@ -135,6 +138,7 @@ class Writer:
             answer = job.request(self._connection)
             self._connection.execute("RELEASE item")
         except apsw.Error as error:
+            self._damage.note(error)
             if not self._connection.in_transaction:
                 raise
             failure = unavailable(error)
