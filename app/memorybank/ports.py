@@ -19,7 +19,7 @@ import numpy.typing as npt
 from memorybank.domain.audit import AuditPage, AuditRecord, Chain, NotedEvent
 from memorybank.domain.encryption import EncryptionStatus
 from memorybank.domain.forgetting import Step, Vitals
-from memorybank.domain.keys import ApiKey
+from memorybank.domain.keys import ApiKey, ManagedKeys
 from memorybank.domain.memory import (
     Link,
     LinkType,
@@ -99,6 +99,13 @@ class AccessStore(Protocol):
         """Store a key and let the one it was rotated from expire, in one transaction.
 
         False, with nothing changed, when that one is gone or revoked.
+        """
+
+    async def replace_managed_keys(self, listed: Sequence[ApiKey], at: datetime) -> ManagedKeys:
+        """Make these the only valid managed keys, in one transaction, and say what changed.
+
+        A key is known by its digest. One that was revoked and is listed is valid again; a digest
+        of a key that is not managed is left alone. Listing the same again changes nothing.
         """
 
     async def note_use(self, used: Mapping[str, datetime]) -> None:

@@ -77,7 +77,21 @@ class ApiKey:
     """Some seconds behind, and a crash may lose the newest: use is noted in batches."""
     rotated_from: str | None = None
     """The id of the key that this one replaces."""
+    managed: bool = False
+    """True for a key that a manager outside, such as the operator, made and says is valid."""
 
     def is_valid(self, now: datetime) -> bool:
         """Say whether the key opens anything at this moment."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedKeys:
+    """What became of a list of managed keys."""
+
+    keys: tuple[ApiKey | None, ...]
+    """As they are kept, in the order of the list; None where another key has this digest."""
+    changed: tuple[ApiKey, ...] = ()
+    """Those that were not known, or were known otherwise."""
+    revoked: tuple[ApiKey, ...] = ()
+    """Managed keys that were valid and are not on the list."""

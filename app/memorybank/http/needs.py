@@ -29,7 +29,7 @@ _OTHERWISE = {
 
 _OF_THE_BANK = frozenset(
     {
-        *("tenants_create", "tenants_change", "tenants_delete"),
+        *("keys_manage", "tenants_create", "tenants_change", "tenants_delete"),
         *("embedding_status", "encryption_status", "care_status", "care_check"),
         "care_configuration",
         *("embedding_roll_back", "embedding_resume", "embedding_discard"),

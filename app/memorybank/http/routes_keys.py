@@ -15,6 +15,8 @@ from memorybank.schemas.keys import (
     KeyListQuery,
     KeyRotation,
     KeyView,
+    ManagedKeyList,
+    ManagedKeysView,
     NewKey,
 )
 from memorybank.services.keys import KeyService
@@ -34,6 +36,7 @@ class KeyRoutes:
         add = router.add_api_route
         add("", self.create, methods=["POST"], status_code=201, summary="Make a key")
         add("", self.list_all, methods=["GET"], summary="List keys")
+        add("/managed", self.manage, methods=["PUT"], summary="Say which managed keys are valid")
         add("/{id}", self.revoke, methods=["DELETE"], status_code=204, summary="Revoke a key")
         add("/{id}/rotate", self.rotate, methods=["POST"], status_code=201, summary="Rotate a key")
         return router
@@ -46,6 +49,14 @@ class KeyRoutes:
         """List all keys of a tenant, oldest first, revoked ones included."""
         keys = await self._service.list_all(caller, query.tenant)
         return KeyList(keys=[self._view(key) for key in keys])
+
+    async def manage(self, caller: Caller, listed: ManagedKeyList) -> ManagedKeysView:
+        """Make the keys of this list, and no other managed ones, valid at once.
+
+        For whoever keeps keys elsewhere, such as the Kubernetes operator: only digests are sent.
+        The same list again changes nothing, so it can be sent whenever in doubt.
+        """
+        return ManagedKeysView(keys=await self._service.manage(caller, listed.keys))
 
     async def revoke(self, caller: Caller, id: Id) -> None:  # noqa: A002  # the API's name
         """Make a key invalid at once."""

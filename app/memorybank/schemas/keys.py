@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from memorybank.schemas.fields import Moment, Name, Request, Response
 from memorybank.schemas.tenants import TenantName
 
 MAX_OVERLAP_SECONDS = 30 * 86_400
+MAX_MANAGED_KEYS = 1_000
+
+ManagedKeyProblem = Literal["role_not_found", "tenant_not_found", "key_taken"]
 
 RoleName = Annotated[str, Field(max_length=63, pattern=r"^[a-z]([a-z0-9_-]{0,61}[a-z0-9])?$")]
 
@@ -38,6 +41,46 @@ class KeyRotation(Request):
     overlap_seconds: Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS)] = Field(
         3_600, description="How long the old key stays valid beside the new one."
     )
+
+
+class ManagedKey(Request):
+    """A key that somebody else made and keeps; the service learns its digest alone."""
+
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of the whole key `mb_...`, hex."
+    )
+    name: Name = Field(description="Who or what will use it.")
+    role: RoleName = Field(
+        description="What it allows: `admin`, `developer`, `readonly`, or a role of `auth.roles`."
+    )
+    tenant: TenantName = Field(description="Whose memories it opens.")
+    expires_at: Moment | None = Field(
+        None, description="Invalid from then on; absent for never. RFC 3339 with offset."
+    )
+
+
+class ManagedKeyList(Request):
+    """All keys that the manager wants to be valid."""
+
+    keys: Annotated[tuple[ManagedKey, ...], Field(strict=False, max_length=MAX_MANAGED_KEYS)] = (
+        Field(description="Managed keys that are not listed are revoked at once.")
+    )
+
+
+class ManagedKeyView(Response):
+    """What became of one key of the list."""
+
+    id: str | None = Field(description="The key's id; null when it was not taken.")
+    problem: ManagedKeyProblem | None = Field(
+        description="Why it was not taken: its role or its tenant does not exist, or the key is "
+        "known already and not managed. It opens nothing then."
+    )
+
+
+class ManagedKeysView(Response):
+    """What became of the list, in its order."""
+
+    keys: list[ManagedKeyView]
 
 
 class KeyListQuery(Request):

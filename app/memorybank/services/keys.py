@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +13,13 @@ from memorybank.domain.ids import new_id
 from memorybank.domain.keys import ApiKey, Roles, Scope
 from memorybank.errors import Conflict, InvalidRequest, NotFound
 from memorybank.ports import AccessStore
-from memorybank.schemas.keys import KeyRotation, NewKey
+from memorybank.schemas.keys import (
+    KeyRotation,
+    ManagedKey,
+    ManagedKeyProblem,
+    ManagedKeyView,
+    NewKey,
+)
 from memorybank.services.memories import now_utc
 
 
@@ -68,6 +74,50 @@ class KeyService:
         await self._store.add_key(key)
         return key, token
 
+    async def manage(self, caller: Principal, listed: Sequence[ManagedKey]) -> list[ManagedKeyView]:
+        """Make these the only valid managed keys of the bank; tell what became of each.
+
+        A key of the list that cannot be taken keeps no other from being taken. For administrators
+        of the bank. Raises InvalidRequest for a digest that is listed twice.
+        """
+        caller.require_bank()
+        if len({each.digest for each in listed}) < len(listed):
+            raise InvalidRequest(
+                "a digest is listed twice", field="keys", hint="list each key once"
+            )
+        now = self._clock()
+        problems = [await self._problem(each) for each in listed]
+        takeable = [
+            ApiKey(
+                id=new_id(),
+                tenant=each.tenant,
+                name=each.name,
+                role=each.role,
+                digest=each.digest,
+                created_at=now,
+                expires_at=each.expires_at,
+                managed=True,
+            )
+            for each, problem in zip(listed, problems, strict=True)
+            if problem is None
+        ]
+        try:
+            done = await self._store.replace_managed_keys(takeable, now)
+        finally:  # also when cancelled: some may have been revoked
+            self._authenticator.forget_all()
+        kept = iter(done.keys)
+        return [
+            _managed(next(kept)) if problem is None else ManagedKeyView(id=None, problem=problem)
+            for problem in problems
+        ]
+
+    async def _problem(self, key: ManagedKey) -> ManagedKeyProblem | None:
+        if key.role not in self._roles:
+            return "role_not_found"
+        if await self._store.find_tenant(key.tenant) is None:
+            return "tenant_not_found"
+        return None
+
     async def list_all(self, caller: Principal, tenant: str | None = None) -> list[ApiKey]:
         """Return all keys of the tenant, oldest first, revoked ones included."""
         keys = await self._store.list_keys(caller.administered(tenant))
@@ -85,6 +135,12 @@ class KeyService:
         now = self._clock()
         if old.bootstrap:
             raise _from_deployment()
+        if old.managed:
+            raise Conflict(
+                "the key is managed elsewhere and is rotated there",
+                field="id",
+                hint="rotate it where it was made, such as its MemoryBankKey",
+            )
         if not old.is_valid(now):
             raise _invalid_already()
         token = tokens.generate()
@@ -129,6 +185,12 @@ class KeyService:
         if key is None or not (caller.administers_bank or key.tenant == caller.tenant):
             raise NotFound("there is no key with this id", field="id", hint="list the keys")
         return key
+
+
+def _managed(key: ApiKey | None) -> ManagedKeyView:
+    if key is None:
+        return ManagedKeyView(id=None, problem="key_taken")
+    return ManagedKeyView(id=key.id, problem=None)
 
 
 def _from_deployment() -> Conflict:

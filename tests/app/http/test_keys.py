@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -115,3 +117,57 @@ async def test_a_role_of_ones_own_allows_what_its_configuration_says(tmp_path: P
         assert await status(bank, made["key"]) == 403
         async with bank.client(bank.admin_key) as admin:
             assert (await listed(admin, made["id"]))["scopes"] == []
+
+
+def a_managed_key(**fields: Any) -> tuple[str, dict[str, Any]]:
+    """Return a key, and how its manager tells the service of it."""
+    token = f"mb_{secrets.token_urlsafe(32)}"
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    said = {"digest": digest, "name": "team/app", "role": "readonly", "tenant": "default"}
+    return token, said | fields
+
+
+async def manage(admin: httpx.AsyncClient, *keys: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = await admin.put(f"{KEYS}/managed", json={"keys": keys})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["keys"]
+    return found
+
+
+async def test_managed_keys_are_valid_while_they_are_listed(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    by_hand = await make(admin)
+    (one, said_one), (two, said_two) = a_managed_key(), a_managed_key()
+    first = await manage(admin, said_one, said_two)
+    assert [await status(bank, each) for each in (one, two)] == [200, 200]
+    assert await manage(admin, said_one, said_two) == first, "again changes nothing"
+    await manage(admin, said_two)
+    assert [await status(bank, each) for each in (one, two)] == [401, 200]
+    assert (await manage(admin, said_one))[0]["id"] == first[0]["id"], "it comes back"
+    assert [await status(bank, each) for each in (one, two)] == [200, 401]
+    await manage(admin)
+    assert [await status(bank, each) for each in (one, two)] == [401, 401]
+    assert await status(bank, by_hand["key"]) == 200, "nobody else's keys are touched"
+
+
+async def test_a_managed_key_that_cannot_be_taken_keeps_no_other_out(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    token, good = a_managed_key()
+    _, of_nobody = a_managed_key(tenant="nobody")
+    _, of_no_role = a_managed_key(role="poet")
+    by_hand = await make(admin)
+    taken = good | {"digest": hashlib.sha256(by_hand["key"].encode()).hexdigest()}
+    answers = await manage(admin, of_nobody, good, of_no_role, taken)
+    problems = [each["problem"] for each in answers]
+    assert problems == ["tenant_not_found", None, "role_not_found", "key_taken"]
+    assert await status(bank, token) == 200
+    twice = await admin.put(f"{KEYS}/managed", json={"keys": [good, good]})
+    assert problem(twice, 422, "invalid_request")["field"] == "keys"
+
+
+async def test_a_managed_key_is_rotated_by_its_manager_alone(admin: httpx.AsyncClient) -> None:
+    _, said = a_managed_key()
+    (made,) = await manage(admin, said)
+    problem(await admin.post(f"{KEYS}/{made['id']}/rotate", json={}), 409, "conflict")

@@ -30,6 +30,7 @@ BODIES: dict[str, Any] = {
     "life_rollback": {"revision": 1},
     "life_link": {"target": "y"},
     "keys_create": {"name": "x", "role": "readonly"},
+    "keys_manage": {"keys": []},
     "tenants_create": {"name": "beta"},
 }
 """What the operations need whose body has required fields: wrong ones are refused before keys."""

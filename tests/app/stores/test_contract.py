@@ -359,6 +359,25 @@ async def test_a_rotation_happens_whole_or_not_at_all(store: MemoryStore) -> Non
     assert await store.access.get_key(late.id) is None
 
 
+async def test_of_managed_keys_those_listed_are_valid(store: MemoryStore) -> None:
+    plain = a_key("plain")
+    await store.access.add_key(plain)
+    one, two = a_key("one", managed=True), a_key("two", managed=True)
+    done = await store.access.replace_managed_keys([one, two], later(1))
+    assert (done.keys, done.changed, done.revoked) == ((one, two), (one, two), ())
+    again = replace(one, id="another", role=Role.READONLY)
+    done = await store.access.replace_managed_keys([again, replace(plain, managed=True)], later(2))
+    changed = replace(one, role=Role.READONLY)
+    assert (done.keys, done.changed, done.revoked) == ((changed, None), (changed,), (two,))
+    assert await store.access.find_key(plain.digest) == plain
+    assert await store.access.find_key(two.digest) == replace(two, revoked_at=later(2))
+    done = await store.access.replace_managed_keys([changed, two], later(3))
+    assert (done.keys, done.changed, done.revoked) == ((changed, two), (two,), ())
+    assert await store.access.list_keys("acme") == [plain, changed, two]
+    done = await store.access.replace_managed_keys([changed, two], later(4))
+    assert (done.changed, done.revoked) == ((), ())
+
+
 async def test_the_last_use_of_a_key_never_goes_back(store: MemoryStore) -> None:
     key = a_key()
     await store.access.add_key(key)

@@ -20,7 +20,7 @@ from memorybank.domain.audit import (
     NotedEvent,
 )
 from memorybank.domain.encryption import EncryptionStatus
-from memorybank.domain.keys import ApiKey
+from memorybank.domain.keys import ApiKey, ManagedKeys
 from memorybank.domain.tenants import DEFAULT_TENANT, Quotas, Tenant, TenantPage, TenantStats
 from memorybank.domain.usage import Count, Endpoint
 from memorybank.encryption import KeyRing
@@ -98,6 +98,20 @@ class AccessTables:
         return await self._write(
             lambda connection: keys.rotate(connection, successor, old_until=old_until),
             done(_about_key("key.rotate", successor)),
+        )
+
+    async def replace_managed_keys(self, listed: Sequence[ApiKey], at: datetime) -> ManagedKeys:
+        """See AccessStore."""
+
+        def events(done: ManagedKeys) -> list[AuditEvent]:
+            revoked = (
+                AuditEvent(EventKind.ADMIN, "key.revoke", key.tenant, key.id)
+                for key in done.revoked
+            )
+            return [*(_about_key("key.manage", key) for key in done.changed), *revoked]
+
+        return await self._write(
+            lambda connection: keys.replace_managed(connection, listed, at), events
         )
 
     async def note_use(self, used: Mapping[str, datetime]) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import apsw
 
-from memorybank.domain.keys import ApiKey
+from memorybank.domain.keys import ApiKey, ManagedKeys
 from memorybank.stores.sqlite import rows
 
 _COLUMNS = (
     "id, tenant, name, role, digest, created_at, revoked_at, bootstrap, expires_at, last_used_at,"
-    " rotated_from"
+    " rotated_from, managed"
 )
 _PLACES = ", ".join("?" * len(_COLUMNS.split(",")))
 
@@ -100,6 +101,42 @@ def replace_bootstrap(connection: apsw.Connection, key: ApiKey, old_until: datet
     return True
 
 
+def replace_managed(
+    connection: apsw.Connection, listed: Sequence[ApiKey], at: datetime
+) -> ManagedKeys:
+    """Make these the only valid managed keys. A key is known by its digest and keeps its id."""
+    found = connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE managed ORDER BY added")
+    before = {key.digest: key for key in map(_key, found)}
+    kept = [_keep_managed(connection, key, before.get(key.digest)) for key in listed]
+    digests = {key.digest for key in listed}
+    revoked = [
+        key for key in before.values() if key.revoked_at is None and key.digest not in digests
+    ]
+    for key in revoked:
+        revoke(connection, key.tenant, key.id, at=at)
+    changed = [key for key in kept if key is not None and before.get(key.digest) != key]
+    return ManagedKeys(tuple(kept), tuple(changed), tuple(revoked))
+
+
+def _keep_managed(connection: apsw.Connection, key: ApiKey, known: ApiKey | None) -> ApiKey | None:
+    if known is None:
+        if find(connection, key.digest) is not None:
+            return None
+        insert(connection, key)
+        return key
+    wanted = replace(
+        known,
+        tenant=key.tenant, name=key.name, role=key.role, expires_at=key.expires_at, revoked_at=None,
+    )  # fmt: skip
+    if wanted != known:
+        connection.execute(
+            "UPDATE keys SET tenant = ?, name = ?, role = ?, expires_at = ?, revoked_at = NULL"
+            " WHERE id = ?",
+            (key.tenant, key.name, str(key.role), _optional(key.expires_at), known.id),
+        )
+    return wanted
+
+
 def _row(key: ApiKey) -> tuple[Any, ...]:
     return (
         key.id,
@@ -113,6 +150,7 @@ def _row(key: ApiKey) -> tuple[Any, ...]:
         _optional(key.expires_at),
         _optional(key.last_used_at),
         key.rotated_from,
+        int(key.managed),
     )
 
 
@@ -129,6 +167,7 @@ def _key(row: rows.Row) -> ApiKey:
         expires_at=_moment(row[8]),
         last_used_at=_moment(row[9]),
         rotated_from=row[10],
+        managed=bool(row[11]),
     )
 
 
