@@ -52,10 +52,8 @@ class Health:
 
     def unready(self) -> list[str]:
         """Return what is still to be learned about the cluster; empty when work has begun."""
-        if self._streams.complete:
-            return []
         missing = self._streams.missing()
-        return [f"not listed yet: {', '.join(missing)}" if missing else "events still to handle"]
+        return [f"not listed yet: {', '.join(missing)}"] if missing else []
 
 
 def application(health: Health, registry: CollectorRegistry) -> web.Application:

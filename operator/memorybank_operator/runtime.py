@@ -115,8 +115,10 @@ class Operator:
         )
         queue: KeyedQueue[BankKey] = KeyedQueue(time.monotonic)
         self._banks = Workers(queue, self._reconciler(), count=settings.workers, name="bank")
-        self._observer = WatchObserver(connection.server, self._expected, self._streams)
         self._intake = Intake(self.cache, self._streams, self._banks.add)
+        self._observer = WatchObserver(
+            connection.server, self._expected, self._streams, self._intake.take
+        )
         queues = {"banks": queue, "canaries": self._canaries.workers.queue}
         self.metrics.observe(queues, self._streams, self._waves)
         self._server = web.AppRunner(
@@ -250,8 +252,7 @@ class Operator:
         self._streams.begin()
         return await kopf.spawn_tasks(
             registry=watching.registry(
-                self._intake.take,
-                server=self._connection.server,
+                self._connection.server,
                 session=lambda: self._connection.session(self._observer, connections=0),
             ),
             settings=watching.settings(),

@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     cluster_domain: Annotated[str, Field(pattern=DNS_NAME)] = "cluster.local"
     """DNS domain of the cluster."""
     canary_interval: Annotated[float, Field(ge=1, le=3600)] = 30.0
-    """Seconds between two functional checks of a bank that passed the last one."""
+    """Seconds between two functional checks of a bank that passed the last one; with more banks
+    than that, as many seconds as there are banks.
+    """
     canary_connect: Literal["dns", "cluster-ip"] = "dns"
     """How the check reaches a bank: by the Service's name, or by its cluster IP where the
     operator runs outside the cluster and cannot resolve names.

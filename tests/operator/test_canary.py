@@ -238,6 +238,7 @@ class Watched:
             metrics=Metrics(),
             changed=self.changes.put_nowait,
             count=2,
+            repeated_per_second=50.0,
         )
 
 
@@ -268,6 +269,31 @@ async def test_a_bank_is_probed_again_and_again_and_a_change_is_told_once(
     result = watched.canaries.result(BANK)
     assert result is not None
     assert (result.ok, result.message) == (False, "it broke")
+
+
+async def test_a_crowd_of_banks_that_are_well_is_probed_ever_more_rarely(target: Target) -> None:
+    told: asyncio.Queue[BankKey] = asyncio.Queue()
+    crowd = Canaries(
+        Scripted(), interval=2.0, clock=lambda: 0.0, metrics=Metrics(),
+        changed=told.put_nowait, count=2, repeated_per_second=5.0,
+    )  # fmt: skip
+    for number in range(5):
+        crowd.watch(BankKey("team", f"few-{number}"), target)
+    crowd.workers.start()
+    async with asyncio.timeout(10):
+        for _ in range(5):
+            await told.get()
+        few = crowd.workers.queue.next_due()
+        for number in range(95):
+            crowd.watch(BankKey("team", f"many-{number}"), target)
+        for _ in range(95):
+            await told.get()
+    await crowd.workers.stop(0.0)
+    assert few is not None
+    assert 1.8 <= few <= 2.0
+    many = [due for due, *_ in crowd.workers.queue._delayed if due > 2.0]
+    assert len(many) == 95
+    assert all(18.0 <= due <= 20.0 for due in many)
 
 
 async def test_another_target_is_probed_at_once(watched: Watched, target: Target) -> None:

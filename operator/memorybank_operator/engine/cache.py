@@ -64,6 +64,7 @@ class Cache:
     def __init__(self) -> None:
         self._entries: dict[_Address, _Entry] = {}
         self._by_bank: dict[BankKey, set[_Address]] = {}
+        self._cluster_wide: set[_Address] = set()
         self._deleted: OrderedDict[str, int] = OrderedDict()
 
     def put(self, body: KubeObject) -> Affected | None:
@@ -79,6 +80,8 @@ class Cache:
         self._entries[address] = entry
         if entry.bank is not None:
             self._by_bank.setdefault(entry.bank, set()).add(address)
+        if not address.namespace:
+            self._cluster_wide.add(address)
         # A label can be moved from one bank to another: both have to look.
         return _affected(entry.bank, known.bank if known else None)
 
@@ -150,8 +153,8 @@ class Cache:
     def of_kind(self, kind: str) -> dict[str, KubeObject]:
         """Return all objects of a cluster-wide kind by name."""
         return {
-            address.name: entry.body()
-            for address, entry in self._entries.items()
+            address.name: self._entries[address].body()
+            for address in self._cluster_wide
             if address.kind == kind
         }
 
@@ -160,6 +163,7 @@ class Cache:
 
     def _drop(self, address: _Address, entry: _Entry) -> None:
         del self._entries[address]
+        self._cluster_wide.discard(address)
         self._unlink(address, entry)
 
     def _unlink(self, address: _Address, entry: _Entry) -> None:

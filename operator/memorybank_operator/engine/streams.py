@@ -1,8 +1,7 @@
 """Whether we know everything yet, and whether we would hear of changes.
 
 A reconcile that starts before all watched kinds are listed would take what it has not heard of
-for missing. So work starts when each stream's first listing is complete and each object in it
-went through its handler.
+for missing. So work starts when each stream's first listing is complete.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ class Streams:
         self._clock = clock
         self._alive: dict[Stream, float] = {}
         self._unlisted = set(expected)
-        self._pending: set[str] = set()
-        self._handled: set[str] = set()
         self._complete = asyncio.Event()
         self._gone = asyncio.Event()
         self._lost: list[Stream] = []
@@ -42,22 +39,14 @@ class Streams:
         self._alive = dict.fromkeys(self._unlisted, self._clock())
 
     def listed(self, stream: Stream, uids: frozenset[str], *, resource_version: int) -> None:
-        """Forget what is not there any more, and wait for what is, if this listing is a first."""
+        """Forget what is not there any more. What is there was taken before."""
         gone = self._cache.retain(
             stream.kind.kind, stream.namespace, uids, resource_version=resource_version
         )
         self._affected(gone)
-        if stream in self._unlisted:
-            self._unlisted.remove(stream)
-            self._pending |= uids - self._handled
-            self._look()
-
-    def handled(self, uid: str) -> None:
-        """An object's event went through its handler."""
-        if not self._complete.is_set():
-            self._handled.add(uid)
-            self._pending.discard(uid)
-            self._look()
+        self._unlisted.discard(stream)
+        if not self._unlisted:
+            self._complete.set()
 
     def alive(self, stream: Stream) -> None:
         """The API server answered on this stream."""
@@ -75,11 +64,11 @@ class Streams:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that existed at the start has been handled."""
+        """Whether everything that existed at the start is known."""
         return self._complete.is_set()
 
     async def wait_complete(self) -> None:
-        """Wait until everything that existed at the start has been handled."""
+        """Wait until everything that existed at the start is known."""
         await self._complete.wait()
 
     def missing(self) -> tuple[str, ...]:
@@ -90,8 +79,3 @@ class Streams:
         """Return the seconds since the API server last answered on each stream."""
         now = self._clock()
         return {stream: now - at for stream, at in self._alive.items()}
-
-    def _look(self) -> None:
-        if not self._unlisted and not self._pending:
-            self._complete.set()
-            self._handled = set()

@@ -23,15 +23,12 @@ class Intake:
         self._enqueue = enqueue
 
     def take(self, event: dict[str, Any]) -> None:
-        """Take one event as kopf gives it; type None stands for an object found by listing."""
+        """Take one event of a watch; type None stands for an object found by listing."""
         body: KubeObject = event["object"]
-        try:
-            deleted = event["type"] == "DELETED"
-            affected = self._cache.remove(body) if deleted else self._cache.put(body)
-            if affected is not None:
-                self._tell(body, affected)
-        finally:
-            self._streams.handled(body["metadata"]["uid"])
+        deleted = event["type"] == "DELETED"
+        affected = self._cache.remove(body) if deleted else self._cache.put(body)
+        if affected is not None:
+            self._tell(body, affected)
 
     def _tell(self, body: KubeObject, affected: Affected) -> None:
         if body["kind"] == KIND:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Collection
 
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
-from memorybank_operator.kube.watching import Listener, Stream
+from memorybank_operator.kube.watching import Listener, Stream, Take, typed
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +21,7 @@ logger = logging.getLogger(__name__)
 class Relisting:
     """Lists one stream after the other, spread over an interval."""
 
-    def __init__(
-        self, client: KubeClient, take: Callable[[dict[str, Any]], None], listener: Listener
-    ) -> None:
+    def __init__(self, client: KubeClient, take: Take, listener: Listener) -> None:
         self._client = client
         self._take = take
         self._listener = listener
@@ -44,7 +41,6 @@ class Relisting:
         async for page in self._client.pages(kind, stream.namespace, selector=kinds.selector(kind)):
             for item in page.get("items") or ():
                 uids.add(item["metadata"]["uid"])
-                typed = {"apiVersion": kind.api_version, "kind": kind.kind, **item}
-                self._take({"type": None, "object": typed})
+                self._take({"type": None, "object": typed(kind, item)})
             version = int(page["metadata"]["resourceVersion"])
         self._listener.listed(stream, frozenset(uids), resource_version=version)

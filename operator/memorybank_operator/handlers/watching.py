@@ -1,4 +1,5 @@
-"""kopf's part: watch streams that reconnect, and one handler per kind that passes events on.
+"""kopf's part: watch streams that reconnect, one per kind; what they tell is read on its way by
+kube/watching.py.
 
 No change-detection handlers, daemons, timers, peering, annotations or finalizers: kopf writes
 nothing here.
@@ -32,8 +33,6 @@ BACKOFF_MAX = 30.0
 # kopf would otherwise ask the DNS for a name of this host, which may take long; it is used nowhere.
 IDENTITY = cast(Any, constants.FIELD_MANAGER)
 
-Take = Callable[[dict[str, Any]], None]
-
 
 class Backoffs:
     """Seconds between attempts of a watch's requests: growing, never ending.
@@ -66,25 +65,20 @@ class NothingStored(kopf.DiffBaseStorage):
         raise NotImplementedError("kopf writes nothing in this operator")
 
 
-def registry(
-    take: Take, *, server: str, session: Callable[[], aiohttp.ClientSession]
-) -> kopf.OperatorRegistry:
-    """Return kopf's handlers: log in with our own session, and pass all events on to `take`."""
+def registry(server: str, session: Callable[[], aiohttp.ClientSession]) -> kopf.OperatorRegistry:
+    """Return kopf's handlers: log in with our own session, and watch all that we watch."""
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login(server, session))
     for kind in kinds.WATCHED:
         kopf.on.event(
             group=kind.group, version=kind.version, plural=kind.plural,
             id=kind.plural, registry=handlers,
-        )(_pass_on(take))  # fmt: skip
+        )(_on_event)  # fmt: skip
     return handlers
 
 
-def _pass_on(take: Take) -> Callable[..., Awaitable[None]]:
-    async def on_event(event: dict[str, Any], **_: object) -> None:
-        take(event)
-
-    return on_event
+async def _on_event(**_: object) -> None:
+    """kopf watches what it has handlers for; objects are taken before they get here."""
 
 
 def _login(

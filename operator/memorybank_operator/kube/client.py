@@ -22,7 +22,8 @@ from memorybank_operator.kube.connection import CONNECT_SECONDS
 from memorybank_operator.kube.kinds import ApiKind
 
 REQUEST_SECONDS = 15.0
-PAGE = 500
+PAGE = 100
+"""Objects of a page: up to 10 KB each as text and ten times that when read, all at once."""
 
 Object = dict[str, Any]
 

@@ -1,8 +1,10 @@
-"""What the watch streams of kopf do, seen from the HTTP session they use.
+"""The watch streams of kopf, read where they pass through the HTTP session that it uses.
 
-kopf tells its handlers about objects, but not when a listing is complete, which objects a renewed
-listing no longer has, or whether a silent stream is alive. All of that passes through the
-session, so this middleware reads along.
+kopf lists, watches, reconnects and resumes. The objects are taken out on the way: kopf would read
+each of them a second time, keep a memory of it, and start a task and a queue for it, which for
+thousands of banks is most of an operator's time and memory. To kopf a listing has no objects, and
+a watch consists of bookmarks that tell from where to go on. That also tells what kopf does not:
+when a listing is complete, what a renewed listing no longer has, whether a silent stream is alive.
 
 What kopf would take for the end of everything, though a new listing cures it, is put before it as
 the end of a stream: half an event, an event that says that the server failed, a page of a listing
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, NamedTuple, Protocol, cast
 from weakref import WeakSet
@@ -32,11 +35,15 @@ from yarl import URL
 
 from memorybank_operator.kube.kinds import ApiKind
 
+logger = logging.getLogger(__name__)
+
 RETRIED = frozenset({401, 403, 429})
 """What kopf asks again for by itself, as it does after each 5xx."""
 OPENED_BURST = 6.0
 """Listings and watches of one stream that are begun without a pause."""
 OPENED_PER_SECOND = 0.5
+BREATH = 50
+"""Objects that are taken before others get a turn."""
 TOO_OLD = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410}
 """What the API server says for kopf to list anew."""
 
@@ -61,11 +68,18 @@ def streams(kinds: Iterable[ApiKind], namespaces: Iterable[str]) -> tuple[Stream
     )
 
 
+Event = dict[str, Any]
+"""As the API server sends it: `type` and `object`; type None stands for an object of a listing."""
+Take = Callable[[Event], None]
+
+
 class Listener(Protocol):
     """Wants to know about the streams."""
 
     def listed(self, stream: Stream, uids: frozenset[str], *, resource_version: int) -> None:
-        """A listing is complete: at this resource version there were exactly these objects."""
+        """A listing is complete: at this resource version there were exactly these objects, all of
+        which were handed over before.
+        """
 
     def alive(self, stream: Stream) -> None:
         """The API server answered on this stream: a page, an event, a bookmark, a new watch."""
@@ -75,15 +89,18 @@ class Listener(Protocol):
 
 
 class WatchObserver:
-    """A client middleware that reads along and tells a listener."""
+    """A client middleware that takes the events out of what passes through."""
 
-    def __init__(self, server: str, expected: Iterable[Stream], listener: Listener) -> None:
+    def __init__(
+        self, server: str, expected: Iterable[Stream], listener: Listener, take: Take
+    ) -> None:
         # By path: a URL may name a default port or leave it out.
         prefix = URL(server).path.rstrip("/")
         self._streams = {
             f"{prefix}{kind.collection(ns)}": Stream(kind, ns) for kind, ns in expected
         }
         self._listener = listener
+        self._take = take
         self._pages: dict[Stream, set[str]] = {}
         self._watches: WeakSet[ClientResponse] = WeakSet()
         self._paces = {stream: _Pace() for stream in self._streams.values()}
@@ -118,7 +135,7 @@ class WatchObserver:
             return response
         self._listener.alive(stream)
         if watching:
-            content = _WatchReader(response.content, lambda: self._listener.alive(stream))
+            content = _WatchReader(response.content, stream, self._listener, self._take)
             response.content = cast(StreamReader, content)
             self._watches.add(response)
         else:
@@ -134,19 +151,36 @@ class WatchObserver:
 
     async def _page(self, stream: Stream, response: ClientResponse, *, first: bool) -> None:
         try:
-            answer: dict[str, Any] = await response.json()
-            metadata = answer["metadata"]
+            answer: dict[str, Any] = json.loads(await response.content.read())
+            metadata, items = answer["metadata"], answer.pop("items", None) or ()
             version = int(metadata["resourceVersion"])
-        except (ClientResponseError, KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             response.close()
             raise ClientPayloadError(f"{stream}: the answer is no listing") from None
+        response.content = cast(StreamReader, _Text(response.content, json.dumps(answer).encode()))
         if first:
             self._pages[stream] = set()
         uids = self._pages.setdefault(stream, set())
-        uids.update(item["metadata"]["uid"] for item in answer.get("items") or ())
+        for number, item in enumerate(items):
+            uids.add(item["metadata"]["uid"])
+            _hand_over(self._take, {"type": None, "object": typed(stream.kind, item)})
+            if number % BREATH == 0:
+                await asyncio.sleep(0)
         if not metadata.get("continue"):
             del self._pages[stream]
             self._listener.listed(stream, frozenset(uids), resource_version=version)
+
+
+def typed(kind: ApiKind, item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item of a listing with its kind, which only the listing itself tells."""
+    return {"apiVersion": kind.api_version, "kind": kind.kind, **item}
+
+
+def _hand_over(take: Take, event: Event) -> None:
+    try:
+        take(event)
+    except Exception:  # one object that nobody expects must not stop all others
+        logger.exception("an event could not be taken, which is a bug of this operator")
 
 
 async def _whole(response: ClientResponse) -> ClientResponse:
@@ -186,38 +220,70 @@ class _Reader:
         return getattr(self._content, name)
 
 
+class _Text(_Reader):
+    """The content of an answer, replaced by another one."""
+
+    def __init__(self, content: StreamReader, text: bytes) -> None:
+        super().__init__(content)
+        self._text = text
+
+    async def read(self) -> bytes:
+        return self._text
+
+
 class _TooOld(_Reader):
     """The content of a watch that has to begin with a new listing."""
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        yield _event(TOO_OLD)
+        yield _event("ERROR", TOO_OLD)
 
 
 class _WatchReader(_Reader):
-    """A watch's content in whole events, that calls back for each chunk somebody takes from it."""
+    """A watch's content: its events are taken out, what is left of them is how far they got."""
 
-    def __init__(self, content: StreamReader, note: Callable[[], None]) -> None:
+    def __init__(
+        self, content: StreamReader, stream: Stream, listener: Listener, take: Take
+    ) -> None:
         super().__init__(content)
-        self._note = note
+        self._stream = stream
+        self._listener = listener
+        self._take = take
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         rest = b""
         async for chunk in self._content.iter_chunked(size):
-            self._note()
+            self._listener.alive(self._stream)
             whole, end, rest = (rest + chunk).rpartition(b"\n")
             if not end:
                 continue
-            if any(map(_is_failure, whole.split(b"\n"))):
-                yield _event(TOO_OLD)
+            left = b""
+            for number, line in enumerate(whole.split(b"\n")):
+                left = self._pass_on(line)
+                if left == FAILURE:
+                    break
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
+            yield left
+            if left == FAILURE:
                 return
-            yield whole + end
+
+    def _pass_on(self, line: bytes) -> bytes:
+        """Hand an event over; return what kopf is to see of it."""
+        try:
+            event: Event = json.loads(line)
+            kind, version = event["type"], event["object"]["metadata"]["resourceVersion"]
+        except (KeyError, TypeError, ValueError):
+            return FAILURE
+        if kind == "ERROR":
+            return FAILURE
+        if kind != "BOOKMARK":
+            _hand_over(self._take, event)
+        metadata = {"resourceVersion": version}
+        return _event("BOOKMARK", {"kind": self._stream.kind.kind, "metadata": metadata})
 
 
-def _is_failure(line: bytes) -> bool:
-    """Whether an event says that the server cannot go on with this watch."""
-    # The word is next to never in an event, and looking for it costs nothing beside reading JSON.
-    return b'"ERROR"' in line and json.loads(line).get("type") == "ERROR"
+def _event(kind: str, body: dict[str, Any]) -> bytes:
+    return json.dumps({"type": kind, "object": body}).encode() + b"\n"
 
 
-def _event(status: dict[str, Any]) -> bytes:
-    return json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
+FAILURE = _event("ERROR", TOO_OLD)

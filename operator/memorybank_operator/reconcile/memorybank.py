@@ -29,11 +29,13 @@ from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.metrics import Metrics
 from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
 from memorybank_operator.reconcile.observe import Observer
-from memorybank_operator.reconcile.observed import KubeObject, Observed
+from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.plan import plan as make_plan
 from memorybank_operator.reconcile.proof import Connect, target
 from memorybank_operator.reconcile.report import Reporter
 from memorybank_operator.reconcile.steps import Plan, Problem
+from memorybank_operator.resources import names
+from memorybank_operator.resources.build import Rendering
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.resources.named_secrets import named_secrets
 from memorybank_operator.status.record import look_again_in
@@ -148,24 +150,30 @@ class Reconciler:
         Return the last plan, what it was made from, and the error that cut its execution short.
         Raises KubeError when nothing could be observed.
         """
+        absent: frozenset[ChildKey] = frozenset()
+        build = Rendering()
         for _ in range(ROUNDS):
-            observed = await self._observe(key, bank)
-            plan = make_plan(bank, observed, self._means.render, new_key)
+            observed = await self._observe(key, bank, absent=absent)
+            plan = make_plan(bank, observed, self._means.render, new_key, build)
             if _asks_for_its_turn(plan) and self._means.waves.ask(key):
                 observed = replace(observed, turn=True)
-                plan = make_plan(bank, observed, self._means.render, new_key)
+                plan = make_plan(bank, observed, self._means.render, new_key, build)
             if not plan.steps:
                 return plan, observed, None
             try:
                 await self._execute(plan, bank, body)
+                absent = frozenset(names.children(bank)) - observed.children.keys()
             except ObservationOutdated as error:
                 logger.info("looking again: %s", error)
+                absent = frozenset()
             except errors.KubeError as error:
                 return plan, await self._observe(key, bank), error
         return plan, observed, errors.Conflict("the bank's objects do not stay as they are written")
 
-    async def _observe(self, key: BankKey, bank: MemoryBank) -> Observed:
-        observed = await self._observer.observe(bank)
+    async def _observe(
+        self, key: BankKey, bank: MemoryBank, *, absent: frozenset[ChildKey] = frozenset()
+    ) -> Observed:
+        observed = await self._observer.observe(bank, absent=absent)
         return replace(observed, turn=self._means.waves.has_turn(key))
 
     async def _execute(self, plan: Plan, bank: MemoryBank, body: KubeObject) -> None:

@@ -26,16 +26,23 @@ class Observer:
         self._client = client
         self._canaries = canaries
 
-    async def observe(self, bank: MemoryBank) -> Observed:
+    async def observe(
+        self, bank: MemoryBank, *, absent: frozenset[ChildKey] = frozenset()
+    ) -> Observed:
         """Return what there is. Raises KubeError when the API server has to be asked and fails.
 
         The cache only has objects with our label. One of the bank's names that it does not have
         may be taken by somebody else's object, so it is asked for: six reads for a new bank, none
         for one whose objects are there. A re-sync believes nothing, and asks for all of them.
+        `absent` are names that were free a moment ago, which is not asked again.
         """
         key = BankKey(bank.namespace, bank.name)
         children = self._cache.belongings(key, CHILD_KINDS)
-        asked = [each for each in names.children(bank) if bank.resync or each not in children]
+        asked = [
+            each
+            for each in names.children(bank)
+            if (bank.resync or each not in children) and each not in absent - children.keys()
+        ]
         found = await asyncio.gather(*(self._get(bank, child) for child in asked))
         for child, body in zip(asked, found, strict=True):
             if body is not None:

@@ -42,6 +42,9 @@ SHOWN_PATHS = 5
 """Changed fields that an event names."""
 
 
+Build = Callable[[BuildContext], Iterable[KubeObject]]
+
+
 @dataclass(slots=True)
 class _Draft:
     steps: list[Step] = field(default_factory=list)
@@ -55,6 +58,7 @@ def plan(
     observed: Observed,
     settings: RenderSettings,
     new_key: Callable[[], str],
+    build: Build = build_all,
 ) -> Plan:
     """Decide what to do. `new_key` is called when a key has to be generated, and only then.
 
@@ -78,7 +82,7 @@ def plan(
         volume_size=volume.size,
         secrets=secrets.fingerprint,
     )
-    bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build_all(ctx)}
+    bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build(ctx)}
     workload = names.deployment(bank)
     rollout = decide_rollout(bank, observed, ctx, bodies)
     if rollout.held is not None:
@@ -94,7 +98,8 @@ def plan(
             live = observed.children.get(child)
             _settle(child, rollout.bodies[child], live, draft=draft)
         elif child == names.key_secret(bank) and key.generate and not bank.spec.paused:
-            _store_new_key(replace(ctx, admin_key=new_key()), key, observed, draft=draft)
+            rendered = build(replace(ctx, admin_key=new_key()))
+            _store_new_key(bank, rendered, key, observed=observed, draft=draft)
     draft.steps += _removals(bank, observed)
     return _finished(bank, draft, rollout)
 
@@ -163,10 +168,15 @@ def _rendered_hash(body: KubeObject) -> str | None:
 
 
 def _store_new_key(
-    ctx: BuildContext, key: KeyDecision, observed: Observed, *, draft: _Draft
+    bank: MemoryBank,
+    rendered: Iterable[KubeObject],
+    key: KeyDecision,
+    *,
+    observed: Observed,
+    draft: _Draft,
 ) -> None:
-    body = next(each for each in build_all(ctx) if each["kind"] == "Secret")
-    exists = names.key_secret(ctx.bank) in observed.children
+    body = next(each for each in rendered if each["kind"] == "Secret")
+    exists = names.key_secret(bank) in observed.children
     draft.steps.append(Apply(body) if exists else Create(body))
     draft.again.append(CONTINUE_SECONDS)
     if key.note:

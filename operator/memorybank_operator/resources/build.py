@@ -34,6 +34,22 @@ def build_all(ctx: BuildContext) -> tuple[dict[str, Any], ...]:
     return tuple(with_hash(body) for body in bodies if body is not None)
 
 
+class Rendering:
+    """Builds like `build_all`, and remembers the last result: a reconcile plans several times from
+    the same decisions. Nobody changes what is built.
+    """
+
+    def __init__(self) -> None:
+        self._context: BuildContext | None = None
+        self._bodies: tuple[dict[str, Any], ...] = ()
+
+    def __call__(self, ctx: BuildContext) -> tuple[dict[str, Any], ...]:
+        """Build every object that can be built."""
+        if ctx != self._context:
+            self._context, self._bodies = ctx, build_all(ctx)
+        return self._bodies
+
+
 def with_hash(body: dict[str, Any]) -> dict[str, Any]:
     """Add the hash of the rendering to an object."""
     metadata = body["metadata"]

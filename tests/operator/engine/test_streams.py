@@ -45,29 +45,13 @@ def secret(uid: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_an_empty_cluster_is_known_once_every_kind_is_listed(it: Fixture) -> None:
+async def test_everything_is_known_once_every_kind_is_listed(it: Fixture) -> None:
     it.listed(BANKS)
     assert not it.streams.complete
     assert it.streams.missing() == ("secrets",)
-    it.listed(SECRETS)
-    assert it.streams.complete
-
-
-async def test_everything_is_known_once_each_listed_object_was_handled(it: Fixture) -> None:
-    it.listed(SECRETS, "a", "b")
-    it.listed(BANKS)
-    it.streams.handled("a")
-    assert not it.streams.complete
-    it.streams.handled("b")
+    it.listed(SECRETS, "a")
     assert it.streams.complete
     await it.streams.wait_complete()
-
-
-def test_objects_of_an_earlier_page_may_be_handled_before_the_listing_ends(it: Fixture) -> None:
-    it.streams.handled("a")
-    it.listed(SECRETS, "a")
-    it.listed(BANKS)
-    assert it.streams.complete
 
 
 def test_a_renewed_listing_tells_the_banks_that_lost_something(it: Fixture) -> None:

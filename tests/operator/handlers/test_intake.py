@@ -98,12 +98,3 @@ def test_a_storage_class_may_be_what_any_bank_waits_for(it: Fixture) -> None:
         (AGENTS, Priority.RESYNC),
         (BankKey("team", "others"), Priority.RESYNC),
     ]
-
-
-def test_an_event_that_cannot_be_taken_does_not_hold_up_the_start(it: Fixture) -> None:
-    broken = bank()
-    broken["metadata"]["resourceVersion"] = "not a number"
-    it.streams.listed(it.stream, frozenset({"uid-agents"}), resource_version=1)
-    with pytest.raises(ValueError, match="not a number"):
-        it.take(None, broken)
-    assert it.streams.complete

@@ -1,4 +1,4 @@
-"""What passes through kopf's session is told to the listener, and reaches kopf unchanged."""
+"""What passes through kopf's session is taken out; what reaches kopf is how far it got."""
 
 from __future__ import annotations
 
@@ -16,13 +16,26 @@ from memorybank_operator.kube.watching import Stream, WatchObserver, streams
 
 (SECRETS,) = streams((kinds.SECRET,), ("team",))
 PATH = "/api/v1/namespaces/team/secrets"
-BOOKMARKS = b'{"type": "BOOKMARK"}\n' * 2
+BOOKMARK = {
+    "type": "BOOKMARK",
+    "object": {"kind": "Secret", "metadata": {"resourceVersion": "8"}},
+}
+BOOKMARKS = (json.dumps(BOOKMARK) + "\n").encode() * 2
+SECRET = {"kind": "Secret", "metadata": {"uid": "a", "resourceVersion": "9"}}
+
+
+def event(kind: str, **more: Any) -> bytes:
+    return json.dumps({"type": kind, "object": SECRET | more}).encode() + b"\n"
+
+
 AFTER = {
     "true": b"",
+    "events": event("ADDED") + event("DELETED"),
+    "unreadable": b"<html>\n" + event("ADDED"),
     "torn": b'{"type":"ADDED","object":{"meta',
     "failed": b'{"type":"ERROR","object":{"kind":"Status","code":500}}\n{"type":"ADDED"}\n',
     "too old": b'{"object":{"kind":"Status","code":410},"type": "ERROR"}\n',
-    "lookalike": b'{"type":"ADDED","object":{"x":{"type":"ERROR"}}}\n',
+    "lookalike": event("ADDED", x={"type": "ERROR"}),
 }
 """How a watch ends."""
 
@@ -34,8 +47,15 @@ class Heard:
 
     def __init__(self) -> None:
         self.listings: list[tuple[str, set[str], int]] = []
+        self.events: list[tuple[str | None, str, str]] = []
         self.signs_of_life = 0
         self.lost: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
+
+    def take(self, event: dict[str, Any]) -> None:
+        body = event["object"]
+        self.events.append((event["type"], body["kind"], body["metadata"]["uid"]))
+        if body["metadata"]["uid"] == "broken":
+            raise ValueError("broken")
 
     def listed(self, stream: Stream, uids: frozenset[str], *, resource_version: int) -> None:
         self.listings.append((str(stream), set(uids), resource_version))
@@ -79,6 +99,7 @@ def gone() -> web.Response:
 PAGES: dict[str, Callable[[], web.Response]] = {
     "": lambda: web.json_response(page("a", "b", more="next")),
     "next": lambda: web.json_response(page("c")),
+    "broken": lambda: web.json_response(page("broken", "c")),
     "forbidden": lambda: refusal(403),
     "expired": lambda: refusal(410),
     "html": lambda: web.Response(text="<html>", content_type="text/html"),
@@ -100,20 +121,43 @@ async def session(heard: Heard) -> AsyncIterator[aiohttp.ClientSession]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     server = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    heard.observer = WatchObserver(server, (SECRETS,), heard)
+    heard.observer = WatchObserver(server, (SECRETS,), heard, heard.take)
     async with aiohttp.ClientSession(server, middlewares=(heard.observer,)) as opened:
         yield opened
     await runner.cleanup()
 
 
-async def test_a_listing_is_told_when_its_last_page_is_there(
+async def test_a_listing_is_taken_page_by_page_and_told_when_its_last_one_is_there(
     session: aiohttp.ClientSession, heard: Heard
 ) -> None:
     async with session.get(PATH) as first:
-        assert (await first.json())["items"][0]["metadata"]["uid"] == "a"
+        assert await first.json() == {"metadata": {"resourceVersion": "7", "continue": "next"}}
     assert heard.listings == []
+    assert heard.events == [(None, "Secret", "a"), (None, "Secret", "b")]
     await session.get(f"{PATH}?continue=next")
     assert heard.listings == [("secrets in team", {"a", "b", "c"}, 7)]
+    assert heard.events[2:] == [(None, "Secret", "c")]
+
+
+async def test_an_object_that_nobody_expects_stops_no_others(
+    session: aiohttp.ClientSession, heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
+    await session.get(f"{PATH}?continue=broken")
+    assert [uid for _, _, uid in heard.events] == ["broken", "c"]
+    assert [uids for _, uids, _ in heard.listings] == [{"broken", "c"}]
+    assert "a bug of this operator" in caplog.text
+
+
+async def test_the_events_of_a_watch_are_taken_and_kopf_is_told_from_where_to_go_on(
+    session: aiohttp.ClientSession, heard: Heard
+) -> None:
+    async with session.get(PATH, params={"watch": "events"}) as stream:
+        content = b"".join([chunk async for chunk in stream.content.iter_chunked(2**20)])
+    assert heard.events == [("ADDED", "Secret", "a"), ("DELETED", "Secret", "a")]
+    last = json.loads(content.splitlines()[-1])
+    assert last == {
+        "type": "BOOKMARK", "object": {"kind": "Secret", "metadata": {"resourceVersion": "9"}}
+    }  # fmt: skip
 
 
 async def test_a_listing_that_begins_anew_forgets_the_pages_of_the_one_before(
@@ -132,7 +176,7 @@ async def test_each_chunk_of_a_watch_is_a_sign_of_life(
     async with session.get(f"{PATH}?watch=true&resourceVersion=7") as stream:
         assert heard.signs_of_life == 1
         content = b"".join([chunk async for chunk in stream.content.iter_chunked(2**20)])
-    assert content == BOOKMARKS
+    assert set(content.splitlines()) == {BOOKMARKS.splitlines()[0]}
     assert heard.signs_of_life > 1
     assert heard.listings == []
 
@@ -190,7 +234,8 @@ async def events(session: aiohttp.ClientSession, watch: str) -> list[tuple[str, 
         ("torn", []),
         ("failed", [("ERROR", 410)]),
         ("too old", [("ERROR", 410)]),
-        ("lookalike", [("ADDED", None)]),
+        ("unreadable", [("ERROR", 410)]),
+        ("lookalike", []),
     ],
 )
 async def test_what_would_end_kopf_only_makes_it_begin_anew(
