@@ -96,11 +96,14 @@ cluster-down: $(READY)  ## remove it
 	$(PYTHON) -m e2e.cluster down
 
 bench: $(READY)  ## measure the figures of docs/benchmarks.md
-	for part in engine service scale "scale --tenants 1000" retrieval transfer durability operator cluster; do $(PYTHON) -m benchmarks.$$part || exit 1; done
+	for part in engine service scale "scale --tenants 1000" retrieval transfer durability "operator --banks 100 --restart-banks 100 --idle-seconds 60" cluster; do $(PYTHON) -m benchmarks.$$part || exit 1; done
+
+bench-operator: $(READY)  ## measure the operator with a thousand banks and more on simulated nodes; about an hour
+	$(PYTHON) -m benchmarks.operator $(OPTIONS)
 
 clean:  ## remove what was made in the checkout; caches outside it stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help bootstrap format lint type unit fuzz chart-test integration proof e2e e2e-full e2e-down generate test test-fast verify lock \
-	images demo demo-down cluster-up cluster-down bench clean
+	images demo demo-down cluster-up cluster-down bench bench-operator clean

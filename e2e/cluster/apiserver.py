@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,10 @@ class ApiServer:
     audit_log: Path
     directory: Path
     authority: Authority
+    crash_and_restart: Callable[[], None]
+    """Kills kube-apiserver with all its connections, and starts it again; etcd goes on. Returns
+    when it is ready.
+    """
 
     def kubeconfig_for(self, user: str, *groups: str) -> str:
         """Return a kubeconfig for a user with a client certificate of their own."""
@@ -57,16 +61,19 @@ class ApiServer:
 
 
 @contextmanager
-def api_server(*, kubernetes: str = DEFAULT_KUBERNETES) -> Iterator[ApiServer]:
+def api_server(
+    *, kubernetes: str = DEFAULT_KUBERNETES, service_cidr: str = SERVICE_CIDR
+) -> Iterator[ApiServer]:
     """Start a bare API server; yield it when it is ready; stop it and remove its files at the end.
 
-    Raises ClusterError with the end of the logs when it does not become ready.
+    The default range has room for 250 Services. Raises ClusterError with the end of the logs when
+    it does not become ready.
     """
     programs = find_programs(kubernetes)
     for attempt in range(1, ATTEMPTS + 1):
         with ExitStack() as stack:
             try:
-                server = stack.enter_context(_run(programs))
+                server = stack.enter_context(_run(programs, service_cidr))
             except PortTaken as error:
                 if attempt == ATTEMPTS:
                     raise ClusterError(str(error)) from error
@@ -95,32 +102,42 @@ class PortTaken(ClusterError):
 
 
 @contextmanager
-def _run(programs: dict[str, Path]) -> Iterator[ApiServer]:
+def _run(programs: dict[str, Path], service_cidr: str) -> Iterator[ApiServer]:
     with _folder() as directory, ExitStack() as stack:
-        plane = _plan(programs, directory)
+        plane = _plan(programs, directory, service_cidr)
         authority = pki.create_control_plane(
             plane.pki, api_hosts=pki.api_server_hosts(SERVICE_IP, [], domain=CLUSTER_DOMAIN)
         )
+        processes: dict[str, subprocess.Popen[bytes]] = {}
+
+        def start(name: str, command: list[str]) -> None:
+            processes[name] = stack.enter_context(_process(command, directory / f"{name}.log"))
+
+        def start_api_server() -> None:
+            start("kube-apiserver", _bare(plane.api_server()))
+            wait_ready(
+                server.url,
+                authority.pair.certificate,
+                seconds=READY_SECONDS,
+                check_alive=lambda: _raise_if_ended(directory, processes),
+            )
+
+        def crash_and_restart() -> None:
+            processes["kube-apiserver"].kill()
+            processes["kube-apiserver"].wait()
+            start_api_server()
+
         server = ApiServer(
             url=f"https://127.0.0.1:{plane.api_port}",
             kubeconfig=directory / "admin.kubeconfig",
             audit_log=plane.audit_log,
             directory=directory,
             authority=authority,
+            crash_and_restart=crash_and_restart,
         )
         paths.write_private(server.kubeconfig, server.kubeconfig_for("admin", "system:masters"))
-        processes = {
-            "etcd": stack.enter_context(_process(plane.etcd(), directory / "etcd.log")),
-            "kube-apiserver": stack.enter_context(
-                _process(_bare(plane.api_server()), directory / "kube-apiserver.log")
-            ),
-        }
-        wait_ready(
-            server.url,
-            authority.pair.certificate,
-            seconds=READY_SECONDS,
-            check_alive=lambda: _raise_if_ended(directory, processes),
-        )
+        start("etcd", plane.etcd())
+        start_api_server()
         yield server
 
 
@@ -145,7 +162,7 @@ def _folder() -> Iterator[Path]:
             shutil.rmtree(directory)
 
 
-def _plan(programs: dict[str, Path], directory: Path) -> ControlPlane:
+def _plan(programs: dict[str, Path], directory: Path, service_cidr: str) -> ControlPlane:
     api_port, etcd_port, etcd_peer_port = free_ports(3)
     return ControlPlane(
         programs=programs,
@@ -153,7 +170,7 @@ def _plan(programs: dict[str, Path], directory: Path) -> ControlPlane:
         data=directory,
         audit_policy=paths.MANIFESTS / "audit-policy.yaml",
         audit_log=directory / "audit.log",
-        service_cidr=SERVICE_CIDR,
+        service_cidr=service_cidr,
         api_port=api_port,
         etcd_port=etcd_port,
         etcd_peer_port=etcd_peer_port,
@@ -184,7 +201,7 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise ClusterError("setpriv is missing: install the Debian package util-linux")
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [setpriv, "--pdeathsig=KILL", *command],
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,

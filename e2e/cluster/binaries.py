@@ -36,6 +36,7 @@ PROGRAMS = {
     "coredns": ("coredns", "github.com/coredns/coredns"),
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "kind": ("kind", "sigs.k8s.io/kind"),
+    "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     "pause": ("pause", "."),
     "testpod": ("testpod", "."),
 }

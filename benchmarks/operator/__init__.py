@@ -1,0 +1,1 @@
+"""The operator at scale, on a real API server."""

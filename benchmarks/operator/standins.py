@@ -1,0 +1,120 @@
+"""Answers in the place of a thousand memory services, on the addresses of their Services.
+
+    python -m benchmarks.operator.standins KUBECONFIG
+
+The Services' range has to be within 127.0.0.0/8, where every address leads to this machine. What
+the operator asks a bank is answered as the service does, from a dictionary: this measures the
+operator, not the service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from memorybank_operator import constants
+from memorybank_operator.kube import kinds
+from memorybank_operator.kube.connection import Connection, from_kubeconfig
+
+LINE_BYTES = 2**22
+BACKLOG = 16
+
+Take = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class StandIns:
+    """One server behind all addresses; the address says which bank is meant."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._banks: dict[str, str] = {}
+        """By address."""
+        self._revisions: dict[str, str] = {}
+        self._memories: dict[str, dict[str, dict[str, Any]]] = {}
+        app = web.Application()
+        app.router.add_get("/ready", self._ready)
+        app.router.add_get("/v1/memories", self._list)
+        app.router.add_post("/v1/memories", self._add)
+        app.router.add_post("/v1/search", self._search)
+        app.router.add_delete("/v1/memories/{id}", self._delete)
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        await self._runner.setup()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(kinds.SERVICE, self._take_service))
+            group.create_task(self._follow(kinds.DEPLOYMENT, self._take_deployment))
+
+    async def _follow(self, kind: kinds.ApiKind, take: Take) -> None:
+        query = {"watch": "true", "labelSelector": kinds.selector(kind)}
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with (
+            self._connection.session() as session,
+            session.get(
+                self._connection.server + kind.collection(), params=query,
+                timeout=timeout, read_bufsize=LINE_BYTES,
+            ) as response,
+        ):  # fmt: skip
+            while line := await response.content.readline():
+                event = json.loads(line)
+                if event["type"] in ("ADDED", "MODIFIED"):
+                    await take(event["object"])
+
+    async def _take_service(self, body: dict[str, Any]) -> None:
+        address = body["spec"]["clusterIP"]
+        if address in self._banks:
+            return
+        self._banks[address] = _name(body)
+        site = web.TCPSite(self._runner, address, constants.HTTP_PORT, backlog=BACKLOG)
+        await site.start()
+
+    async def _take_deployment(self, body: dict[str, Any]) -> None:
+        annotations = body["spec"]["template"]["metadata"]["annotations"]
+        self._revisions[_name(body)] = annotations[constants.ANNOTATION_REVISION]
+
+    def _bank(self, request: web.Request) -> str:
+        transport = request.transport
+        if transport is None:
+            raise web.HTTPServiceUnavailable  # whoever asked is gone
+        return self._banks[transport.get_extra_info("sockname")[0]]
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        revision = self._revisions.get(self._bank(request))
+        return web.json_response(
+            {"status": "ready", "checks": [], "revision": revision, "version": "stand-in"}
+        )
+
+    async def _list(self, request: web.Request) -> web.Response:
+        memories = self._memories.get(self._bank(request), {})
+        return web.json_response({"memories": list(memories.values())})
+
+    async def _add(self, request: web.Request) -> web.Response:
+        memory = {"id": uuid.uuid4().hex, **await request.json()}
+        self._memories.setdefault(self._bank(request), {})[memory["id"]] = memory
+        return web.json_response(memory, status=201)
+
+    async def _search(self, request: web.Request) -> web.Response:
+        memories = self._memories.get(self._bank(request), {})
+        results = [{"memory": each, "score": 1.0} for each in memories.values()]
+        return web.json_response({"results": results})
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        self._memories.get(self._bank(request), {}).pop(request.match_info["id"], None)
+        return web.Response(status=204)
+
+
+def _name(body: dict[str, Any]) -> str:
+    return f"{body['metadata']['namespace']}/{body['metadata']['labels'][constants.LABEL_BANK]}"
+
+
+if __name__ == "__main__":
+    asyncio.run(StandIns(from_kubeconfig(Path(sys.argv[1]))).run())
