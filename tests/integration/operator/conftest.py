@@ -13,7 +13,6 @@ import pytest
 from kubernetes import client as kubernetes
 
 from e2e.cluster.apiserver import ApiServer
-from memorybank_operator import constants
 from memorybank_operator.api import crd
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
@@ -80,6 +79,11 @@ async def client(connection: Connection) -> AsyncIterator[KubeClient]:
 @pytest.fixture
 async def kind(client: KubeClient, connection: Connection) -> None:
     """The MemoryBank kind is served, and there is a default storage class."""
+    await serve_kind(client, connection)
+
+
+async def serve_kind(client: KubeClient, connection: Connection) -> None:
+    """Have an API server serve what banks need."""
     with contextlib.suppress(errors.Conflict):  # another test was here first
         await client.create(DEFAULT_CLASS)
     async with connection.session() as session:
@@ -88,9 +92,10 @@ async def kind(client: KubeClient, connection: Connection) -> None:
             assert response.status in (201, 409), await response.text()
 
     async def is_served() -> bool:
-        with contextlib.suppress(errors.NotFound):
-            served = await client.discover(f"/apis/{constants.API_VERSION}")
-            return any(each["name"] == kinds.MEMORY_BANK.plural for each in served["resources"])
+        with contextlib.suppress(errors.NotFound, errors.Transient):
+            # Discovery names a kind before it is served.
+            await client.discover(kinds.MEMORY_BANK.collection())
+            return True
         return False
 
     await until(is_served)

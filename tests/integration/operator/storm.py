@@ -76,6 +76,7 @@ class Storm:
         """Of events that something happens to."""
         self.refuse: Callable[[Request], tuple[int, float | None] | None] = lambda _request: None
         """Status and Retry-After for a request that is to be refused in any case."""
+        self._dead_until = 0.0
         self.requests: list[Request] = []
         self.faults: Counter[str] = Counter()
 
@@ -98,6 +99,12 @@ class Storm:
     def calm(self) -> None:
         """End the storm; what is under way goes on as it is."""
         self.share = self.event_share = 0.0
+
+    def forget_watches(self) -> None:
+        """Say nothing more on the watches that are open, and leave them open: as when a firewall
+        forgot the connection.
+        """
+        self._dead_until = asyncio.get_running_loop().time()
 
     def writes(self) -> list[Request]:
         """Return what the operator tried to write so far."""
@@ -172,6 +179,7 @@ class Storm:
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
+        began = asyncio.get_running_loop().time()
         lines: asyncio.Queue[bytes] = asyncio.Queue()
         reader = asyncio.create_task(_read(answer, lines))
         stream = _Stream(request, response, self._dice, self.faults)
@@ -182,6 +190,8 @@ class Storm:
                         line = await lines.get()
                 except TimeoutError:
                     await stream.release()
+                    continue
+                if began <= self._dead_until:
                     continue
                 if not line:
                     return response

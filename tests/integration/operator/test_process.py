@@ -18,9 +18,11 @@ import pytest
 from e2e.cluster import apiserver
 from e2e.cluster.apiserver import ApiServer, free_ports
 from memorybank_operator.api import crd
-from memorybank_operator.kube import kinds
+from memorybank_operator.kube import errors, kinds
+from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import from_kubeconfig
 from memorybank_operator.settings import PREFIX
+from tests.integration.operator.conftest import serve_kind
 from tests.integration.operator.world import CHILDREN, World, until
 
 START_SECONDS = 60.0
@@ -207,4 +209,45 @@ async def test_it_waits_for_its_kind_and_ends_with_1_when_the_kind_is_removed(
     assert process.lines()[-1]["message"] == (
         "memorybanks: the API server does not serve this any more"
     )
+    assert not [line for line in process.lines() if "error" in line], "a traceback"
+
+
+async def test_an_api_server_that_crashes_and_comes_back_is_followed_without_a_restart(
+    tmp_path: Path,
+) -> None:
+    # Commands of another thread would end with it.
+    with apiserver.api_server() as own:
+        connection = from_kubeconfig(own.kubeconfig)
+        async with connection.session() as session, operator(own, "", tmp_path) as process:
+            session.headers["User-Agent"] = "somebody"
+            client = KubeClient(session, connection.server, field_manager="somebody")
+            await serve_kind(client, connection)
+            await until(process.is_ready, seconds=START_SECONDS)
+            world = World(client, connection, namespace="default", audit_log=own.audit_log)
+            await world.create()
+            await until(lambda: made(world), seconds=START_SECONDS)
+            written = len(world.writes())
+
+            own.crash_and_restart()
+
+            async def is_changed() -> bool:
+                with contextlib.suppress(errors.Unreachable):  # our own connections died as well
+                    await world.change(logging={"level": "debug"})
+                    return True
+                return False
+
+            await until(is_changed)
+
+            async def is_followed() -> bool:
+                return bool(await world.ready())
+
+            await until(is_followed, seconds=START_SECONDS)
+            assert await process.is_ready()
+            assert (await process.get("/healthz"))[0] == 200
+            # What the change is about, and nothing because of the crash.
+            assert sorted(world.writes()[written:]) == [
+                "patch configmaps agents-config",
+                "patch deployments agents",
+                "patch memorybanks/status agents",
+            ]
     assert not [line for line in process.lines() if "error" in line], "a traceback"

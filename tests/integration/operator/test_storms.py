@@ -231,6 +231,22 @@ async def test_a_status_that_met_a_conflict_is_written_again(world: World) -> No
         await until(is_judged, seconds=30)
 
 
+async def test_a_watch_that_silently_died_is_opened_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "INACTIVITY_SECONDS", 3.0)
+    async with (
+        blowing(world, 0) as (storm, connection),
+        world.operator(connection=connection) as operator,
+    ):
+        await world.create()
+        await settle(world, operator)
+        storm.forget_watches()
+        await world.change(logging={"level": "debug"})
+        await until(world.ready, seconds=30)
+    assert "debug" in (await world.must("ConfigMap", "agents-config"))["data"]["config.yaml"]
+
+
 @pytest.mark.proof
 async def test_in_a_storm_ready_is_claimed_by_proof_alone(
     world: World, node: Node, prober: NodeProber, seed: int
