@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from memorybank.allocation import give_back
 from memorybank.domain.memory import MemoryChange, MemoryFilter, MemoryState
 from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
 from memorybank.errors import OutdatedVector
@@ -150,13 +151,17 @@ class MemoryIndex:
         return content.tenants.get(tenant) or TenantIndex(content.dimensions)
 
     async def _feed(self, content: _Content, seq: int | None = None) -> None:
+        pages = 0
         while seq is None or content.position < seq:
             changes = await self._store.changes(
                 content.position, limit=_FEED_PAGE, model=content.model
             )
             await self._in_thread(partial(self._apply, content, changes))
+            pages += 1
             if len(changes) < _FEED_PAGE:
-                return
+                break
+        if pages > 1:
+            await self._in_thread(partial(_settle, content))
 
     def _apply(self, content: _Content, changes: Sequence[MemoryChange]) -> None:
         for change in changes:
@@ -195,6 +200,12 @@ class MemoryIndex:
 
     async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _settle(content: _Content) -> None:
+    for index in content.tenants.values():
+        index.settle()
+    give_back()
 
 
 def _live(content: _Content) -> set[tuple[str, str]]:

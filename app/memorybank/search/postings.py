@@ -1,64 +1,258 @@
-"""The inverted index: for each term, who holds it how often."""
+"""The inverted index: for each term, who holds it how often.
+
+Rows come to a short unsorted tail, which becomes a sorted segment when it is long enough; segments
+are merged when they are many, as in a log-structured merge tree. So a row costs a few passes of C
+over its words, and a pair of row and term 6 bytes; a thousand small indexes have no objects per
+term, and the texts of terms are shared between them.
+
+A term is known by its 64-bit hash, which Python salts anew in each process: that two of a million
+terms share one has a chance of one in ten million, and nobody can choose texts for it.
+"""
 
 from __future__ import annotations
 
+import bisect
+import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Occurrences = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]
 
+_TAIL_LEAST = 1_024
+_TAIL_MOST = 16_384
+_TAIL_SHARE = 32
+"""Words of a tail: 1/32 of all pairs, within these bounds. A query looks through all of it for each
+of its terms, which takes 6 microseconds at most."""
+_SEGMENTS = 8
+"""More segments than this are merged before they are read,"""
+_WAITING_SEGMENTS = 64
+"""or at this number while rows are only added."""
+_MOST_COUNTED = 0xFFFF
+"""How often a row can hold a term; BM25 tells no difference beyond a few dozen."""
+
 
 class Postings:
-    """Term -> pairs (place, count), ascending by place; 8 bytes per pair."""
+    """Term -> pairs (place, count), ascending by place."""
 
     def __init__(self) -> None:
-        self._pairs: dict[str, array[int]] = {}
+        self._segments: list[_Segment] = []
+        self._pairs = 0
+        self._hashes = array("q")
+        self._places = array("I")
+        self._texts: list[str] = []
 
     def terms(self) -> Iterable[str]:
         """Return every term that any row holds or held, each once."""
-        return self._pairs.keys()
+        known: dict[str, None] = {}
+        for segment in self._segments:
+            known.update(dict.fromkeys(segment.texts.tolist()))
+        known.update(dict.fromkeys(self._texts))
+        return known.keys()
 
-    def add(self, place: int, terms: Iterable[str]) -> bool:
-        """Record a new row; return whether it brought a new term.
+    def beginning(self, prefix: str, *, limit: int) -> list[str]:
+        """Return the first terms in order that begin so."""
+        found = {text for text in self._texts if text.startswith(prefix)}
+        for segment in self._segments:
+            ordered = segment.in_order
+            at = bisect.bisect_left(ordered, prefix)
+            found.update(text for text in ordered[at : at + limit] if text.startswith(prefix))
+        return sorted(found)[:limit]
 
-        Places must come in ascending order.
-        """
-        known = len(self._pairs)
-        for term, count in Counter(terms).items():
-            pairs = self._pairs.get(term)
-            if pairs is None:
-                pairs = self._pairs[term] = array("I")
-            pairs.append(place)
-            pairs.append(count)
-        return len(self._pairs) > known
+    def add(self, place: int, terms: Sequence[str]) -> None:
+        """Record a new row. Places must come in ascending order."""
+        self._texts += map(sys.intern, terms)
+        self._hashes.extend(map(hash, terms))
+        self._places.extend((place,) * len(terms))
+        if len(self._texts) >= _TAIL_LEAST and len(self._texts) >= min(
+            self._pairs // _TAIL_SHARE, _TAIL_MOST
+        ):
+            self._seal()
+            if len(self._segments) > _WAITING_SEGMENTS:
+                self._merge()
 
     def holding(self, term: str) -> Occurrences:
         """Return the places of the rows that hold the term, ascending, and their counts."""
-        pairs = self._pairs.get(term, ())
-        table = np.array(pairs, dtype=np.uint32).reshape(-1, 2)
-        return table[:, 0].astype(np.intp), table[:, 1].astype(np.float32)
+        self.settle()
+        wanted = hash(term)
+        found = [segment.holding(wanted) for segment in self._segments]
+        if self._texts:
+            at = np.flatnonzero(np.frombuffer(self._hashes, dtype=np.int64) == wanted)
+            if at.size:
+                places = np.frombuffer(self._places, dtype=np.uint32)[at]
+                found.append(np.unique(places, return_counts=True))
+        parts = [part for part in found if part is not None]
+        if not parts:
+            return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32)
+        return (
+            np.concatenate([places for places, _ in parts]).astype(np.intp),
+            np.concatenate([counts for _, counts in parts]).astype(np.float32),
+        )
 
     def agrees(self, place: int, terms: Iterable[str]) -> bool:
         """Tell whether all that `add` records of a row is here."""
-        return all(self._count(term, place) == n for term, n in Counter(terms).items())
-
-    def _count(self, term: str, place: int) -> int:
-        table = np.frombuffer(self._pairs.get(term, b""), dtype=np.uint32).reshape(-1, 2)
-        at = int(np.searchsorted(table[:, 0], place))
-        return int(table[at, 1]) if at < len(table) and table[at, 0] == place else 0
+        wanted = Counter(terms)
+        for segment in self._segments:
+            if segment.first <= place <= segment.last:
+                return all(
+                    segment.count(hash(term), place) == min(n, _MOST_COUNTED)
+                    for term, n in wanted.items()
+                )
+        at = np.flatnonzero(np.frombuffer(self._places, dtype=np.uint32) == place)
+        return Counter(self._texts[each] for each in at) == wanted
 
     def renumber(self, new_places: npt.NDArray[np.intp]) -> None:
-        """Move every row to its new place, where -1 means that it is dropped."""
-        for term, pairs in list(self._pairs.items()):
-            old = np.frombuffer(pairs, dtype=np.uint32).reshape(-1, 2)
-            places = new_places[old[:, 0]]
-            kept = places >= 0
-            if not kept.any():
-                del self._pairs[term]
-                continue
-            moved = np.stack([places[kept].astype(np.uint32), old[kept, 1]], axis=1)
-            self._pairs[term] = array("I", moved.tobytes())
+        """Move every row to its new place, where -1 means that it is dropped.
+
+        Rows keep their order.
+        """
+        self._seal()
+        moved = [segment.renumbered(new_places) for segment in self._segments]
+        self._segments = [segment for segment in moved if segment.size]
+        self._pairs = sum(segment.size for segment in self._segments)
+
+    def settle(self) -> None:
+        """Merge segments if they are too many for a query to go through."""
+        while len(self._segments) > _SEGMENTS:
+            self._merge()
+
+    def _merge(self) -> None:
+        """Merge the last segments, and those before that are not longer than what follows them."""
+        size = 0
+        kept = len(self._segments)
+        while kept and (
+            len(self._segments) - kept < _SEGMENTS // 2 or self._segments[kept - 1].size <= size
+        ):
+            kept -= 1
+            size += self._segments[kept].size
+        self._segments[kept:] = [_merged(self._segments[kept:])]
+
+    def _seal(self) -> None:
+        """Make the tail a segment."""
+        if not self._texts:
+            return
+        hashes = np.frombuffer(self._hashes, dtype=np.int64)
+        order = np.argsort(hashes, kind="stable")
+        hashes = hashes[order]
+        places = np.frombuffer(self._places, dtype=np.uint32)[order]
+        new = np.ones(len(order), dtype=np.bool_)
+        new[1:] = (hashes[1:] != hashes[:-1]) | (places[1:] != places[:-1])
+        at = np.flatnonzero(new)
+        counts = np.diff(at, append=len(order))
+        texts = np.empty(len(order), dtype=np.object_)
+        texts[:] = self._texts
+        counts = np.minimum(counts, _MOST_COUNTED).astype(np.uint16)
+        self._segments.append(_segment(hashes[at], places[at], counts, texts[order[at]]))
+        self._pairs += len(at)
+        self._hashes, self._places, self._texts = array("q"), array("I"), []
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Terms by their hashes, ascending; the pairs of a term lie between its start and the next."""
+
+    hashes: npt.NDArray[np.int64]
+    texts: npt.NDArray[np.object_]
+    starts: npt.NDArray[np.uint32]
+    """One more than terms."""
+    places: npt.NDArray[np.uint32]
+    counts: npt.NDArray[np.uint16]
+    first: int
+    last: int
+    """The places of all rows are within these."""
+
+    @property
+    def size(self) -> int:
+        """Return the number of pairs."""
+        return len(self.places)
+
+    @cached_property
+    def in_order(self) -> list[str]:
+        """All terms as they are sorted."""
+        return sorted(self.texts.tolist())
+
+    def holding(self, wanted: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+        """Return places and counts of a term, None when no row holds it."""
+        at = int(self.hashes.searchsorted(wanted))
+        if at == len(self.hashes) or self.hashes[at] != wanted:
+            return None
+        start, end = self.starts[at], self.starts[at + 1]
+        return self.places[start:end], self.counts[start:end]
+
+    def count(self, wanted: int, place: int) -> int:
+        """Return how often the row of this place holds the term."""
+        found = self.holding(wanted)
+        if found is None:
+            return 0
+        places, counts = found
+        at = int(places.searchsorted(place))
+        return int(counts[at]) if at < len(places) and places[at] == place else 0
+
+    def pair_hashes(self) -> npt.NDArray[np.int64]:
+        """Return the term of each pair."""
+        return np.repeat(self.hashes, np.diff(self.starts))
+
+    def renumbered(self, new_places: npt.NDArray[np.intp]) -> _Segment:
+        """Return the segment of the rows that stay, at their new places."""
+        places = new_places[self.places]
+        kept = places >= 0
+        texts = np.repeat(self.texts, np.diff(self.starts))
+        return _segment(
+            self.pair_hashes()[kept],
+            places[kept].astype(np.uint32),
+            self.counts[kept],
+            texts[kept],
+        )
+
+
+def _segment(
+    hashes: npt.NDArray[np.int64],
+    places: npt.NDArray[np.uint32],
+    counts: npt.NDArray[np.uint16],
+    texts: npt.NDArray[np.object_],
+) -> _Segment:
+    """Return the segment of these pairs, sorted by hash and then by place."""
+    new = np.ones(len(hashes), dtype=np.bool_)
+    new[1:] = hashes[1:] != hashes[:-1]
+    at = np.flatnonzero(new)
+    return _Segment(
+        hashes[at],
+        texts[at],
+        np.append(at, len(hashes)).astype(np.uint32),
+        places,
+        counts,
+        int(places.min(initial=0xFFFFFFFF)),
+        int(places.max(initial=0)),
+    )
+
+
+def _merged(segments: Sequence[_Segment]) -> _Segment:
+    """Return one segment of neighbouring ones: no row is in two, the rows of later ones are later.
+
+    The stable sort merges runs that are sorted already, and keeps places ascending.
+    """
+    hashes = np.concatenate([segment.pair_hashes() for segment in segments])
+    order = np.argsort(hashes, kind="stable")
+    hashes = hashes[order]
+    places = np.concatenate([segment.places for segment in segments])[order]
+    counts = np.concatenate([segment.counts for segment in segments])[order]
+    del order
+    terms, which = np.unique(
+        np.concatenate([segment.hashes for segment in segments]), return_index=True
+    )
+    starts = np.append(np.searchsorted(hashes, terms), len(hashes)).astype(np.uint32)
+    return _Segment(
+        terms,
+        np.concatenate([segment.texts for segment in segments])[which],
+        starts,
+        places,
+        counts,
+        min(segment.first for segment in segments),
+        max(segment.last for segment in segments),
+    )

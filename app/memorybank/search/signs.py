@@ -18,6 +18,8 @@ from memorybank.ports import Vector
 
 _WORD = 64
 _FIRST_CAPACITY = 64
+_AT_ONCE = 1_024
+"""Vectors that are packed at a time: they stay in the processor's cache."""
 
 _PLANES = 4
 """Bits of the question's components in `estimates`; more do not find more."""
@@ -37,25 +39,29 @@ class Signs:
         self._bits = np.zeros((self._words, _FIRST_CAPACITY), dtype=np.uint64)
         self.count = 0
 
-    def append(self, vector: Vector | None) -> None:
-        """Add the next vector; None has no direction and is as far from any as chance would be."""
-        capacity = self._bits.shape[1]
-        if self.count == capacity:
-            grown = np.zeros((self._words, 2 * capacity), dtype=np.uint64)
-            grown[:, :capacity] = self._bits
-            self._bits = grown
-        if vector is not None:
-            self._bits[:, self.count] = self._packed(vector)
-        self.count += 1
+    def follow(self, vectors: npt.NDArray[np.float32]) -> None:
+        """Add the rows of the table that came since; zeros are as far from any as chance is."""
+        while self.count < len(vectors):
+            capacity = self._bits.shape[1]
+            if self.count == capacity:
+                grown = np.zeros((self._words, 2 * capacity), dtype=np.uint64)
+                grown[:, :capacity] = self._bits
+                self._bits = grown
+                continue
+            end = min(len(vectors), capacity, self.count + _AT_ONCE)
+            padded = np.zeros((end - self.count, self._words * _WORD), dtype=np.bool_)
+            np.greater(vectors[self.count : end], 0, out=padded[:, : vectors.shape[1]])
+            self._bits[:, self.count : end] = np.packbits(padded, axis=1).view(np.uint64).T
+            self.count = end
 
     def agrees(self, place: int, vector: Vector | None) -> bool:
-        """Tell whether a row is what `append` makes of the vector."""
+        """Tell whether a row is what `follow` makes, or will make, of the vector."""
         wanted = 0 if vector is None else self._packed(vector)
-        return place < self.count and bool((self._bits[:, place] == wanted).all())
+        return place >= self.count or bool((self._bits[:, place] == wanted).all())
 
     def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
         """Drop all vectors but the chosen ones, which keep their order."""
-        self._bits = np.ascontiguousarray(self._bits[:, : self.count][:, chosen])
+        self._bits = np.ascontiguousarray(self._bits[:, : self.count][:, chosen[: self.count]])
         self.count = self._bits.shape[1]
         if not self.count:
             self._bits = np.zeros((self._words, _FIRST_CAPACITY), dtype=np.uint64)

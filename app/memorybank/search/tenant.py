@@ -8,10 +8,9 @@ are many candidates, their signs choose which ones are compared exactly.
 
 from __future__ import annotations
 
-import bisect
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -60,6 +59,7 @@ _NO_PROJECT = -1
 _EVER = 2**62
 """Microseconds from 1970: later, and negated earlier, than any time that can be written down."""
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_MICROSECOND = timedelta(microseconds=1)
 
 _SWEEP_SHARE = 0.25
 _SWEEP_LEAST = 256
@@ -104,8 +104,6 @@ class TenantIndex:
         self._tags = Postings()
         self._metadata = Postings()
         self._titles: dict[int, str] = {}
-        self._vocabulary: list[str] | None = None
-        """All words in order, until a new one comes."""
         self._projects: dict[str, int] = {}
         self._sessions = Sessions()
         self._signs = Signs(dimensions)
@@ -132,15 +130,13 @@ class TenantIndex:
         place = self._rows.append(**values)
         self._ids.append(memory.id)
         self._places[memory.id] = place
-        if self._words.add(place, words):
-            self._vocabulary = None
+        self._words.add(place, words)
         self._tags.add(place, memory.tags)
         self._metadata.add(place, _entries(memory.metadata))
         if memory.title is not None:
             self._titles[place] = memory.title
         order = (values["moment"], memory.id)
         self._sessions.add(place, memory.session, order=order, length=len(words))
-        self._signs.append(vector)
         self._changed()
 
     def remove(self, memory_id: str) -> None:
@@ -155,6 +151,12 @@ class TenantIndex:
         dead = self._rows.count - len(self._places)
         if dead >= max(_SWEEP_LEAST, _SWEEP_SHARE * self._rows.count):
             self._sweep()
+
+    def settle(self) -> None:
+        """Do now what the next search would have to do first, after many memories came."""
+        self._words.settle()
+        if self._rows.count > _EXACT:
+            self._signs.follow(self._rows["vector"])
 
     def agrees(self, memory: Memory, vector: Vector | None) -> bool:
         """Tell whether what `put` would keep of a memory is what is here."""
@@ -293,7 +295,7 @@ class TenantIndex:
         mask = self._meant(where)
         for term in typed[:-1]:
             mask &= self._held(self._words, (term,))
-        completions = list(self._beginning(typed[-1]))
+        completions = self._words.beginning(typed[-1], limit=_COMPLETIONS)
         counts = {term: int(mask[self._words.holding(term)[0]].sum()) for term in completions}
         rows = self._held(self._words, completions) & mask
         found = [
@@ -317,15 +319,6 @@ class TenantIndex:
         share = max(1, limit // 2)
         first = [each for kind in kinds for each in [e for e in ranked if e.kind == kind][:share]]
         return first[:limit]
-
-    def _beginning(self, prefix: str) -> Iterator[str]:
-        if self._vocabulary is None:
-            self._vocabulary = sorted(self._words.terms())
-        at = bisect.bisect_left(self._vocabulary, prefix)
-        for term in self._vocabulary[at : at + _COMPLETIONS]:
-            if not term.startswith(prefix):
-                return
-            yield term
 
     def _held(self, postings: Postings, wanted: Iterable[str]) -> Mask:
         """Return which rows hold at least one of these terms."""
@@ -378,6 +371,7 @@ class TenantIndex:
 
         `words` are the lexical and the session parts of the places, where these count.
         """
+        self._signs.follow(self._rows["vector"])
         cosines = self._at(places, self._signs.cosines(vector))
         some = _highest(cosines, max(_NEAR, 4 * limit)) | _highest(-cosines, _FAR)
         if words is not None:
@@ -484,7 +478,6 @@ class TenantIndex:
         self._tags.renumber(new_places)
         self._metadata.renumber(new_places)
         self._titles = {int(new_places[place]): title for place, title in self._titles.items()}
-        self._vocabulary = None
         self._sessions.renumber(new_places)
         self._signs.keep(alive)
         self._changed()
@@ -509,7 +502,7 @@ def _hopeful(scores: ranking.Scores, count: int) -> ranking.Places:
 
 
 def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _entries(metadata: Mapping[str, Any]) -> list[str]:

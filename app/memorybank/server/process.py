@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from memorybank.allocation import keep_large_arrays_apart
 from memorybank.auth.bootstrap import establish_admin_key
 from memorybank.configuration import ADMIN_KEY_VARIABLE
 from memorybank.errors import ConfigurationError
@@ -58,6 +59,7 @@ def run(settings: Settings, read_again: Callable[[], Settings], *, file: Path | 
 
 
 async def _serve(settings: Settings, read_again: Callable[[], Settings], file: Path | None) -> None:
+    keep_large_arrays_apart()
     stopping = _Signals()
     telemetry = Telemetry(version=VERSION, revision=settings.revision)
     server = settings.server

@@ -12,6 +12,7 @@ import pytest
 from memorybank.domain.memory import MemoryFilter, MemoryState
 from memorybank.ports import PENDING
 from memorybank.search import MemoryIndex
+from memorybank.search.postings import Occurrences, Postings
 from memorybank.search.tenant import TenantIndex
 from memorybank.stores.sqlite import SqliteStore
 from tests.support.memory_samples import a_memory, a_vector
@@ -71,17 +72,25 @@ def of(index: MemoryIndex, tenant: str = "acme") -> TenantIndex:
     return index._content.tenants[tenant]
 
 
+def words_of(postings: Postings, term: str) -> Occurrences:
+    """The places and counts of a term within a segment, to be written to."""
+    postings._seal()
+    segment = next(each for each in postings._segments if term in each.in_order)
+    found = segment.holding(hash(term))
+    assert found is not None
+    return found
+
+
 def lose_words(index: MemoryIndex) -> None:
-    del of(index)._words._pairs["note100"]
+    words_of(of(index)._words, "note100")[0][0] += 1
 
 
 def miscount_words(index: MemoryIndex) -> None:
-    of(index)._words._pairs["note100"][1] += 1
+    words_of(of(index)._words, "note100")[1][0] += 1
 
 
 def lose_a_tag(index: MemoryIndex) -> None:
-    of(index)._tags._pairs["t0"].pop()
-    of(index)._tags._pairs["t0"].pop()
+    words_of(of(index)._tags, "t0")[0][-1] += 1
 
 
 def flip_a_vector(index: MemoryIndex) -> None:
@@ -89,6 +98,7 @@ def flip_a_vector(index: MemoryIndex) -> None:
 
 
 def flip_a_sign(index: MemoryIndex) -> None:
+    of(index)._signs.follow(of(index)._rows["vector"])
     of(index)._signs._bits[0, 200] ^= 1
 
 

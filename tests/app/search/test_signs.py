@@ -26,16 +26,16 @@ def unit(rows: int, dimensions: int = 384) -> Vector:
 def test_distances_are_the_signs_that_differ(dimensions: int) -> None:
     vectors = unit(200, dimensions)
     signs = Signs(dimensions)
-    for vector in vectors:
-        signs.append(vector)
+    signs.follow(vectors[:70])
+    signs.follow(vectors)
     expected = ((vectors > 0) != (vectors[5] > 0)).sum(axis=1)
     assert signs.distances(vectors[5]).tolist() == expected.tolist()
     kept = np.arange(200) % 3 == 0
     signs.keep(kept)
-    signs.append(vectors[1])
+    signs.follow(np.concatenate([vectors[kept], vectors[1:2]]))
     assert signs.distances(vectors[5]).tolist() == [*expected[kept], expected[1]]
     signs.keep(np.zeros(signs.count, dtype=np.bool_))
-    signs.append(vectors[2])
+    signs.follow(vectors[2:3])
     assert signs.distances(vectors[5]).tolist() == [expected[2]]
 
 
@@ -64,8 +64,7 @@ def test_the_choice_keeps_the_ten_nearest(monkeypatch: pytest.MonkeyPatch) -> No
 def test_guesses_by_the_whole_vector_are_nearer_than_those_by_signs_alone() -> None:
     vectors = unit(2_000)
     signs = Signs(384)
-    for vector in vectors:
-        signs.append(vector)
+    signs.follow(vectors)
     exact = vectors @ vectors[5]
     places = np.arange(1, 2_000, 3)
     guesses = signs.estimates(vectors[5], places)
