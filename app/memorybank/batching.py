@@ -71,6 +71,11 @@ class BatchThread(Generic[Request, Answer]):
             self._jobs.put(job)
         return job.future
 
+    @property
+    def waiting(self) -> int:
+        """Requests whose group has not begun, about."""
+        return self._jobs.qsize()
+
     def close(self) -> None:
         """Serve what was accepted, then end the thread. May be called more than once."""
         with self._gate:

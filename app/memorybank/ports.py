@@ -313,6 +313,15 @@ class StoreStatus:
     """Open ones, to the database."""
 
 
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """How busy what serves a store's readers and writers is, at this moment."""
+
+    readers: int
+    readers_busy: int
+    writes_waiting: int
+
+
 class StoreCare(Protocol):
     """Looks after a store while it is in use."""
 
@@ -325,6 +334,9 @@ class StoreCare(Protocol):
 
     async def status(self) -> StoreStatus:
         """Tell version and sizes, over all tenants."""
+
+    def pool(self) -> PoolStatus:
+        """Tell how busy it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -717,8 +729,21 @@ class IndexCheck:
     """Of them and of what the index holds beside them: what the two do not say alike."""
 
 
+@dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """How much a cache holds, and how often it knew the answer since the service began."""
+
+    entries: int
+    capacity: int
+    hits: int
+    misses: int
+
+
 class VectorCache(Protocol):
     """Remembers vectors of texts; all of it can be dropped at any time."""
+
+    def status(self) -> CacheStatus:
+        """Tell how full and how useful it is."""
 
     def check(self) -> int:
         """Drop what is not what was put in; return how many entries that were."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from memorybank.ports import Embedder, Vector
+from memorybank.ports import CacheStatus, Embedder, Vector
 
 
 class CachingEmbedder:
@@ -36,6 +36,8 @@ class CachingEmbedder:
         self._entries = entries
         self._counted = counted
         self._vectors: OrderedDict[bytes, tuple[Vector, int]] = OrderedDict()  # and its CRC-32
+        self._hits = 0
+        self._misses = 0
 
     @property
     def model(self) -> str:
@@ -52,6 +54,8 @@ class CachingEmbedder:
         keys = [_key(text) for text in texts]
         known = {key: self._vectors[key][0] for key in keys if key in self._vectors}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        self._hits += len(keys) - len(missing)
+        self._misses += len(missing)
         self._counted(len(keys) - len(missing), len(missing))
         if missing:
             made = await self._embedder.embed(list(missing.values()))
@@ -62,6 +66,10 @@ class CachingEmbedder:
         for row, key in enumerate(keys):
             vectors[row] = known[key]
         return vectors
+
+    def status(self) -> CacheStatus:
+        """See VectorCache."""
+        return CacheStatus(len(self._vectors), self._entries, self._hits, self._misses)
 
     def check(self) -> int:
         """See VectorCache."""

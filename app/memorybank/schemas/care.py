@@ -38,6 +38,23 @@ class EmbedderView(Response):
     dimensions: int
 
 
+class PoolView(Response):
+    """What serves readers and writers of the store, at this moment."""
+
+    readers: int
+    readers_busy: int
+    writes_waiting: int
+
+
+class CacheView(Response):
+    """The cache of vectors, since the service began."""
+
+    entries: int
+    capacity: int
+    hits: int = Field(description="Texts whose vectors it knew.")
+    misses: int = Field(description="Texts that had to be embedded.")
+
+
 class BankStatus(Response):
     """The bank as a whole: for its administrators."""
 
@@ -46,6 +63,8 @@ class BankStatus(Response):
     store: StoreView
     index: IndexView
     embedder: EmbedderView
+    pool: PoolView
+    cache: CacheView | None = Field(description="Null without a cache.")
 
 
 class ConfigurationView(Response):

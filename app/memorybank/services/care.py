@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import asdict
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.configuration import ConfigurationInEffect
 from memorybank.ports import Embedder, MemoryStore, SearchIndex, VectorCache
 from memorybank.schemas.care import (
     BankStatus,
+    CacheView,
     CheckReport,
     ConfigurationView,
     EmbedderView,
     IndexCheckReport,
     IndexRebuilt,
     IndexView,
+    PoolView,
     store_view,
 )
 
@@ -48,12 +51,15 @@ class CareService:
         """Tell what is there. Raises Forbidden, StoreUnavailable."""
         caller.require_bank()
         stats = await self._store.stats()
+        cache = None if self._cache is None else self._cache.status()
         return BankStatus(
             version=self._version,
             uptime_seconds=round(time.monotonic() - self._began, 1),
             store=store_view(await self._store.care.status()),
             index=IndexView(position=self._index.seq, lag=max(0, stats.seq - self._index.seq)),
             embedder=EmbedderView(model=self._embedder.model, dimensions=self._embedder.dimensions),
+            pool=PoolView.model_validate(asdict(self._store.care.pool())),
+            cache=None if cache is None else CacheView.model_validate(asdict(cache)),
         )
 
     async def configuration(self, caller: Principal) -> ConfigurationView:

@@ -6,6 +6,7 @@ import httpx
 import numpy as np
 
 from memorybank.embedders.cache import CachingEmbedder
+from memorybank.ports import CacheStatus
 from memorybank.search import MemoryIndex
 from tests.app.http.test_refusals import problem
 from tests.app.http.test_tenants import key_of, make_tenant
@@ -40,6 +41,27 @@ async def test_only_administrators_of_the_bank_may(bank: Service, admin: httpx.A
         async with bank.client(key) as client:
             for path in (CHECK, REBUILD):
                 problem(await client.post(path), 403, "forbidden")
+
+
+async def test_the_status_tells_of_store_index_pool_and_cache(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    await admin.post("/v1/memories", json={"content": "the lighthouse keeper is called Ines"})
+    status = (await admin.get("/v1/admin/status")).json()
+    assert status["store"]["counts"]["memories"] == 1
+    assert status["index"]["lag"] <= 1
+    assert status["pool"]["readers"] >= 1
+    assert (status["pool"]["readers_busy"], status["pool"]["writes_waiting"]) == (0, 0)
+    assert status["cache"] is None  # this service was made without one
+    async with bank.client(await bank.key("developer")) as client:
+        problem(await client.get("/v1/admin/status"), 403, "forbidden")
+
+
+async def test_a_cache_counts_what_it_knew() -> None:
+    cache = CachingEmbedder(WordEmbedder(), entries=2)
+    await cache.embed(["one", "two"])
+    await cache.embed(["two", "three"])
+    assert cache.status() == CacheStatus(entries=2, capacity=2, hits=1, misses=3)
 
 
 async def test_a_cache_drops_what_is_damaged_or_everything() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 
 from memorybank.errors import ConfigurationError, StoreUnavailable
-from memorybank.ports import StoreCheck, StoreStatus
+from memorybank.ports import PoolStatus, StoreCheck, StoreStatus
 from memorybank.stores.sqlite.access import Run
 from memorybank.stores.sqlite.connection import migrations, open_reader, open_writer
 from memorybank.stores.sqlite.errors import Damage, translated, translated_at_start
@@ -29,6 +29,7 @@ class CareTables:
     path: Path
     read: Run
     damage: Damage
+    pool: Callable[[], PoolStatus]
 
     @property
     def damaged(self) -> bool:

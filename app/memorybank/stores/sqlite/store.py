@@ -28,7 +28,7 @@ from memorybank.domain.memory import (
 )
 from memorybank.encryption import KeyRing
 from memorybank.errors import InvalidRequest, StoreUnavailable
-from memorybank.ports import Claim, Move, StoreStats, Vector
+from memorybank.ports import Claim, Move, PoolStatus, StoreStats, Vector
 from memorybank.stores.sqlite import life, rows
 from memorybank.stores.sqlite.access import AccessTables
 from memorybank.stores.sqlite.audit import Recorder, done
@@ -96,7 +96,7 @@ class SqliteStore:
             seal=self._seal,
         )
         self._transfer = TransferTables(path, self._vectors, self._seal, write=self._writer.run)
-        self._care = CareTables(path, self._read, self._damage)
+        self._care = CareTables(path, self._read, self._damage, self._busy)
         self._embeddings = EmbeddingTables(
             self._vectors, self._seal, read=self._read, write=self._writer.run
         )
@@ -483,6 +483,9 @@ class SqliteStore:
             connection.pragma("temp_store", "memory")  # what is opened never meets a file
             connection.create_scalar_function("unsealed", unsealed(self._seal), 4)
         return connection
+
+    def _busy(self) -> PoolStatus:
+        return PoolStatus(_READERS, _READERS - self._readers.qsize(), self._writer.waiting)
 
     async def _read(self, read: Callable[[apsw.Connection], Answer]) -> Answer:
         if self._closed:

@@ -78,6 +78,11 @@ class Writer:
         answer: Answer = await asyncio.wrap_future(future)
         return answer
 
+    @property
+    def waiting(self) -> int:
+        """Writes that wait for their group."""
+        return self._thread.waiting
+
     async def empty_log(self) -> bool:
         """Move the write-ahead log into the database and cut it to nothing.
 
