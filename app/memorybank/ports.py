@@ -771,7 +771,7 @@ class SearchIndex(Protocol):
     ) -> list[Hit]:
         """Return what is found, best first. Filters apply before ranking.
 
-        A None vector means lexical only. Scores are comparable within one answer only. Raises
+        A None vector means lexical only. Scores are comparable within one mode only. Raises
         OutdatedVector when the vector is of a space that is not in use any more.
         """
 

@@ -64,6 +64,7 @@ def main() -> None:
         mode: [each for each in answers[mode] if each.question.text in chosen] for mode in MODES
     }
     print_found(found)
+    print_differences(found)
     print_refused(answers, tune, chosen)
     if options.domains:
         print_domains(found, corpus.notes)
@@ -140,6 +141,31 @@ def _print_rows(found: dict[str, list[Answer]], name: str, kinds: Sequence[Kind]
         )
         cells = " | ".join(f"{figure:.3f}" for figure in figures)
         print(f"| {name} ({len(answers)}) | {mode} | {cells} |")
+
+
+def print_differences(found: dict[str, list[Answer]]) -> None:
+    """Print by how much hybrid search is ahead of the others, question by question."""
+    print("| hybrid is ahead of | kind | nDCG@10 | 95 % interval | any@1 | 95 % interval |")
+    print("|---|---|---|---|---|---|")
+    measures: tuple[Depth, ...] = (metrics.ndcg, metrics.recall_any)
+    depths = (_DEEPEST, 1)
+    for mode in MODES[:-1]:
+        for kind in Kind:
+            if kind is Kind.NONE:
+                continue
+            cells = []
+            for measure, depth in zip(measures, depths, strict=True):
+                ahead, least, most = metrics.interval(
+                    [
+                        measure(ours.ranked, ours.question.answers, depth)
+                        - measure(theirs.ranked, theirs.question.answers, depth)
+                        for ours, theirs in zip(found["hybrid"], found[mode], strict=True)
+                        if ours.question.kind is kind
+                    ]
+                )
+                cells += [f"{ahead:+.3f}", f"{least:+.3f} to {most:+.3f}"]
+            print(f"| {mode} | {kind.value} | " + " | ".join(cells) + " |")
+    print()
 
 
 def print_refused(answers: dict[str, list[Answer]], tune: set[str], chosen: set[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from memorybank.domain.text import is_unspaced, terms, words
+from memorybank.domain.text import is_unspaced, stem, terms, words
 
 EXCERPT = 240
 """Characters of an excerpt: about three lines."""
@@ -22,7 +22,7 @@ class Span(NamedTuple):
 
 
 def highlights(text: str, wanted: frozenset[str]) -> list[Span]:
-    """Return where `text` holds one of the wanted terms, in order, without overlaps."""
+    """Return where `text` holds a term of one of the wanted stems, in order, without overlaps."""
     spans: list[Span] = []
     for word, start in words(text):
         for span in _within(word, start, wanted):
@@ -58,7 +58,8 @@ def _held(spans: list[Span], begin: int) -> int:
 def _within(word: str, start: int, wanted: frozenset[str]) -> list[Span]:
     """Return the parts of one word, as it is written, that are wanted."""
     if not is_unspaced(word):
-        return [Span(start, start + len(word))] if wanted.intersection(terms(word)) else []
+        held = wanted.intersection(map(stem, terms(word)))
+        return [Span(start, start + len(word))] if held else []
     # Without spaces, pairs of neighbours stand for words; a single character only for itself.
     found = []
     for size in (2, 1):

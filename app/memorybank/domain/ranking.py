@@ -2,14 +2,12 @@
 
 A memory's score is
 
-    (trust * (lexical + SESSION_WEIGHT * session) + VECTOR_WEIGHT * vector) / (sum of the weights)
+    (vector + WORDS_WEIGHT * (told(lexical) + SESSION_WEIGHT * told(session))) / (sum of weights)
 
-times a prior, where each part is brought to 0..1 per query first, and `trust` is the best lexical
-share: words count as much as the query is covered by them. On conversations (1,982 questions over
-5,882 turns), plain min-max shares and a trust of 1 found .785 of the evidence among the first ten,
-against .639 for BM25 alone, .398 for MiniLM vectors alone and .671 for reciprocal rank fusion of
-the two with equal weights. Why the shares differ from min-max, and what the trust is good for, says
-docs/adr/0012-hybrid-ranking.md.
+times a prior. Each part is a share of 0 to 1 that means the same for every question: `lexical` says
+how much of the question's weight is in the memory's words, `vector` how near its meaning is.
+`told` takes off what chance matches give. Where the figures come from and what else was tried says
+docs/adr/0052-words-count-from-a-fifth-on.md.
 
 All functions take and return float32 arrays with one entry per memory, if not said otherwise.
 """
@@ -24,24 +22,35 @@ import numpy.typing as npt
 Scores = npt.NDArray[np.float32]
 Places = npt.NDArray[np.intp]
 
-VECTOR_WEIGHT = 1.0
+WORDS_WEIGHT = 0.5
 SESSION_WEIGHT = 0.3
-"""Weights of the parts against the lexical one; from the measurement above."""
+"""Weights of the lexical part against the vector, and of the session against the memory's own
+words. From .4 to .6 and .15 to .5 the figures change little."""
 
-_K1 = 1.2
-_B = 0.75
-"""BM25's saturation and length normalisation: the usual values (Robertson and Zaragoza 2009,
-section 3.4.1 recommends 1.2 < k1 < 2, .5 < b < .8)."""
+_CHANCE = 0.2
+"""So much of a question's weight is found in some memory by chance: its "how do I" and a common
+word or two. Half of the questions that share no telling word with their answer find no more
+than .24 of it anywhere, nine of ten that name what they ask for at least .45."""
+
+_K1 = 0.8
+_B = 0.3
+"""BM25's saturation and length normalisation. Lower than for documents (1.2 and .75): a memory is
+some sentences, and being short does not make it be about the one word that it shares."""
 
 _NEXT = 0.5
 _NEXT_BUT_ONE = 0.25
 """What a turn gains from the scores of its neighbours in the session: a question's words are often
 in the turn before the one that answers it."""
 
-_SIMILAR = 0.3
-_NOISE = 0.05
-"""A cosine below .3 means little in common, whichever memory has the highest; those of unrelated
-texts scatter around 0 by about .05."""
+_LIFT = 0.5
+"""What a turn gains of what the meaning of a neighbour is nearer to the question."""
+
+_UNCENTRED = 0.5
+"""So much of what a memory has in common with all others is not counted as nearness."""
+
+_LEAST = 0.02
+"""Cosines below are pressed into what is left above 0: they say that a memory is unlike the query,
+but it was asked for by the filter and keeps its place in the order."""
 
 _IMPORTANCE = 0.05
 _RECENCY = 0.05
@@ -97,30 +106,54 @@ def lexical_share(scores: Scores, query_weight: float) -> Scores:
     return (scores / top).astype(np.float32) if top > 0 else scores
 
 
-def vector_share(cosines: Scores) -> Scores:
-    """Bring cosines to 0..1: from the lowest, but at least from 0, to the highest, at least .3.
+def told(shares: Scores) -> Scores:
+    """Return what lexical shares say beyond chance, again 0..1."""
+    beyond: Scores = (shares - np.float32(_CHANCE)) / np.float32(1 - _CHANCE)
+    return np.maximum(beyond, np.float32(0))
 
-    Never 0, so that even a single memory that is unlike the query has a score.
+
+def centred(query: Scores, mean: Scores) -> tuple[Scores, float]:
+    """Return a query vector, and what to add to its products with memories, against hubs.
+
+    Some memories are near to whatever is asked, since they are near to the mean of all. Taking half
+    of the mean's part off each cosine undoes that (Suzuki et al. 2013, "Centering similarity
+    measures to reduce hubs"); what is added keeps the cosines' mean where it was. `mean` is that of
+    the vectors of all memories, of one entry per dimension like `query`.
     """
-    low = min(float(cosines.min(initial=0)), 0.0) - _NOISE
-    high = max(float(cosines.max(initial=0)), _SIMILAR)
-    return ((cosines - low) / (high - low)).astype(np.float32)
+    off = np.float32(_UNCENTRED) * mean
+    return query - off, float(off @ mean)
+
+
+def vector_share(cosines: Scores) -> Scores:
+    """Bring cosines to 0..1, nearly as they are; never 0, so that unlike memories have a score."""
+    pressed: Scores = (cosines + np.float32(2)) * np.float32(_LEAST / 2)
+    shares: Scores = np.clip(np.maximum(cosines, pressed), np.float32(0), np.float32(1))
+    return shares
+
+
+def lifted(shares: Scores, nearest: Scores) -> Scores:
+    """Return vector shares, each raised half way to the nearest of its neighbours in the session.
+
+    A turn that says "yes, on Sunday" means what was asked in the turn before.
+    """
+    raised: Scores = shares + np.float32(_LIFT) * np.maximum(nearest - shares, np.float32(0))
+    return raised
 
 
 def fused(lexical: Scores, session: Scores, vector: Scores | None) -> Scores:
     """Return the weighted mean of the parts, 0..1; without vectors, of the other two.
 
-    Beside vectors, words count as much as the best match covers the query: where even that one
-    shares little more than "how do I" with it, their order by words is chance. The divisor stays,
-    so that a query that nothing covers has low scores.
+    Beside vectors, words count as far as they cover the question by more than chance does: where
+    they share little more than "how do I" with it, their order is chance, too.
     """
-    words = lexical + np.float32(SESSION_WEIGHT) * session
-    weight = 1 + SESSION_WEIGHT
+    session_weight = np.float32(SESSION_WEIGHT)
     if vector is None:
-        return (words / np.float32(weight)).astype(np.float32)
-    trust = float(lexical.max(initial=0))
-    total = np.float32(trust) * words + np.float32(VECTOR_WEIGHT) * vector
-    return (total / np.float32(weight + VECTOR_WEIGHT)).astype(np.float32)
+        whole, weight = lexical + session_weight * session, 1 + SESSION_WEIGHT
+    else:
+        words = told(lexical) + session_weight * told(session)
+        whole = vector + np.float32(WORDS_WEIGHT) * words
+        weight = 1 + WORDS_WEIGHT * (1 + SESSION_WEIGHT)
+    return (whole / np.float32(weight)).astype(np.float32, copy=False)
 
 
 def spread_out(

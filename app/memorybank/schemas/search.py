@@ -12,7 +12,7 @@ from memorybank.domain.context import Bundle
 from memorybank.domain.highlights import excerpt, highlights
 from memorybank.domain.memory import Memory, MemoryFilter, MemoryState
 from memorybank.domain.search import Facets, Hit, Refinement, Scalar, Suggestion
-from memorybank.domain.text import terms
+from memorybank.domain.text import stem, terms
 from memorybank.schemas.fields import (
     MAX_QUERY,
     MAX_RESULTS,
@@ -209,7 +209,7 @@ class SearchResult(Response):
     """A memory that was found."""
 
     memory: MemoryView
-    score: float = Field(description="Higher is better; comparable within one answer only.")
+    score: float = Field(description="Higher is better; comparable within one mode.")
     parts: ScoreParts | None = Field(None, description="Where it was asked for by `explain`.")
     highlights: Highlights | None = Field(
         None, description="Where it was asked for by `highlight`."
@@ -247,7 +247,7 @@ class SearchResponse(Response):
         explain = request is not None and request.explain
         wanted = _NOTHING
         if request is not None and request.highlight:
-            wanted = frozenset(terms(request.query))
+            wanted = frozenset(map(stem, terms(request.query)))
         return cls(
             results=[
                 SearchResult.of(memory, hit, explain=explain, wanted=wanted)

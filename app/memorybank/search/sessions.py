@@ -75,9 +75,18 @@ class Sessions:
         """Return each row's score with parts of its neighbours' scores added."""
         if not self._last:
             return scores
-        if self._neighbours is None:
-            self._neighbours = _neighbours(self._rows["before"], self._rows["after"])
-        return ranking.with_neighbours(scores, *self._neighbours)
+        return ranking.with_neighbours(scores, *self._linked())
+
+    def around(self, places: ranking.Places) -> ranking.Places | None:
+        """Return the rows up to two before and after each of these, its own where there is none.
+
+        One line per place, of four. None when there are no sessions at all.
+        """
+        if not self._last:
+            return None
+        sides = [links[places] for distance in self._linked() for links in distance]
+        nobody = self._rows.count
+        return np.stack([np.where(side == nobody, places, side) for side in sides], axis=1)
 
     def membership(self, session: str) -> npt.NDArray[np.bool_]:
         """Return which rows are of the session."""
@@ -119,6 +128,11 @@ class Sessions:
         self._rows["group"][:] = lookup[self._rows["group"]]
         self._last = {int(lookup[group]): row for group, row in self._last.items()}
         self._groups = {session: new for new, session in enumerate(sessions, start=1)}
+
+    def _linked(self) -> Neighbours:
+        if self._neighbours is None:
+            self._neighbours = _neighbours(self._rows["before"], self._rows["after"])
+        return self._neighbours
 
     def _link(self, place: int, group: int) -> None:
         """Put the row behind the last row that is not later; nearly always that is the end."""

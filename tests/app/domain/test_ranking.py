@@ -79,24 +79,36 @@ def test_vector_shares_are_above_0_up_to_1_and_keep_the_order(cosines: ranking.S
     assert (np.diff(shares[np.argsort(cosines)]) >= 0).all()
 
 
-def test_cosines_spread_over_the_range_when_there_is_something_similar() -> None:
-    shares = ranking.vector_share(floats(0.8, 0.0, 0.4))
-    assert shares[0] == 1
-    assert shares[1] < 0.1
-    assert ranking.vector_share(floats(0.05, 0.0))[0] < 0.4
+def test_a_cosine_is_its_own_share_and_below_0_hardly_any() -> None:
+    shares = ranking.vector_share(floats(1, 0.8, 0.4, 0, -1))
+    np.testing.assert_allclose(shares, [1, 0.8, 0.4, 0.02, 0.01], rtol=1e-5)
+
+
+@given(st.integers(1, 6))
+def test_taking_the_common_part_off_leaves_the_mean_of_the_cosines_as_it_was(count: int) -> None:
+    dice = np.random.default_rng(count)
+    vectors = dice.standard_normal((count, 8)).astype(np.float32)
+    query = dice.standard_normal(8).astype(np.float32)
+    moved, raised = ranking.centred(query, vectors.mean(axis=0))
+    assert (vectors @ moved + raised).mean() == pytest.approx((vectors @ query).mean(), abs=1e-5)
+
+
+def test_a_neighbour_that_is_nearer_lifts_half_way_and_one_that_is_not_does_nothing() -> None:
+    lifted = ranking.lifted(floats(0.2, 0.6), floats(0.8, 0.1))
+    np.testing.assert_allclose(lifted, [0.5, 0.6])
 
 
 def test_without_vectors_the_other_parts_make_the_whole_score() -> None:
     full = ranking.fused(floats(1), floats(1), None)
     assert full[0] == pytest.approx(1)
     assert ranking.fused(floats(1), floats(1), floats(1))[0] == pytest.approx(1)
-    assert ranking.fused(floats(1), floats(0), floats(0))[0] == pytest.approx(1 / 2.3)
-    assert ranking.fused(floats(0), floats(0), floats(1))[0] == pytest.approx(1 / 2.3)
+    assert ranking.fused(floats(1), floats(0), floats(0))[0] == pytest.approx(0.5 / 1.65)
+    assert ranking.fused(floats(0), floats(0), floats(1))[0] == pytest.approx(1 / 1.65)
 
 
 def test_words_that_hardly_cover_the_query_do_not_overrule_its_meaning() -> None:
     meant, worded = 0, 1
-    vectors, none = floats(1, 0.8), floats(0, 0)
+    vectors, none = floats(0.6, 0.5), floats(0, 0)
     assert ranking.fused(floats(0, 0.25), none, vectors).argmax() == meant
     assert ranking.fused(floats(0, 0.9), none, vectors).argmax() == worded
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memorybank.domain.text import terms
+from memorybank.domain.text import stem, terms
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,51 @@ def test_the_short_way_for_plain_text_gives_the_same_terms(text: str) -> None:
 @given(st.text())
 def test_terms_do_not_depend_on_the_composition_of_characters(text: str) -> None:
     assert terms(unicodedata.normalize("NFD", text)) == terms(unicodedata.normalize("NFC", text))
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        "alert alerts alerted alerting",
+        "query queries",
+        "movie movies",
+        "stop stopped stopping",
+        "cache caches cached caching",
+        "setting settings",
+        "address addresses",
+        "embed embedded embedding embeds",
+        "Rechnung Rechnungen",
+        "Schlüssel Schlussel",
+        "élève élèves",
+        "reunión reuniones",
+        "café cafés cafe",
+    ],
+)
+def test_forms_of_a_word_have_one_stem(forms: str) -> None:
+    assert len({stem(term) for term in terms(forms)}) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "red reed read",
+        "thing things string need",
+        "gas status class bus",
+        "v2 v2s 5433 10",
+        "port post",
+        "猫 犬 が か",
+        "мир миры",
+        "हिन्दी हिन्दि",
+    ],
+)
+def test_words_that_differ_in_more_keep_different_stems(words: str) -> None:
+    each = terms(words)
+    stems = [stem(term) for term in each if term != "things"]
+    assert len(set(stems)) == len(stems)
+
+
+@given(st.text())
+def test_a_stem_is_its_own_stem_and_never_empty(text: str) -> None:
+    for term in terms(text):
+        assert stem(term)
+        assert stem(stem(term)) == stem(term)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from memorybank.domain.memory import MemoryFilter
+from memorybank.domain.search import Refinement
 from memorybank.ports import Vector
 from memorybank.search import tenant
 from memorybank.search.signs import Signs
@@ -55,7 +56,9 @@ def test_the_choice_keeps_the_ten_nearest(monkeypatch: pytest.MonkeyPatch) -> No
         query = near + 0.02 * DICE.standard_normal(384).astype(np.float32)
         query /= np.linalg.norm(query)
         best = {ids[at] for at in np.argsort(-(vectors @ query))[:10]}
-        hits = index.search("unrelated", query, where=MemoryFilter(), limit=10)
+        hits = index.search(
+            "", query, where=MemoryFilter(), limit=10, refine=Refinement(words=False)
+        )
         found += len(best & {hit.memory_id for hit in hits})
         wanted += len(best)
     assert found / wanted >= 0.95

@@ -188,12 +188,58 @@ def test_a_shared_filler_word_does_not_outweigh_the_meaning() -> None:
     assert found(index, query, a_vector(1)) == [near.id, filler.id]
 
 
+def test_all_forms_of_a_word_are_found_and_count_as_one() -> None:
+    one, many, both = a_memory("one alert"), a_memory("two alerts"), a_memory("alerts on an alert")
+    index = index_of(*((m, None) for m in (one, many, both, a_memory("alerted nobody"))))
+    assert found(index, "alert") == found(index, "ALERTS") == found(index, "alerting")
+    assert found(index, "alert")[0] == both.id
+    assert len(found(index, "alert")) == 4
+    index.remove(both.id)
+    assert set(found(index, "alerts")) >= {one.id, many.id}
+
+
+def test_what_is_near_to_everything_does_not_come_before_what_is_meant() -> None:
+    # The hub lies between all others, so it is nearer to a vague query than what is meant.
+    others = [(a_memory(f"n{n}"), a_vector(1, *(0.4 * (n == k) for k in range(3)))) for n in (0, 1)]
+    hub, meant = a_memory("hub"), a_memory("meant")
+    index = index_of(*others, (hub, a_vector(1)), (meant, a_vector(0.6, 0, 0, 0.8)))
+    query = a_vector(0.9, 0, 0, 0.4)
+    alone = index.search("", query, where=ALL, limit=9, refine=Refinement(words=False))
+    assert alone[0].memory_id == hub.id
+    assert found(index, "x", query)[0] == meant.id
+
+
+def test_a_score_means_the_same_whatever_else_is_asked() -> None:
+    memories = [(a_memory(f"apple {n}"), a_vector(1, n)) for n in range(5)]
+    index = index_of(*memories)
+    near = index.search("quince", a_vector(1), where=ALL, limit=1)
+    far = index.search("quince", a_vector(-1, 0.5), where=ALL, limit=1)
+    assert near[0].score > 3 * far[0].score
+
+
 def test_a_turn_is_found_by_the_words_of_the_turn_before() -> None:
     question = a_memory("Which database port is right?", session="s", created_at=later(1))
     answer = a_memory("It is 5433.", session="s", created_at=later(2))
     elsewhere = a_memory("It is 5433.", session="t", created_at=later(2))
     index = index_of((answer, None), (question, None), (elsewhere, None))
     assert found(index, "database port") == [question.id, answer.id]
+
+
+def test_a_turn_is_found_by_the_meaning_of_the_turn_before() -> None:
+    question = a_memory("When do we meet?", session="s", created_at=later(1))
+    answer = a_memory("Sunday.", session="s", created_at=later(2))
+    elsewhere = a_memory("Sunday.", session="t", created_at=later(2))
+    alone = a_memory("Sunday.", created_at=later(2))
+    index = index_of(
+        (question, a_vector(1)), (elsewhere, a_vector(0, 1)), (alone, a_vector(0, 1)),
+        (answer, a_vector(0, 1)),
+    )  # fmt: skip
+    hits = {hit.memory_id: hit for hit in index.search("x", a_vector(1, 0.1), where=ALL, limit=9)}
+    assert list(hits)[:2] == [question.id, answer.id]
+    assert hits[elsewhere.id].score == hits[alone.id].score
+    plain = index.search("", a_vector(1), where=ALL, limit=9, refine=Refinement(words=False))
+    parts = {hit.memory_id: hit.parts.vector for hit in plain}
+    assert parts[answer.id] == parts[alone.id]  # meaning alone is the cosine alone
 
 
 def test_neighbours_are_those_in_time_not_in_order_of_arrival() -> None:
@@ -263,9 +309,8 @@ def test_low_scores_are_left_out_and_parts_explain_the_others() -> None:
     assert len(hits) == 2
     best = hits[0]
     assert best.parts.vector is not None
-    trust = best.parts.lexical  # it is the best by words, too
-    words = best.parts.lexical + 0.3 * best.parts.session
-    mean = (trust * words + best.parts.vector) / 2.3
+    words = [max(0, share - 0.2) / 0.8 for share in (best.parts.lexical, best.parts.session)]
+    mean = (best.parts.vector + 0.5 * (words[0] + 0.3 * words[1])) / 1.65
     assert best.score == pytest.approx(mean * best.parts.prior, abs=1e-4)
     refine = Refinement(min_score=hits[1].score + 1e-6)
     assert index.search("apple", a_vector(1), where=ALL, limit=9, refine=refine) == [best]
