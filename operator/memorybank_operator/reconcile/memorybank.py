@@ -137,7 +137,10 @@ class Reconciler:
         except errors.KubeError as error:
             return self._failed(key, error)
         said = MemoryBankStatus.model_validate(status)
-        self._means.waves.stands(key, stand_of(said))
+        stand = stand_of(said)
+        if stand is Stand.WAITING and not _asks_for_its_turn(plan):
+            stand = None  # it lets the others pass
+        self._means.waves.stands(key, stand)
         if failure is not None:
             return self._failed(key, failure)
         return self._done(key, bank, plan, said)
@@ -229,12 +232,15 @@ class Reconciler:
         spec = bank.spec
         names_secrets = spec.auth.admin_key_secret_ref is not None or bool(named_secrets(spec))
         ready = status.condition(ConditionType.READY)
-        watched = ready is not None and ready.status == "True" and not names_secrets
+        is_ready = ready is not None and ready.status == "True"
+        watched = is_ready and not names_secrets
         again = self._means.resync_interval if watched else UNWATCHED_SECONDS
         # Spread, so that banks made together are not looked at together for ever.
         again *= random.uniform(0.9, 1.1)  # noqa: S311 - no secret
         written = look_again_in(spec.update_policy, status, datetime.now(UTC))
         again = min([again, *(each for each in (plan.requeue_after, written) if each is not None)])
+        if is_ready and _waits_to_be_ready(plan):
+            again = 0.0  # it is now, and may ask for its turn
         return Outcome(again_after=again)
 
     def _failed(self, key: BankKey, error: errors.KubeError) -> Outcome:
@@ -246,7 +252,12 @@ class Reconciler:
 
 
 def _asks_for_its_turn(plan: Plan) -> bool:
-    return plan.held is not None and plan.held.reason is Reason.UPDATE_QUEUED
+    return plan.held is not None and plan.held.asks
+
+
+def _waits_to_be_ready(plan: Plan) -> bool:
+    held = plan.held
+    return held is not None and held.reason is Reason.UPDATE_QUEUED and not held.asks
 
 
 def stand_of(status: MemoryBankStatus) -> Stand | None:

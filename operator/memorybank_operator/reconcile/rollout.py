@@ -39,6 +39,7 @@ from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.deployment import image_in, revision_in
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.resources.pod_template import key_hash, revision_of
+from memorybank_operator.status.serving import serving
 
 AT_ONCE = frozenset(
     {
@@ -126,7 +127,7 @@ def _judge(
     """Say why the change has to wait; None when it may be made."""
     rollout, waiting = bank.status.rollout, bank.status.plan
     current = rollout.current if rollout else None
-    by_spec = _is_of_the_spec(bank, _before(bank, wanted))
+    by_spec = _is_of_the_spec(bank, _before(bank, wanted), live)
     by_user = by_spec or _is_of_a_secret(live, new)
     held = Held(Reason.AWAITING_APPROVAL, by_user=by_user)
     if rollout is not None and rollout.rejected is not None and _is_rejected(bank, wanted):
@@ -144,7 +145,7 @@ def _judge(
         plan_id = preview(bank, observed, {names.deployment(bank): new}, current).id
         if bank.spec.update_policy.approved != plan_id:
             return replace(held, message=_ask_for_approval(bank, plan_id))
-    if by_user or live is None or not _was_ready(bank):
+    if by_user or live is None or not _is_served(bank, observed):
         return None
     return _wait_for_turn(bank, observed, held)
 
@@ -179,29 +180,40 @@ def _wait_for_turn(bank: MemoryBank, observed: Observed, held: Held) -> Held | N
     """Let the operator's own updates begin only when it is the bank's turn, and the status, which
     is written first, says that it began.
     """
+    begun = bank.status.condition(ConditionType.UPDATING) is not None
+    ready = bank.status.condition(ConditionType.READY)
+    if not begun and (ready is None or ready.status != "True"):
+        # It may be the network and not the bank: no reason to restart them all.
+        return replace(
+            held,
+            reason=Reason.UPDATE_QUEUED,
+            message="This version of the operator makes the pod differently. The bank is updated "
+            "when it is ready again, or when its spec is changed, for example spec.restart.",
+        )
     if not observed.turn:
         return replace(
             held,
             reason=Reason.UPDATE_QUEUED,
+            asks=True,
             message="This version of the operator makes the pod differently. It waits for its "
             "turn, and runs on as it is.",
         )
-    if bank.status.condition(ConditionType.UPDATING) is None:
+    if not begun:
         return replace(held, reason=Reason.UPDATE_BEGINS, message="It is this bank's turn.")
     return None
 
 
-def _was_ready(bank: MemoryBank) -> bool:
-    """Tell whether an update could harm the bank: one that does not work can only gain by it."""
+def _is_served(bank: MemoryBank, observed: Observed) -> bool:
+    """Tell whether an update could harm the bank: one that serves nobody can only gain by it."""
     updating = bank.status.condition(ConditionType.UPDATING)
-    ready = bank.status.condition(ConditionType.READY)
-    return updating is not None or (ready is not None and ready.status == "True")
+    return updating is not None or bool(serving(observed.pods))
 
 
-def _is_of_the_spec(bank: MemoryBank, current: Made | None) -> bool:
+def _is_of_the_spec(bank: MemoryBank, current: Made | None, live: KubeObject | None) -> bool:
     """Tell whether the user changed what the spec says about the pod."""
     if current is None:  # an operator without status.rollout was here before
-        return bank.status.observed_generation != bank.generation
+        status, present = bank.status, revision_in(live) if live is not None else ""
+        return status.observed_generation != bank.generation or status.revision != present
     return current.spec != shaping(bank.spec)
 
 

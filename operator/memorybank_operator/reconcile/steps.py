@@ -87,6 +87,8 @@ class Held:
     """Whether the user asked for it. What the operator changes by itself does not make a bank less
     ready while it waits.
     """
+    asks: bool = False
+    """Whether it may begin as soon as it is the bank's turn."""
     plan: PlanStatus | None = None
 
 

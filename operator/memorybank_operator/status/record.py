@@ -51,6 +51,9 @@ def record(
     if current is not None and previous is not None and previous.revision == current.revision:
         # Back where it was: what it proved then is still true of it.
         current, previous = previous.model_copy(update={"since": current.since}), None
+    if current is not None and plan.asked is not None and _is_in_force(plan, current, present):
+        # What was changed since makes no other pod.
+        current = current.model_copy(update={"spec": dict(plan.asked.spec)})
     rejected = known.rejected
     if rejected is not None and plan.wanted and rejected.revision != plan.wanted:
         rejected = None
@@ -59,6 +62,10 @@ def record(
     return RolloutStatus(
         current=_proven(bank, observed, plan, current), previous=previous, rejected=rejected
     )
+
+
+def _is_in_force(plan: Plan, current: Made, present: str) -> bool:
+    return plan.held is None and current.revision == present == plan.wanted
 
 
 def _made(plan: Plan, live: KubeObject, now: datetime) -> Made | None:

@@ -469,12 +469,27 @@ def test_an_update_that_fails_says_so_until_it_is_taken_back_or_mended() -> None
     assert condition(status, "UpdatePending")["reason"] == Reason.ROLLED_BACK
 
 
-def test_a_bank_that_does_not_work_needs_no_turn() -> None:
+def test_a_bank_that_serves_nobody_needs_no_turn() -> None:
     scene = upgraded()
+    unready(scene.world.pods[0], {"waiting": {"reason": "CrashLoopBackOff"}})
+    assert applied(scene.plan()) == ["Deployment"]
+
+
+def test_a_bank_that_serves_and_is_not_ready_is_left_alone_until_it_is() -> None:
+    scene = upgraded()
+    held = scene.plan().held
+    assert held is not None
+    assert held.asks
     scene.settings = SETTINGS
     scene.break_pod()
-    scene.judge()
-    scene.settings = NEWER
+    assert condition(scene.judge(), "Ready")["reason"] == Reason.CANARY_FAILED
+    scene.settings, scene.turn = NEWER, True
+    planned = scene.plan()
+    assert planned.steps == ()
+    assert planned.held is not None
+    assert not planned.held.asks
+    assert condition(scene.judge(), "UpdatePending")["reason"] == Reason.UPDATE_QUEUED
+    scene.change(restart="now")
     assert applied(scene.plan()) == ["Deployment"]
 
 
@@ -502,3 +517,15 @@ def test_an_operator_that_finds_no_record_takes_what_it_would_change_for_its_own
     assert status["rollout"]["current"]["image"] == SETTINGS.app_image
     scene.change(logging={"level": "debug"})
     assert set(applied(scene.plan())) == {"ConfigMap", "Deployment"}
+
+
+def test_what_changed_without_another_pod_is_on_record_too() -> None:
+    scene = Scene.of_spec({})
+    scene.prove()
+    scene.change(image=SETTINGS.app_image)
+    assert scene.plan().steps == ()
+    assert scene.judge()["rollout"]["current"]["spec"] == {"image": SETTINGS.app_image}
+    scene.change(image=None)
+    scene.prove()
+    scene.settings = NEWER
+    assert condition(scene.judge(), "UpdatePending")["reason"] == Reason.UPDATE_QUEUED
