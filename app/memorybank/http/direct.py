@@ -2,8 +2,9 @@
 
 FastAPI takes about 1 ms of CPU per request to match routes, solve dependencies and enter exit
 stacks. A route that needs none of it, because it takes the caller and one JSON body and returns one
-model, is answered here in a fifth of that. It is still declared to FastAPI, for the OpenAPI
-document; tests hold that both ways answer alike.
+model, is answered here in a fifth of that; a request that needs more of its route goes on to it.
+Each is still declared to FastAPI, for the OpenAPI document; tests hold that both ways answer
+alike.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from memorybank.schemas.problems import invalid_request
 
 Endpoint = Callable[..., Awaitable[BaseModel]]
 
+_FOR_THE_FRAMEWORK = b"idempotency-key"
+"""A header that endpoints may take: requests with it are passed on."""
+
 
 class DirectRoutes:
     """Serves POST to some paths itself and passes everything else on.
@@ -29,33 +33,48 @@ class DirectRoutes:
     Errors are raised: RequestContext answers them as it answers those of the other routes.
     """
 
-    def __init__(self, app: ASGIApp, endpoints: Mapping[str, Endpoint]) -> None:
-        """Take the endpoints by their path. Raises TypeError for one that needs the framework."""
+    def __init__(self, app: ASGIApp, endpoints: Mapping[str, tuple[Endpoint, int]]) -> None:
+        """Take the endpoints by their path, each with the status that it is declared with.
+
+        Raises TypeError for one that needs the framework.
+        """
         self._app = app
-        self._routes = {path: _DirectRoute(path, each) for path, each in endpoints.items()}
+        self._routes = {path: _DirectRoute(path, *each) for path, each in endpoints.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and scope["method"] == "POST":
             route = self._routes.get(scope["path"])
-            if route is not None:
+            if route is not None and not any(
+                name == _FOR_THE_FRAMEWORK for name, _ in scope["headers"]
+            ):
                 await route(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
 class _DirectRoute:
-    """One endpoint of the form `async (caller, body) -> answer`."""
+    """One endpoint of the form `async (caller, body[, response]) -> answer`.
 
-    def __init__(self, path: str, endpoint: Endpoint) -> None:
+    Through `response` it may set status and headers. Parameters with defaults keep these.
+    """
+
+    def __init__(self, path: str, endpoint: Endpoint, status: int) -> None:
         self.path = path
         """Read by RequestContext, as the `path` of any route."""
         self._endpoint = endpoint
+        self._status = status
         hints = get_type_hints(endpoint)
-        names = list(inspect.signature(endpoint).parameters)
-        if len(names) != 2 or hints[names[0]] is not Principal or not _is_model(hints[names[1]]):
+        parameters = inspect.signature(endpoint).parameters.values()
+        needed = [hints[each.name] for each in parameters if each.default is each.empty]
+        self._responds = needed[2:] == [Response]
+        if (
+            needed[:1] != [Principal]
+            or not all(map(_is_model, needed[1:2]))
+            or (len(needed) != 2 + self._responds)
+        ):
             raise TypeError(f"{path} takes more than a caller and a body")
-        self._body: TypeAdapter[Any] = TypeAdapter(hints[names[1]])
+        self._body: TypeAdapter[Any] = TypeAdapter(needed[1])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self
@@ -66,9 +85,12 @@ class _DirectRoute:
             raise invalid_request(
                 [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
             ) from None
-        answer = await self._endpoint(scope["state"]["principal"], body)
-        content = answer.__pydantic_serializer__.to_json(answer)
-        await Response(content, media_type="application/json")(scope, receive, send)
+        caller = scope["state"]["principal"]
+        response = Response(status_code=self._status, media_type="application/json")
+        answer = await self._endpoint(caller, body, *([response] if self._responds else ()))
+        response.body = answer.__pydantic_serializer__.to_json(answer)
+        response.headers["Content-Length"] = str(len(response.body))
+        await response(scope, receive, send)
 
 
 def _is_model(hint: object) -> bool:

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -54,6 +54,15 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 """What every answer carries, errors included."""
+
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+    ]
+
+
+_ALWAYS = _raw(SECURITY_HEADERS)
 
 
 def surround(
@@ -112,7 +121,7 @@ class RequestContext:
         trace_token = tracing.current.set(span.context)
         scope.setdefault("state", {}).update(request_id=current, trace=span.context)
         status = 0
-        added = SECURITY_HEADERS | self._cors.headers(scope) | _traceresponse(span)
+        added = [*_ALWAYS, *_raw(self._cors.headers(scope) | _traceresponse(span))]
 
         async def send_marked(message: Message) -> None:
             nonlocal status
@@ -120,8 +129,8 @@ class RequestContext:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = current
-                for name, value in added.items():
-                    headers.setdefault(name, value)
+                there = {name for name, _ in headers.raw}
+                headers.raw.extend(pair for pair in added if pair[0] not in there)
                 if "www-authenticate" in headers:
                     where = f'resource_metadata="{self._resource.address(scope)}"'
                     headers["WWW-Authenticate"] += f", {where}"

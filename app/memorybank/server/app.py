@@ -106,9 +106,10 @@ async def build_application(
             yield
 
     search = SearchRoutes(services.memories.finding)
+    memories = MemoryRoutes(services.memories)
     api = create_api(
         [
-            MemoryRoutes(services.memories).router(),
+            memories.router(),
             search.router(),
             LifeRoutes(services.memories.life).router(),
             ForgettingRoutes(services.forgetting, engine.embedder.model).router(),
@@ -141,6 +142,8 @@ async def build_application(
             max_body_bytes=current.limits.max_body_bytes,
         )
 
-    direct = DirectRoutes(api, {"/v1/search": search.search})
+    direct = DirectRoutes(
+        api, {"/v1/search": (search.search, 200), "/v1/memories": (memories.create, 201)}
+    )
     asgi = Surroundings(surrounded, settings)
     return Application(asgi, api, readiness, services, mcp, federation, configuration)

@@ -47,6 +47,12 @@ _BACKLOG = 1_024
 _REPLACE = f"{ADMIN_KEY_VARIABLE} replaces it"
 _METRICS_GRACE_SECONDS = 1
 
+_SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter while others want it. With Python's 5 ms the event
+loop, which has 0.2 ms of work at a time, waits behind whole searches: with 16 clients it then
+answered 63 searches and 34 new memories a second, with this 79 and 39, in turns on a busy
+machine, for the same processor time per request."""
+
 
 def run(settings: Settings, read_again: Callable[[], Settings], *, file: Path | None) -> None:
     """Serve until a signal to stop. The settings are read again on SIGHUP, and when `file`, which
@@ -54,6 +60,7 @@ def run(settings: Settings, read_again: Callable[[], Settings], *, file: Path | 
 
     Raises ConfigurationError and StoreUnavailable.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, read_again, file))
 

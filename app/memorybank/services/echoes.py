@@ -43,9 +43,19 @@ class Echoes:
 
     def __init__(self) -> None:
         self._served: OrderedDict[tuple[str, str], OrderedDict[bytes, _Source]] = OrderedDict()
+        self._noted: list[tuple[Principal, list[Memory], datetime]] = []
 
     def served(self, caller: Principal, memories: Iterable[Memory], now: datetime) -> None:
-        """Note what a recall has answered."""
+        """Note what a recall has answered. Call `settle` soon, when the answer is on its way."""
+        self._noted.append((caller, list(memories), now))
+
+    def settle(self) -> None:
+        """Work through what was noted: a few hundred microseconds that no answer need wait for."""
+        noted, self._noted = self._noted, []
+        for caller, memories, now in noted:
+            self._remember(caller, memories, now)
+
+    def _remember(self, caller: Principal, memories: Iterable[Memory], now: datetime) -> None:
         key = (caller.tenant, caller.key_id)
         known = self._served.setdefault(key, OrderedDict())
         self._served.move_to_end(key)
@@ -66,6 +76,7 @@ class Echoes:
         It says nothing else: each sentence was served, or is a pleasantry ("Noted."), and there is
         nothing in it but labels that the content does not say.
         """
+        self.settle()
         known = self._served.get((caller.tenant, caller.key_id))
         if not known or _says_more_than_its_content(new):
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -88,6 +89,7 @@ class Finding:
             caller, request.query, vector, request.where(), refine, limit=request.limit
         )
         self._echoes.served(caller, (memory for memory, _ in found), self._clock())
+        asyncio.get_running_loop().call_soon(self._echoes.settle)  # behind the answer
         return Found(found, degraded)
 
     async def similar(self, caller: Principal, memory_id: str, query: SimilarQuery) -> Found:

@@ -55,10 +55,15 @@ async def framework(
         yield client
 
 
-async def alike(direct: httpx.AsyncClient, framework: httpx.AsyncClient, body: bytes) -> None:
+async def alike(
+    direct: httpx.AsyncClient,
+    framework: httpx.AsyncClient,
+    body: bytes,
+    path: str = "/v1/search",
+) -> None:
     answers = [
         await client.post(
-            "/v1/search",
+            path,
             content=body,
             headers={"Content-Type": "application/json", "X-Request-Id": "same"},
         )
@@ -84,6 +89,51 @@ async def test_any_body_is_answered_alike(
     admin: httpx.AsyncClient, framework: httpx.AsyncClient, body: dict[str, Any]
 ) -> None:
     await alike(admin, framework, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"content": "The key is under the mat.", "tags": ["a"]}',
+        b'{"content": "The key is under the mat.", "surprise": 1}',
+        b'{"content": "x", "importance": 7, "tags": 1}',
+        b'{"content": ""}',
+        b'{"content": "x", "type": "decision", "details": {"nonsense": 1}}',
+        b"[]",
+        b"{",
+    ],
+)
+async def test_a_memory_that_is_there_or_refused_is_answered_alike(
+    admin: httpx.AsyncClient, framework: httpx.AsyncClient, body: bytes
+) -> None:
+    await admin.post("/v1/memories", json={"content": "The key is under the mat.", "tags": ["a"]})
+    await alike(admin, framework, body, "/v1/memories")
+
+
+async def test_a_new_memory_is_answered_alike(
+    admin: httpx.AsyncClient, framework: httpx.AsyncClient
+) -> None:
+    answers = [
+        await client.post("/v1/memories", json={"content": f"It is in {where} drawer."})
+        for client, where in ((admin, "this"), (framework, "that"))
+    ]
+    for answer in answers:
+        assert answer.status_code == 201
+        assert answer.headers["Location"] == f"/v1/memories/{answer.json()['id']}"
+    ours, theirs = answers
+    assert ours.headers.keys() == theirs.headers.keys()
+    assert list(ours.json()) == list(theirs.json())
+    own = {"id", "content", "created_at", "updated_at"}
+    same = [{name: v for name, v in each.json().items() if name not in own} for each in answers]
+    assert same[0] == same[1]
+
+
+async def test_a_request_that_is_named_is_stored_once(admin: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "one"}
+    body = {"content": "Only once.", "deduplicate": False}
+    first, second = [await admin.post("/v1/memories", json=body, headers=headers) for _ in range(2)]
+    assert first.json()["id"] == second.json()["id"]
+    assert second.headers["Idempotency-Replayed"] == "true"
 
 
 @pytest.mark.parametrize(("body", "field"), [("{}", "query"), ("null", None)])
@@ -113,4 +163,4 @@ def test_an_endpoint_that_needs_the_framework_is_refused() -> None:
         raise NotImplementedError(scope, receive, send)
 
     with pytest.raises(TypeError, match="/v1/x"):
-        DirectRoutes(nothing, {"/v1/x": endpoint})
+        DirectRoutes(nothing, {"/v1/x": (endpoint, 200)})
