@@ -61,5 +61,8 @@ def _brings_more(new: Memory, old: Memory) -> bool:
 
 def _words(text: str) -> list[str]:
     folded = unicodedata.normalize("NFKC", text).casefold()
-    words = (word.strip(_AROUND_WORDS) for word in folded.split())
-    return [word for word in words if word and word not in _ARTICLES]
+    return [
+        stripped
+        for word in folded.split()
+        if (stripped := word.strip(_AROUND_WORDS)) and stripped not in _ARTICLES
+    ]

@@ -135,6 +135,12 @@ class MemoryLine(_Line):
         None, description="Little-endian float32 as base64."
     )
 
+    @property
+    def tenant(self) -> str:
+        """Whose memory it is, as the file says."""
+        name: str = vars(self.memory)["tenant"]
+        return name
+
     def to_memory(self, tenant: str | None) -> Memory:
         """Return the memory, of another tenant where one is named."""
         return memory_of(self.memory, tenant)
@@ -142,14 +148,11 @@ class MemoryLine(_Line):
 
 def memory_of(record: Any, tenant: str | None) -> Memory:
     """Return the memory that a MemoryRecord tells of, of another tenant where one is named."""
-    fields = {name: getattr(record, name) for name in _FIELD_NAMES}
+    fields = dict(vars(record))  # by these very names: see _memory_fields
     fields["tags"] = tuple(fields["tags"])
     if tenant is not None:
         fields["tenant"] = tenant
     return Memory(**fields)
-
-
-_FIELD_NAMES = tuple(each.name for each in dataclasses.fields(Memory))
 
 
 class RevisionLine(_Line):

@@ -17,6 +17,7 @@ from memorybank.domain.memory import Link, LinkType, Revision
 from memorybank.domain.tenants import Tenant
 from memorybank.errors import MemoryBankError
 from memorybank.ports import Kept, KeptLink, KeptRevision, Put, Snapshot
+from memorybank.spaces import space_of
 from memorybank.stores.sqlite import keys, life, rows, tenants
 from memorybank.stores.sqlite.access import Write
 from memorybank.stores.sqlite.connection import open_reader
@@ -64,15 +65,19 @@ class TransferTables:
 
         def write(connection: apsw.Connection) -> tuple[int, list[Put | MemoryBankError]]:
             outcomes: list[Put | MemoryBankError] = []
+            seq = int(connection.execute("SELECT seq FROM feed").get)
             for item, row, blob in prepared:
                 try:
-                    outcomes.append(self._put(connection, item, row, blob, replace=replace))
+                    outcome = self._put(connection, item, row, blob, seq + 1, replace=replace)
+                    outcomes.append(outcome)
+                    seq += outcome is not Put.KEPT
                 except apsw.ConstraintError as error:  # undoes its own statement only
                     refusal = refused_by_trigger(error)
                     if refusal is None:
                         raise
                     outcomes.append(refusal)
-            return int(connection.execute("SELECT seq FROM feed").get), outcomes
+            connection.execute("UPDATE feed SET seq = ?", (seq,))
+            return seq, outcomes
 
         def events(answer: tuple[int, list[Put | MemoryBankError]]) -> list[AuditEvent]:
             """Tell how many memories came to each tenant: ids are in the memories themselves."""
@@ -107,6 +112,7 @@ class TransferTables:
         item: Kept,
         row: tuple[Any, ...],
         blob: bytes | None,
+        seq: int,
         *,
         replace: bool,
     ) -> Put:
@@ -117,7 +123,6 @@ class TransferTables:
         ).get
         if there is not None and not replace:
             return Put.KEPT
-        seq = connection.execute("UPDATE feed SET seq = seq + 1 RETURNING seq").get
         if there is None:
             connection.execute(
                 f"INSERT INTO memories (created_seq, seq, {rows.WRITTEN_COLUMNS})"
@@ -130,9 +135,10 @@ class TransferTables:
                 " WHERE created_seq = ?",
                 (seq, *row, there),
             )
-        if vector is not None and blob is not None:
-            place = seq if there is None else there
-            self._vectors.replace(connection, place, vector, blob)
+        if there is not None and vector is not None and blob is not None:
+            self._vectors.replace(connection, there, vector, blob)
+        elif vector is not None and blob:
+            self._vectors.put(connection, seq, space_of(vector) or self._vectors.model, blob)
         return Put.ADDED if there is None else Put.REPLACED
 
 
