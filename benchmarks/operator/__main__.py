@@ -305,7 +305,8 @@ def prepare(http: httpx.Client) -> None:
     for namespace in (NAMESPACE, BARE, STRANGERS):
         post(http, "/api/v1/namespaces", {"metadata": {"name": namespace}})
     post(http, kinds.STORAGE_CLASS.collection(), DEFAULT_CLASS)
-    post(http, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd.build())
+    for definition in crd.build_all():
+        post(http, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
 
 
 @contextmanager

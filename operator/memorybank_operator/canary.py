@@ -12,7 +12,8 @@ import asyncio
 import os
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from json import loads
@@ -59,6 +60,10 @@ class CanaryFailed(Exception):
     """Schema of the bank's database, if it said so before it failed."""
 
 
+class KeysUnknown(CanaryFailed):
+    """The bank is of a version that takes no keys from outside."""
+
+
 class Unreachable(CanaryFailed):
     """No connection to the bank came about."""
 
@@ -80,6 +85,20 @@ class Target:
     """The re-sync that asks for this probe; another text makes another target."""
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a bank is told of its keys."""
+
+    url: str
+    """The bank's URL by its Service's name."""
+    connect_to: str
+    """Base URL to connect to: the same, or one with the Service's cluster IP."""
+    key: str = field(repr=False)
+    """The admin key."""
+    serving: str
+    """Who serves there now; others may serve another database."""
+
+
 class Proof(NamedTuple):
     """What a bank said about itself when it passed."""
 
@@ -93,37 +112,60 @@ class Prober:
 
     async def probe(self, target: Target) -> Proof:
         """Prove the target; return what it says about itself. Raises CanaryFailed."""
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
-        headers = {
-            "Authorization": f"Bearer {target.key}",
-            "Host": target.url.removeprefix("http://"),
-        }
-        try:
-            async with (
-                asyncio.timeout(PROBE_SECONDS),
-                aiohttp.ClientSession(
-                    target.connect_to,
-                    connector=aiohttp.TCPConnector(force_close=True, use_dns_cache=False),
-                    timeout=timeout,
-                    headers=headers,
-                ) as session,
-            ):
-                proof = await _check_ready(session, target.revision)
-                await _check_memory_of(session, proof)
-                return proof
-        except aiohttp.ConnectionTimeoutError:
-            # What was sent before the Service's rules were there is not led by them later either.
-            raise Unreachable(f"{target.url} cannot be reached: no answer in time") from None
-        except TimeoutError:
-            raise CanaryFailed(f"{target.url} did not answer in time") from None
-        except aiohttp.ClientConnectorDNSError:
-            raise CanaryFailed(f"the name in {target.url} is not known to the DNS") from None
-        except aiohttp.ClientConnectorError as error:
-            raise Unreachable(f"{target.url} cannot be reached: {_plain(error)}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise CanaryFailed(f"{target.url} cannot be reached: {_plain(error)}") from error
-        except (KeyError, TypeError) as error:
-            raise CanaryFailed(f"{target.url} gave an answer without {error}") from error
+        async with _session(target.url, target.connect_to, target.key) as session:
+            proof = await _check_ready(session, target.revision)
+            await _check_memory_of(session, proof)
+            return proof
+
+    async def set_keys(
+        self, door: Door, keys: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Have the bank take these keys and no other managed ones; return its answer to each.
+
+        Raises CanaryFailed when it does not.
+        """
+        async with _session(door.url, door.connect_to, door.key) as session:
+            body = {"keys": list(keys)}
+            answer = await _call(
+                session, "PUT", "/v1/admin/keys/managed", expect=(200, 404, 405), json=body
+            )
+            if "keys" not in answer:
+                raise KeysUnknown("the bank's version takes no such keys: use a newer image")
+            answers: list[Mapping[str, Any]] = answer["keys"]
+            if len(answers) != len(keys):
+                raise CanaryFailed(f"{door.url} answered for other keys than it was told of")
+            return answers
+
+
+@asynccontextmanager
+async def _session(url: str, connect_to: str, key: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a session with a bank; what goes wrong within becomes CanaryFailed."""
+    timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
+    headers = {"Authorization": f"Bearer {key}", "Host": url.removeprefix("http://")}
+    try:
+        async with (
+            asyncio.timeout(PROBE_SECONDS),
+            aiohttp.ClientSession(
+                connect_to,
+                connector=aiohttp.TCPConnector(force_close=True, use_dns_cache=False),
+                timeout=timeout,
+                headers=headers,
+            ) as session,
+        ):
+            yield session
+    except aiohttp.ConnectionTimeoutError:
+        # What was sent before the Service's rules were there is not led by them later either.
+        raise Unreachable(f"{url} cannot be reached: no answer in time") from None
+    except TimeoutError:
+        raise CanaryFailed(f"{url} did not answer in time") from None
+    except aiohttp.ClientConnectorDNSError:
+        raise CanaryFailed(f"the name in {url} is not known to the DNS") from None
+    except aiohttp.ClientConnectorError as error:
+        raise Unreachable(f"{url} cannot be reached: {_plain(error)}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise CanaryFailed(f"{url} cannot be reached: {_plain(error)}") from error
+    except (KeyError, TypeError) as error:
+        raise CanaryFailed(f"{url} gave an answer without {error}") from error
 
 
 async def _check_ready(session: aiohttp.ClientSession, revision: str) -> Proof:

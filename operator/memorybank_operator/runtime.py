@@ -38,11 +38,13 @@ from memorybank_operator.kube.connection import Connection
 from memorybank_operator.kube.watching import WatchObserver, streams
 from memorybank_operator.leadership import Alone, Candidate, Leadership
 from memorybank_operator.metrics import Metrics
+from memorybank_operator.reconcile.keyring import Keyring
 from memorybank_operator.reconcile.memorybank import Means, Reconciler, underway
 from memorybank_operator.reconcile.proof import Connect
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.settings import Settings
 
+KINDS = (kinds.MEMORY_BANK, kinds.MEMORY_BANK_KEY)
 KIND_POLL_SECONDS = 2.0
 CANARY_WORKERS = 16
 WATCH_STOP_SECONDS = 10.0
@@ -115,11 +117,23 @@ class Operator:
         )
         queue: KeyedQueue[BankKey] = KeyedQueue(time.monotonic)
         self._banks = Workers(queue, self._reconciler(), count=settings.workers, name="bank")
-        self._intake = Intake(self.cache, self._streams, self._banks.add)
+        self._keys: Workers[BankKey] = Workers(
+            KeyedQueue(time.monotonic),
+            Keyring(
+                self.cache, self._client, prober,
+                connect=Connect(settings.canary_connect), clock=time.monotonic,
+            ),
+            count=settings.workers, name="keys",
+        )  # fmt: skip
+        self._intake = Intake(self.cache, self._streams, self._enqueue)
         self._observer = WatchObserver(
             connection.server, self._expected, self._streams, self._intake.take
         )
-        queues = {"banks": queue, "canaries": self._canaries.workers.queue}
+        queues = {
+            "banks": queue,
+            "canaries": self._canaries.workers.queue,
+            "keys": self._keys.queue,
+        }
         self.metrics.observe(queues, self._streams, self._waves)
         self._server = web.AppRunner(
             health.application(
@@ -160,7 +174,12 @@ class Operator:
 
     def _look_at(self, banks: Iterable[BankKey]) -> None:
         for bank in banks:
-            self._banks.add(bank, Priority.CHILD)
+            self._enqueue(bank, Priority.CHILD)
+
+    def _enqueue(self, bank: BankKey, priority: Priority) -> None:
+        """Have a bank looked at, and its keys: whatever happened may concern both."""
+        self._banks.add(bank, priority)
+        self._keys.add(bank, priority)
 
     async def run(
         self, stop: asyncio.Event, *, on_watching: Callable[[], None] = lambda: None
@@ -184,14 +203,15 @@ class Operator:
         self.port = self._server.addresses[0][1]
 
     async def _wait_for_kind(self, stop: asyncio.Event) -> bool:
-        """Wait until the API server serves MemoryBanks; return False when asked to stop before."""
+        """Wait until the API server serves our kinds; return False when asked to stop before."""
         path = f"/apis/{constants.API_VERSION}"
         while not stop.is_set():
             try:
                 served = (await self._client.discover(path))["resources"]
-                if any(each["name"] == kinds.MEMORY_BANK.plural for each in served):
+                missing = {kind.plural for kind in KINDS} - {each["name"] for each in served}
+                if not missing:
                     return True
-                logger.warning("%s has no %s yet", path, kinds.MEMORY_BANK.plural)
+                logger.warning("%s has no %s yet", path, ", ".join(sorted(missing)))
             except errors.NotFound:
                 logger.warning("the MemoryBank CRD is not installed yet; it comes with the chart")
             except errors.KubeError as error:
@@ -241,6 +261,7 @@ class Operator:
         await self._leadership.leading.wait()
         logger.info("reconciling begins")
         self._banks.start()
+        self._keys.start()
         self._canaries.workers.start()
 
     async def _watch(self) -> Collection[asyncio.Task[Any]]:
@@ -269,7 +290,8 @@ class Operator:
         logger.info("stopping")
         grace = 0.0 if elected.done() else self._settings.shutdown_grace
         await self._canaries.workers.stop(0.0)
-        if not await self._banks.stop(grace):
+        stopped = await asyncio.gather(self._banks.stop(grace), self._keys.stop(grace))
+        if not all(stopped):
             logger.warning("reconciles were cut off after %g s", grace)
         elected.cancel()
         await asyncio.wait([elected])  # it would take back what is released

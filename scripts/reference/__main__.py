@@ -11,7 +11,8 @@ from scripts.reference import api_page, metrics_page, operator_pages, settings_p
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs/reference"
 PAGES: Mapping[str, Callable[[], str]] = {
-    "memorybank.md": operator_pages.resource,
+    "memorybank.md": operator_pages.bank,
+    "memorybankkey.md": operator_pages.key,
     "conditions.md": operator_pages.conditions,
     "api.md": api_page.api,
     "settings.md": settings_pages.settings,

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from memorybank_operator.api import crd
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Explained, Phase, Reason
 from scripts.reference import fields
 from scripts.reference.markdown import code, page, table
 
 
-def resource() -> str:
+def bank() -> str:
     """The MemoryBank: every field of spec and status."""
-    definition = crd.build()["spec"]
+    return resource(crd.build())
+
+
+def key() -> str:
+    """The MemoryBankKey, likewise."""
+    return resource(crd.build_keys())
+
+
+def resource(made: dict[str, Any]) -> str:
+    """Describe the resource that a CRD defines."""
+    definition = made["spec"]
+    short = definition["names"]["shortNames"][0]
     (version,) = definition["versions"]
     schema = version["schema"]["openAPIV3Schema"]
     parts = schema["properties"]
@@ -18,7 +31,7 @@ def resource() -> str:
     return page(
         definition["names"]["kind"],
         f"`{definition['group']}/{version['name']}`, namespaced, short name {names}. "
-        f"{schema['description']} In a cluster: `kubectl explain mb.spec --recursive`.",
+        f"{schema['description']} In a cluster: `kubectl explain {short}.spec --recursive`.",
         "## spec",
         parts["spec"]["description"],
         table(fields.HEADINGS, fields.rows(parts["spec"])),
@@ -27,7 +40,7 @@ def resource() -> str:
         "## status",
         parts["status"].get("description", ""),
         table(fields.HEADINGS, fields.rows(parts["status"])),
-        "## What `kubectl get mb` shows",
+        f"## What `kubectl get {short}` shows",
         table(
             ("Column", "What", ""),
             (

@@ -9,7 +9,7 @@ from scripts.reference import __main__ as reference
 from tests.repo.checkout import ROOT
 
 # The fields of what the service answers are named after what they are.
-DESCRIBED = {"memorybank.md", "conditions.md", "settings.md", "metrics.md"}
+DESCRIBED = {"memorybank.md", "memorybankkey.md", "conditions.md", "settings.md", "metrics.md"}
 
 
 @pytest.mark.parametrize("folder", ["crds", "charts/memorybank-operator/crds-files"])

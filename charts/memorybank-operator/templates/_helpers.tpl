@@ -15,10 +15,10 @@ test compares them with what the API server saw it do. Server-side apply is a pa
 */ -}}
 {{- define "operator.rules" -}}
 - apiGroups: [memorybank.dev]
-  resources: [memorybanks]
+  resources: [memorybanks, memorybankkeys]
   verbs: [list, watch]
 - apiGroups: [memorybank.dev]
-  resources: [memorybanks/status]
+  resources: [memorybanks/status, memorybankkeys/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [serviceaccounts, configmaps, secrets, services]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from typing_extensions import override
 
-from memorybank_operator.constants import KIND, LABEL_BANK
+from memorybank_operator.constants import KEY_KIND, KIND, LABEL_BANK
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -180,10 +180,12 @@ class Cache:
 
 
 def owner_of(body: KubeObject) -> BankKey | None:
-    """Return the bank an object is about: itself, or the one its label names."""
+    """Return the bank an object is about: itself, or the one its label names, or its spec."""
     metadata = body["metadata"]
     if body["kind"] == KIND:
         return BankKey(metadata["namespace"], metadata["name"])
+    if body["kind"] == KEY_KIND:
+        return BankKey(metadata["namespace"], body["spec"]["bankRef"]["name"])
     name = (metadata.get("labels") or {}).get(LABEL_BANK)
     return BankKey(metadata["namespace"], name) if name and "namespace" in metadata else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from memorybank_operator.constants import KIND
+from memorybank_operator.constants import KEY_KIND, KIND
 from memorybank_operator.engine.cache import Affected, BankKey, Cache
 from memorybank_operator.engine.queue import Priority
 from memorybank_operator.engine.streams import Streams
@@ -31,7 +31,7 @@ class Intake:
             self._tell(body, affected)
 
     def _tell(self, body: KubeObject, affected: Affected) -> None:
-        if body["kind"] == KIND:
+        if body["kind"] in (KIND, KEY_KIND):
             priority = Priority.USER if self._streams.complete or _is_new(body) else Priority.RESYNC
         else:
             priority = Priority.CHILD if self._streams.complete else Priority.RESYNC
@@ -44,6 +44,6 @@ class Intake:
 
 
 def _is_new(bank: KubeObject) -> bool:
-    """Whether somebody changed the bank while no operator looked."""
+    """Whether somebody changed the bank, or the key, while no operator looked."""
     observed = (bank.get("status") or {}).get("observedGeneration")
     return bool(observed != bank["metadata"]["generation"])

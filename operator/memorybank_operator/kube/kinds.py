@@ -43,6 +43,7 @@ class ApiKind:
 
 
 MEMORY_BANK = ApiKind(constants.API_VERSION, constants.KIND, "memorybanks")
+MEMORY_BANK_KEY = ApiKind(constants.API_VERSION, constants.KEY_KIND, "memorybankkeys")
 SERVICE_ACCOUNT = ApiKind("v1", "ServiceAccount", "serviceaccounts")
 CONFIG_MAP = ApiKind("v1", "ConfigMap", "configmaps")
 SECRET = ApiKind("v1", "Secret", "secrets")
@@ -60,7 +61,7 @@ CHILDREN = (SERVICE_ACCOUNT, CONFIG_MAP, SECRET, VOLUME_CLAIM, SERVICE, DEPLOYME
 LABELLED = (*CHILDREN, POD)
 """Watched with a server-side selector for our label, so that nobody else's objects reach us."""
 
-WATCHED = (MEMORY_BANK, *LABELLED, STORAGE_CLASS)
+WATCHED = (MEMORY_BANK, MEMORY_BANK_KEY, *LABELLED, STORAGE_CLASS)
 
 OURS = f"{constants.LABEL_MANAGED_BY}={constants.FIELD_MANAGER}"
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.canary import Target
-from memorybank_operator.reconcile.observed import KubeObject, Observed
+from memorybank_operator.canary import Door, Target
+from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.resources import names
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.status.serving import is_serving, serving
@@ -41,6 +42,28 @@ def target(
         revision=revision,
         serving=serving(observed.pods),
         resync=bank.resync or bank.status.resync,
+    )
+
+
+def door(
+    bank: MemoryBank,
+    children: Mapping[ChildKey, KubeObject],
+    pods: Sequence[KubeObject],
+    *,
+    connect: Connect,
+) -> Door | None:
+    """Return where the bank is told of its keys; None while no pod serves, of whatever revision."""
+    key = _admin_key(children.get(names.key_secret(bank)))
+    service = children.get(names.service(bank))
+    who = serving(pods)
+    if not key or service is None or not who:
+        return None
+    url = names.http_url(bank)
+    return Door(
+        url=url,
+        connect_to=url if connect is Connect.DNS else _by_cluster_ip(service),
+        key=key,
+        serving=who,
     )
 
 

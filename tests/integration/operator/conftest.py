@@ -88,13 +88,15 @@ async def serve_kind(client: KubeClient, connection: Connection) -> None:
         await client.create(DEFAULT_CLASS)
     async with connection.session() as session:
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        async with session.post(connection.server + path, json=crd.build()) as response:
-            assert response.status in (201, 409), await response.text()
+        for definition in crd.build_all():
+            async with session.post(connection.server + path, json=definition) as response:
+                assert response.status in (201, 409), await response.text()
 
     async def is_served() -> bool:
         with contextlib.suppress(errors.NotFound, errors.Transient):
             # Discovery names a kind before it is served.
-            await client.discover(kinds.MEMORY_BANK.collection())
+            for each in (kinds.MEMORY_BANK, kinds.MEMORY_BANK_KEY):
+                await client.discover(each.collection())
             return True
         return False
 

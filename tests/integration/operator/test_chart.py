@@ -7,6 +7,7 @@ from typing import Any
 import kubernetes.client
 import pytest
 
+from memorybank_operator.api import crd
 from memorybank_operator.constants import FIELD_MANAGER
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
@@ -73,9 +74,13 @@ def test_values_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (loaded.canary_interval, loaded.log_level, loaded.app_image) == (7.0, "debug", "x:1")
 
 
-def test_the_crd_stays_when_the_chart_is_removed() -> None:
-    crd = one(template(), "CustomResourceDefinition")
-    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+def test_the_crds_stay_when_the_chart_is_removed() -> None:
+    crds = [each for each in template() if each["kind"] == "CustomResourceDefinition"]
+    assert {each["metadata"]["name"] for each in crds} == {
+        each["metadata"]["name"] for each in crd.build_all()
+    }
+    for each in crds:
+        assert each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 async def test_a_restricted_namespace_takes_the_operators_pod(

@@ -199,8 +199,9 @@ async def test_it_waits_for_its_kind_and_ends_with_1_when_the_kind_is_removed(
             await until(is_waiting, seconds=START_SECONDS)
             assert (await process.get("/readyz"))[0] == 503
             assert (await process.get("/healthz"))[0] == 200
-            async with session.post(connection.server + definitions, json=crd.build()) as made:
-                assert made.status == 201
+            for each in crd.build_all():
+                async with session.post(connection.server + definitions, json=each) as made:
+                    assert made.status == 201
             await until(process.is_ready, seconds=START_SECONDS)
             async with session.delete(f"{connection.server}{definitions}/{crd.NAME}") as removed:
                 assert removed.status == 200

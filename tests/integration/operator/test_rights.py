@@ -87,6 +87,7 @@ async def test_the_charts_rights_are_enough_and_none_is_too_many(
     lease: dict[str, Any] = {"lease_namespace": world.namespace, "lease_seconds": 2.0}
     async with world.operator(connection=limited, resync_interval=5.0, **lease) as operator:
         bank = await world.create()
+        await world.create_key()
 
         async def is_made() -> bool:
             return (await world.children()).keys() == CHILDREN.keys() and bool(await world.ready())

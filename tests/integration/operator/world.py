@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from memorybank_operator import constants, runtime
-from memorybank_operator.canary import Prober, Proof, Target
+from memorybank_operator.canary import Door, Prober, Proof, Target
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection
@@ -57,6 +57,15 @@ class NodeProber(Prober):
         finally:
             self.proven = proven
         return proof
+
+    @override
+    async def set_keys(
+        self, door: Door, keys: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Mapping[str, Any]]:
+        name = door.url.removeprefix("http://").partition(".")[0]
+        running = self._node.running.get(name)
+        address = running.address if running is not None else "http://127.0.0.1:1"
+        return await super().set_keys(replace(door, connect_to=address), keys)
 
 
 class World:
@@ -113,6 +122,16 @@ class World:
             "kind": constants.KIND,
             "metadata": {"name": name, "namespace": self.namespace},
             "spec": spec,
+        }
+        return await self.client.create(body)
+
+    async def create_key(self, name: str = "app", bank: str = "agents", **spec: Any) -> Object:
+        """Create a key of a bank."""
+        body = {
+            "apiVersion": constants.API_VERSION,
+            "kind": constants.KEY_KIND,
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"bankRef": {"name": bank}, **spec},
         }
         return await self.client.create(body)
 

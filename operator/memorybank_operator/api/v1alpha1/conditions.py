@@ -176,6 +176,14 @@ class Reason(Explained):
     # Available
     POD_AVAILABLE = ("PodAvailable", "A pod serves requests.")
     NO_POD_AVAILABLE = ("NoPodAvailable", "No pod serves requests.")
+    # MemoryBankKey
+    KEY_ACCEPTED = ("KeyAccepted", "The bank takes the key that is in the Secret.")
+    KEY_REFUSED = ("KeyRefused", "The bank has no such role or tenant, so the key opens nothing.")
+    BANK_NOT_FOUND = ("BankNotFound", "The MemoryBank that spec.bankRef names does not exist.")
+    BANK_UNAVAILABLE = (
+        "BankUnavailable",
+        "The bank could not be told of the key yet, since it does not serve.",
+    )
     # events
     DRIFT_CORRECTED = ("DriftCorrected", "Somebody changed one of the bank's objects; put back.")
     KEY_REPLACED = (

@@ -103,8 +103,13 @@ class MemoryBank(ApiModel):
         try:
             return cls.model_validate(body)
         except ValidationError as error:
-            details = error.errors(include_url=False, include_context=True, include_input=False)
-            raise InvalidSpec(_path(details[0]["loc"]), _cure(details[0])) from None
+            raise invalid_spec(error) from None
+
+
+def invalid_spec(error: ValidationError) -> InvalidSpec:
+    """Return what is wrong with the first wrong field."""
+    details = error.errors(include_url=False, include_context=True, include_input=False)
+    return InvalidSpec(_path(details[0]["loc"]), _cure(details[0]))
 
 
 def _path(location: tuple[int | str, ...]) -> str:
