@@ -110,3 +110,11 @@ def test_a_bank_that_the_operator_has_not_seen_does_not_look_finished() -> None:
     assert SCHEMAS["status"]["default"] == {"observedGeneration": -1}
     defaults = [p for p, s in SCHEMAS.items() if p.startswith("status.") and "default" in s]
     assert defaults == []
+
+
+def test_no_category_is_a_word_that_names_a_kind() -> None:
+    names = [
+        yaml.safe_load(file.read_text())["spec"]["names"] for file in (ROOT / "crds").iterdir()
+    ]
+    kinds = {word for each in names for word in (each["plural"], each["singular"])}
+    assert kinds.isdisjoint(category for each in names for category in each["categories"])
