@@ -97,6 +97,7 @@ _QUESTIONS = [
     "what did {actor} find out about {system}?",
 ]
 
+_BATCH, _BATCHES = 200, 5
 _SMALL = 10_000
 """Memories up to which the goals of a small bank hold."""
 
@@ -138,6 +139,7 @@ def measure_bank(server: Server, memories: int, samples: int, clients: int) -> N
     row("RSS, loaded", "400 MiB at 100,000", f"{server.resident_mib():.0f} MiB")
     me = Client(server.url, server.key)  # only now: a connection that idles for long is closed
     row("add, 1 client", "p50 8 ms", timed(samples, lambda: me.add(next(texts))))
+    row(f"add, batches of {_BATCH}, 1 client", "800/s", f"{load_batches(me, texts):.0f}/s")
     goal = "5/12 ms" if memories <= _SMALL else "8/20 ms"
     row(
         f"search, 1 client, {memories} memories",
@@ -226,6 +228,17 @@ class Client:
 def load(server: Server, memories: list[dict[str, object]], clients: int) -> float:
     """Store the memories by so many clients at once; return how many per second."""
     return _together(server, memories, clients, Client.add)
+
+
+def load_batches(client: Client, texts: Iterator[dict[str, object]]) -> float:
+    """Store some batches; return how many memories per second."""
+    began = time.monotonic()
+    for _ in range(_BATCHES):
+        memories = list(itertools.islice(texts, _BATCH))
+        answer = client.post("/v1/memories:batch", {"memories": memories})
+        if answer["stored"] != _BATCH:
+            raise RuntimeError(f"{answer['refused']} of a batch were refused")
+    return _BATCHES * _BATCH / (time.monotonic() - began)
 
 
 def search_together(server: Server, questions: list[str], clients: int) -> float:
