@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -95,18 +96,38 @@ COLUMNS: tuple[dict[str, Any], ...] = (
 
 def build() -> dict[str, Any]:
     """Return the CRD as the object that is applied."""
+    scale = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    }
+    return _definition(
+        constants.KIND, PLURAL, "mb",
+        columns=COLUMNS, subresources={"status": {}, "scale": scale}, schema=_root_schema(),
+    )  # fmt: skip
+
+
+def _definition(
+    kind: str,
+    plural: str,
+    short: str,
+    *,
+    columns: Iterable[dict[str, Any]],
+    subresources: dict[str, Any],
+    schema: dict[str, Any],
+) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": NAME},
+        "metadata": {"name": f"{plural}.{constants.GROUP}"},
         "spec": {
             "group": constants.GROUP,
             "names": {
-                "kind": constants.KIND,
-                "listKind": f"{constants.KIND}List",
-                "plural": PLURAL,
-                "singular": "memorybank",
-                "shortNames": ["mb"],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short],
                 "categories": CATEGORIES,
             },
             "scope": "Namespaced",
@@ -115,16 +136,9 @@ def build() -> dict[str, Any]:
                     "name": constants.VERSION,
                     "served": True,
                     "storage": True,
-                    "additionalPrinterColumns": [dict(column) for column in COLUMNS],
-                    "subresources": {
-                        "status": {},
-                        "scale": {
-                            "specReplicasPath": ".spec.replicas",
-                            "statusReplicasPath": ".status.replicas",
-                            "labelSelectorPath": ".status.selector",
-                        },
-                    },
-                    "schema": {"openAPIV3Schema": _root_schema()},
+                    "additionalPrinterColumns": [dict(column) for column in columns],
+                    "subresources": subresources,
+                    "schema": {"openAPIV3Schema": schema},
                 }
             ],
         },
@@ -192,47 +206,23 @@ def build_keys() -> dict[str, Any]:
     root = structural_schema(MemoryBankKey, defaults=True)
     status = structural_schema(MemoryBankKeyStatus, defaults=False)
     status["default"] = {"observedGeneration": -1}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{KEYS_PLURAL}.{constants.GROUP}"},
-        "spec": {
-            "group": constants.GROUP,
-            "names": {
-                "kind": constants.KEY_KIND,
-                "listKind": f"{constants.KEY_KIND}List",
-                "plural": KEYS_PLURAL,
-                "singular": "memorybankkey",
-                "shortNames": ["mbkey"],
-                "categories": CATEGORIES,
-            },
-            "scope": "Namespaced",
-            "versions": [
-                {
-                    "name": constants.VERSION,
-                    "served": True,
-                    "storage": True,
-                    "additionalPrinterColumns": [dict(column) for column in KEY_COLUMNS],
-                    "subresources": {"status": {}},
-                    "schema": {
-                        "openAPIV3Schema": {
-                            "type": "object",
-                            "description": root["description"],
-                            "required": ["spec"],
-                            "properties": {
-                                "apiVersion": {"type": "string"},
-                                "kind": {"type": "string"},
-                                "metadata": {"type": "object"},
-                                "spec": root["properties"]["spec"]
-                                | {"description": KeySpec.__doc__},
-                                "status": status,
-                            },
-                        }
-                    },
-                }
-            ],
+    spec = root["properties"]["spec"] | {"description": KeySpec.__doc__}
+    schema = {
+        "type": "object",
+        "description": root["description"],
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": status,
         },
     }
+    return _definition(
+        constants.KEY_KIND, KEYS_PLURAL, "mbkey",
+        columns=KEY_COLUMNS, subresources={"status": {}}, schema=schema,
+    )  # fmt: skip
 
 
 def build_all() -> tuple[dict[str, Any], ...]:

@@ -62,6 +62,20 @@ def encode(body: object) -> bytes:
     return text.encode()
 
 
+def with_status(body: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
+    """Return what `apply_status` takes to make this the status of this very object: its uid keeps
+    one of the same name, made meanwhile, as it is.
+    """
+    metadata = {field: body["metadata"][field] for field in ("name", "namespace", "uid")}
+    kind = kinds.by_kind(body["kind"])
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": metadata,
+        "status": status,
+    }
+
+
 WriteObserver = Callable[[str, str], None]
 """Is told verb and kind of each write that the API server took."""
 

@@ -24,7 +24,7 @@ from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.workers import Outcome
 from memorybank_operator.errors import InvalidSpec
 from memorybank_operator.kube import errors, kinds
-from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.kube.client import KubeClient, with_status
 from memorybank_operator.reconcile.delivery import Delivery, deliver
 from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
 from memorybank_operator.reconcile.memorybank import new_key
@@ -212,20 +212,8 @@ class Keyring:
         )
         if status == held.body.get("status"):
             return
-        metadata = held.body["metadata"]
         try:
-            written = await self._client.apply_status(
-                {
-                    "apiVersion": constants.API_VERSION,
-                    "kind": constants.KEY_KIND,
-                    "metadata": {
-                        "name": metadata["name"],
-                        "namespace": metadata["namespace"],
-                        "uid": metadata["uid"],
-                    },
-                    "status": status,
-                }
-            )
+            written = await self._client.apply_status(with_status(held.body, status))
         except errors.NotFound:
             return
         self._cache.put(written)

@@ -8,12 +8,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.events import Events
 from memorybank_operator.kube import errors
-from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.kube.client import KubeClient, with_status
 from memorybank_operator.metrics import Metrics
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.reconcile.steps import Note
@@ -68,20 +67,8 @@ class Reporter:
     async def _write(
         self, body: KubeObject, before: Mapping[str, Any], status: Mapping[str, Any]
     ) -> None:
-        metadata = body["metadata"]
         try:
-            answer = await self._client.apply_status(
-                {
-                    "apiVersion": constants.API_VERSION,
-                    "kind": constants.KIND,
-                    "metadata": {
-                        "name": metadata["name"],
-                        "namespace": metadata["namespace"],
-                        "uid": metadata["uid"],
-                    },
-                    "status": status,
-                }
-            )
+            answer = await self._client.apply_status(with_status(body, status))
         except errors.NotFound:
             logger.info("the bank is gone: its status was not written")
             return

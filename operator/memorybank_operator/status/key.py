@@ -7,8 +7,8 @@ from typing import Any
 
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey, MemoryBankKeyStatus
-from memorybank_operator.api.v1alpha1.status import Condition
 from memorybank_operator.reconcile.steps import Problem
+from memorybank_operator.status.conditions import condition
 from memorybank_operator.status.verdict import Verdict
 
 
@@ -34,7 +34,7 @@ def key_status(
             ConditionType.READY: Verdict("False", problem.reason, problem.message),
             progress: Verdict("True", problem.reason, problem.message),
         }
-    conditions = (_condition(key, kind, verdict, now) for kind, verdict in verdicts.items())
+    conditions = (condition(key, kind, verdict, now) for kind, verdict in verdicts.items())
     status = MemoryBankKeyStatus(
         observed_generation=key.metadata.generation,
         conditions=tuple(sorted(conditions, key=lambda each: each.type)),
@@ -42,17 +42,3 @@ def key_status(
         key_id=key_id,
     )
     return status.model_dump(mode="json", by_alias=True, exclude_defaults=False)
-
-
-def _condition(key: MemoryBankKey, kind: str, verdict: Verdict, now: datetime) -> Condition:
-    before = key.status.condition(kind)
-    unchanged = before is not None and before.status == verdict.status
-    since = before.last_transition_time if before is not None and unchanged else now
-    return Condition(
-        type=str(kind),
-        status=verdict.status,
-        observed_generation=key.metadata.generation,
-        last_transition_time=since.replace(microsecond=0),
-        reason=str(verdict.reason),
-        message=verdict.message,
-    )

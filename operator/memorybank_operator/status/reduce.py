@@ -25,6 +25,7 @@ from memorybank_operator.resources import names
 from memorybank_operator.resources.deployment import image_in
 from memorybank_operator.resources.labels import selector_text
 from memorybank_operator.status.available import judge_available
+from memorybank_operator.status.conditions import condition, stamped
 from memorybank_operator.status.progress import Progress, judge_progress
 from memorybank_operator.status.ready import STOPPED, judge_ready
 from memorybank_operator.status.record import record, way_back
@@ -56,16 +57,16 @@ def reduce(
         ready = judge_ready(bank, observed, plan, problems)
     progress = judge_progress(bank, ready, problems, now=now, deadline=progress_deadline)
     conditions = [
-        _condition(bank, ConditionType.READY, ready, now),
-        _condition(bank, ConditionType.AVAILABLE, judge_available(observed), now),
+        condition(bank, ConditionType.READY, ready, now),
+        condition(bank, ConditionType.AVAILABLE, judge_available(observed), now),
     ]
     if progress is not None:
         conditions.append(_progress_condition(bank, progress))
     if bank.spec.paused:
         paused = Verdict("True", Reason.PAUSED, "spec.paused is true: nothing is changed.")
-        conditions.append(_condition(bank, ConditionType.PAUSED, paused, now))
+        conditions.append(condition(bank, ConditionType.PAUSED, paused, now))
     conditions += [
-        _condition(bank, kind, verdict, now)
+        condition(bank, kind, verdict, now)
         for kind, verdict in judge_update(bank, plan, ready, progress)
     ]
     deployment = observed.children.get(names.deployment(bank), {})
@@ -109,7 +110,7 @@ def reduce_invalid(body: Mapping[str, Any], error: InvalidSpec, *, now: datetime
     available = bank.status.condition(ConditionType.AVAILABLE)
     conditions = [
         *([available] if available else []),
-        _condition(bank, ConditionType.READY, verdict, now),
+        condition(bank, ConditionType.READY, verdict, now),
         _progress_condition(bank, stalled),
     ]
     return _as_json(
@@ -128,26 +129,8 @@ def _in_order(problems: Sequence[Problem]) -> list[Problem]:
     return sorted(set(problems), key=lambda each: (not each.terminal, each.reason, each.message))
 
 
-def _condition(bank: MemoryBank, kind: str, verdict: Verdict, now: datetime) -> Condition:
-    before = bank.status.condition(kind)
-    unchanged = before is not None and before.status == verdict.status
-    since = before.last_transition_time if before is not None and unchanged else now
-    return _stamped(bank, kind, verdict, since)
-
-
 def _progress_condition(bank: MemoryBank, progress: Progress) -> Condition:
-    return _stamped(bank, progress.kind, progress.verdict, progress.since)
-
-
-def _stamped(bank: MemoryBank, kind: str, verdict: Verdict, since: datetime) -> Condition:
-    return Condition(
-        type=str(kind),
-        status=verdict.status,
-        observed_generation=bank.generation,
-        last_transition_time=since.replace(microsecond=0),
-        reason=str(verdict.reason),
-        message=verdict.message,
-    )
+    return stamped(bank, progress.kind, progress.verdict, progress.since)
 
 
 def _phase(bank: MemoryBank, ready: Verdict, progress: Progress | None) -> str:

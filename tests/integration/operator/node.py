@@ -23,7 +23,7 @@ import aiohttp
 from e2e.cluster.apiserver import free_ports
 from memorybank_operator.configfiles import secret_files
 from memorybank_operator.kube import errors, kinds
-from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.kube.client import KubeClient, with_status
 
 POLL_SECONDS = 0.05
 Object = dict[str, Any]
@@ -204,7 +204,7 @@ class Node:
                     }
                 ],
             }  # fmt: skip
-            await self._client.apply_status(_with_status(running.pod, status))
+            await self._client.apply_status(with_status(running.pod, status))
 
     async def _report(self, deployment: Object, running: Running | None) -> None:
         ready = 1 if running is not None and running.ready else 0
@@ -219,17 +219,7 @@ class Node:
         if {k: v for k, v in status.items() if v} != {
             k: v for k, v in deployment.get("status", {}).items() if v
         }:
-            await self._client.apply_status(_with_status(deployment, status))
-
-
-def _with_status(body: Object, status: Object) -> Object:
-    metadata = {key: body["metadata"][key] for key in ("name", "namespace", "uid")}
-    return {
-        "apiVersion": kinds.by_kind(body["kind"]).api_version,
-        "kind": body["kind"],
-        "metadata": metadata,
-        "status": status,
-    }
+            await self._client.apply_status(with_status(deployment, status))
 
 
 def _condition(kind: str, holds: bool) -> Object:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
 from memorybank_operator.api.v1alpha1.memorybank import Metadata, invalid_spec
-from memorybank_operator.api.v1alpha1.status import Condition
+from memorybank_operator.api.v1alpha1.status import Condition, Conditions
 from memorybank_operator.api.v1alpha1.types import ObjectName
 
 Tenant = Annotated[
@@ -84,15 +84,7 @@ class MemoryBankKeyStatus(StatusModel):
 
     observed_generation: int = -1
     """Generation of the spec that this status is about; -1 before the operator saw the key."""
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["type"],
-            }
-        ),
-    ] = ()
+    conditions: Conditions = ()
     """Ready is always present; Reconciling and Stalled only while True."""
     secret_name: str = ""
     """The Secret with URL and key (servicebinding.io); empty before it exists."""

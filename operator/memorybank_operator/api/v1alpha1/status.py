@@ -28,6 +28,17 @@ class Condition(StatusModel):
     """A sentence that says why, for people."""
 
 
+Conditions = Annotated[
+    tuple[Condition, ...],
+    Field(
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        }
+    ),
+]
+
+
 class Endpoints(StatusModel):
     """Where the bank is reached within the cluster."""
 
@@ -60,15 +71,7 @@ class MemoryBankStatus(StatusModel):
     """Generation of the spec that this status is about; -1 before the operator saw the bank."""
     phase: str = ""
     """One word for people: Pending, Running, Failed, Stopped, Paused or Deleting."""
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["type"],
-            }
-        ),
-    ] = ()
+    conditions: Conditions = ()
     """The bank's state. Ready is always present; Reconciling, Stalled, Paused only while True."""
     url: str = ""
     """Where agents reach the bank within the cluster."""
