@@ -12,6 +12,7 @@ from memorybank.errors import InvalidRequest
 from memorybank.ports import AccessStore
 from memorybank.schemas.audit import AuditQuery, UsageQuery
 from memorybank.services.memories import now_utc
+from memorybank.services.tenants import administered_tenant
 
 _USAGE_DAYS = 30
 
@@ -24,8 +25,8 @@ class AuditService:
         self._clock = clock
 
     async def page(self, caller: Principal, query: AuditQuery) -> AuditPage:
-        """Return one page of a tenant's log, newest first. Raises InvalidCursor."""
-        tenant = caller.administered(query.tenant)
+        """Return one page of a tenant's log, newest first. Raises NotFound, InvalidCursor."""
+        tenant = await administered_tenant(self._store, caller, query.tenant)
         return await self._store.audit_page(
             tenant, action=query.action, actor=query.actor, limit=query.limit, cursor=query.cursor
         )
@@ -33,15 +34,22 @@ class AuditService:
     async def export(
         self, caller: Principal, tenant: str | None
     ) -> tuple[Chain, AsyncIterator[AuditRecord]]:
-        """Return a tenant's chain as it is now, and its records, oldest first."""
-        chain = await self._store.audit_chain(caller.administered(tenant))
+        """Return a tenant's chain as it is now, and its records, oldest first.
+
+        Raises NotFound.
+        """
+        named = await administered_tenant(self._store, caller, tenant)
+        chain = await self._store.audit_chain(named)
         return chain, self._records(chain)
 
     async def usage(
         self, caller: Principal, query: UsageQuery
     ) -> tuple[date, date, dict[str, Count]]:
-        """Return the first day, the last day, and what a tenant asked in between by endpoint."""
-        tenant = caller.administered(query.tenant)
+        """Return the first day, the last day, and what a tenant asked in between by endpoint.
+
+        Raises NotFound, and InvalidRequest for a first day after the last.
+        """
+        tenant = await administered_tenant(self._store, caller, query.tenant)
         today = self._clock().date()
         last = query.last_day or today
         first = query.first_day or _days_before(last, _USAGE_DAYS - 1)

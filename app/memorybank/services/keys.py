@@ -21,6 +21,7 @@ from memorybank.schemas.keys import (
     NewKey,
 )
 from memorybank.services.memories import now_utc
+from memorybank.services.tenants import administered_tenant
 
 
 class KeyService:
@@ -119,8 +120,8 @@ class KeyService:
         return None
 
     async def list_all(self, caller: Principal, tenant: str | None = None) -> list[ApiKey]:
-        """Return all keys of the tenant, oldest first, revoked ones included."""
-        keys = await self._store.list_keys(caller.administered(tenant))
+        """Return all keys of the tenant, oldest first, revoked ones included. Raises NotFound."""
+        keys = await self._store.list_keys(await administered_tenant(self._store, caller, tenant))
         return [replace(key, last_used_at=self._authenticator.last_used(key)) for key in keys]
 
     async def rotate(

@@ -112,5 +112,17 @@ class TenantService:
         return tenant
 
 
-def _unknown() -> NotFound:
-    return NotFound("there is no tenant of this name", field="name", hint="list the tenants")
+async def administered_tenant(store: AccessStore, caller: Principal, named: str | None) -> str:
+    """Return the tenant that a request to read is about: the caller's own unless it names another.
+
+    Raises Forbidden as `Principal.administered` does, and NotFound when there is none of that name:
+    nothing found must not look like nothing there.
+    """
+    tenant = caller.administered(named)
+    if named is not None and await store.find_tenant(named) is None:
+        raise _unknown("tenant")
+    return tenant
+
+
+def _unknown(field: str = "name") -> NotFound:
+    return NotFound("there is no tenant of this name", field=field, hint="list the tenants")

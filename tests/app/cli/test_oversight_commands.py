@@ -90,6 +90,11 @@ def test_an_exported_log_is_verified(run: Run, remote: list[str], tmp_path: Path
     assert run("audit", "verify", str(file))[0] == 0
     assert answer(run, "audit", "export", str(file), *remote)["records"] > 0
     assert run("audit", "export", "-", *remote)[1].startswith('{"')
+    nobody = str(tmp_path / "nobody.jsonl")
+    code, _, complaint = run("audit", "export", nobody, "--tenant", "nobody", *remote)
+    assert code != 0
+    assert "there is no tenant of this name" in complaint
+    assert not Path(nobody).exists()
     missing = str(tmp_path / "no/audit.jsonl")
     code, _, complaint = run("audit", "export", missing, *remote)
     assert (code, missing in complaint) == (2, True), complaint

@@ -84,7 +84,17 @@ async def test_keys_and_tenants_are_recorded_where_they_belong(
     await admin.delete("/v1/admin/tenants/acme", params={"with_data": "true"})
     (deleted,) = await records(admin, action="tenant.delete")
     assert deleted["details"] == {"records": 1, "last_hash": theirs[0]["hash"]}
-    assert await records(admin, tenant="acme") == []
+    problem(await admin.get(AUDIT, params={"tenant": "acme"}), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", [AUDIT, f"{AUDIT}/export", "/v1/admin/usage", "/v1/admin/keys"])
+async def test_what_is_asked_of_a_tenant_that_is_not_there_is_not_found(
+    admin: httpx.AsyncClient, path: str
+) -> None:
+    refused = problem(await admin.get(path, params={"tenant": "acme"}), 404, "not_found")
+    assert refused["field"] == "tenant"
+    await make_tenant(admin, "acme")
+    assert (await admin.get(path, params={"tenant": "acme"})).status_code == 200
 
 
 async def test_the_log_is_read_page_by_page(admin: httpx.AsyncClient) -> None:

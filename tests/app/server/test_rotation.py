@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,13 +152,13 @@ def test_every_secret_is_rotated_under_load_without_a_failed_request(tmp_path: P
         }
         text = yaml.safe_dump(config)
         settings = Mount(tmp_path / "config", **{"config.yaml": text})
-        with serving(
-            tmp_path / "bank",
-            "--config",
-            str(settings.file("config.yaml")),
-            key="",
-            environ={"MEMORY_BANK_ADMIN_KEY_FILE": str(mount.file("admin"))},
-        ) as server:
+
+        def served() -> AbstractContextManager[Server]:
+            config_file = str(settings.file("config.yaml"))
+            environ = {"MEMORY_BANK_ADMIN_KEY_FILE": str(mount.file("admin"))}
+            return serving(tmp_path / "bank", "--config", config_file, key="", environ=environ)
+
+        with served() as server:
             callers = {"key": key, "token": signed(jwt_secret)}
             with load(server, lambda: callers["key"], lambda: callers["token"]) as statuses:
                 shown = in_effect(server, key)
@@ -203,13 +203,7 @@ def test_every_secret_is_rotated_under_load_without_a_failed_request(tmp_path: P
             assert (shown["needs_restart"], shown["problem"]) == ([], None)
         for secret in (key, new_key, jwt_secret, new_jwt, old_ring_key, new_ring_key, "sk-new"):
             assert secret not in (server.folder / "stderr").read_text()
-        with serving(
-            tmp_path / "bank",
-            "--config",
-            str(settings.file("config.yaml")),
-            key="",
-            environ={"MEMORY_BANK_ADMIN_KEY_FILE": str(mount.file("admin"))},
-        ) as server:
+        with served() as server:
             found = httpx.get(f"{server.url}/v1/memories", headers=bearer(new_key)).json()
             assert found["total"] >= statuses.count(201), "what was acknowledged is there"
 
