@@ -91,8 +91,8 @@ def plan(
     if len(usable) < len(names.children(bank)):
         # What the pod needs is not ours yet. The Deployment stays as it is, or is not made.
         usable.discard(workload)
-    if volume.note and names.volume_claim(bank) in usable:
-        draft.notes.append(volume.note)
+    if names.volume_claim(bank) in usable:
+        draft.notes += volume.notes
     for child in names.children(bank):
         if child in rollout.bodies and child in usable:
             live = observed.children.get(child)

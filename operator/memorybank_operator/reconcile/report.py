@@ -5,9 +5,10 @@ event when readiness changed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from memorybank_operator.api.quantity import parse_quantity
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.events import Events
@@ -32,6 +33,8 @@ EXPECTED = frozenset(
     }
 )
 """Reasons not to be ready that need nobody's attention, unless the bank was ready before."""
+TROUBLE_WITH_VOLUMES = frozenset({Reason.VOLUME_GROWTH_FAILED, Reason.VOLUME_GROWTH_OVERDUE})
+"""Reasons of VolumeResizing that somebody should look at."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +76,11 @@ class Reporter:
             logger.info("the bank is gone: its status was not written")
             return
         self._cache.put(answer)
-        notes = [transition(_ready(before), _ready(status)), update(before, status)]
+        notes = [
+            transition(_ready(before), _ready(status)),
+            update(before, status),
+            *volume(before, status),
+        ]
         for note in filter(None, notes):
             level = logging.WARNING if note.warning else logging.INFO
             logger.log(level, "%s: %s", note.reason, note.message)
@@ -105,8 +112,27 @@ def update(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | None:
     return None
 
 
+def volume(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield what is worth an event about the volume's size; that it is to grow is told by who asks
+    for it.
+    """
+    had, has = before.get("storage") or {}, after.get("storage") or {}
+    old, new = had.get("capacity"), has.get("capacity")
+    if old and new and parse_quantity(old) < parse_quantity(new):
+        yield Note(Reason.VOLUME_GROWN, f"The volume has {new} now, {old} before.")
+    if has.get("message") and has["message"] != had.get("message"):
+        yield Note(Reason.VOLUME_LARGER_THAN_SPEC, has["message"])
+    reasons = {each["reason"] for each in _of(before, ConditionType.VOLUME_RESIZING)}
+    for each in _of(after, ConditionType.VOLUME_RESIZING):
+        if each["reason"] in TROUBLE_WITH_VOLUMES and each["reason"] not in reasons:
+            yield Note(each["reason"], each["message"], warning=True)
+
+
 def _updates(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    kinds = (ConditionType.UPDATE_PENDING, ConditionType.UPDATING)
+    return _of(status, ConditionType.UPDATE_PENDING, ConditionType.UPDATING)
+
+
+def _of(status: Mapping[str, Any], *kinds: ConditionType) -> list[Mapping[str, Any]]:
     return [each for each in status.get("conditions") or () if each["type"] in kinds]
 
 

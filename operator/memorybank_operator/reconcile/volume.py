@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from memorybank_operator.api.quantity import parse_quantity
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import ANNOTATION_BANK_UID
+from memorybank_operator.reconcile.claim import read_claim
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, ownership
 from memorybank_operator.reconcile.steps import Note, Problem
@@ -27,7 +28,8 @@ class VolumeDecision:
 
     size: str | None = None
     """Size to ask for; None when no claim can be made, or the one that exists does not fit."""
-    note: Note | None = None
+    notes: tuple[Note, ...] = ()
+    """To be told once it is asked for."""
     problem: Problem | None = None
 
 
@@ -44,8 +46,8 @@ def decide_volume(bank: MemoryBank, observed: Observed) -> VolumeDecision:
     problem = _mismatch(bank, claim)
     if problem:
         return VolumeDecision(problem=problem)
-    size, problem = _size(bank, claim, observed.storage_classes)
-    return VolumeDecision(size=size, note=_adopted(bank, claim), problem=problem)
+    decision = _size(bank, claim, observed.storage_classes)
+    return replace(decision, notes=(*_adopted(bank, claim), *decision.notes))
 
 
 def _missing_class(bank: MemoryBank, classes: Mapping[str, KubeObject]) -> Problem | None:
@@ -96,33 +98,49 @@ def _mismatch_problem(claim: KubeObject, field: str, value: str) -> Problem:
     )
 
 
-def _size(
-    bank: MemoryBank, claim: KubeObject, classes: Mapping[str, KubeObject]
-) -> tuple[str, Problem | None]:
-    """Return the size to ask for. A volume never shrinks, and grows only once it is bound."""
-    wanted = bank.spec.storage.volume.size
-    asked = str(claim["spec"]["resources"]["requests"]["storage"])
-    if parse_quantity(wanted) <= parse_quantity(asked):
-        return asked, None
-    if claim.get("status", {}).get("phase") != "Bound":
-        return asked, None
-    class_name = claim["spec"].get("storageClassName", "")
-    if classes.get(class_name, {}).get("allowVolumeExpansion"):
-        return wanted, None
-    return asked, Problem(
+def _size(bank: MemoryBank, body: KubeObject, classes: Mapping[str, KubeObject]) -> VolumeDecision:
+    """Decide on the size to ask for. A volume never shrinks, and grows only once it is bound."""
+    wanted, claim = bank.spec.storage.volume.size, read_claim(body)
+    if parse_quantity(wanted) <= parse_quantity(claim.asked) or not claim.bound:
+        return VolumeDecision(size=claim.asked)
+    if can_grow(claim.storage_class, classes):
+        grows = Note(
+            Reason.VOLUME_GROWS,
+            f"The volume is to grow from {claim.asked} to {wanted}, as {PATH}.size says.",
+        )
+        return VolumeDecision(size=wanted, notes=(grows,))
+    problem = Problem(
         Reason.VOLUME_NOT_EXPANDABLE,
-        f"{PATH}.size: the volume has {asked} and its StorageClass {class_name or '(none)'} does "
-        "not let volumes grow: set allowVolumeExpansion on the class, or set the size back to "
-        f"{asked}",
+        f"{PATH}.size: the volume has {claim.asked} and {rigid(claim.storage_class, classes)}, or "
+        f"set the size back to {claim.asked}",
         terminal=True,
     )
+    return VolumeDecision(size=claim.asked, problem=problem)
 
 
-def _adopted(bank: MemoryBank, claim: KubeObject) -> Note | None:
-    metadata = claim["metadata"]
-    if metadata.get("annotations", {}).get(ANNOTATION_BANK_UID) == bank.uid:
-        return None
-    return Note(
-        Reason.VOLUME_ADOPTED,
-        f"The PersistentVolumeClaim {metadata['name']} exists already: its memories are kept.",
+def can_grow(storage_class: str, classes: Mapping[str, KubeObject]) -> bool:
+    """Tell whether volumes of a class may be asked to grow."""
+    return bool(classes.get(storage_class, {}).get("allowVolumeExpansion"))
+
+
+def rigid(storage_class: str, classes: Mapping[str, KubeObject]) -> str:
+    """Say why volumes of a class cannot grow, and the cure."""
+    if not storage_class:
+        return "no StorageClass, so that nobody can let it grow: give it a class"
+    if storage_class not in classes:
+        return (
+            f"its StorageClass {storage_class} is gone: create the class anew, one that allows it"
+        )
+    return (
+        f"its StorageClass {storage_class} does not let volumes grow: set allowVolumeExpansion on "
+        "the class"
     )
+
+
+def _adopted(bank: MemoryBank, claim: KubeObject) -> Iterator[Note]:
+    metadata = claim["metadata"]
+    if metadata.get("annotations", {}).get(ANNOTATION_BANK_UID) != bank.uid:
+        yield Note(
+            Reason.VOLUME_ADOPTED,
+            f"The PersistentVolumeClaim {metadata['name']} exists already: its memories are kept.",
+        )

@@ -15,7 +15,6 @@ from memorybank_operator.api.v1alpha1.status import (
     Condition,
     Endpoints,
     MemoryBankStatus,
-    StorageStatus,
 )
 from memorybank_operator.errors import InvalidSpec
 from memorybank_operator.reconcile.observed import Observed
@@ -29,6 +28,7 @@ from memorybank_operator.status.conditions import condition, stamped
 from memorybank_operator.status.progress import Progress, judge_progress
 from memorybank_operator.status.ready import STOPPED, judge_ready
 from memorybank_operator.status.record import record, way_back
+from memorybank_operator.status.storage import judge_volume, storage
 from memorybank_operator.status.update import judge_update
 from memorybank_operator.status.verdict import Verdict
 
@@ -67,7 +67,10 @@ def reduce(
         conditions.append(condition(bank, ConditionType.PAUSED, paused, now))
     conditions += [
         condition(bank, kind, verdict, now)
-        for kind, verdict in judge_update(bank, plan, ready, progress)
+        for kind, verdict in (
+            *judge_update(bank, plan, ready, progress),
+            *judge_volume(bank, observed, now=now, deadline=progress_deadline),
+        )
     ]
     deployment = observed.children.get(names.deployment(bank), {})
     counts = deployment.get("status", {})
@@ -88,7 +91,7 @@ def reduce(
             replicas=counts.get("replicas", 0),
             ready_replicas=counts.get("readyReplicas", 0),
             selector=selector_text(bank),
-            storage=_storage(bank, observed),
+            storage=storage(bank, observed),
             plan=plan.held.plan if plan.held else None,
             rollout=rollout,
         )
@@ -161,12 +164,6 @@ def _resync(bank: MemoryBank, observed: Observed, failure: Problem | None) -> st
     probed = observed.canary is not None and observed.canary.resync == bank.resync
     done = failure is None and (probed or not bank.spec.pods)
     return bank.resync if bank.resync and done else bank.status.resync
-
-
-def _storage(bank: MemoryBank, observed: Observed) -> StorageStatus | None:
-    claim = observed.children.get(names.volume_claim(bank), {})
-    capacity = (claim.get("status", {}).get("capacity") or {}).get("storage")
-    return StorageStatus(capacity=capacity) if capacity else None
 
 
 def _as_json(status: MemoryBankStatus) -> dict[str, Any]:

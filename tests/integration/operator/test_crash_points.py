@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 
-from memorybank_operator.kube import errors, kinds
+from memorybank_operator.kube import kinds
 from tests.integration.operator.effort import FULL
 from tests.integration.operator.faults import DiesAfter, doomed
 from tests.integration.operator.garbage import collecting_garbage, owners
 from tests.integration.operator.settling import settle
 from tests.integration.operator.shape import shape
+from tests.integration.operator.volumes import make_class, say
 from tests.integration.operator.world import World, Worlds, until
 
 SPARE_WRITES = 4
@@ -34,13 +35,6 @@ DRAWN = 10
 """Scenarios of which one write each is tried in any case."""
 Act = Callable[[World], Awaitable[object]]
 OWN_KEY = "mb_" + "k" * 43
-STRETCHY = {
-    "apiVersion": "storage.k8s.io/v1",
-    "kind": "StorageClass",
-    "metadata": {"name": "stretchy"},
-    "provisioner": "example.org/none",
-    "allowVolumeExpansion": True,
-}
 
 
 @dataclass(frozen=True)
@@ -67,8 +61,7 @@ async def create(world: World) -> None:
 
 
 async def make_stretchy(world: World) -> None:
-    with contextlib.suppress(errors.Conflict):  # another test was here first
-        await world.client.create(STRETCHY)
+    await make_class(world, "stretchy", expandable=True)
 
 
 async def own_key(world: World) -> None:
@@ -84,16 +77,7 @@ async def own_key(world: World) -> None:
 
 async def bind_and_grow(world: World) -> None:
     """Bind the volume, as its provisioner would, then ask for more."""
-    claim = await world.must("PersistentVolumeClaim", "agents-data")
-    identity = {key: claim["metadata"][key] for key in ("name", "namespace")}
-    await world.client.apply_status(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": identity,
-            "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
-        }
-    )
+    await say(world, "1Gi")
     await world.change(storage={"volume": {"size": "2Gi"}})
 
 

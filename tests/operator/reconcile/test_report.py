@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
-from memorybank_operator.reconcile.report import EXPECTED, transition
+from memorybank_operator.reconcile.report import (
+    EXPECTED,
+    TROUBLE_WITH_VOLUMES,
+    transition,
+    volume,
+)
 from memorybank_operator.reconcile.steps import Note
 from tests.repo.checkout import ROOT
 
@@ -51,6 +57,36 @@ def test_another_message_for_the_same_trouble_is_not_told() -> None:
     assert transition(BROKEN, {**BROKEN, "message": "still not found"}) is None
 
 
+def sized(capacity: str, **storage: str) -> dict[str, Any]:
+    return {"storage": {"capacity": capacity} | storage}
+
+
+def resizing(reason: str) -> dict[str, Any]:
+    return {"conditions": [{"type": "VolumeResizing", "reason": reason, "message": "why"}]}
+
+
+def test_a_volume_that_grew_is_told_once() -> None:
+    (note,) = volume(sized("1Gi"), sized("2Gi"))
+    assert note == Note("VolumeGrown", "The volume has 2Gi now, 1Gi before.")
+    assert list(volume(sized("2Gi"), sized("2Gi"))) == []
+    assert list(volume(sized("1Gi"), sized("1024Mi"))) == []
+    assert list(volume({}, sized("1Gi"))) == []
+
+
+def test_a_volume_larger_than_the_spec_is_told_once() -> None:
+    larger = sized("2Gi", message="larger")
+    assert list(volume({}, larger)) == [Note("VolumeLargerThanSpec", "larger")]
+    assert list(volume(larger, larger)) == []
+
+
+def test_a_volume_that_cannot_grow_is_a_warning_once_and_one_that_grows_is_none() -> None:
+    failed = resizing("VolumeGrowthFailed")
+    growing = resizing("VolumeGrowing")
+    assert list(volume(growing, failed)) == [Note("VolumeGrowthFailed", "why", warning=True)]
+    assert list(volume(failed, failed)) == []
+    assert list(volume({}, growing)) == []
+
+
 def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
     text = (ROOT / "docs" / "reference" / "events.md").read_text()
     named = set(re.findall(r"`([A-Z][A-Za-z]+)`", text)) - {"Ready"}
@@ -63,5 +99,8 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
         Reason.UPDATE_BEGINS,
         Reason.UPDATE_FAILED,
         Reason.VERSION_REFUSED,
+        Reason.VOLUME_GROWN,
+        Reason.VOLUME_GROWS,
+        Reason.VOLUME_LARGER_THAN_SPEC,
     }
-    assert named == {str(each) for each in EXPECTED | told}
+    assert named == {str(each) for each in EXPECTED | TROUBLE_WITH_VOLUMES | told}

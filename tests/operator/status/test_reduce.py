@@ -44,7 +44,7 @@ def test_the_status_says_where_the_bank_is_and_what_it_runs() -> None:
     assert status["revision"] == running(bank()).plan(bank()).revision
     assert (status["replicas"], status["readyReplicas"]) == (1, 1)
     assert status["selector"] == "app.kubernetes.io/name=memorybank,memorybank.dev/bank=agents"
-    assert status["storage"] == {"capacity": "1Gi"}
+    assert status["storage"] == {"capacity": "1Gi", "requested": "1Gi"}
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -48,6 +48,11 @@ class ConditionType(Explained):
         "Updating",
         "Present, and True, while the pod is replaced because the operator, not the spec, changed.",
     )
+    VOLUME_RESIZING = (
+        "VolumeResizing",
+        "Present, and True, while the volume is smaller than what its claim asks for. The bank "
+        "serves meanwhile, so Ready does not wait for it.",
+    )
 
 
 class Reason(Explained):
@@ -149,6 +154,20 @@ class Reason(Explained):
         "The container cannot be made, for example because spec.env names a missing Secret.",
     )
     CRASH_LOOP_BACK_OFF = ("CrashLoopBackOff", "The memory service ended and is started again.")
+    # VolumeResizing
+    VOLUME_GROWING = ("VolumeGrowing", "The storage driver enlarges the volume.")
+    FILE_SYSTEM_GROWS_LATER = (
+        "FileSystemGrowsLater",
+        "The volume is enlarged; its file system grows on the node, when the pod runs there.",
+    )
+    VOLUME_GROWTH_FAILED = (
+        "VolumeGrowthFailed",
+        "The storage driver could not enlarge the volume; the data is untouched.",
+    )
+    VOLUME_GROWTH_OVERDUE = (
+        "VolumeGrowthOverdue",
+        "The volume did not grow within the progress deadline; maybe nobody works on it.",
+    )
     # what the API server answered to the operator, see kube/errors.py
     API_ERROR = ("ApiError", "The API server did not do what the operator asked it for.")
     API_UNREACHABLE = ("ApiUnreachable", "The API server does not answer.")
@@ -191,6 +210,12 @@ class Reason(Explained):
         "The admin key was lost or damaged; a new one is in the Secret, the old one stops working.",
     )
     VOLUME_ADOPTED = ("VolumeAdopted", "The volume of a former bank of this name is used again.")
+    VOLUME_GROWS = ("VolumeGrows", "A larger volume was asked for.")
+    VOLUME_GROWN = ("VolumeGrown", "The volume is larger now.")
+    VOLUME_LARGER_THAN_SPEC = (
+        "VolumeLargerThanSpec",
+        "The volume's claim asks for more than the spec. It stays so: a volume never shrinks.",
+    )
 
 
 class Phase(Explained):

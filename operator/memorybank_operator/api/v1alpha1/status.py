@@ -62,6 +62,12 @@ class StorageStatus(StatusModel):
 
     capacity: Annotated[str, Field(max_length=32)]
     """Size of the volume."""
+    requested: Annotated[str, Field(max_length=32)] | None = None
+    """Size that the volume's claim asks for. More than capacity while the volume grows, and more
+    than spec.storage.volume.size where it was larger already: a volume never shrinks.
+    """
+    message: Annotated[str, Field(max_length=1024)] | None = None
+    """What is remarkable about the size; absent when nothing is."""
 
 
 class MemoryBankStatus(StatusModel):

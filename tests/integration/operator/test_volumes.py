@@ -1,0 +1,146 @@
+"""Volumes grow by an edit of the spec, as far as the API server and the storage let them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
+from memorybank_operator.kube import kinds
+from tests.integration.operator.settling import settle
+from tests.integration.operator.volumes import asked, claim, make_class, say, saying
+from tests.integration.operator.world import Object, World, until
+
+
+def volume(size: str, storage_class: str = "stretchy") -> dict[str, Any]:
+    return {"volume": {"size": size, "storageClassName": storage_class}}
+
+
+async def create_bound(world: World, size: str = "1Gi", storage_class: str = "stretchy") -> None:
+    """Create a bank, and bind its volume."""
+    await world.create(storage=volume(size, storage_class))
+
+    async def is_made() -> bool:
+        return await world.get(kinds.VOLUME_CLAIM, "agents-data") is not None
+
+    await until(is_made)
+    await say(world, size)
+
+
+async def until_resizing(world: World, reason: Reason | None) -> Object:
+    """Wait until the bank says so of its volume's growth, or nothing; return the condition."""
+
+    async def is_said() -> bool:
+        found = await world.condition(ConditionType.VOLUME_RESIZING)
+        return found.get("reason") == (None if reason is None else str(reason))
+
+    await until(is_said, what=f"{reason}")
+    return await world.condition(ConditionType.VOLUME_RESIZING)
+
+
+async def until_capacity(world: World, size: str) -> None:
+    async def is_said() -> bool:
+        status = (await world.must(kinds.MEMORY_BANK, "agents"))["status"]
+        return (status.get("storage") or {}).get("capacity") == size
+
+    await until(is_said, what=f"capacity {size}")
+
+
+async def reasons(world: World) -> list[str]:
+    return [each["reason"] for each in await world.events()]
+
+
+async def test_a_growth_is_told_from_the_edit_to_its_end_by_whichever_operator_runs(
+    world: World,
+) -> None:
+    await make_class(world, "stretchy", expandable=True)
+    async with world.operator():
+        await create_bound(world)
+        await until_capacity(world, "1Gi")
+        await world.change(storage=volume("3Gi"))
+        await until_resizing(world, Reason.VOLUME_GROWING)
+    assert await asked(world) == "3Gi"
+    await say(world, "1Gi", conditions=saying("FileSystemResizePending"))
+    async with world.operator():
+        await until_resizing(world, Reason.FILE_SYSTEM_GROWS_LATER)
+    await say(world, "3Gi")
+    async with world.operator() as operator:
+        await until_resizing(world, None)
+        await settle(world, operator)
+    storage = (await world.must(kinds.MEMORY_BANK, "agents"))["status"]["storage"]
+    assert storage == {"capacity": "3Gi", "requested": "3Gi"}
+    told = await reasons(world)
+    assert (told.count(Reason.VOLUME_GROWS), told.count(Reason.VOLUME_GROWN)) == (1, 1)
+    grown = [each for each in world.writes() if "persistentvolumeclaims" in each]
+    assert grown == ["patch persistentvolumeclaims agents-data"] * 2  # made, and made larger
+
+
+async def test_what_its_class_does_not_allow_is_not_begun_until_it_does(world: World) -> None:
+    rigid = f"rigid-{world.namespace}"
+    await make_class(world, rigid, expandable=False)
+    async with world.operator():
+        await create_bound(world, storage_class=rigid)
+        await until_capacity(world, "1Gi")
+        before = await claim(world)
+        await world.change(storage=volume("3Gi", rigid))
+
+        async def is_refused() -> bool:
+            return (await world.ready()).get("reason") == Reason.VOLUME_NOT_EXPANDABLE
+
+        await until(is_refused)
+        message = (await world.ready())["message"]
+        assert f"StorageClass {rigid} does not let volumes grow" in message
+        assert "set the size back to 1Gi" in message
+        assert (await claim(world))["metadata"]["resourceVersion"] == (
+            before["metadata"]["resourceVersion"]
+        )
+        await world.client.merge(
+            kinds.STORAGE_CLASS, None, name=rigid, changes={"allowVolumeExpansion": True}
+        )
+        await until_resizing(world, Reason.VOLUME_GROWING)
+    assert await asked(world) == "3Gi"
+
+
+async def test_a_volume_that_somebody_enlarged_stays_so_and_it_is_said_once(world: World) -> None:
+    await make_class(world, "stretchy", expandable=True)
+    async with world.operator():
+        await create_bound(world)
+        await until_capacity(world, "1Gi")
+        larger = {"spec": {"resources": {"requests": {"storage": "5Gi"}}}}
+        await world.client.merge(
+            kinds.VOLUME_CLAIM, world.namespace, name="agents-data", changes=larger
+        )
+        await say(world, "5Gi")
+        await until_capacity(world, "5Gi")
+    async with world.operator() as operator:
+        await settle(world, operator)
+        await world.change(logging={"level": "debug"})
+        await settle(world, operator)
+    assert await asked(world) == "5Gi"
+    storage = (await world.must(kinds.MEMORY_BANK, "agents"))["status"]["storage"]
+    assert "asks for 5Gi" in storage["message"]
+    assert (await reasons(world)).count(Reason.VOLUME_LARGER_THAN_SPEC) == 1
+    assert Reason.DRIFT_CORRECTED not in await reasons(world)
+
+
+async def test_a_growth_that_failed_is_told_and_can_be_given_up(world: World) -> None:
+    await make_class(world, "stretchy", expandable=True)
+    async with world.operator() as operator:
+        await create_bound(world)
+        await until_capacity(world, "1Gi")
+        await world.change(storage=volume("900Gi"))
+        await until_resizing(world, Reason.VOLUME_GROWING)
+        await say(world, "1Gi", conditions=saying("ControllerResizeError", "quota exceeded"))
+        condition = await until_resizing(world, Reason.VOLUME_GROWTH_FAILED)
+        assert "from 1Gi to 900Gi: quota exceeded." in condition["message"]
+        assert Reason.VOLUME_GROWTH_FAILED in await reasons(world)
+        # The cure, as the runbook has it.
+        await world.change(storage=volume("2Gi"))
+        smaller = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+        await world.client.merge(
+            kinds.VOLUME_CLAIM, world.namespace, name="agents-data", changes=smaller
+        )
+        await say(world, "2Gi")
+        await until_capacity(world, "2Gi")
+        await until_resizing(world, None)
+        await settle(world, operator)
+    assert await asked(world) == "2Gi"
