@@ -108,16 +108,17 @@ class WatchObserver:
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Pass the request on, and note what its answer says.
 
-        Raises ClientPayloadError for kopf to begin the stream anew, and ClientConnectionError for
-        it to ask again for something else, such as which kinds there are.
+        Raises ClientPayloadError for kopf to begin the stream anew, ClientConnectionError for it to
+        ask again for something else, such as which kinds there are, and RuntimeError for it to
+        take the session that replaced a closed one.
         """
         stream = self._streams.get(request.url.path)
         if stream is None:
-            return await _whole(await handler(request))
+            return await _whole(await _sent(request, handler))
         first = not request.url.query.get("continue")
         if first:
             await self._paces[stream].wait()
-        response = await handler(request)
+        response = await _sent(request, handler)
         watching = bool(request.url.query.get("watch"))
         if response.status == 404:
             response.close()
@@ -183,14 +184,31 @@ def _hand_over(take: Take, event: Event) -> None:
         logger.exception("an event could not be taken, which is a bug of this operator")
 
 
+async def _sent(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Send a request. Raises RuntimeError when its session is closed, as one is after a 401.
+
+    aiohttp looks at the session before the middlewares, which may wait, and then fails an
+    assertion of its own, by which kopf would end for good. A RuntimeError it knows.
+    """
+    try:
+        return await handler(request)
+    except Exception as error:
+        if request.session.closed:
+            raise RuntimeError("the session was closed under the request") from error
+        raise
+
+
 async def _whole(response: ClientResponse) -> ClientResponse:
-    """Return an answer that is here as a whole and can be read as JSON, which kopf relies on."""
-    if response.status < 400:
-        try:
+    """Return an answer that is here as a whole, which kopf relies on; one that is no refusal can be
+    read as JSON as well.
+    """
+    try:
+        await response.read()
+        if response.status < 400:
             await response.json()
-        except (ClientPayloadError, ClientResponseError, ValueError) as error:
-            response.close()
-            raise ClientConnectionError(f"{response.url.path}: the answer is broken") from error
+    except (ClientPayloadError, ClientResponseError, ValueError) as error:
+        response.close()
+        raise ClientConnectionError(f"{response.url.path}: the answer is broken") from error
     return response
 
 

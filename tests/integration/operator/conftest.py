@@ -32,6 +32,7 @@ DEFAULT_CLASS = {
 }
 
 FAREWELL_SECONDS = 5.0
+CANCELLATIONS, CANCELLED_SECONDS = 10, 0.5
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,7 @@ async def farewells() -> AsyncIterator[None]:
     the loop's own table, which has no public name, knows of it.
     """
     yield
+    await end_tasks()
     transports: Mapping[int, asyncio.Transport] = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
 
     async def have_ended() -> bool:
@@ -52,6 +54,19 @@ async def farewells() -> AsyncIterator[None]:
     for each in list(transports.values()):
         each.abort()
     await asyncio.sleep(0)
+
+
+async def end_tasks() -> None:
+    """End what an operator left that ended by an error: kopf's tasks, which may take a cancellation
+    for one of their own, and would keep the loop for ever.
+    """
+    for _ in range(CANCELLATIONS):
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if not left:
+            return
+        for each in left:
+            each.cancel()
+        await asyncio.wait(left, timeout=CANCELLED_SECONDS)
 
 
 @pytest.fixture

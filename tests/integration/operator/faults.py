@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
@@ -61,10 +62,10 @@ def faulty(world: World, fault: ClientMiddlewareType) -> Connection:
 
 @asynccontextmanager
 async def doomed(
-    world: World, fault: DiesAfter, *, prober: Prober | None = None
+    world: World, fault: DiesAfter, *, prober: Prober | None = None, **changes: Any
 ) -> AsyncIterator[Operator]:
     """Run an operator that the fault may stop dead; at the end of the block it is dead anyway."""
-    settings = world.settings(shutdown_grace=0.0)
+    settings = world.settings(shutdown_grace=0.0, **changes)
     async with runtime.operator(settings, faulty(world, fault), prober=prober) as made:
         running = asyncio.create_task(made.run(asyncio.Event()))
         try:

@@ -78,8 +78,10 @@ class World:
         self.connection = connection
         self.namespace = namespace
         self._audit_log = audit_log
-        self._audit_start = audit_log.stat().st_size
-        """Nobody acted in this namespace before."""
+        self._audit_read = audit_log.stat().st_size
+        """Bytes of the log that are read. Nobody acted in this namespace before."""
+        self._written: list[tuple[str, str]] = []
+        """User and write, as far as the log is read."""
 
     def in_namespace(self, namespace: str) -> World:
         """Return the world of another namespace."""
@@ -104,11 +106,17 @@ class World:
         prober: Prober | None = None,
         **changes: Any,
     ) -> AsyncIterator[Operator]:
-        """Run an operator until the block ends."""
-        stop = asyncio.Event()
+        """Run an operator until the block ends; when it ends before, so does the block."""
+        stop, block = asyncio.Event(), asyncio.current_task()
+
+        def end_the_block(_: asyncio.Task[None]) -> None:
+            if not stop.is_set() and block is not None:
+                block.cancel()
+
         settings = self.settings(**changes)
         async with runtime.operator(settings, connection or self.connection, prober=prober) as made:
             running = asyncio.create_task(made.run(stop))
+            running.add_done_callback(end_the_block)
             try:
                 yield made
             finally:
@@ -193,23 +201,29 @@ class World:
         server's audit says. Leases are left out: they are about the operators themselves.
         """
         with self._audit_log.open("rb") as log:
-            log.seek(self._audit_start)
+            log.seek(self._audit_read)
             # A last line that is still being written is read the next time.
-            lines = log.read().rpartition(b"\n")[0].splitlines()
-        found = []
-        for event in map(json.loads, lines):
-            reference = event.get("objectRef", {})
-            if (
-                event["verb"] in WRITES
-                and event["userAgent"].startswith("memorybank-operator")
-                and reference.get("namespace") == self.namespace
-                and reference["resource"] != "leases"
-                and event["stage"] == "ResponseComplete"
-                and user in (None, event["user"]["username"])
-            ):
-                what = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
-                found.append(f"{event['verb']} {what} {reference.get('name', '')}".rstrip())
-        return found
+            lines, end, _ = log.read().rpartition(b"\n")
+        self._audit_read += len(lines) + len(end)
+        for line in lines.splitlines():
+            # Most lines are about somebody else, and not worth being parsed.
+            if self.namespace.encode() in line:
+                self._note(json.loads(line))
+        return [write for by, write in self._written if user in (None, by)]
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        """Keep an event of the audit if it is a write of an operator."""
+        reference = event.get("objectRef", {})
+        if (
+            event["verb"] in WRITES
+            and event["userAgent"].startswith("memorybank-operator")
+            and reference.get("namespace") == self.namespace
+            and reference["resource"] != "leases"
+            and event["stage"] == "ResponseComplete"
+        ):
+            what = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
+            write = f"{event['verb']} {what} {reference.get('name', '')}".rstrip()
+            self._written.append((event["user"]["username"], write))
 
 
 Worlds = Callable[[], World]

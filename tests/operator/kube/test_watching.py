@@ -74,6 +74,8 @@ def page(*uids: str, more: str = "", version: str = "7") -> dict[str, Any]:
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
+    if request.query.get("continue") == "cut refusal":
+        return await cut_refusal(request)
     if request.query.get("watch") == "refused":
         return refusal(410)
     if request.query.get("watch"):
@@ -86,6 +88,16 @@ async def answer(request: web.Request) -> web.StreamResponse:
         await stream.write(AFTER[request.query["watch"]])
         return stream
     return PAGES.get(request.query.get("continue", ""), gone)()
+
+
+async def cut_refusal(request: web.Request) -> web.StreamResponse:
+    """Refuse in words that break off."""
+    response = web.StreamResponse(status=500, headers={"Content-Length": "100"})
+    await response.prepare(request)
+    await response.write(b'{"kind":')
+    assert request.transport is not None
+    request.transport.close()
+    return response
 
 
 def refusal(code: int) -> web.Response:
@@ -192,7 +204,7 @@ async def test_other_requests_pass_unheard(session: aiohttp.ClientSession, heard
     assert heard.signs_of_life == 0
 
 
-@pytest.mark.parametrize("page", ["html", "torn"])
+@pytest.mark.parametrize("page", ["html", "torn", "cut refusal"])
 async def test_a_broken_answer_to_another_question_is_asked_for_again(
     session: aiohttp.ClientSession, page: str
 ) -> None:
@@ -270,3 +282,15 @@ async def test_streams_that_end_at_once_are_opened_ever_more_slowly(
         await events(session, "true")
     # Six at once, then twenty a second.
     assert loop.time() - started >= 0.45
+
+
+async def test_who_waits_for_a_turn_while_the_session_is_replaced_takes_the_new_one(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "OPENED_BURST", 0.0)
+    monkeypatch.setattr(watching, "OPENED_PER_SECOND", 20.0)
+    waiting = asyncio.create_task(session.get(PATH))
+    await asyncio.sleep(0)  # it begins to wait for its turn
+    await session.close()  # as kopf does after a 401
+    with pytest.raises(RuntimeError, match="session was closed"):
+        await waiting
