@@ -33,6 +33,9 @@ ANNOTATION_RESTART = f"{GROUP}/restart"
 """On the pod template: the text of spec.restart, so that another one makes a new revision."""
 ANNOTATION_RESYNC = f"{GROUP}/resync"
 """On a bank, by whoever wants it looked at anew: any text, echoed by status.resync when done."""
+ANNOTATION_KEY_RECORD = f"{GROUP}/key-record"
+"""On the Secret of a MemoryBankKey: what the bank is told of the key, and which former ones are
+valid, by their SHA-256."""
 ANNOTATION_BANK_UID = f"{GROUP}/bank-uid"
 """On the volume claim, which has no owner under Retain: which incarnation of the bank uses it."""
 

@@ -122,7 +122,7 @@ class Events:
             },
             "involvedObject": {
                 "apiVersion": constants.API_VERSION,
-                "kind": constants.KIND,
+                "kind": bank["kind"],
                 "name": metadata["name"],
                 "namespace": metadata["namespace"],
                 "uid": metadata["uid"],

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -38,7 +38,7 @@ from memorybank_operator.kube.connection import Connection
 from memorybank_operator.kube.watching import WatchObserver, streams
 from memorybank_operator.leadership import Alone, Candidate, Leadership
 from memorybank_operator.metrics import Metrics
-from memorybank_operator.reconcile.keyring import Keyring
+from memorybank_operator.reconcile.keyring import Keyring, utc_now
 from memorybank_operator.reconcile.memorybank import Means, Reconciler, underway
 from memorybank_operator.reconcile.proof import Connect
 from memorybank_operator.resources.context import RenderSettings
@@ -67,11 +67,15 @@ class LeadershipLost(Ended):
 
 @asynccontextmanager
 async def operator(
-    settings: Settings, connection: Connection, *, prober: Prober | None = None
+    settings: Settings,
+    connection: Connection,
+    *,
+    prober: Prober | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Operator]:
-    """Put an operator together; it does nothing until it is run."""
+    """Put an operator together; it does nothing until it is run. Keys are rotated by `now`."""
     async with connection.session() as session:
-        yield Operator(settings, connection, session, prober=prober or Prober())
+        yield Operator(settings, connection, session, prober=prober or Prober(), now=now)
 
 
 class Operator:
@@ -84,6 +88,7 @@ class Operator:
         session: aiohttp.ClientSession,
         *,
         prober: Prober,
+        now: Callable[[], datetime],
     ) -> None:
         self._settings = settings
         self._connection = connection
@@ -98,6 +103,7 @@ class Operator:
             field_manager=constants.FIELD_MANAGER, on_write=self.metrics.write,
             write_seconds=self._leadership.write_seconds,
         )  # fmt: skip
+        self._events = Events(self._client, clock=time.monotonic, instance=socket.gethostname())
         self._expected = streams(kinds.WATCHED, settings.namespaces)
         self._streams = Streams(
             self._expected, cache=self.cache, affected=self._look_at, clock=time.monotonic
@@ -120,8 +126,8 @@ class Operator:
         self._keys: Workers[BankKey] = Workers(
             KeyedQueue(time.monotonic),
             Keyring(
-                self.cache, self._client, prober,
-                connect=Connect(settings.canary_connect), clock=time.monotonic,
+                self.cache, self._client, prober, events=self._events,
+                connect=Connect(settings.canary_connect), clock=time.monotonic, now=now,
             ),
             count=settings.workers, name="keys",
         )  # fmt: skip
@@ -161,7 +167,7 @@ class Operator:
                 cache=self.cache,
                 client=self._client,
                 canaries=self._canaries,
-                events=Events(self._client, clock=time.monotonic, instance=socket.gethostname()),
+                events=self._events,
                 metrics=self.metrics,
                 render=RenderSettings(settings.app_image, settings.cluster_domain),
                 connect=Connect(settings.canary_connect),

@@ -185,10 +185,17 @@ KEY_COLUMNS: tuple[dict[str, Any], ...] = (
     },
     {
         "name": "Expires",
-        "type": "date",
+        "type": "string",  # as a date, kubectl shows "<invalid>" for what is to come
         "jsonPath": ".spec.expiresAt",
         "priority": 1,
         "description": "From when on it opens nothing.",
+    },
+    {
+        "name": "Rotates",
+        "type": "string",
+        "jsonPath": ".status.rotation.next",
+        "priority": 1,
+        "description": "When the schedule replaces it.",
     },
     {
         "name": "Message",

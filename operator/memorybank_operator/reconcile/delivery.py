@@ -1,13 +1,16 @@
 """Which Secret a MemoryBankKey is delivered in, and what has to be written for that. Pure.
 
-The token is created with its Secret and never overwritten while it is whole, and counts only once
-it is read back: a crash at any point leaves either no key or the one that counts.
+The token is created with its Secret, is overwritten while it is whole only by a rotation, and
+counts only once it is read back: a crash at any point leaves either no key or the one that counts.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.conditions import Reason
@@ -16,39 +19,95 @@ from memorybank_operator.constants import ANNOTATION_RENDERED_HASH
 from memorybank_operator.reconcile.drift import differences
 from memorybank_operator.reconcile.keys import SYNTAX, read_token
 from memorybank_operator.reconcile.observed import KubeObject
+from memorybank_operator.reconcile.rotation import (
+    first_record,
+    is_due,
+    present_record,
+    rotated_record,
+)
 from memorybank_operator.reconcile.steps import Apply, Create, Problem
 from memorybank_operator.resources.binding_secret import build_binding_secret
+from memorybank_operator.resources.key_record import KeyRecord, read_record
 from memorybank_operator.resources.key_secret import TOKEN
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What to do about the Secret."""
+    """What to do about the Secret, and what it says."""
 
     token: str | None = None
     """The key that the cluster keeps, if there is one."""
+    record: KeyRecord | None = None
+    """What belongs to the token; None without one."""
+    rotates: bool = False
+    """Whether it is time for another key."""
+    version: str = ""
+    """Resource version of the Secret that this is about."""
     step: Apply | Create | None = None
     problem: Problem | None = None
 
 
 def deliver(
-    key: MemoryBankKey, secret: KubeObject | None, new_token: Callable[[], str]
+    key: MemoryBankKey, secret: KubeObject | None, new_token: Callable[[], str], now: datetime
 ) -> Delivery:
     """Decide from the Secret of that name as it is. `new_token` is called only when one has to be
-    generated.
+    generated because there is none; for a rotation see `rotation`.
     """
     if secret is None:
-        return Delivery(step=Create(build_binding_secret(key, new_token())))
+        body = build_binding_secret(key, new_token(), first_record(key, now))
+        return Delivery(step=Create(body))
     problem = _not_ours(key, secret)
     if problem is not None:
         return Delivery(problem=problem)
+    stored = read_record(secret)
     token = read_token(secret, TOKEN)
     if token is None or not SYNTAX.fullmatch(token):
-        return Delivery(step=Apply(build_binding_secret(key, new_token())))
-    body = build_binding_secret(key, token)
+        former = stored.former if stored is not None else ()
+        renewed = first_record(key, now).model_copy(update={"former": former})
+        record = present_record(key, renewed, now)
+        return Delivery(step=Apply(build_binding_secret(key, new_token(), record)))
+    made = first_record(key, _made_at(secret, now)).model_copy(update={"request": ""})
+    record = present_record(key, stored or made, now)
+    body = build_binding_secret(key, token, record)
     changed = _hash(secret) != _hash(body)
     drift = differences(body, secret)
-    return Delivery(token, Apply(body, () if changed else drift) if changed or drift else None)
+    return Delivery(
+        token,
+        record,
+        rotates=is_due(key, record, now),
+        version=secret["metadata"].get("resourceVersion", ""),
+        step=Apply(body, () if changed else drift) if changed or drift else None,
+    )
+
+
+def rotation(
+    key: MemoryBankKey, delivery: Delivery, token: str, *, key_id: str, now: datetime
+) -> Apply:
+    """Return the step by which `token`, which the bank takes already, replaces the delivered one,
+    of this id.
+
+    It writes the new key and the record of the former one at once, and only over the Secret that
+    the delivery was read from: Conflict otherwise.
+    """
+    if delivery.token is None or delivery.record is None:
+        raise ValueError("there is no key to replace")
+    record = rotated_record(
+        key, delivery.record, digest=digest_of(delivery.token), key_id=key_id, now=now
+    )
+    body = build_binding_secret(key, token, record)
+    metadata: dict[str, Any] = body["metadata"] | {"resourceVersion": delivery.version}
+    return Apply(body | {"metadata": metadata})
+
+
+def digest_of(token: str) -> str:
+    """Return by what the bank is told a key: its SHA-256, hex."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _made_at(secret: KubeObject, now: datetime) -> datetime:
+    """Return when a Secret was made, which is as good as when its key was if nothing else tells."""
+    made = secret["metadata"].get("creationTimestamp")
+    return datetime.fromisoformat(made) if made else now
 
 
 def _not_ours(key: MemoryBankKey, secret: KubeObject) -> Problem | None:

@@ -4,14 +4,21 @@ these keys.
 Nothing is remembered about what was done before but to save requests: the bank is sent the digests
 of all its keys whenever they, or who serves, are others than last time, and once in a while. So
 what was deleted while no operator ran, or what a restored database does not know, is set right.
+
+A key is rotated in three steps, and each may be the last one before a crash:
+
+1. The bank is told of a new key beside the present ones. Nobody has it yet; if it stays so, the
+   next list lacks it, and it is refused.
+2. The new key is written into the Secret, with the digest and the end of the former one, at once.
+   Whoever reads it finds it open.
+3. The bank is told that end, and keeps to it by itself.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,20 +30,24 @@ from memorybank_operator.canary import CanaryFailed, Door, KeysUnknown, Prober
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.workers import Outcome
 from memorybank_operator.errors import InvalidSpec
+from memorybank_operator.events import Events
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient, with_status
-from memorybank_operator.reconcile.delivery import Delivery, deliver
+from memorybank_operator.reconcile.delivery import Delivery, deliver, digest_of, rotation
 from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
 from memorybank_operator.reconcile.memorybank import new_key
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.reconcile.proof import Connect, door
+from memorybank_operator.reconcile.rotation import next_moment
 from memorybank_operator.reconcile.steps import Problem
-from memorybank_operator.status.key import key_status
+from memorybank_operator.status.key import key_status, notes
 
 RESEND_SECONDS = 60.0
 """A bank whose database was restored under a running pod learns its keys within this time."""
 AGAIN_SECONDS = 0.05
-"""After a Secret was written: the rest follows as soon as it is read back."""
+"""After somebody else was faster with a Secret: it is read anew."""
+LATE_SECONDS = 0.01
+"""A look at a moment comes this much after it, so that it is over by then."""
 
 _REFUSALS = {
     "role_not_found": "spec.role: the bank has no role of this name: use admin, developer or "
@@ -49,6 +60,14 @@ _REFUSALS = {
 
 logger = logging.getLogger(__name__)
 
+Said = dict[str, Any]
+"""What the bank is told about one key; never the key."""
+
+
+def utc_now() -> datetime:
+    """Return the time, with its zone."""
+    return datetime.now(UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class _Held:
@@ -57,20 +76,29 @@ class _Held:
     key: MemoryBankKey
     body: KubeObject
     delivery: Delivery
+    candidate: str | None = field(default=None, repr=False)
+    """A key that may take the place of the present one; in no Secret yet."""
+    refused: bool = False
+    """Whether the cluster refused the Secret."""
 
     @property
-    def said(self) -> dict[str, Any]:
-        """What the bank is told; never the token."""
-        spec = self.key.spec
-        said: dict[str, Any] = {
-            "digest": hashlib.sha256((self.delivery.token or "").encode()).hexdigest(),
-            "name": self.key.name[:200],
-            "role": spec.role,
-            "tenant": spec.tenant,
-        }
-        if spec.expires_at is not None:
-            said["expires_at"] = spec.expires_at.isoformat()
-        return said
+    def digest(self) -> str:
+        """Of the key in the Secret."""
+        return digest_of(self.delivery.token or "")
+
+    @property
+    def said(self) -> Iterator[Said]:
+        """What the bank is told: the key in the Secret, the one to come, those that go."""
+        record = self.delivery.record
+        if record is None:
+            return
+        common = {"name": self.key.name[:200], "role": record.role, "tenant": record.tenant}
+        present = [self.digest, *([digest_of(self.candidate)] if self.candidate else [])]
+        ends: dict[str, datetime | None] = {each.digest: each.until for each in record.former}
+        ends |= dict.fromkeys(present, record.expires_at)
+        for digest, end in ends.items():
+            expiry = {"expires_at": end.isoformat()} if end is not None else {}
+            yield {"digest": digest, **common, **expiry}
 
 
 @dataclass(slots=True)
@@ -82,6 +110,20 @@ class _Sent:
     answers: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What came of telling a bank its keys."""
+
+    problem: Problem | None = None
+    failed: bool = False
+    answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By digest."""
+
+    def key_id(self, digest: str) -> str:
+        """Return the id of a key, empty when the bank did not take it."""
+        return str(self.answers.get(digest, {}).get("id") or "")
+
+
 class Keyring:
     """Works on the keys of one bank at a time."""
 
@@ -91,83 +133,117 @@ class Keyring:
         client: KubeClient,
         prober: Prober,
         *,
+        events: Events,
         connect: Connect,
         clock: Callable[[], float],
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`clock` tells seconds that pass, `now` the time of day, which keys end by."""
         self._cache = cache
         self._client = client
         self._executor = Executor(cache, client)
         self._prober = prober
+        self._events = events
         self._connect = connect
         self._clock = clock
+        self._now = now
         self._sent: dict[BankKey, _Sent] = {}
+        self._doubtful: set[BankKey] = set()
+        """Banks where a write may have been done though nobody said so: Secrets are read anew."""
 
     async def __call__(self, bank: BankKey) -> Outcome:
         """Deliver the keys of a bank, have the bank take them and no others, and say so."""
         with logs.about(bank):
             try:
-                return await self._keep(bank)
+                outcome = await self._keep(bank)
             except ObservationOutdated as error:
                 logger.info("looking again: %s", error)
                 return Outcome(again_after=AGAIN_SECONDS)
             except errors.KubeError as error:
                 logger.warning("%s", error)
+                self._doubtful.add(bank)
                 wait = error.retry_after if isinstance(error, errors.Transient) else None
                 return Outcome(failed=True, at_least=wait or 0.0)
+            self._doubtful.discard(bank)
+            return outcome
 
     async def _keep(self, bank: BankKey) -> Outcome:
+        held = await self._deliver_all(bank)
+        told = await self._tell(bank, held)
+        rotated = [await self._rotate(each, told) for each in held]
+        if rotated != held:
+            held = rotated
+            told = await self._tell(bank, held)
+        for each in held:
+            await self._report(each, told)
+        if told.failed or any(each.refused for each in held):
+            return Outcome(failed=True)
+        return Outcome(again_after=self._look_again_in(held))
+
+    async def _deliver_all(self, bank: BankKey) -> list[_Held]:
+        """Have a Secret for each key; return those that can be read."""
         bodies = self._cache.belongings(bank, {constants.KEY_KIND}).values()
-        present = [each for each in bodies if not each["metadata"].get("deletionTimestamp")]
-        held, wrote = [], False
-        for body in present:
+        held = []
+        for body in bodies:
+            if body["metadata"].get("deletionTimestamp"):
+                continue
             try:
                 key = MemoryBankKey.parse(body)
             except InvalidSpec as error:
                 logger.warning("MemoryBankKey %s: %s", body["metadata"]["name"], error)
                 continue
-            delivery = deliver(key, await self._secret(bank, key), new_key)
-            if delivery.step is not None:
+            held.append(await self._deliver(bank, key, body))
+        return held
+
+    async def _deliver(self, bank: BankKey, key: MemoryBankKey, body: KubeObject) -> _Held:
+        """Have a Secret for a key. One that is refused keeps no other key from the bank."""
+        delivery = deliver(key, await self._secret(bank, key), new_key, self._now())
+        if delivery.step is not None:
+            try:
                 await self._executor.execute(delivery.step, namespace=bank.namespace)
-                delivery = deliver(key, await self._secret(bank, key), new_key)
-                wrote = True
-            held.append(_Held(key, body, delivery))
-        outcome, problem, answers = await self._send(bank, [h for h in held if h.delivery.token])
-        for each in held:
-            await self._report(each, problem, answers.get(each.key.name))
-        if wrote and outcome.again_after is not None:
-            return Outcome(again_after=min(outcome.again_after, AGAIN_SECONDS))
-        return outcome
+            except (errors.Forbidden, errors.Invalid) as error:
+                problem = Problem(error.reason, str(error))
+                return _Held(key, body, replace(delivery, problem=problem), refused=True)
+            delivery = deliver(key, await self._secret(bank, key), new_key, self._now())
+        return _Held(key, body, delivery, new_key() if delivery.rotates else None)
 
     async def _secret(self, bank: BankKey, key: MemoryBankKey) -> KubeObject | None:
         known = self._cache.belongings(bank, {kinds.SECRET.kind})
         for child, body in known.items():
-            if child.name == key.secret:
+            if child.name == key.secret and bank not in self._doubtful:
                 return body
         return await self._client.get(kinds.SECRET, bank.namespace, key.secret)
 
-    async def _send(
-        self, bank: BankKey, held: Sequence[_Held]
-    ) -> tuple[Outcome, Problem | None, dict[str, Mapping[str, Any]]]:
-        """Tell the bank its keys, unless it knows. Return what it said to each, by name."""
+    async def _rotate(self, held: _Held, told: _Told) -> _Held:
+        """Put the key to come into the Secret, if there is one and the bank takes it."""
+        if held.candidate is None or not told.key_id(digest_of(held.candidate)):
+            return held
+        key, key_id = held.key, told.key_id(held.digest)
+        step = rotation(key, held.delivery, held.candidate, key_id=key_id, now=self._now())
+        await self._executor.execute(step, namespace=key.metadata.namespace)
+        bank = BankKey(key.metadata.namespace, key.spec.bank_ref.name)
+        delivery = deliver(key, await self._secret(bank, key), new_key, self._now())
+        return replace(held, delivery=delivery, candidate=None)
+
+    async def _tell(self, bank: BankKey, held: Sequence[_Held]) -> _Told:
+        """Tell the bank its keys, unless it knows."""
         where, problem = self._door(bank)
         if where is None:
             self._sent.pop(bank, None)
-            again = RESEND_SECONDS if held else None
-            return Outcome(again_after=again), problem, {}
-        listed = [each.said for each in held]
+            return _Told(problem)
+        by_digest = {said["digest"]: said for each in held for said in each.said}
+        listed = list(by_digest.values())
         what = (where.serving, where.key, listed)
         sent = self._sent.get(bank)
         if sent is None or sent.what != what or self._clock() - sent.at >= RESEND_SECONDS:
             try:
                 answers = await self._prober.set_keys(where, listed)
             except KeysUnknown as error:  # so it has none to revoke either
-                answers = [{"problem": str(error)} for _ in held]
+                answers = [{"problem": str(error)} for _ in listed]
             except CanaryFailed as error:
-                return Outcome(failed=True), Problem(Reason.BANK_UNAVAILABLE, str(error)), {}
+                return _Told(Problem(Reason.BANK_UNAVAILABLE, str(error)), failed=True)
             sent = self._sent[bank] = _Sent(what, self._clock(), answers)
-        names = [each.key.name for each in held]
-        again = RESEND_SECONDS if held else None
-        return Outcome(again_after=again), None, dict(zip(names, sent.answers, strict=True))
+        return _Told(answers=dict(zip(by_digest, sent.answers, strict=True)))
 
     def _door(self, bank: BankKey) -> tuple[Door | None, Problem | None]:
         body = self._cache.bank(bank)
@@ -187,11 +263,23 @@ class Keyring:
         found = door(parsed, children, pods, connect=self._connect)
         return (found, None) if found is not None else (None, unavailable)
 
-    async def _report(
-        self, held: _Held, problem: Problem | None, answer: Mapping[str, Any] | None
-    ) -> None:
+    def _look_again_in(self, held: Sequence[_Held]) -> float | None:
+        """Return the seconds until there may be something to do though nothing changed."""
+        if not held:
+            return None
+        now = self._now()
+        moments = [
+            next_moment(each.key, each.delivery.record, now)
+            for each in held
+            if each.delivery.record is not None
+        ]
+        waits = [(each - now).total_seconds() + LATE_SECONDS for each in moments if each]
+        return min([RESEND_SECONDS, *waits])
+
+    async def _report(self, held: _Held, told: _Told) -> None:
         key, delivery = held.key, held.delivery
-        found = delivery.problem or problem
+        answer = told.answers.get(held.digest)
+        found = delivery.problem or told.problem
         refusal = answer.get("problem") if answer is not None else None
         if found is None and refusal is not None:
             found = Problem(Reason.KEY_REFUSED, _REFUSALS.get(refusal, str(refusal)))
@@ -205,15 +293,30 @@ class Keyring:
             and ready.status == "True"
             and ready.observed_generation == key.metadata.generation
         ):
-            return  # the bank keeps the key while it restarts
-        key_id = str((answer or {}).get("id") or key.status.key_id)
+            found = None  # the bank keeps the key while it restarts
         status = key_status(
-            key, found, delivered=delivery.token is not None, key_id=key_id, now=datetime.now(UTC)
+            key,
+            found,
+            record=delivery.record,
+            key_id=told.key_id(held.digest) or key.status.key_id,
+            ids={digest: told.key_id(digest) for digest in told.answers},
+            now=self._now(),
         )
-        if status == held.body.get("status"):
+        await self._say(held.body, status)
+
+    async def _say(self, body: KubeObject, status: Mapping[str, Any]) -> None:
+        """Make this the status of a key, unless it is, and tell of it by events."""
+        before = body.get("status") or {}
+        if status == before:
             return
         try:
-            written = await self._client.apply_status(with_status(held.body, status))
+            written = await self._client.apply_status(with_status(body, status))
         except errors.NotFound:
             return
         self._cache.put(written)
+        for note in notes(before, status):
+            logger.log(
+                logging.WARNING if note.warning else logging.INFO,
+                "MemoryBankKey %s: %s: %s", body["metadata"]["name"], note.reason, note.message,
+            )  # fmt: skip
+            await self._events.tell(body, note)

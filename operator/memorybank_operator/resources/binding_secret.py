@@ -12,10 +12,11 @@ from typing import Any
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
 from memorybank_operator.resources.build import with_hash
+from memorybank_operator.resources.key_record import KeyRecord, as_annotations
 from memorybank_operator.resources.key_secret import TOKEN, TYPE
 
 
-def build_binding_secret(key: MemoryBankKey, token: str) -> dict[str, Any]:
+def build_binding_secret(key: MemoryBankKey, token: str, record: KeyRecord) -> dict[str, Any]:
     """Build the Secret, with the hash of its rendering. The rendering holds the token, of which the
     hash tells nothing: it has 256 random bits.
     """
@@ -45,6 +46,7 @@ def build_binding_secret(key: MemoryBankKey, token: str) -> dict[str, Any]:
                     constants.LABEL_COMPONENT: constants.COMPONENT_KEY,
                     constants.LABEL_MANAGED_BY: constants.FIELD_MANAGER,
                 },
+                "annotations": as_annotations(record),
                 "ownerReferences": [
                     {
                         "apiVersion": constants.API_VERSION,

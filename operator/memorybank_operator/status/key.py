@@ -1,26 +1,43 @@
-"""What a MemoryBankKey's status says. Pure."""
+"""What a MemoryBankKey's status says, and what of it is worth an event. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
-from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey, MemoryBankKeyStatus
-from memorybank_operator.reconcile.steps import Problem
+from memorybank_operator.api.v1alpha1.memorybankkey import (
+    FormerKeyStatus,
+    MemoryBankKey,
+    MemoryBankKeyStatus,
+    RotationStatus,
+)
+from memorybank_operator.reconcile.rotation import next_rotation
+from memorybank_operator.reconcile.steps import Note, Problem
+from memorybank_operator.resources.key_record import KeyRecord
 from memorybank_operator.status.conditions import condition
-from memorybank_operator.status.verdict import Verdict
+from memorybank_operator.status.verdict import Verdict, find
+
+EXPECTED = frozenset({Reason.PROGRESSING, Reason.BANK_UNAVAILABLE, Reason.WAITING_FOR_DELETION})
+"""Reasons not to be ready that pass by themselves."""
 
 
 def key_status(
     key: MemoryBankKey,
     problem: Problem | None,
     *,
-    delivered: bool,
+    record: KeyRecord | None,
     key_id: str,
+    ids: Mapping[str, str],
     now: datetime,
 ) -> dict[str, Any]:
-    """Return the status: Ready without a problem. Stalled is said for what waiting cannot cure."""
+    """Return the status as JSON: Ready without a problem. Stalled is said for what waiting cannot
+    cure.
+
+    `record` is of the key in the Secret, None while there is none; `ids` are those of former keys
+    by digest, as far as the bank told them.
+    """
     if problem is None:
         bank = key.spec.bank_ref.name
         verdicts = {
@@ -38,7 +55,44 @@ def key_status(
     status = MemoryBankKeyStatus(
         observed_generation=key.metadata.generation,
         conditions=tuple(sorted(conditions, key=lambda each: each.type)),
-        secret_name=key.secret if delivered else "",
+        secret_name=key.secret if record is not None else "",
         key_id=key_id,
+        rotation=None if record is None else _rotation(key, record, ids),
     )
-    return status.model_dump(mode="json", by_alias=True, exclude_defaults=False)
+    return status.model_dump(mode="json", exclude_none=True)
+
+
+def notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield what is worth an event when one status follows another."""
+    yield from _about_ready(before, after)
+    old, new = before.get("keyId"), after.get("keyId")
+    if not old or old == new:
+        return
+    secret = after["secretName"]
+    former = {each["keyId"]: each["until"] for each in (after.get("rotation") or {})["former"]}
+    if after["rotation"]["last"] == (before.get("rotation") or {}).get("last"):
+        return  # the bank was made anew and gave the same key another id
+    until = f"is refused from {former[old]} on" if old in former else "is refused"
+    yield Note(
+        Reason.KEY_ROTATED, f"A new key is in Secret {secret}. The former one ({old}) {until}."
+    )
+
+
+def _about_ready(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note]:
+    was = find(before.get("conditions"), ConditionType.READY) or {}
+    now = find(after.get("conditions"), ConditionType.READY) or {}
+    same = (was.get("status"), was.get("reason")) == (now["status"], now["reason"])
+    if not same and now["reason"] not in EXPECTED:
+        yield Note(now["reason"], now["message"], warning=now["status"] != "True")
+
+
+def _rotation(key: MemoryBankKey, record: KeyRecord, ids: Mapping[str, str]) -> RotationStatus:
+    return RotationStatus(
+        last=record.issued_at,
+        next=next_rotation(key, record),
+        request=record.request,
+        former=tuple(
+            FormerKeyStatus(key_id=ids.get(each.digest) or each.key_id, until=each.until)
+            for each in record.former
+        ),
+    )

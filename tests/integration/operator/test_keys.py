@@ -16,7 +16,7 @@ from memorybank_operator.kube import errors, kinds
 from tests.integration.operator.node import Node
 from tests.integration.operator.world import NodeProber, World, until
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 REVOKED_SECONDS = 2.0
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection
 from memorybank_operator.kube.kinds import ApiKind
+from memorybank_operator.reconcile.keyring import utc_now
 from memorybank_operator.runtime import Operator
 from memorybank_operator.settings import Settings
 from tests.integration.operator.node import Node
@@ -104,6 +106,7 @@ class World:
         *,
         connection: Connection | None = None,
         prober: Prober | None = None,
+        now: Callable[[], datetime] = utc_now,
         **changes: Any,
     ) -> AsyncIterator[Operator]:
         """Run an operator until the block ends; when it ends before, so does the block."""
@@ -114,7 +117,9 @@ class World:
                 block.cancel()
 
         settings = self.settings(**changes)
-        async with runtime.operator(settings, connection or self.connection, prober=prober) as made:
+        async with runtime.operator(
+            settings, connection or self.connection, prober=prober, now=now
+        ) as made:
             running = asyncio.create_task(made.run(stop))
             running.add_done_callback(end_the_block)
             try:
@@ -147,6 +152,12 @@ class World:
         """Change a bank's spec."""
         return await self.client.merge(
             kinds.MEMORY_BANK, self.namespace, name=name, changes={"spec": spec}
+        )
+
+    async def change_key(self, name: str = "app", **spec: Any) -> Object:
+        """Change a key's spec."""
+        return await self.client.merge(
+            kinds.MEMORY_BANK_KEY, self.namespace, name=name, changes={"spec": spec}
         )
 
     async def get(self, kind: ApiKind | str, name: str) -> Object | None:

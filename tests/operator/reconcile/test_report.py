@@ -93,7 +93,9 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
     told = {
         Reason.CANARY_PASSED,
         Reason.DRIFT_CORRECTED,
+        Reason.KEY_ACCEPTED,
         Reason.KEY_REPLACED,
+        Reason.KEY_ROTATED,
         Reason.VOLUME_ADOPTED,
         Reason.ROLLED_BACK,
         Reason.UPDATE_BEGINS,

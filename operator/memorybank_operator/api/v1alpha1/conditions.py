@@ -198,6 +198,10 @@ class Reason(Explained):
     # MemoryBankKey
     KEY_ACCEPTED = ("KeyAccepted", "The bank takes the key that is in the Secret.")
     KEY_REFUSED = ("KeyRefused", "The bank has no such role or tenant, so the key opens nothing.")
+    KEY_ROTATED = (
+        "KeyRotated",
+        "Another key is in the Secret; the former one is refused when its overlap is over.",
+    )
     BANK_NOT_FOUND = ("BankNotFound", "The MemoryBank that spec.bankRef names does not exist.")
     BANK_UNAVAILABLE = (
         "BankUnavailable",

@@ -22,6 +22,7 @@ class Metadata(StatusModel):
     namespace: str
     uid: str
     generation: int
+    creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
     annotations: dict[str, str] = Field(default_factory=dict)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from memorybank_operator.api.base import cel, rules
+from memorybank_operator.api.duration import PATTERN, parse_duration
 from memorybank_operator.api.quantity import parse_quantity
 
 MAX_NAME = 253
@@ -92,6 +93,29 @@ HttpUrl = Annotated[
         ),
     ),
 ]
+
+DURATION_LENGTH = 7
+
+
+def _checked_duration(value: str) -> str:
+    parse_duration(value)
+    return value
+
+
+Duration = Annotated[
+    str,
+    AfterValidator(_checked_duration),
+    Field(
+        max_length=DURATION_LENGTH,
+        json_schema_extra=rules(
+            cel(
+                f"self.matches('{PATTERN}')",
+                "write a span of time: a number and s, m or h, such as 90s, 30m or 720h",
+            )
+        ),
+    ),
+]
+"""A span of time, see api/duration.py."""
 
 ClaimPath = Annotated[str, Field(min_length=1, max_length=256)]
 """Names a claim of a token; dots lead into objects."""
