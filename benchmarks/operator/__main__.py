@@ -6,16 +6,15 @@ memory and CPU time it takes.
 First without nodes: the operator, the API server and nothing else. Then nodes are simulated
 (benchmarks/operator/simulation.py), so that each bank is proven and Ready, and stays it. `--python`
 chooses the interpreter of the operator: one with nothing but its own dependencies shows what its
-image will take. Prints one table, goals beside figures.
+image will take. At last the same of an operator written in Go (benchmarks/operator/subjects.py).
+Prints one table, goals beside figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,17 +22,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from benchmarks.operator import simulation
+from benchmarks.operator.crowd import Crowd
 from benchmarks.operator.measuring import (
     DEADLINE,
     NAMESPACE,
-    Arrivals,
     Audit,
     Counters,
     Process,
@@ -43,9 +42,8 @@ from benchmarks.operator.measuring import (
     post,
     spread,
 )
-from e2e.cluster.apiserver import ApiServer, api_server, free_ports
-from memorybank_operator import constants
-from memorybank_operator.api import crd
+from benchmarks.operator.subjects import Subject, alertmanagers, memory_banks
+from e2e.cluster.apiserver import ApiServer, api_server
 from memorybank_operator.kube import kinds
 from memorybank_operator.settings import Settings
 
@@ -71,10 +69,6 @@ DEFAULT_CLASS = {
 }
 
 
-class Failed(Exception):
-    """The operator does not do what it is measured at."""
-
-
 @dataclass
 class Options:
     """What to measure, and with how much."""
@@ -84,50 +78,19 @@ class Options:
     idle_seconds: float
     python: str
     nodes: bool
+    peer: bool
 
 
 @dataclass
 class Bench:
-    """A server, and what was made on it so far."""
+    """A server, the banks on it, and what bare requests made beside them."""
 
     server: ApiServer
     http: httpx.Client
     options: Options
     log: Path
-    banks: int = 0
+    crowd: Crowd
     bare: int = 0
-    deployments: Arrivals = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.deployments = arrivals(self.http, kinds.DEPLOYMENT)
-
-    def create(self) -> tuple[str, float]:
-        """Create a bank; return its name, and when."""
-        name, self.banks = f"bank{self.banks}", self.banks + 1
-        now = time.perf_counter()
-        body = {
-            "apiVersion": constants.API_VERSION,
-            "kind": constants.KIND,
-            "metadata": {"name": name},
-        }
-        post(self.http, kinds.MEMORY_BANK.collection(NAMESPACE), body)
-        return name, now
-
-    def one_by_one(self, count: int) -> list[float]:
-        """Seconds until each new bank's last object is there."""
-        return [self.deployments.wait(name, after=at) for name, at in self._each(count)]
-
-    def _each(self, count: int) -> Iterator[tuple[str, float]]:
-        for _ in range(count):
-            yield self.create()
-
-    def at_once(self, count: int) -> float:
-        """Seconds from the creation of the first of some banks to the last one's last object."""
-        started = time.perf_counter()
-        made = list(self._each(count))
-        for name, at in made:
-            self.deployments.wait(name, after=at)
-        return time.perf_counter() - started
 
     def apply_bare(self, count: int) -> float:
         """Seconds in which bare requests make what as many banks consist of."""
@@ -142,36 +105,47 @@ class Bench:
         self.bare += count
         return float(json.loads(done.stdout)["seconds"])
 
-    def repair(self, number: int, configs: Arrivals) -> float:
-        """Seconds until a deleted ConfigMap is there again."""
-        config = f"bank{number}-config"
-        now = time.perf_counter()
-        self.http.delete(kinds.CONFIG_MAP.item(NAMESPACE, config)).raise_for_status()
-        return configs.wait(config, after=now)
+    def audit(self) -> Audit:
+        """Count what the operator writes from now on."""
+        return Audit(self.server, self.crowd.subject.agent)
+
+    @contextmanager
+    def operator(self, *, wait: bool = True) -> Iterator[tuple[Process, Counters]]:
+        """Run the operator until the block ends; yield it when it is ready, or at once."""
+        with self.crowd.subject.running(self.server, self.log, wait=wait) as (process, port):
+            yield process, Counters(port)
 
 
 def main() -> None:
     """Measure everything and print it."""
     options = parse()
+    show("operator imported, doing nothing (RSS)", "-", mib(import_memory(options.python)))
+    with measured(memory_banks(options.python), options) as bench, ExitStack() as stack:
+        with bench.operator() as (process, counters):
+            measure_alone(bench, process)
+            if options.nodes:
+                stack.enter_context(simulation.nodes(bench.server))
+            measure_crowd(bench, process, counters)
+            while bench.crowd.count < options.restart_banks:
+                bench.crowd.at_once(min(200, options.restart_banks - bench.crowd.count))
+            wait_ready(bench, counters)
+            show(f"memory with {bench.crowd.count} banks (RSS)", "-", mib(process.memory()))
+        measure_restart(bench)
+    if options.peer:
+        with measured(alertmanagers(), options) as bench:
+            measure_peer(bench)
+
+
+@contextmanager
+def measured(subject: Subject, options: Options) -> Iterator[Bench]:
+    """Have an API server with what the subject needs, until the block ends."""
     with (
         api_server(service_cidr=SERVICES) as server,
         client(server) as http,
         tempfile.TemporaryDirectory() as folder,
     ):
-        prepare(http)
-        bench = Bench(server, http, options, Path(folder) / "operator.log")
-        show("operator imported, doing nothing (RSS)", "-", mib(import_memory(options.python)))
-        with ExitStack() as stack:
-            with operator(bench) as (process, counters):
-                measure_alone(bench, process)
-                if options.nodes:
-                    stack.enter_context(simulation.nodes(server))
-                measure_crowd(bench, process, counters)
-                while bench.banks < options.restart_banks:
-                    bench.at_once(min(200, options.restart_banks - bench.banks))
-                wait_ready(bench, counters)
-                show(f"memory with {bench.banks} banks (RSS)", "-", mib(process.memory()))
-            measure_restart(bench)
+        prepare(http, subject)
+        yield Bench(server, http, options, Path(folder) / "operator.log", Crowd(http, subject))
 
 
 def parse() -> Options:
@@ -182,6 +156,7 @@ def parse() -> Options:
     parser.add_argument("--idle-seconds", type=float, default=600)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--no-nodes", dest="nodes", action="store_false")
+    parser.add_argument("--no-peer", dest="peer", action="store_false")
     return Options(**vars(parser.parse_args()))
 
 
@@ -199,13 +174,13 @@ def measure_alone(bench: Bench, process: Process) -> None:
     """Measure without nodes: from no bank to all of them."""
     options = bench.options
     show("memory without banks (RSS)", "-", mib(process.memory()))
-    show("apply -> children applied, alone", "p99 100 ms", spread(bench.one_by_one(ALONE)))
+    show("apply -> children applied, alone", "p99 100 ms", spread(bench.crowd.one_by_one(ALONE)))
     show(f"memory with {ALONE} banks (RSS)", "-", mib(process.memory()))
-    rest = options.banks - bench.banks
+    rest = options.banks - bench.crowd.count
     by_operator, by_bare, used = 0.0, 0.0, process.cpu()
     for turn in range(SLICES):
         count = rest // SLICES + (turn < rest % SLICES)
-        by_operator += bench.at_once(count)
+        by_operator += bench.crowd.at_once(count)
         by_bare += bench.apply_bare(count)
     used = process.cpu() - used
     show(
@@ -221,15 +196,12 @@ def measure_crowd(bench: Bench, process: Process, counters: Counters) -> None:
     wait_ready(bench, counters)
     if options.nodes:
         show("banks proven and Ready, by stand-ins", "-", f"{counters.value(READY):.0f}")
-    show(f"memory with {bench.banks} banks (RSS)", "128 MiB", mib(process.memory()))
-    configs = arrivals(bench.http, kinds.CONFIG_MAP)
+    show(f"memory with {bench.crowd.count} banks (RSS)", "128 MiB", mib(process.memory()))
     show(
-        f"apply -> children applied, with {bench.banks} banks",
-        "p99 1 s", spread(bench.one_by_one(NEWCOMERS)),
+        f"apply -> children applied, with {bench.crowd.count} banks",
+        "p99 1 s", spread(bench.crowd.one_by_one(NEWCOMERS)),
     )  # fmt: skip
-    chosen = random.Random(1).choices(range(options.banks), k=REPAIRS)  # noqa: S311 - no secret
-    repairs = [bench.repair(number, configs) for number in chosen]
-    show("ConfigMap deleted -> put back", "2 s", spread(repairs))
+    show("ConfigMap deleted -> put back", "2 s", spread(repairs(bench)))
     before = process.memory()
     strangers(bench.http, options.banks)
     growth = process.memory() - before
@@ -238,32 +210,39 @@ def measure_crowd(bench: Bench, process: Process, counters: Counters) -> None:
     idle(bench, process)
 
 
+def repairs(bench: Bench) -> list[float]:
+    """Seconds until a deleted object is there again, for some resources by chance."""
+    mended = arrivals(bench.http, bench.crowd.subject.mended)
+    chosen = random.Random(1).choices(range(bench.options.banks), k=REPAIRS)  # noqa: S311 - no secret
+    return [bench.crowd.repair(number, mended) for number in chosen]
+
+
 def wait_ready(bench: Bench, counters: Counters) -> None:
     """Wait until each bank is proven, if there is something to prove."""
     if bench.options.nodes:
-        counters.until(READY, bench.banks)
+        counters.until(READY, bench.crowd.count)
 
 
 def idle(bench: Bench, process: Process) -> None:
     """Measure what an operator does while nothing happens."""
-    audit, used, seconds = Audit(bench.server), process.cpu(), bench.options.idle_seconds
+    audit, used, seconds = bench.audit(), process.cpu(), bench.options.idle_seconds
     started = time.monotonic()
     time.sleep(seconds)
     share = (process.cpu() - used) / (time.monotonic() - started)
     writes = audit.writes()
-    show(f"writes in {seconds:g} idle seconds, {bench.banks} banks", "0", told(writes))
+    show(f"writes in {seconds:g} idle seconds, {bench.crowd.count} banks", "0", told(writes))
     show("CPU meanwhile", "2 % of a core", f"{share * 100:.1f} %")
     show("memory after it (RSS)", "-", mib(process.memory()))
 
 
 def measure_restart(bench: Bench) -> None:
     """Measure an operator that finds all banks as they should be, and a new one among them."""
-    banks, audit, started = bench.banks, Audit(bench.server), time.perf_counter()
-    with operator(bench, wait=False) as (process, counters):
-        acted = bench.one_by_one(1)
+    banks, audit, started = bench.crowd.count, bench.audit(), time.perf_counter()
+    with bench.operator(wait=False) as (process, counters):
+        acted = bench.crowd.one_by_one(1)
         first = time.perf_counter() - started
-        acted += bench.one_by_one(NEWCOMERS)
-        counters.until(DONE, bench.banks)
+        acted += bench.crowd.one_by_one(NEWCOMERS)
+        counters.until(DONE, bench.crowd.count)
         took = time.perf_counter() - started
         show(f"restart with {banks} banks -> a new one's children applied", "5 s", f"{first:.1f} s")
         show("more new ones meanwhile", "p99 5 s", spread(acted[1:]))
@@ -271,7 +250,38 @@ def measure_restart(bench: Bench) -> None:
         own = Counter(audit.writes())
         show("writes about banks that were there", "0", told(beyond(own, NEWCOMERS + 1)))
         show("CPU time of it", "-", f"{process.cpu():.1f} s")
-        show(f"memory after it, {bench.banks} banks (RSS)", "-", mib(process.memory()))
+        show(f"memory after it, {bench.crowd.count} banks (RSS)", "-", mib(process.memory()))
+
+
+def measure_peer(bench: Bench) -> None:
+    """Measure the Go operator with as many Alertmanagers, without nodes."""
+
+    def line(what: str, figure: str) -> None:
+        show(f"Prometheus operator: {what}", "-", figure)
+
+    with bench.operator() as (process, _):
+        line("memory without Alertmanagers (RSS)", mib(process.memory()))
+        line("apply -> children applied, alone", spread(bench.crowd.one_by_one(ALONE)))
+        rest, used = bench.options.banks - bench.crowd.count, process.cpu()
+        took = bench.crowd.at_once(rest)
+        used = process.cpu() - used
+        line(f"creating {rest} Alertmanagers", f"{rest / took:.1f}/s")
+        line("CPU time for one of them", f"{used / rest * 1000:.1f} ms")
+        line(f"memory with {bench.crowd.count} (RSS)", mib(process.memory()))
+        newcomers = spread(bench.crowd.one_by_one(NEWCOMERS))
+        line(f"apply -> children applied, with {bench.crowd.count}", newcomers)
+        line("StatefulSet deleted -> put back", spread(repairs(bench)))
+        audit, used, started = bench.audit(), process.cpu(), time.monotonic()
+        time.sleep(bench.options.idle_seconds)
+        share = (process.cpu() - used) / (time.monotonic() - started)
+        line(f"writes in {bench.options.idle_seconds:g} idle seconds", told(audit.writes()))
+        line("CPU meanwhile", f"{share * 100:.1f} % of a core")
+    present, started = bench.crowd.count, time.perf_counter()
+    with bench.operator(wait=False) as (process, _):
+        bench.crowd.one_by_one(1)
+        first = time.perf_counter() - started
+        line(f"restart with {present} -> a new one's children applied", f"{first:.1f} s")
+        line("memory after it (RSS)", mib(process.memory()))
 
 
 def beyond(writes: Counter[str], made: int) -> list[str]:
@@ -300,49 +310,28 @@ def strangers(http: httpx.Client, count: int) -> None:
             post(http, f"/api/v1/namespaces/{STRANGERS}/{plural}", {"metadata": metadata} | body)
 
 
-def prepare(http: httpx.Client) -> None:
-    """Make what banks need."""
+def prepare(http: httpx.Client, subject: Subject) -> None:
+    """Make what the subject needs."""
     for namespace in (NAMESPACE, BARE, STRANGERS):
         post(http, "/api/v1/namespaces", {"metadata": {"name": namespace}})
     post(http, kinds.STORAGE_CLASS.collection(), DEFAULT_CLASS)
-    for definition in crd.build_all():
-        post(http, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    for definition in subject.definitions:
+        http.post(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            content=definition,
+            headers={"Content-Type": "application/yaml"},
+        ).raise_for_status()
+    deadline = time.monotonic() + DEADLINE
+    while subject.kind.plural not in served(http, subject.kind):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{subject.kind.plural} are not served")
+        time.sleep(0.05)
 
 
-@contextmanager
-def operator(bench: Bench, *, wait: bool = True) -> Iterator[tuple[Process, Counters]]:
-    """Run an operator until the block ends; yield it when it is ready, or at once."""
-    (port,) = free_ports(1)
-    environment = os.environ | {
-        "KUBECONFIG": str(bench.server.kubeconfig),
-        "MEMORYBANK_OPERATOR_HTTP_PORT": str(port),
-        "MEMORYBANK_OPERATOR_HTTP_HOST": "127.0.0.1",
-        "MEMORYBANK_OPERATOR_CANARY_CONNECT": "cluster-ip",
-    }
-    with bench.log.open("ab") as output:
-        process = subprocess.Popen(
-            [bench.options.python, "-m", "memorybank_operator"], env=environment, stderr=output
-        )
-    try:
-        deadline = time.monotonic() + DEADLINE
-        while not is_up(port, "readyz" if wait else "healthz"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise Failed(f"the operator does not get ready: {bench.log.read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield Process(process.pid), Counters(port)
-        if process.poll() is not None:
-            raise Failed(f"the operator ended: {bench.log.read_text()[-2000:]}")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def is_up(port: int, probe: str) -> bool:
-    """Tell whether the operator says yes."""
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/{probe}", trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
+def served(http: httpx.Client, kind: kinds.ApiKind) -> set[str]:
+    """Return what discovery tells of the kind's group: it lags behind what is served."""
+    answer = http.get(f"/apis/{kind.api_version}")
+    return {each["name"] for each in answer.json()["resources"]} if answer.is_success else set()
 
 
 if __name__ == "__main__":

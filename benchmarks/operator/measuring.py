@@ -92,9 +92,10 @@ def _follow(made: Arrivals) -> None:
 
 
 class Audit:
-    """What the operator wrote, by the API server's audit log: counted from where one looks on."""
+    """What an operator wrote, by the API server's audit log: counted from where one looks on."""
 
-    def __init__(self, server: ApiServer) -> None:
+    def __init__(self, server: ApiServer, agent: str) -> None:
+        self._agent = f'"userAgent":"{agent}'.encode()
         self._log = server.audit_log
         self._position = self._log.stat().st_size
 
@@ -109,7 +110,7 @@ class Audit:
                 if not line.endswith(b"\n"):
                     break
                 self._position += len(line)
-                if b'"userAgent":"memorybank-operator/' not in line:
+                if self._agent not in line:
                     continue
                 event = json.loads(line)
                 if event["verb"] in WRITES:

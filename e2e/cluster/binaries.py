@@ -8,6 +8,7 @@ all that decides its content: a changed pin, flag or Go version gives a new entr
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -38,6 +39,10 @@ PROGRAMS = {
     "kind": ("kind", "sigs.k8s.io/kind"),
     "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     "pause": ("pause", "."),
+    "prometheus-operator": (
+        "prometheus-operator",
+        "github.com/prometheus-operator/prometheus-operator/cmd/operator",
+    ),
     "testpod": ("testpod", "."),
 }
 NAMES = (*KUBERNETES_PROGRAMS, *PROGRAMS)
@@ -139,6 +144,29 @@ def ensure_all(names: Iterable[str], *, kubernetes: str = DEFAULT_KUBERNETES) ->
     for number, name in enumerate(missing, start=1):
         build(wanted[name], files[name], toolchain, label=f"[{number}/{len(missing)}] {name}")
     return files
+
+
+def source(name: str) -> Path:
+    """Return the folder of a program's own Go module, fetched where it is not there.
+
+    Raises ClusterError when it cannot be fetched.
+    """
+    item, toolchain = program(name), find_toolchain()
+    listed = subprocess.run(
+        [str(toolchain.command), "list", "-mod=mod", "-f", "{{.Module.Path}}", item.package],
+        cwd=item.module, env=build_environment(toolchain),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    fetched = subprocess.run(
+        [str(toolchain.command), "mod", "download", "-json", listed.stdout.strip()],
+        cwd=item.module, env=build_environment(toolchain),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if listed.returncode or fetched.returncode:
+        raise ClusterError(
+            f"the module of {name} cannot be fetched:\n{listed.stderr}{fetched.stderr}"
+        )
+    return Path(json.loads(fetched.stdout)["Dir"])
 
 
 def cached_file(item: Program, toolchain: Toolchain) -> Path:
