@@ -15,7 +15,7 @@ import bisect
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,8 +28,8 @@ Occurrences = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]
 _TAIL_LEAST = 1_024
 _TAIL_MOST = 16_384
 _TAIL_SHARE = 32
-"""Words of a tail: 1/32 of all pairs, within these bounds. A query looks through all of it for each
-of its terms, which takes 6 microseconds at most."""
+"""Pairs of a tail: 1/32 of all, within these bounds. A query looks through all of it for each of
+its terms, which takes 6 microseconds at most."""
 _SEGMENTS = 8
 """More segments than this are merged before they are read,"""
 _WAITING_SEGMENTS = 64
@@ -46,6 +46,7 @@ class Postings:
         self._pairs = 0
         self._hashes = array("q")
         self._places = array("I")
+        self._counts = array("H")
         self._texts: list[str] = []
 
     def terms(self) -> Iterable[str]:
@@ -67,9 +68,11 @@ class Postings:
 
     def add(self, place: int, terms: Sequence[str]) -> None:
         """Record a new row. Places must come in ascending order."""
-        self._texts += map(sys.intern, terms)
-        self._hashes.extend(map(hash, terms))
-        self._places.extend((place,) * len(terms))
+        counted = Counter(terms)
+        self._texts += map(sys.intern, counted)
+        self._hashes.extend(map(hash, counted))
+        self._places.extend((place,) * len(counted))
+        self._counts.extend(min(times, _MOST_COUNTED) for times in counted.values())
         if len(self._texts) >= _TAIL_LEAST and len(self._texts) >= min(
             self._pairs // _TAIL_SHARE, _TAIL_MOST
         ):
@@ -77,23 +80,34 @@ class Postings:
             if len(self._segments) > _WAITING_SEGMENTS:
                 self._merge()
 
-    def holding(self, term: str) -> Occurrences:
-        """Return the places of the rows that hold the term, ascending, and their counts."""
+    def holding(self, *terms: str) -> Occurrences:
+        """Return the places of the rows that hold any of the terms, ascending.
+
+        With each comes how often the row holds them, all together.
+        """
         self.settle()
-        wanted = hash(term)
-        found = [segment.holding(wanted) for segment in self._segments]
-        if self._texts:
-            at = np.flatnonzero(np.frombuffer(self._hashes, dtype=np.int64) == wanted)
-            if at.size:
-                places = np.frombuffer(self._places, dtype=np.uint32)[at]
-                found.append(np.unique(places, return_counts=True))
-        parts = [part for part in found if part is not None]
-        if not parts:
+        found = [pairs for term in terms for pairs in self._pairs_of(hash(term))]
+        if not found:
             return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32)
-        return (
-            np.concatenate([places for places, _ in parts]).astype(np.intp),
-            np.concatenate([counts for _, counts in parts]).astype(np.float32),
-        )
+        places = np.concatenate([places for places, _ in found])
+        counts = np.concatenate([counts for _, counts in found]).astype(np.float32)
+        if len(terms) > 1:
+            order = places.argsort(kind="stable")  # merges what is sorted already
+            places, counts = places[order], counts[order]
+            firsts = np.flatnonzero(_changes(places))
+            places, counts = places[firsts], np.add.reduceat(counts, firsts)
+        return places.astype(np.intp), counts
+
+    def _pairs_of(self, wanted: int) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Yield places and counts of a term, those of later rows later."""
+        for segment in self._segments:
+            pairs = segment.holding(wanted)
+            if pairs is not None:
+                yield pairs
+        at = np.flatnonzero(np.frombuffer(self._hashes, dtype=np.int64) == wanted)
+        if at.size:
+            places = np.frombuffer(self._places, dtype=np.uint32)
+            yield places[at], np.frombuffer(self._counts, dtype=np.uint16)[at]
 
     def agrees(self, place: int, terms: Iterable[str]) -> bool:
         """Tell whether all that `add` records of a row is here."""
@@ -105,7 +119,8 @@ class Postings:
                     for term, n in wanted.items()
                 )
         at = np.flatnonzero(np.frombuffer(self._places, dtype=np.uint32) == place)
-        return Counter(self._texts[each] for each in at) == wanted
+        held = {self._texts[each]: self._counts[each] for each in at}
+        return held == {term: min(n, _MOST_COUNTED) for term, n in wanted.items()}
 
     def renumber(self, new_places: npt.NDArray[np.intp]) -> None:
         """Move every row to its new place, where -1 means that it is dropped.
@@ -139,18 +154,14 @@ class Postings:
             return
         hashes = np.frombuffer(self._hashes, dtype=np.int64)
         order = np.argsort(hashes, kind="stable")
-        hashes = hashes[order]
-        places = np.frombuffer(self._places, dtype=np.uint32)[order]
-        new = np.ones(len(order), dtype=np.bool_)
-        new[1:] = (hashes[1:] != hashes[:-1]) | (places[1:] != places[:-1])
-        at = np.flatnonzero(new)
-        counts = np.diff(at, append=len(order))
+        places = np.frombuffer(self._places, dtype=np.uint32)
+        counts = np.frombuffer(self._counts, dtype=np.uint16)
         texts = np.empty(len(order), dtype=np.object_)
         texts[:] = self._texts
-        counts = np.minimum(counts, _MOST_COUNTED).astype(np.uint16)
-        self._segments.append(_segment(hashes[at], places[at], counts, texts[order[at]]))
-        self._pairs += len(at)
-        self._hashes, self._places, self._texts = array("q"), array("I"), []
+        self._segments.append(_segment(hashes[order], places[order], counts[order], texts[order]))
+        self._pairs += len(order)
+        self._hashes, self._places = array("q"), array("I")
+        self._counts, self._texts = array("H"), []
 
 
 @dataclass(frozen=True)
@@ -218,9 +229,7 @@ def _segment(
     texts: npt.NDArray[np.object_],
 ) -> _Segment:
     """Return the segment of these pairs, sorted by hash and then by place."""
-    new = np.ones(len(hashes), dtype=np.bool_)
-    new[1:] = hashes[1:] != hashes[:-1]
-    at = np.flatnonzero(new)
+    at = np.flatnonzero(_changes(hashes))
     return _Segment(
         hashes[at],
         texts[at],
@@ -230,6 +239,13 @@ def _segment(
         int(places.min(initial=0xFFFFFFFF)),
         int(places.max(initial=0)),
     )
+
+
+def _changes(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which values differ from the one before; the first does."""
+    new = np.ones(len(values), dtype=np.bool_)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return new
 
 
 def _merged(segments: Sequence[_Segment]) -> _Segment:

@@ -33,15 +33,7 @@ class Words(Postings):
 
     def alike(self, root: str) -> Occurrences:
         """Return the places of the rows that hold a term of this stem, and how many they hold."""
-        forms = [self.holding(form) for form in (root, *self._forms.get(root, ()))]
-        held = [(places, counts) for places, counts in forms if places.size]
-        if len(held) < 2:
-            return held[0] if held else forms[0]
-        counts = np.zeros(1 + max(int(places[-1]) for places, _ in held), dtype=np.float32)
-        for places, of_form in held:
-            counts[places] += of_form
-        places = np.flatnonzero(counts > 0)  # of booleans: much faster than of numbers
-        return places, counts[places]
+        return self.holding(root, *self._forms.get(root, ()))
 
     @override
     def renumber(self, new_places: npt.NDArray[np.intp]) -> None:
