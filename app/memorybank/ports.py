@@ -265,6 +265,9 @@ class TransferStore(Protocol):
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Hold on to this moment until the block ends. Writes go on meanwhile."""
 
+    async def find_many(self, names: Sequence[tuple[str, str]]) -> list[Memory]:
+        """Return the memories of these tenants and ids that are there, in any order."""
+
     async def put_many(
         self, items: Sequence[Kept], *, replace: bool
     ) -> tuple[int, list[Put | MemoryBankError]]:

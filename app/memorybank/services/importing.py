@@ -207,9 +207,11 @@ class _Import:
         yield batch
 
     async def _take(self, items: Sequence[_Item]) -> None:
-        for each in items:
-            if isinstance(each, TenantLine):
-                await self._take_tenant(each)
+        if self._query.all_tenants and not self._query.dry_run:
+            lines = [each for each in items if isinstance(each, TenantLine)]
+            await self._make_tenants(
+                Tenant(each.name, self._clock(), each.quotas()) for each in lines
+            )
         await self._store_all([each for each in items if isinstance(each, _Numbered)])
         if not self._query.dry_run:
             await self._store_about([each for each in items if isinstance(each, _About)])
@@ -324,16 +326,11 @@ class _Import:
             )
         return of_space(vector.astype(np.float32, copy=False), space.model)
 
-    async def _take_tenant(self, line: TenantLine) -> None:
-        if self._query.all_tenants and not self._query.dry_run:
-            await self._store.access.add_tenant(Tenant(line.name, self._clock(), line.quotas()))
-            self._tenants.add(line.name)
-
-    async def _make_tenants(self, items: Iterable[_Numbered]) -> None:
-        """Make tenants that the file has memories of and no line: no memory is without tenant."""
-        for name in sorted({each.item.memory.tenant for each in items} - self._tenants):
-            await self._store.access.add_tenant(Tenant(name, self._clock()))
-            self._tenants.add(name)
+    async def _make_tenants(self, tenants: Iterable[Tenant]) -> None:
+        """Make those that are not there, all in one commit."""
+        made = list(tenants)
+        await asyncio.gather(*map(self._store.access.add_tenant, made))
+        self._tenants.update(tenant.name for tenant in made)
 
     async def _store_all(self, items: Sequence[_Numbered]) -> None:
         wanted = await self._differing(items)
@@ -343,7 +340,9 @@ class _Import:
             self._counts["replaced"] += len(there)
             return
         ready = await self._embedded(wanted)
-        await self._make_tenants(ready)
+        # The file may have memories of tenants and no line of theirs: no memory is without tenant.
+        named = {each.item.memory.tenant for each in ready}
+        await self._make_tenants(Tenant(name, self._clock()) for name in named - self._tenants)
         _seq, outcomes = await self._store.transfer.put_many(
             [each.item for each in ready], replace=self._query.existing == "replace"
         )
@@ -377,11 +376,11 @@ class _Import:
 
     async def _differing(self, items: Sequence[_Numbered]) -> list[_Numbered]:
         """Return what is new or to be replaced; count the rest."""
-        there: dict[tuple[str, str], Memory] = {}
-        for tenant in sorted({each.item.memory.tenant for each in items}):
-            ids = [each.item.memory.id for each in items if each.item.memory.tenant == tenant]
-            for memory in await self._store.get_many(tenant, ids):
-                there[tenant, memory.id] = memory
+        names = [(each.item.memory.tenant, each.item.memory.id) for each in items]
+        there = {
+            (memory.tenant, memory.id): memory
+            for memory in await self._store.transfer.find_many(names)
+        }
         found: dict[tuple[str, str], _Numbered] = {}
         for each in items:
             memory = each.item.memory

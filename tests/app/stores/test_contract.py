@@ -119,6 +119,21 @@ async def test_many_memories_come_in_the_order_asked_for(store: MemoryStore) -> 
     assert await store.get_many("acme", [two.id, "unknown", one.id]) == [two, one]
 
 
+async def test_memories_of_many_tenants_are_found_by_both_names_at_once(
+    store: MemoryStore,
+) -> None:
+    notes = [a_memory(tenant="acme"), a_memory(tenant="other"), a_memory(tenant="acme")]
+    for note in notes:
+        await store.add(note, a_vector())
+    names = [(note.tenant, note.id) for note in notes]
+    wrong = [("other", notes[0].id), ("nobody", notes[1].id)]
+    found = await store.transfer.find_many([*names[:2], *wrong])
+    assert {(each.tenant, each.id): each for each in found} == dict(
+        zip(names, notes[:2], strict=False)
+    )
+    assert await store.transfer.find_many([]) == []
+
+
 async def test_a_refused_write_does_not_disturb_the_writes_beside_it(store: MemoryStore) -> None:
     taken = a_memory()
     await store.add(taken, a_vector())

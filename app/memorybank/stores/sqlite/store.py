@@ -95,7 +95,9 @@ class SqliteStore:
             empty_log=self._writer.empty_log,
             seal=self._seal,
         )
-        self._transfer = TransferTables(path, self._vectors, self._seal, write=self._writer.run)
+        self._transfer = TransferTables(
+            path, self._vectors, self._seal, read=self._read, write=self._writer.run
+        )
         self._care = CareTables(path, self._read, self._damage, self._busy)
         self._embeddings = EmbeddingTables(
             self._vectors, self._seal, read=self._read, write=self._writer.run

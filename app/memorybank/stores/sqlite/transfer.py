@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -13,13 +14,13 @@ import apsw
 
 from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.keys import ApiKey
-from memorybank.domain.memory import Link, LinkType, Revision
+from memorybank.domain.memory import Link, LinkType, Memory, Revision
 from memorybank.domain.tenants import Tenant
 from memorybank.errors import MemoryBankError
 from memorybank.ports import Kept, KeptLink, KeptRevision, Put, Snapshot
 from memorybank.spaces import space_of
 from memorybank.stores.sqlite import keys, life, rows, tenants
-from memorybank.stores.sqlite.access import Write
+from memorybank.stores.sqlite.access import Run, Write
 from memorybank.stores.sqlite.connection import open_reader
 from memorybank.stores.sqlite.embeddings import WITH_VECTOR, VectorTable
 from memorybank.stores.sqlite.errors import refused_by_trigger, translated
@@ -37,10 +38,13 @@ pages, where what an index on the tenant finds would be sorted anew for each."""
 class TransferTables:
     """See TransferStore. A snapshot has a connection of its own; writes share the one writer."""
 
-    def __init__(self, path: Path, vectors: VectorTable, seal: Seal, *, write: Write) -> None:
+    def __init__(
+        self, path: Path, vectors: VectorTable, seal: Seal, *, read: Run, write: Write
+    ) -> None:
         self._path = path
         self._seal = seal
         self._vectors = vectors
+        self._read = read
         self._write = write
 
     @asynccontextmanager
@@ -53,6 +57,22 @@ class TransferTables:
             )
         finally:
             await asyncio.to_thread(connection.close)
+
+    async def find_many(self, names: Sequence[tuple[str, str]]) -> list[Memory]:
+        """See TransferStore."""
+        wanted = json.dumps(names)
+
+        def read(connection: apsw.Connection) -> list[Memory]:
+            # CROSS JOIN: SQLite must look each name up, not go through the table.
+            found = connection.execute(
+                f"SELECT {rows.MEMORY_COLUMNS} FROM (SELECT value ->> 0 AS whose, value ->> 1 AS"
+                " wanted FROM json_each(?)) CROSS JOIN memories"
+                " WHERE tenant = whose AND id = wanted",
+                (wanted,),
+            )
+            return [rows.memory_from(row, self._seal) for row in found]
+
+        return await self._read(read)
 
     async def put_many(
         self, items: Sequence[Kept], *, replace: bool
