@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+_dumped = json.JSONEncoder(separators=(",", ":")).encode
+"""What json.dumps does, which makes an encoder for each call with an option."""
+
 
 class EventKind(StrEnum):
     """What can be chosen to be recorded."""
@@ -121,7 +124,7 @@ def link(record: AuditRecord) -> str:
         record.details,
         record.previous,
     ]
-    return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_dumped(fields).encode()).hexdigest()
 
 
 def broken(chain: Chain, records: Iterable[AuditRecord]) -> str | None:

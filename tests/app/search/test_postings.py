@@ -34,7 +34,9 @@ def assert_holds(index: Postings, rows: dict[int, list[str]]) -> None:
         expected = {place: Counter(words)[term] for place, words in rows.items() if term in words}
         assert dict(zip(places.tolist(), counts.tolist(), strict=True)) == expected
         assert places.tolist() == sorted(expected)
-    together = {place: len([word for word in words if "a" in word]) for place, words in rows.items()}
+    together = {
+        place: len([word for word in words if "a" in word]) for place, words in rows.items()
+    }
     places, counts = index.holding(*(term for term in index.terms() if "a" in term))
     assert places.tolist() == sorted(place for place, count in together.items() if count)
     assert counts.tolist() == [together[place] for place in places.tolist()]

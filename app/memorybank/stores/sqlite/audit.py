@@ -7,7 +7,6 @@ import binascii
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +33,8 @@ Answer = TypeVar("Answer")
 _COLUMNS = "tenant, seq, at, actor, request_id, action, target, details, previous, hash"
 _PRUNED_AT_ONCE = 2_000
 _READ_AT_ONCE = 1_000
+_dumped = json.JSONEncoder(sort_keys=True).encode
+"""What json.dumps does, which makes an encoder for each call with an option."""
 
 
 class Recorder:
@@ -86,23 +87,23 @@ def append(connection: apsw.Connection, events: Iterable[NotedEvent]) -> None:
             request_id=noted.request_id,
             action=event.action,
             target=event.target,
-            details=json.dumps(dict(event.details), sort_keys=True),
+            details=_dumped(dict(event.details)),
             previous=chain.hash,
             hash="",
         )
-        record = replace(record, hash=link(record))
+        digest = link(record)
         connection.execute(
             f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(record.tenant, record.seq, record.at, record.actor, record.request_id),
-                *(record.action, record.target, record.details, record.previous, record.hash),
+                *(record.action, record.target, record.details, record.previous, digest),
             ),
         )
         connection.execute(
             "INSERT INTO audit_chains (tenant, seq, hash, pruned_seq, pruned_hash)"
             " VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (tenant) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
-            (event.tenant, record.seq, record.hash, chain.pruned_seq, chain.pruned_hash),
+            (event.tenant, record.seq, digest, chain.pruned_seq, chain.pruned_hash),
         )
 
 
