@@ -49,7 +49,7 @@ integration: $(READY)  ## tests on a real API server
 
 proof: $(READY)  ## crashes, faults and random specs at length, on a real API server; minutes
 	@test -n "$$KUBEBUILDER_ASSETS" || for each in etcd kube-apiserver; do $(PYTHON) -m e2e.cluster binary $$each >/dev/null || exit 1; done
-	MEMORYBANK_PROOF=full $(PYTHON) -m pytest tests/integration/operator -m proof -rP -W default::pytest.PytestUnraisableExceptionWarning
+	MEMORYBANK_PROOF=full $(PYTHON) -m pytest tests/integration/operator -m proof --numprocesses 2 --dist worksteal -rP -W default::pytest.PytestUnraisableExceptionWarning
 
 e2e: $(READY)  ## tests on a real cluster, which stays up for the next run
 	@$(PYTHON) -m e2e.images build && $(PYTHON) -m e2e.cluster up --name $(MEMORYBANK_E2E_CLUSTER)

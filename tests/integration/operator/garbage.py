@@ -11,7 +11,7 @@ from typing import Any
 from memorybank_operator.kube import errors, kinds
 from tests.integration.operator.world import World
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.2
 
 
 def owners(body: dict[str, Any]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memorybank_operator.engine.cache import BankKey, owner_of
-from memorybank_operator.kube import kinds
+from memorybank_operator.kube import errors, kinds
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.runtime import Operator
 from tests.integration.operator.world import World, until
@@ -13,6 +13,9 @@ from tests.integration.operator.world import World, until
 SETTLE_SECONDS = 60.0
 """A second is enough on an idle machine."""
 LOOKS = 2
+API_ERRORS = "memorybank_operator_api_errors_total"
+POLL_SECONDS = 0.1
+"""Everything is listed each time, which costs more than what is waited for."""
 
 
 async def settle(
@@ -28,7 +31,8 @@ async def settle(
             gone = await world.get(kinds.MEMORY_BANK, name) is None
             return gone or bool(await world.ready(name))
 
-        await until(is_judged, seconds=seconds, what=f"a judgement about {name}")
+        what = f"a judgement about {name}"
+        await until(is_judged, seconds=seconds, what=what, poll=POLL_SECONDS)
 
     async def is_quiet() -> bool:
         if await versions(world, names) != known_versions(operator, world.namespace, names):
@@ -38,7 +42,7 @@ async def settle(
             await look(operator, seconds=seconds)
         return len(world.writes()) == writes
 
-    await until(is_quiet, seconds=seconds, what="no more writes")
+    await until(is_quiet, seconds=seconds, what="no more writes", poll=POLL_SECONDS)
 
 
 async def look(operator: Operator, *, seconds: float = SETTLE_SECONDS) -> None:
@@ -60,6 +64,15 @@ def looks(operator: Operator) -> float:
         registry.get_sample_value("memorybank_operator_reconciles_total", {"result": result}) or 0.0
         for result in ("done", "failed")
     )
+
+
+def refused(operator: Operator) -> float:
+    """Return how many writes the API server will never take, such as of a field that cannot
+    change.
+    """
+    labels = {"reason": errors.Invalid.reason}
+    found = operator.metrics.registry.get_sample_value(API_ERRORS, labels)
+    return found or 0.0
 
 
 async def versions(world: World, names: Iterable[str]) -> dict[str, str]:

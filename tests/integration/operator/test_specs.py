@@ -23,7 +23,7 @@ from memorybank_operator.kube.client import encode
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.context import BuildContext, RenderSettings
 from tests.integration.operator.effort import FULL
-from tests.integration.operator.settling import settle
+from tests.integration.operator.settling import refused, settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.world import World
 from tests.operator.strategies import bank_names, specs
@@ -162,6 +162,7 @@ async def test_each_field_changed_and_changed_back_leaves_a_bank_as_it_was(world
             await world.change(name, **patch(changes()[field], {}))
             await world.change(twins[name], **patch(changes()[field], {}))
         await settle(world, operator, *banks, *twins.values(), seconds=300)
+        assert refused(operator) == 0
         for name, field in banks.items():
             assert difference(await shape(world, name), before[name]) == [], field
             assert difference(await shape(world, twins[name]), before[name]) == [], field

@@ -26,7 +26,14 @@ from tests.integration.operator.garbage import collecting_garbage
 from tests.integration.operator.node import Node
 from tests.integration.operator.settling import settle
 from tests.integration.operator.shape import shape
-from tests.integration.operator.storm import EVENT_FAULTS, REQUEST_FAULTS, Request, Storm, gaps
+from tests.integration.operator.storm import (
+    EVENT_FAULTS,
+    REFUSALS,
+    REQUEST_FAULTS,
+    Request,
+    Storm,
+    gaps,
+)
 from tests.integration.operator.test_crash_points import recreate
 from tests.integration.operator.world import CHILDREN, NodeProber, World, Worlds, until
 
@@ -171,7 +178,8 @@ async def test_after_a_storm_all_is_as_on_a_good_day(
         await settle(world, operator, *BANKS)
     assert world.writes() == writes
     if FULL:
-        assert storm.faults.keys() >= {*REQUEST_FAULTS, *EVENT_FAULTS}
+        codes = {str(code) for code in REFUSALS}
+        assert storm.faults.keys() >= {*REQUEST_FAULTS, *EVENT_FAULTS, *codes}
 
 
 async def test_who_refuses_all_writes_is_asked_ever_more_rarely(worlds: Worlds) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from memorybank_operator import constants
 from memorybank_operator.kube import kinds
 from tests.integration.operator.effort import FULL
-from tests.integration.operator.settling import settle
+from tests.integration.operator.settling import refused, settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.test_specs import difference
 from tests.integration.operator.world import World, Worlds
@@ -92,6 +92,7 @@ async def test_a_walk_over_specs_ends_as_a_bank_created_with_the_last_one(
                 assert await put(world, twin, last[name])
         twins = [twin for name, twin in zip(walked, fresh, strict=True) if name in last]
         await settle(world, operator, *last, *twins, seconds=SETTLE_SECONDS)
+        assert refused(operator) == 0
         for name, twin in zip(walked, fresh, strict=True):
             if name in last:
                 found = difference(await shape(world, name), await shape(world, twin))

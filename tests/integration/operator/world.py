@@ -242,12 +242,16 @@ Worlds = Callable[[], World]
 
 
 async def until(
-    condition: Callable[[], Awaitable[object]], *, seconds: float = 15.0, what: str = ""
+    condition: Callable[[], Awaitable[object]],
+    *,
+    seconds: float = 15.0,
+    what: str = "",
+    poll: float = POLL_SECONDS,
 ) -> float:
     """Wait until a condition holds; return how long it took in seconds."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     while not await condition():
         assert loop.time() - started < seconds, f"not within {seconds:g} s: {what or condition}"
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(poll)
     return loop.time() - started
