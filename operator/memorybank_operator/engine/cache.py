@@ -185,7 +185,8 @@ def owner_of(body: KubeObject) -> BankKey | None:
     if body["kind"] == KIND:
         return BankKey(metadata["namespace"], metadata["name"])
     if body["kind"] == KEY_KIND:
-        return BankKey(metadata["namespace"], body["spec"]["bankRef"]["name"])
+        named = (body["spec"].get("bankRef") or {}).get("name")
+        return BankKey(metadata["namespace"], named) if named else None
     name = (metadata.get("labels") or {}).get(LABEL_BANK)
     return BankKey(metadata["namespace"], name) if name and "namespace" in metadata else None
 

@@ -17,7 +17,7 @@ A key is rotated in three steps, and each may be the last one before a crash:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -35,12 +35,15 @@ from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient, with_status
 from memorybank_operator.reconcile.delivery import Delivery, deliver, digest_of, rotation
 from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
+from memorybank_operator.reconcile.keys import SYNTAX, read_token
 from memorybank_operator.reconcile.memorybank import new_key
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.reconcile.proof import Connect, door
-from memorybank_operator.reconcile.rotation import next_moment
+from memorybank_operator.reconcile.rotation import next_moment, still_valid
 from memorybank_operator.reconcile.steps import Problem
-from memorybank_operator.status.key import key_status, notes
+from memorybank_operator.resources.key_record import KeyRecord, read_record
+from memorybank_operator.resources.key_secret import TOKEN
+from memorybank_operator.status.key import invalid_key_status, key_status, notes
 
 RESEND_SECONDS = 60.0
 """A bank whose database was restored under a running pod learns its keys within this time."""
@@ -70,6 +73,22 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
+class _Unread:
+    """A MemoryBankKey that cannot be read; what its Secret says holds on."""
+
+    body: KubeObject
+    error: InvalidSpec
+    token: str | None = field(default=None, repr=False)
+    record: KeyRecord | None = None
+
+    @property
+    def said(self) -> Iterator[Said]:
+        """What the bank is told."""
+        if self.token is not None and self.record is not None:
+            yield from _say_of(self.body, self.record, [digest_of(self.token)])
+
+
+@dataclass(frozen=True, slots=True)
 class _Held:
     """One MemoryBankKey in work."""
 
@@ -90,15 +109,21 @@ class _Held:
     def said(self) -> Iterator[Said]:
         """What the bank is told: the key in the Secret, the one to come, those that go."""
         record = self.delivery.record
-        if record is None:
-            return
-        common = {"name": self.key.name[:200], "role": record.role, "tenant": record.tenant}
-        present = [self.digest, *([digest_of(self.candidate)] if self.candidate else [])]
-        ends: dict[str, datetime | None] = {each.digest: each.until for each in record.former}
-        ends |= dict.fromkeys(present, record.expires_at)
-        for digest, end in ends.items():
-            expiry = {"expires_at": end.isoformat()} if end is not None else {}
-            yield {"digest": digest, **common, **expiry}
+        if record is not None:
+            to_come = [digest_of(self.candidate)] if self.candidate else []
+            yield from _say_of(self.body, record, [self.digest, *to_come])
+
+
+def _say_of(body: KubeObject, record: KeyRecord, present: Iterable[str]) -> Iterator[Said]:
+    """Yield what the bank is told of the keys of these digests, and of those before them."""
+    name = body["metadata"]["name"][:200]
+    ends: dict[str, datetime | None] = {each.digest: each.until for each in record.former}
+    ends |= dict.fromkeys(present, record.expires_at)
+    for digest, end in ends.items():
+        expiry = {"expires_at": end.isoformat()} if end is not None else {}
+        yield {
+            "digest": digest, "name": name, "role": record.role, "tenant": record.tenant, **expiry
+        }  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -168,32 +193,45 @@ class Keyring:
             return outcome
 
     async def _keep(self, bank: BankKey) -> Outcome:
-        held = await self._deliver_all(bank)
-        told = await self._tell(bank, held)
-        rotated = [await self._rotate(each, told) for each in held]
-        if rotated != held:
-            held = rotated
-            told = await self._tell(bank, held)
-        for each in held:
-            await self._report(each, told)
-        if told.failed or any(each.refused for each in held):
-            return Outcome(failed=True)
-        return Outcome(again_after=self._look_again_in(held))
-
-    async def _deliver_all(self, bank: BankKey) -> list[_Held]:
-        """Have a Secret for each key; return those that can be read."""
-        bodies = self._cache.belongings(bank, {constants.KEY_KIND}).values()
-        held = []
-        for body in bodies:
-            if body["metadata"].get("deletionTimestamp"):
-                continue
+        present = [
+            body
+            for body in self._cache.belongings(bank, {constants.KEY_KIND}).values()
+            if not body["metadata"].get("deletionTimestamp")
+        ]
+        held, unread = [], []
+        for body in present:
             try:
                 key = MemoryBankKey.parse(body)
             except InvalidSpec as error:
-                logger.warning("MemoryBankKey %s: %s", body["metadata"]["name"], error)
-                continue
-            held.append(await self._deliver(bank, key, body))
-        return held
+                unread.append(self._unread(bank, body, error))
+            else:
+                held.append(await self._deliver(bank, key, body))
+        told = await self._tell(bank, [*held, *unread])
+        rotated = [await self._rotate(each, told) for each in held]
+        if rotated != held:
+            held = rotated
+            told = await self._tell(bank, [*held, *unread])
+        for each in held:
+            await self._report(each, told)
+        for broken in unread:
+            status = invalid_key_status(broken.body, broken.error, now=self._now())
+            await self._say(broken.body, status)
+        if told.failed or any(each.refused for each in held):
+            return Outcome(failed=True)
+        if not present:
+            return Outcome()
+        return Outcome(again_after=self._look_again_in(held))
+
+    def _unread(self, bank: BankKey, body: KubeObject, error: InvalidSpec) -> _Unread:
+        """Return what the Secret of a key says whose spec cannot be read."""
+        logger.warning("MemoryBankKey %s: %s", body["metadata"]["name"], error)
+        for secret in self._cache.belongings(bank, {kinds.SECRET.kind}).values():
+            owners = secret["metadata"].get("ownerReferences") or ()
+            if body["metadata"]["uid"] in [each["uid"] for each in owners]:
+                token, record = read_token(secret, TOKEN), read_record(secret)
+                if token and SYNTAX.fullmatch(token) and record is not None:
+                    return _Unread(body, error, token, still_valid(record, self._now()))
+        return _Unread(body, error)
 
     async def _deliver(self, bank: BankKey, key: MemoryBankKey, body: KubeObject) -> _Held:
         """Have a Secret for a key. One that is refused keeps no other key from the bank."""
@@ -225,7 +263,7 @@ class Keyring:
         delivery = deliver(key, await self._secret(bank, key), new_key, self._now())
         return replace(held, delivery=delivery, candidate=None)
 
-    async def _tell(self, bank: BankKey, held: Sequence[_Held]) -> _Told:
+    async def _tell(self, bank: BankKey, held: Iterable[_Held | _Unread]) -> _Told:
         """Tell the bank its keys, unless it knows."""
         where, problem = self._door(bank)
         if where is None:
@@ -263,10 +301,8 @@ class Keyring:
         found = door(parsed, children, pods, connect=self._connect)
         return (found, None) if found is not None else (None, unavailable)
 
-    def _look_again_in(self, held: Sequence[_Held]) -> float | None:
+    def _look_again_in(self, held: Iterable[_Held]) -> float:
         """Return the seconds until there may be something to do though nothing changed."""
-        if not held:
-            return None
         now = self._now()
         moments = [
             next_moment(each.key, each.delivery.record, now)

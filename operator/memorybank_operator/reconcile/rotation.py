@@ -40,16 +40,11 @@ def present_record(key: MemoryBankKey, record: KeyRecord, now: datetime) -> KeyR
     """
     spec = key.spec
     former = tuple(
-        each.model_copy(update={"until": _until(key, each.replaced_at)}) for each in record.former
+        each.model_copy(update={"until": _until(key, each.replaced_at)})
+        for each in record.former[-MAX_FORMER:]
     )
-    return record.model_copy(
-        update={
-            "role": spec.role,
-            "tenant": spec.tenant,
-            "expires_at": spec.expires_at,
-            "former": tuple(each for each in former if now < each.until)[-MAX_FORMER:],
-        }
-    )
+    said = {"role": spec.role, "tenant": spec.tenant, "expires_at": spec.expires_at}
+    return still_valid(record.model_copy(update={**said, "former": former}), now)
 
 
 def rotated_record(
@@ -109,6 +104,13 @@ def next_moment(key: MemoryBankKey, record: KeyRecord, now: datetime) -> datetim
         *(each.until for each in record.former),
     )
     return min((each for each in moments if each is not None and each > now), default=None)
+
+
+def still_valid(record: KeyRecord, now: datetime) -> KeyRecord:
+    """Return what a record says without the keys whose time is over, whatever the spec says."""
+    return record.model_copy(
+        update={"former": tuple(each for each in record.former if now < each.until)}
+    )
 
 
 def _until(key: MemoryBankKey, replaced_at: datetime) -> datetime:

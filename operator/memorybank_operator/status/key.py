@@ -13,7 +13,9 @@ from memorybank_operator.api.v1alpha1.memorybankkey import (
     MemoryBankKeyStatus,
     RotationStatus,
 )
-from memorybank_operator.reconcile.rotation import next_rotation
+from memorybank_operator.errors import InvalidSpec
+from memorybank_operator.reconcile.observed import KubeObject
+from memorybank_operator.reconcile.rotation import announced_at, is_expired, next_rotation
 from memorybank_operator.reconcile.steps import Note, Problem
 from memorybank_operator.resources.key_record import KeyRecord
 from memorybank_operator.status.conditions import condition
@@ -38,6 +40,8 @@ def key_status(
     `record` is of the key in the Secret, None while there is none; `ids` are those of former keys
     by digest, as far as the bank told them.
     """
+    if is_expired(key, now):
+        problem = _expired(key)
     if problem is None:
         bank = key.spec.bank_ref.name
         verdicts = {
@@ -51,6 +55,8 @@ def key_status(
             ConditionType.READY: Verdict("False", problem.reason, problem.message),
             progress: Verdict("True", problem.reason, problem.message),
         }
+    if _is_announced(key, now):
+        verdicts[ConditionType.EXPIRING] = _expiring(key)
     conditions = (condition(key, kind, verdict, now) for kind, verdict in verdicts.items())
     status = MemoryBankKeyStatus(
         observed_generation=key.metadata.generation,
@@ -62,9 +68,35 @@ def key_status(
     return status.model_dump(mode="json", exclude_none=True)
 
 
+def invalid_key_status(body: KubeObject, error: InvalidSpec, *, now: datetime) -> dict[str, Any]:
+    """Return the status of a MemoryBankKey that cannot be parsed. Its key stays as it was, and so
+    does what the status says of it.
+    """
+    # The bank's name is not looked at.
+    key = MemoryBankKey.model_validate({**body, "spec": {"bankRef": {"name": "unread"}}})
+    verdict = Verdict(
+        "False", Reason.INVALID_SPEC, f"{error}. Until then the key opens what it did before"
+    )
+    verdicts = {
+        ConditionType.READY: verdict,
+        ConditionType.STALLED: verdict._replace(status="True"),
+    }
+    conditions = (condition(key, kind, each, now) for kind, each in verdicts.items())
+    status = key.status.model_copy(
+        update={
+            "observed_generation": key.metadata.generation,
+            "conditions": tuple(sorted(conditions, key=lambda each: each.type)),
+        }
+    )
+    return status.model_dump(mode="json", exclude_none=True)
+
+
 def notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note]:
     """Yield what is worth an event when one status follows another."""
     yield from _about_ready(before, after)
+    ends = [find(each.get("conditions"), ConditionType.EXPIRING) for each in (before, after)]
+    if ends[1] is not None and ends[0] is None:
+        yield Note(Reason.KEY_EXPIRES_SOON, ends[1]["message"], warning=True)
     old, new = before.get("keyId"), after.get("keyId")
     if not old or old == new:
         return
@@ -84,6 +116,29 @@ def _about_ready(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
     same = (was.get("status"), was.get("reason")) == (now["status"], now["reason"])
     if not same and now["reason"] not in EXPECTED:
         yield Note(now["reason"], now["message"], warning=now["status"] != "True")
+
+
+def _expired(key: MemoryBankKey) -> Problem:
+    return Problem(
+        Reason.KEY_EXPIRED,
+        f"spec.expiresAt: the key ended at {key.spec.expires_at}: name a later moment, and it "
+        "opens the bank again, or delete the MemoryBankKey",
+        terminal=True,
+    )
+
+
+def _is_announced(key: MemoryBankKey, now: datetime) -> bool:
+    announced = announced_at(key)
+    return announced is not None and announced <= now and not is_expired(key, now)
+
+
+def _expiring(key: MemoryBankKey) -> Verdict:
+    return Verdict(
+        "True",
+        Reason.KEY_EXPIRES_SOON,
+        f"spec.expiresAt: the key ends at {key.spec.expires_at}: name a later moment, or let its "
+        "users have another key",
+    )
 
 
 def _rotation(key: MemoryBankKey, record: KeyRecord, ids: Mapping[str, str]) -> RotationStatus:

@@ -9,10 +9,11 @@ import pytest
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
+from memorybank_operator.errors import InvalidSpec
 from memorybank_operator.reconcile.rotation import first_record, rotated_record
 from memorybank_operator.reconcile.steps import Problem
 from memorybank_operator.resources.key_record import KeyRecord
-from memorybank_operator.status.key import key_status, notes
+from memorybank_operator.status.key import invalid_key_status, key_status, notes
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -96,3 +97,53 @@ def test_what_passes_by_itself_is_no_event(reason: Reason, expected: list[Any]) 
     assert told({}, broken) == expected
     assert told(broken, broken) == []
     assert told(broken, working) == [(Reason.KEY_ACCEPTED, False)]
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
+
+
+def test_the_end_of_a_key_is_said_before_and_after() -> None:
+    of = key(expiresAt=(NOW + 10 * HOUR).isoformat())
+    record = first_record(of, NOW)
+    working = said(of, record, now=NOW + 7 * HOUR)
+    assert conditions(working) == {"Ready": ("True", "KeyAccepted")}
+    soon = said(of, record, now=NOW + 8 * HOUR)
+    assert conditions(soon) == {
+        "Ready": ("True", "KeyAccepted"),
+        "Expiring": ("True", "KeyExpiresSoon"),
+    }
+    over = said(of, record, now=NOW + 10 * HOUR)
+    assert conditions(over) == {
+        "Ready": ("False", "KeyExpired"),
+        "Stalled": ("True", "KeyExpired"),
+    }
+    assert "spec.expiresAt" in over["conditions"][0]["message"]
+    assert told(working, soon) == [(Reason.KEY_EXPIRES_SOON, True)]
+    assert told(soon, over) == [(Reason.KEY_EXPIRED, True)]
+
+
+def test_an_expired_key_is_said_to_be_so_though_the_bank_does_not_answer() -> None:
+    of = key(expiresAt=NOW.isoformat())
+    silent = Problem(Reason.BANK_UNAVAILABLE, "No pod serves")
+    assert conditions(said(of, None, silent))["Ready"] == ("False", "KeyExpired")
+
+
+def test_a_key_that_cannot_be_read_keeps_what_is_said_of_it() -> None:
+    record = first_record(key(), NOW)
+    before = said(key(), record)
+    body = {
+        "metadata": {"name": "app", "namespace": "team", "uid": "uid-1", "generation": 2},
+        "spec": {"hue": "red"},
+        "status": before,
+    }
+    after = invalid_key_status(body, InvalidSpec("spec.hue", "remove it"), now=NOW)
+    assert conditions(after) == {
+        "Ready": ("False", "InvalidSpec"),
+        "Stalled": ("True", "InvalidSpec"),
+    }
+    assert after["observedGeneration"] == 2
+    assert "spec.hue: remove it" in after["conditions"][0]["message"]
+    for kept in ("keyId", "rotation", "secretName"):
+        assert after[kept] == before[kept]
+    assert told(before, after) == [(Reason.INVALID_SPEC, True)]

@@ -53,6 +53,10 @@ class ConditionType(Explained):
         "Present, and True, while the volume is smaller than what its claim asks for. The bank "
         "serves meanwhile, so Ready does not wait for it.",
     )
+    EXPIRING = (
+        "Expiring",
+        "Of a MemoryBankKey: present, and True, when its end is near, see spec.expiresAt.",
+    )
 
 
 class Reason(Explained):
@@ -198,6 +202,11 @@ class Reason(Explained):
     # MemoryBankKey
     KEY_ACCEPTED = ("KeyAccepted", "The bank takes the key that is in the Secret.")
     KEY_REFUSED = ("KeyRefused", "The bank has no such role or tenant, so the key opens nothing.")
+    KEY_EXPIRED = ("KeyExpired", "spec.expiresAt is over: the bank refuses the key.")
+    KEY_EXPIRES_SOON = (
+        "KeyExpiresSoon",
+        "spec.expiresAt is near: a week away, or the last fifth of the key's time.",
+    )
     KEY_ROTATED = (
         "KeyRotated",
         "Another key is in the Secret; the former one is refused when its overlap is over.",

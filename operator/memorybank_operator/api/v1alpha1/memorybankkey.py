@@ -159,7 +159,7 @@ class MemoryBankKeyStatus(StatusModel):
     observed_generation: int = -1
     """Generation of the spec that this status is about; -1 before the operator saw the key."""
     conditions: Conditions = ()
-    """Ready is always present; Reconciling and Stalled only while True."""
+    """Ready is always present; Expiring, Reconciling and Stalled only while True."""
     secret_name: str = ""
     """The Secret with URL and key (servicebinding.io); empty before it exists."""
     key_id: str = ""
