@@ -1,6 +1,6 @@
 """Scenarios as folders: what is given, and what the operator makes of it, as files to be read.
 
-    data/<case>/given.yaml        the bank, what was there before, what happened since
+    data/<case>/given.yaml        the bank or the key, what was there before, what happened since
     data/<case>/expected/         the plan, the status, and each object that is written in full
 
 `python -m tests.operator.golden --write` writes what is expected anew; read the difference before
@@ -10,19 +10,25 @@ you commit it.
 from __future__ import annotations
 
 import argparse
+import copy
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from memorybank_operator.api.duration import parse_duration
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.reconcile.observed import ChildKey
-from memorybank_operator.reconcile.steps import Apply, Create, Delete, Plan, Step
-from tests.operator.world import World, bank, running
+from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
+from memorybank_operator.reconcile.delivery import Delivery, deliver, rotation
+from memorybank_operator.reconcile.observed import ChildKey, KubeObject
+from memorybank_operator.reconcile.steps import Apply, Create, Delete, Note, Plan, Step
+from memorybank_operator.status.key import key_status, notes
+from tests.operator.world import KEY, NOW, OTHER_KEY, World, bank, running
 
 DATA = Path(__file__).parent / "data"
 
@@ -35,15 +41,79 @@ def cases() -> list[str]:
 def render(case: str) -> dict[str, str]:
     """Return what is expected of a scenario: file names and their content."""
     given = yaml.safe_load((DATA / case / "given.yaml").read_text())
+    if "key" in given:
+        return _rendered_key(given)
     of, world = _scene(given)
     planned = world.plan(of)
     files = {"plan.yaml": _yaml(_summary(planned)), "status.yaml": _yaml(world.status(of))}
-    for step in planned.steps:
-        if isinstance(step, Apply | Create):
-            body = step.body
-            name = f"{body['kind'].lower()}-{body['metadata']['name']}.yaml"
-            files[name] = _yaml(body)
-    return files
+    return files | _written(planned.steps)
+
+
+def _rendered_key(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is made of a MemoryBankKey: like a bank's, and the events that it causes.
+
+    The Secret `before` was made by that spec, at NOW; `secret` changed it since. `after` is how
+    much time passed. The bank takes every key that it is told.
+    """
+    now = NOW + parse_duration(given.get("after", "0s"))
+    secret: KubeObject | None = None
+    before: dict[str, Any] = {}
+    if "before" in given:
+        former = _key(given["before"])
+        secret = _made(deliver(former, None, lambda: KEY, NOW))
+        before = _key_status(former, deliver(former, secret, _never, NOW), "id-1", NOW)
+        secret = copy.deepcopy(dict(secret))
+        _merge(secret, given.get("secret", {}))
+    elif "secret" in given:
+        secret = given["secret"]
+    key = _key({**given["key"], "status": before} if before else given["key"])
+    delivery, key_id, steps = deliver(key, secret, lambda: OTHER_KEY, now), "id-1", []
+    if delivery.step is not None:
+        steps.append(delivery.step)
+        delivery = deliver(key, delivery.step.body, _never, now)
+    if delivery.rotates:
+        steps.append(rotation(key, delivery, OTHER_KEY, key_id=key_id, now=now))
+        delivery, key_id = deliver(key, steps[-1].body, _never, now), "id-2"
+    status = _key_status(key, delivery, key_id, now)
+    plan = {
+        "steps": [_line(step) for step in steps],
+        "events": [_event(each) for each in notes(before, status)],
+    }
+    return {"plan.yaml": _yaml(plan), "status.yaml": _yaml(status)} | _written(steps)
+
+
+def _key(body: Mapping[str, Any]) -> MemoryBankKey:
+    metadata = {
+        "name": "app", "namespace": "team", "uid": "uid-1", "generation": 1,
+        "creationTimestamp": NOW.isoformat(),
+    }  # fmt: skip
+    return MemoryBankKey.parse({**body, "metadata": metadata | body.get("metadata", {})})
+
+
+def _made(delivery: Delivery) -> KubeObject:
+    assert delivery.step is not None
+    return delivery.step.body
+
+
+def _never() -> str:
+    raise AssertionError("a key was generated that nobody needs")
+
+
+def _key_status(
+    key: MemoryBankKey, delivery: Delivery, key_id: str, now: datetime
+) -> dict[str, Any]:
+    return key_status(
+        key, delivery.problem, record=delivery.record, now=now,
+        key_id=key_id if delivery.record else "", ids={},
+    )  # fmt: skip
+
+
+def _written(steps: Iterable[Step]) -> dict[str, str]:
+    """Return each object that is written in full, as last written."""
+    bodies = [step.body for step in steps if isinstance(step, Apply | Create)]
+    return {
+        f"{each['kind'].lower()}-{each['metadata']['name']}.yaml": _yaml(each) for each in bodies
+    }
 
 
 def stored(case: str) -> dict[str, str]:
@@ -105,10 +175,7 @@ def _merge(target: dict[str, Any], changes: Mapping[str, Any]) -> None:
 def _summary(planned: Plan) -> dict[str, Any]:
     return {
         "steps": [_line(step) for step in planned.steps],
-        "notes": [
-            f"{'Warning' if each.warning else 'Normal'} {each.reason}: {each.message}"
-            for each in planned.notes
-        ],
+        "notes": [_event(each) for each in planned.notes],
         "problems": [
             f"{each.reason}{' (terminal)' if each.terminal else ''}: {each.message}"
             for each in planned.problems
@@ -116,6 +183,10 @@ def _summary(planned: Plan) -> dict[str, Any]:
         "revision": planned.revision,
         "requeueAfter": planned.requeue_after,
     }
+
+
+def _event(note: Note) -> str:
+    return f"{'Warning' if note.warning else 'Normal'} {note.reason}: {note.message}"
 
 
 def _line(step: Step) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
@@ -121,10 +121,15 @@ def _about_ready(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
 def _expired(key: MemoryBankKey) -> Problem:
     return Problem(
         Reason.KEY_EXPIRED,
-        f"spec.expiresAt: the key ended at {key.spec.expires_at}: name a later moment, and it "
+        f"spec.expiresAt: the key ended at {_end(key)}: name a later moment, and it "
         "opens the bank again, or delete the MemoryBankKey",
         terminal=True,
     )
+
+
+def _end(key: MemoryBankKey) -> str:
+    end = key.spec.expires_at
+    return "" if end is None else f"{end.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _is_announced(key: MemoryBankKey, now: datetime) -> bool:
@@ -136,7 +141,7 @@ def _expiring(key: MemoryBankKey) -> Verdict:
     return Verdict(
         "True",
         Reason.KEY_EXPIRES_SOON,
-        f"spec.expiresAt: the key ends at {key.spec.expires_at}: name a later moment, or let its "
+        f"spec.expiresAt: the key ends at {_end(key)}: name a later moment, or let its "
         "users have another key",
     )
 
