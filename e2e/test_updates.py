@@ -1,17 +1,24 @@
 """Changes of a bank's pod, as its owner sees them: approved before they are made, taken back when
-they do not work.
+they do not work, brought by the defaults of the whole cluster.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 from e2e.bank import Bank
 from e2e.stack import Stack
 
-EXAMPLE = Path(__file__).parents[1] / "examples/supervised.yaml"
+EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLE = EXAMPLES / "supervised.yaml"
+DEFAULTS = EXAMPLES / "defaults.yaml"
+IN_FORCE = "memorybank-operator-defaults-in-force"
+TOLERATIONS = "tolerations: [{key: example.org/memory, operator: Exists}]"
 FACT = "The ledger is closed on the third working day of each month."
 QUESTION = "When do we close the books?"
 
@@ -62,3 +69,74 @@ def test_an_image_that_does_not_work_is_taken_back_and_the_memories_are_there(ba
     bank.apply(updatePolicy=policy)
     bank.wait_ready()
     assert "RolledBack" in [reason for reason, _ in bank.events()]
+
+
+@pytest.fixture
+def defaults(stack: Stack) -> Iterator[dict[str, Any]]:
+    """The cluster-wide defaults of the example; none again when the test is over."""
+    [document, _] = yaml.safe_load_all(DEFAULTS.read_text())
+    yield document
+    stack.apply(document | {"data": {"defaults.yaml": ""}})
+
+
+def test_a_bank_takes_the_defaults_and_each_change_and_nothing_of_a_wrong_one(
+    stack: Stack, namespace: str, defaults: dict[str, Any]
+) -> None:
+    where = defaults["metadata"]["namespace"]
+    stack.apply(defaults)
+    [_, example] = yaml.safe_load_all(DEFAULTS.read_text())
+    bank = Bank(stack, namespace, "agents", example["spec"])
+    other = Bank(stack, namespace, "others", {"storage": {"volume": {"size": "64Mi"}}})
+    for each in (bank, other):
+        each.apply()
+    for each in (bank, other):
+        each.wait_ready()
+    assert memory(bank) == example["spec"]["resources"]["limits"]["memory"], "its own value wins"
+    assert memory(other) == "768Mi"
+    assert bank.pods()[0]["spec"]["tolerations"][0]["key"] == "example.org/memory"
+    bank.remember(FACT)
+    kept = uids(bank)
+
+    change_defaults(stack, defaults, "resources: {limits: {memory: 700Mi}}\n" + TOLERATIONS)
+    stack.wait("the other bank's pod with 700Mi", lambda: memory(other) == "700Mi", seconds=120)
+    other.wait_ready()
+    stack.wait("no spread of zones", lambda: "topologySpreadConstraints" not in taken(bank))
+    bank.wait_ready()
+
+    # Something wrong: nobody's pod is another one, and the cure is told where people look.
+    before = uids(bank), uids(other)
+    change_defaults(stack, defaults, "resources: {limits: {memory: lots}}")
+    stack.wait(
+        "refused",
+        lambda: ((stack.get("configmap", IN_FORCE, where) or {}).get("data") or {}).get("refused"),
+    )
+    shown = stack.kubectl("-n", where, "describe", "configmap", defaults["metadata"]["name"])
+    assert "DefaultsRefused" in shown
+    assert "resources.limits.memory: not a quantity" in shown
+    leader = stack.leader()
+    stack.kubectl("-n", where, "rollout", "restart", "deployment/memorybank-operator")
+    stack.kubectl("-n", where, "rollout", "status", "deployment/memorybank-operator")
+    stack.wait("another leader", lambda: stack.leader() not in ("", leader))
+    bank.apply(podAnnotations={"example.org/seen": "yes"})
+    bank.wait_ready()
+    assert memory(other) == "700Mi"
+    assert (uids(bank) != before[0], uids(other)) == (True, before[1])
+    assert kept != before[0], "its spread over zones was taken away"
+    assert bank.recall(QUESTION) == [FACT]
+
+
+def change_defaults(stack: Stack, defaults: dict[str, Any], text: str) -> None:
+    stack.apply(defaults | {"data": {"defaults.yaml": text}})
+
+
+def memory(bank: Bank) -> str:
+    """The limit of its newest pod."""
+    pods = sorted(bank.pods(), key=lambda each: str(each["metadata"]["creationTimestamp"]))
+    if not pods:
+        return ""
+    return str(pods[-1]["spec"]["containers"][0]["resources"]["limits"]["memory"])
+
+
+def taken(bank: Bank) -> dict[str, Any]:
+    """What its status says that it took from the defaults."""
+    return dict((bank.get() or {})["status"]["rollout"]["current"].get("defaults") or {})

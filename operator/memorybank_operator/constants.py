@@ -38,6 +38,10 @@ ANNOTATION_KEY_RECORD = f"{GROUP}/key-record"
 valid, by their SHA-256."""
 ANNOTATION_BANK_UID = f"{GROUP}/bank-uid"
 """On the volume claim, which has no owner under Retain: which incarnation of the bank uses it."""
+ANNOTATION_STORAGE_CLASS = f"{GROUP}/storage-class"
+"""On the volume claim: the class that it was made with though the bank's spec names none. It cannot
+change, so it is asked for from then on, whatever the defaults say.
+"""
 
 HTTP_PORT = 8080
 METRICS_PORT = 9090

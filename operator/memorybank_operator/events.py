@@ -121,7 +121,7 @@ class Events:
                 "namespace": metadata["namespace"],
             },
             "involvedObject": {
-                "apiVersion": constants.API_VERSION,
+                "apiVersion": bank["apiVersion"],
                 "kind": bank["kind"],
                 "name": metadata["name"],
                 "namespace": metadata["namespace"],

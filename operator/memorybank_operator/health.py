@@ -26,11 +26,18 @@ class Health:
     """Looks at the watch streams and the queues."""
 
     def __init__(
-        self, streams: Streams, queues: Mapping[str, Queue], *, is_leading: Callable[[], bool]
+        self,
+        streams: Streams,
+        queues: Mapping[str, Queue],
+        *,
+        is_leading: Callable[[], bool],
+        lacking: Callable[[], str] = str,
     ) -> None:
+        """`lacking` says what else work cannot begin without; empty for nothing."""
         self._streams = streams
         self._queues = queues
         self._is_leading = is_leading
+        self._lacking = lacking
 
     def problems(self) -> list[str]:
         """Return what makes no progress, in words; empty when all is well."""
@@ -53,7 +60,8 @@ class Health:
     def unready(self) -> list[str]:
         """Return what is still to be learned about the cluster; empty when work has begun."""
         missing = self._streams.missing()
-        return [f"not listed yet: {', '.join(missing)}"] if missing else []
+        unlisted = f"not listed yet: {', '.join(missing)}" if missing else ""
+        return [each for each in (unlisted, self._lacking()) if each]
 
 
 def application(health: Health, registry: CollectorRegistry) -> web.Application:

@@ -85,6 +85,12 @@ class Metrics:
             "1 while this operator writes, 0 while it waits to take over.",
             registry=self.registry,
         )
+        self.defaults_refused = Gauge(
+            "memorybank_operator_defaults_refused",
+            "1 while the ConfigMap with the cluster-wide defaults is refused and what was in force "
+            "before stays so, else 0.",
+            registry=self.registry,
+        )
         Gauge(
             "memorybank_operator_build_info",
             "Always 1; the label names the version.",

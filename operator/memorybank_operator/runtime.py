@@ -22,7 +22,9 @@ import kopf
 from aiohttp import web
 
 from memorybank_operator import constants, health
+from memorybank_operator.api.defaults import NO_DEFAULTS
 from memorybank_operator.canary import Canaries, Prober
+from memorybank_operator.defaults import DefaultsKeeper
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.queue import KeyedQueue, Priority
 from memorybank_operator.engine.streams import Streams
@@ -121,6 +123,10 @@ class Operator:
             wake=lambda bank: self._look_at({bank}),
             underway=lambda: underway(self.cache),
         )
+        self._defaults = DefaultsKeeper(
+            self._client, settings.defaults,
+            events=self._events, metrics=self.metrics, changed=self._look_at_all,
+        ) if settings.defaults else None  # fmt: skip
         queue: KeyedQueue[BankKey] = KeyedQueue(time.monotonic)
         self._banks = Workers(queue, self._reconciler(), count=settings.workers, name="bank")
         self._keys: Workers[BankKey] = Workers(
@@ -143,7 +149,10 @@ class Operator:
         self.metrics.observe(queues, self._streams, self._waves)
         self._server = web.AppRunner(
             health.application(
-                health.Health(self._streams, queues, is_leading=self._leadership.leading.is_set),
+                health.Health(
+                    self._streams, queues,
+                    is_leading=self._leadership.leading.is_set, lacking=self._lacking,
+                ),
                 self.metrics.registry,
             ),
             access_log=None, shutdown_timeout=SERVER_STOP_SECONDS,
@@ -169,7 +178,7 @@ class Operator:
                 canaries=self._canaries,
                 events=self._events,
                 metrics=self.metrics,
-                render=RenderSettings(settings.app_image, settings.cluster_domain),
+                render=self._render,
                 connect=Connect(settings.canary_connect),
                 progress_deadline=timedelta(seconds=settings.progress_deadline),
                 resync_interval=settings.resync_interval,
@@ -177,6 +186,18 @@ class Operator:
                 waves=self._waves,
             )
         )
+
+    def _render(self) -> RenderSettings:
+        settings, defaults = self._settings, self._defaults
+        in_force = defaults.in_force if defaults else NO_DEFAULTS
+        return RenderSettings(settings.app_image, settings.cluster_domain, in_force)
+
+    def _lacking(self) -> str:
+        return self._defaults.lacking if self._defaults else ""
+
+    def _look_at_all(self) -> None:
+        for bank in self.cache.banks():
+            self._enqueue(bank, Priority.RESYNC)
 
     def _look_at(self, banks: Iterable[BankKey]) -> None:
         for bank in banks:
@@ -256,19 +277,28 @@ class Operator:
 
     async def _elected(self) -> None:
         """Work as soon as everything is known and this operator leads; return when it is lost."""
-        await self._streams.wait_complete()
-        logger.info("%d objects known", len(self.cache))
         async with asyncio.TaskGroup() as group:
-            leading = group.create_task(self._lead())
+            tasks = []
+            if self._defaults:
+                tasks.append(group.create_task(self._defaults.follow()))
+                await self._defaults.known()
+            await self._streams.wait_complete()
+            logger.info("%d objects known", len(self.cache))
+            tasks.append(group.create_task(self._lead()))
             await self._leadership.run()
-            leading.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def _lead(self) -> None:
         await self._leadership.leading.wait()
-        logger.info("reconciling begins")
-        self._banks.start()
-        self._keys.start()
-        self._canaries.workers.start()
+        async with asyncio.TaskGroup() as group:
+            if self._defaults:
+                group.create_task(self._defaults.keep())
+                await self._defaults.settled()
+            logger.info("reconciling begins")
+            self._banks.start()
+            self._keys.start()
+            self._canaries.workers.start()
 
     async def _watch(self) -> Collection[asyncio.Task[Any]]:
         """Start kopf; its tasks run until they are cancelled, or until one fails for good.

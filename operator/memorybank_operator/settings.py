@@ -43,6 +43,10 @@ class Settings(BaseSettings):
 
     app_image: Annotated[str, Field(min_length=1)] = "memorybank-app:0.1.0"
     """Image of banks that name none themselves."""
+    defaults: Annotated[str, Field(pattern=rf"{DNS_LABEL[:-1]}/{DNS_NAME[1:]}|^$")] = ""
+    """ConfigMap with what banks get that leave it out, as <namespace>/<name>, see
+    docs/banks/defaults.md. It is read while it changes. Empty: there is none.
+    """
     namespaces: Names = ()
     """Namespaces to serve, separated by commas. Empty: all, which needs cluster-wide rights."""
     cluster_domain: Annotated[str, Field(pattern=DNS_NAME)] = "cluster.local"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from memorybank import settings as service
 from memorybank_operator import settings as operator
+from memorybank_operator.api import defaults
 from scripts.reference import fields
 from scripts.reference.markdown import code, page, table
 
@@ -20,6 +21,11 @@ def settings() -> str:
         "## Operator",
         "Environment variables; the Helm chart sets them. An unknown one is refused.",
         table(("Variable", "Type", "Default", "What"), operator_rows()),
+        "## Defaults of banks",
+        "What banks get that leave it out: YAML under the key `defaults.yaml` of the ConfigMap "
+        "that `MEMORYBANK_OPERATOR_DEFAULTS` names, by the names of the spec; see "
+        "[docs/banks/defaults.md](../banks/defaults.md).",
+        table(("Key", "Type", "Default", "What"), default_rows()),
         "## Service",
         "`memorybank serve --config FILE` reads YAML. A variable wins over the file, an option of "
         "the command line over both. Unknown keys are refused with their path. In a cluster the "
@@ -33,6 +39,12 @@ def operator_rows() -> Iterator[tuple[str, str, str, str]]:
     schema = operator.Settings.model_json_schema()
     for name, kind, default, meaning in fields.rows(schema, schema.get("$defs")):
         yield (code(operator.PREFIX + name.strip("`").upper()), kind, default, meaning)
+
+
+def default_rows() -> Iterator[tuple[str, str, str, str]]:
+    """A row for each cluster-wide default."""
+    schema = defaults.Defaults.model_json_schema()
+    return fields.rows(schema, schema.get("$defs"))
 
 
 def service_rows() -> Iterator[tuple[str, str, str, str, str]]:

@@ -101,6 +101,7 @@ def test_every_field_is_kept_as_written_and_read_back_by_the_models(banks: Banks
     assert kept == FULL
     parsed = MemoryBank.parse(stored)
     assert parsed.spec.storage.volume.size == "5Gi"
+    assert parsed.spec.resources is not None
     assert parsed.spec.resources.limits == {"cpu": "1", "memory": "1Gi"}
     assert parsed.status.observed_generation == -1
 

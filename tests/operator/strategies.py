@@ -58,6 +58,35 @@ def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, A
     return st.fixed_dictionaries({}, optional=fields)
 
 
+def _resources() -> st.SearchStrategy[dict[str, Any]]:
+    small, large = st.sampled_from(["64Mi", "0.5Gi"]), st.sampled_from(["1Gi", "2000000000"])
+    return _optional(
+        requests=_optional(cpu=st.sampled_from(["100m", "0.5", 1]), memory=small),
+        limits=_optional(cpu=st.integers(1, 64), memory=large),
+    )
+
+
+_placement: dict[str, st.SearchStrategy[Any]] = {
+    "imagePullSecrets": st.lists(
+        st.builds(lambda name: {"name": name}, bank_names), max_size=2, unique_by=str
+    ),
+    "storage": _optional(volume=_optional(storageClassName=st.sampled_from(["standard", "rigid"]))),
+    "resources": _resources(),
+    "nodeSelector": label_maps,
+    "tolerations": tolerations,
+    "topologySpreadConstraints": st.just([{"topologyKey": "topology.kubernetes.io/zone"}]),
+    "priorityClassName": bank_names,
+}
+defaults: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    _optional(image=st.sampled_from(["app:1", "registry:5000/team/app:2"]), **_placement),
+    _optional(
+        version=st.sampled_from(["0.1.1", "next"]),
+        registry=st.sampled_from(["mirror.example", "localhost:5000/team"]),
+        **_placement,
+    ),
+)
+"""Any valid document of cluster-wide defaults."""
+
 specs: st.SearchStrategy[dict[str, Any]] = _optional(
     image=st.sampled_from(["app:1", "registry:5000/team/app@sha256:" + "0" * 64]),
     imagePullPolicy=st.sampled_from(["Always", "IfNotPresent", "Never"]),

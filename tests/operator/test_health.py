@@ -144,3 +144,14 @@ def test_metric_names_have_our_prefix_and_their_unit(it: Fixture) -> None:
             assert metric.documentation.endswith(".")
             if metric.type == "histogram":
                 assert metric.name.endswith("_seconds")
+
+
+async def test_what_work_cannot_begin_without_is_named(it: Fixture) -> None:
+    lacking = ["the defaults are refused"]
+    health = Health(
+        it.streams, {"banks": it.queue}, is_leading=lambda: False, lacking=lambda: lacking[0]
+    )
+    assert "the defaults are refused" in health.unready()
+    lacking[0] = ""
+    it.streams.listed(it.stream, frozenset(), resource_version=1)
+    assert health.unready() == []

@@ -31,6 +31,8 @@ def test_namespaces_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> 
         ("CLUSTER_DOMAIN", "cluster local"),
         ("LOG_LEVEL", "loud"),
         ("APP_IMAGE", ""),
+        ("DEFAULTS", "defaults"),
+        ("DEFAULTS", "Team/defaults"),
         ("HTTP_PORT", "70000"),
     ],
 )

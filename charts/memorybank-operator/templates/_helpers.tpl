@@ -9,6 +9,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 app.kubernetes.io/name: memorybank-operator
 {{- end }}
 
+{{- define "operator.defaults" -}}
+memorybank-operator-defaults
+{{- end }}
+
 {{- /*
 The rules on namespaced objects, for the whole cluster or for each namespace served. Exactly what the operator does: a
 test compares them with what the API server saw it do. Server-side apply is a patch, and a create where nothing is yet.

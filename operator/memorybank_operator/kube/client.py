@@ -22,6 +22,9 @@ from memorybank_operator.kube.connection import CONNECT_SECONDS
 from memorybank_operator.kube.kinds import ApiKind
 
 REQUEST_SECONDS = 15.0
+SILENCE_SECONDS = 70.0
+"""API servers send a bookmark each minute: a watch without one is dead."""
+CHUNK = 65_536
 PAGE = 100
 """Objects of a page: up to 10 KB each as text and ten times that when read, all at once."""
 
@@ -177,6 +180,47 @@ class KubeClient:
             if not more:
                 return
 
+    async def named(self, kind: ApiKind, namespace: str, name: str) -> Object:
+        """Return a listing that has the object of this name, or none."""
+        return await self._request(
+            Verb.GET, kind.collection(namespace),
+            action=f"list {kind.kind} {name}", query=_by_name(name),
+        )  # fmt: skip
+
+    async def watch_named(
+        self, kind: ApiKind, namespace: str, name: str, *, since: str
+    ) -> AsyncIterator[Object]:
+        """Yield what happens to the object of this name after a resource version, as events, until
+        the API server ends the watch or is silent for longer than its bookmarks.
+
+        Raises KubeError, also when it says that the watch has to begin with a new listing.
+        """
+        action = f"watch {kind.kind} {name}"
+        query = _by_name(name) | {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": since,
+        }
+        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+        try:
+            async with self._session.get(
+                self._server + kind.collection(namespace), params=query, timeout=timeout
+            ) as response:
+                if response.status >= 400:
+                    status = _status(await response.read())
+                    raise errors.from_answer(
+                        action, response.status, status, retry_after=None, secret=False
+                    )
+                rest = b""
+                async for chunk in response.content.iter_chunked(CHUNK):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        yield _event(action, line)
+        except TimeoutError:
+            raise errors.Unreachable(f"{action}: silent for {SILENCE_SECONDS:.3g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise errors.Unreachable(f"{action}: {error or type(error).__name__}") from error
+
     async def discover(self, path: str) -> Object:
         """Return what a path that names no object answers."""
         return await self._request(Verb.GET, path, action=f"get {path}")
@@ -248,6 +292,22 @@ class KubeClient:
         except ValueError:  # whoever is in between cut it short, or answered in our server's place
             raise errors.Unreachable(f"{action}: the answer is no JSON") from None
         return answer
+
+
+def _by_name(name: str) -> dict[str, str]:
+    """Select one object. With these words a right on this name alone is enough."""
+    return {"fieldSelector": f"metadata.name={name}"}
+
+
+def _event(action: str, line: bytes) -> Object:
+    try:
+        event: Object = json.loads(line)
+        kind, body = event["type"], event["object"]
+    except (KeyError, TypeError, ValueError):
+        raise errors.Unreachable(f"{action}: an event is broken") from None
+    if kind == "ERROR":
+        raise errors.Conflict(f"{action}: {body.get('message', 'it is over')}")
+    return event
 
 
 class _Address(NamedTuple):

@@ -60,7 +60,8 @@ class Means:
     canaries: Canaries
     events: Events
     metrics: Metrics
-    render: RenderSettings
+    render: Callable[[], RenderSettings]
+    """The settings in force, which the cluster-wide defaults are part of."""
     connect: Connect
     progress_deadline: timedelta
     """After this time, a bank that does not get ready counts as stalled."""
@@ -155,12 +156,13 @@ class Reconciler:
         """
         absent: frozenset[ChildKey] = frozenset()
         build = Rendering()
+        render = self._means.render()
         for _ in range(ROUNDS):
             observed = await self._observe(key, bank, absent=absent)
-            plan = make_plan(bank, observed, self._means.render, new_key, build)
+            plan = make_plan(bank, observed, render, new_key, build)
             if _asks_for_its_turn(plan) and self._means.waves.ask(key):
                 observed = replace(observed, turn=True)
-                plan = make_plan(bank, observed, self._means.render, new_key, build)
+                plan = make_plan(bank, observed, render, new_key, build)
             if not plan.steps:
                 return plan, observed, None
             try:

@@ -30,6 +30,7 @@ from memorybank_operator.reconcile.volume import decide_volume
 from memorybank_operator.resources import names
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.context import BuildContext, RenderSettings
+from memorybank_operator.resources.effective import effective
 
 CONTINUE_SECONDS = 0.05
 """After a new key was stored, or the status says that an update begins: the rest follows."""
@@ -69,17 +70,18 @@ def plan(
         return Plan()
     draft = _Draft()
     key = decide_key(bank, observed)
-    volume = decide_volume(bank, observed)
+    volume = decide_volume(bank, observed, settings.defaults.storage.volume.storage_class_name)
     secrets = decide_secrets(bank, observed)
     missing = [each for each in (key.problem, volume.problem, *secrets.problems) if each]
     draft.problems += missing
     draft.again += [MISSING_SECONDS for each in missing if not each.terminal]
     usable = _check_names(bank, observed, draft)
     ctx = BuildContext(
-        bank,
+        effective(bank, settings.defaults),
         settings,
         admin_key=key.usable,
         volume_size=volume.size,
+        storage_class=volume.storage_class,
         secrets=secrets.fingerprint,
     )
     bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build(ctx)}

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.pod import BUILT_IN_RESOURCES
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.api.v1alpha1.update import Made, Rejected
 from memorybank_operator.constants import (
@@ -37,6 +38,7 @@ from memorybank_operator.resources import names
 from memorybank_operator.resources.build import build_all, with_hash
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.deployment import image_in, revision_in
+from memorybank_operator.resources.effective import own, taken
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.resources.pod_template import key_hash, revision_of
 from memorybank_operator.status.serving import serving
@@ -83,7 +85,12 @@ def decide_rollout(bank: MemoryBank, observed: Observed, ctx: BuildContext, new:
         kept = {k: v for k, v in new.items() if k != config or k not in observed.children}
         return Rollout(kept, "", "")
     wanted = revision_of(new[workload]["spec"]["template"])
-    asked = Origin(bank.generation, image_in(new[workload]), shaping(bank.spec))
+    asked = Origin(
+        bank.generation,
+        image_in(new[workload]),
+        shaping(bank.spec),
+        taken(bank.spec, ctx.settings.defaults),
+    )
     through = Rollout(new, wanted, wanted, asked, asked)
     live = observed.children.get(workload)
     if live is not None and ownership(bank, live) is not Ownership.OURS:
@@ -99,8 +106,14 @@ def decide_rollout(bank: MemoryBank, observed: Observed, ctx: BuildContext, new:
 
 
 def shaping(spec: Spec) -> dict[str, Any]:
-    """Return the parts of a spec that shape the pod, without what is at its default."""
-    return spec.model_dump(mode="json", exclude_defaults=True, exclude=set(AT_ONCE))
+    """Return the parts of a spec that shape the pod, without what is at its default.
+
+    The built-in resources count as such: the CRD used to write them into each spec.
+    """
+    left_out = set(AT_ONCE)
+    if spec.resources == BUILT_IN_RESOURCES:
+        left_out.add("resources")
+    return spec.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
 
 
 def _before(bank: MemoryBank, wanted: str) -> Made | None:
@@ -187,16 +200,17 @@ def _wait_for_turn(bank: MemoryBank, observed: Observed, held: Held) -> Held | N
         return replace(
             held,
             reason=Reason.UPDATE_QUEUED,
-            message="This version of the operator makes the pod differently. The bank is updated "
-            "when it is ready again, or when its spec is changed, for example spec.restart.",
+            message="This version of the operator, or its defaults, make the pod differently. The "
+            "bank is updated when it is ready again, or when its spec is changed, for example "
+            "spec.restart.",
         )
     if not observed.turn:
         return replace(
             held,
             reason=Reason.UPDATE_QUEUED,
             asks=True,
-            message="This version of the operator makes the pod differently. It waits for its "
-            "turn, and runs on as it is.",
+            message="This version of the operator, or its defaults, make the pod differently. The "
+            "bank waits for its turn, and runs on as it is.",
         )
     if not begun:
         return replace(held, reason=Reason.UPDATE_BEGINS, message="It is this bank's turn.")
@@ -214,7 +228,8 @@ def _is_of_the_spec(bank: MemoryBank, current: Made | None, live: KubeObject | N
     if current is None:  # an operator without status.rollout was here before
         status, present = bank.status, revision_in(live) if live is not None else ""
         return status.observed_generation != bank.generation or status.revision != present
-    return current.spec != shaping(bank.spec)
+    taken_before = (current.defaults or {}).keys()
+    return current.spec != shaping(bank.spec) or bool(taken_before & own(bank.spec))
 
 
 def _is_of_a_secret(live: KubeObject | None, new: KubeObject) -> bool:
@@ -271,7 +286,7 @@ def _stay(
         revision = revision_of(old[names.deployment(bank)]["spec"]["template"])
         goes_back = live is not None and revision_in(live) == through.wanted
         if revision == made.revision or goes_back or _is_repair(bank, ctx, live):
-            origin = Origin(generation=made.generation, image=made.image, spec=made.spec)
+            origin = Origin(made.generation, made.image, made.spec, made.defaults)
             bodies = others | {key: old[key] for key in inputs}
             return replace(
                 through,
@@ -299,7 +314,15 @@ def _render(bank: MemoryBank, observed: Observed, ctx: BuildContext, made: Made)
     """Render the bank as it was made before; None when that cannot be."""
     kept = bank.spec.model_dump(mode="json", include=set(AT_ONCE))
     try:
-        spec = Spec.model_validate({**made.spec, **kept, "version": None, "image": made.image})
+        spec = Spec.model_validate(
+            {
+                **(made.defaults or {}),
+                **made.spec,
+                **kept,
+                "version": None,
+                "image": made.image,
+            }
+        )
     except ValidationError:  # another version of the operator wrote it
         return None
     live = observed.children.get(names.deployment(bank))

@@ -75,6 +75,8 @@ class Origin:
     image: str
     spec: Mapping[str, Any]
     """The parts of the spec that shape the pod."""
+    defaults: Mapping[str, Any] | None = None
+    """What of the pod is not of the spec but of the defaults; None for nothing."""
 
 
 @dataclass(frozen=True, slots=True)

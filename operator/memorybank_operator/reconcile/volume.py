@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from memorybank_operator.api.quantity import parse_quantity
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.constants import ANNOTATION_BANK_UID
+from memorybank_operator.constants import ANNOTATION_BANK_UID, ANNOTATION_STORAGE_CLASS
 from memorybank_operator.reconcile.claim import read_claim
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, ownership
@@ -30,16 +30,25 @@ class VolumeDecision:
     """Size to ask for; None when no claim can be made, or the one that exists does not fit."""
     notes: tuple[Note, ...] = ()
     """To be told once it is asked for."""
+    storage_class: str | None = None
+    """Class to ask for where the spec names none; None to leave it to the cluster."""
     problem: Problem | None = None
 
 
-def decide_volume(bank: MemoryBank, observed: Observed) -> VolumeDecision:
-    """Decide about the claim from the spec, the claim that exists and the storage classes."""
+def decide_volume(
+    bank: MemoryBank, observed: Observed, default_class: str | None
+) -> VolumeDecision:
+    """Decide about the claim from the spec, the claim that exists and the storage classes.
+
+    `default_class` is what the defaults in force say; only a new claim takes it.
+    """
     claim = observed.children.get(names.volume_claim(bank))
     if claim is None:
-        problem = _missing_class(bank, observed.storage_classes)
+        problem = _missing_class(bank, observed.storage_classes, default_class)
         return VolumeDecision(
-            size=None if problem else bank.spec.storage.volume.size, problem=problem
+            size=None if problem else bank.spec.storage.volume.size,
+            storage_class=default_class,
+            problem=problem,
         )
     if ownership(bank, claim) is not Ownership.OURS:
         return VolumeDecision()  # the plan reports whose it is
@@ -47,12 +56,39 @@ def decide_volume(bank: MemoryBank, observed: Observed) -> VolumeDecision:
     if problem:
         return VolumeDecision(problem=problem)
     decision = _size(bank, claim, observed.storage_classes)
-    return replace(decision, notes=(*_adopted(bank, claim), *decision.notes))
+    return replace(
+        decision,
+        storage_class=_class_of(bank, claim),
+        notes=(*_adopted(bank, claim), *decision.notes),
+    )
 
 
-def _missing_class(bank: MemoryBank, classes: Mapping[str, KubeObject]) -> Problem | None:
+def _class_of(bank: MemoryBank, claim: KubeObject) -> str | None:
+    """Return the class to ask for again, since what was asked for once cannot be left out.
+
+    What was asked for with a former bank's claim is not known: the class that it has will do.
+    """
+    annotations = claim["metadata"].get("annotations", {})
+    is_adopted = annotations.get(ANNOTATION_BANK_UID) != bank.uid
+    if not is_adopted and ANNOTATION_STORAGE_CLASS not in annotations:
+        return None
+    found = claim["spec"].get("storageClassName")
+    return None if found is None else str(found)
+
+
+def _missing_class(
+    bank: MemoryBank, classes: Mapping[str, KubeObject], default_class: str | None
+) -> Problem | None:
     name = bank.spec.storage.volume.storage_class_name
     known = f"existing classes: {', '.join(sorted(classes))}" if classes else "there is none at all"
+    if name is None and default_class is not None:
+        if default_class in classes:
+            return None
+        return Problem(
+            Reason.STORAGE_CLASS_NOT_FOUND,
+            f"{PATH}.storageClassName: StorageClass {default_class}, which the operator's defaults "
+            f"name, does not exist: create it, name another one here or there; {known}",
+        )
     if name is None:
         if any(_is_default(each) for each in classes.values()):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from memorybank_operator.api.v1alpha1.pod import EnvVar
+from memorybank_operator.api.v1alpha1.pod import BUILT_IN_RESOURCES, EnvVar
 from memorybank_operator.constants import HTTP_PORT, METRICS_PORT
 from memorybank_operator.resources.config_map import FILE
 from memorybank_operator.resources.context import BuildContext
@@ -62,7 +62,8 @@ def build_container(ctx: BuildContext) -> dict[str, Any]:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **_probes(),
     }
-    resources = spec.resources.model_dump(exclude_defaults=True)
+    wanted = BUILT_IN_RESOURCES if spec.resources is None else spec.resources
+    resources = wanted.model_dump(exclude_defaults=True)
     if resources:
         container["resources"] = resources
     return container

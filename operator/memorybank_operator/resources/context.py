@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from memorybank_operator.api.defaults import NO_DEFAULTS, Defaults
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 
 
@@ -15,6 +16,8 @@ class RenderSettings:
     """Image of banks that name none themselves."""
     cluster_domain: str
     """DNS domain of the cluster."""
+    defaults: Defaults = NO_DEFAULTS
+    """What banks get that leave it out: the cluster-wide defaults that are in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,17 @@ class BuildContext:
     """One bank and what was decided about it."""
 
     bank: MemoryBank
+    """With the defaults in force for what its spec leaves out."""
     settings: RenderSettings
     admin_key: str | None
     """The key that goes into the Secret and opens the bank; None while there is none."""
     volume_size: str | None
     """What the volume claim asks for: the spec's size, or more where the volume has more; None
     while no volume can be had.
+    """
+    storage_class: str | None = None
+    """Storage class that the volume claim asks for where the spec names none; None when that is
+    left to the cluster.
     """
     secrets: str | None = ""
     """Fingerprint of the Secrets that the spec names for the service; empty when it names none,

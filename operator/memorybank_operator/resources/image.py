@@ -7,12 +7,24 @@ from memorybank_operator.resources.context import RenderSettings
 
 
 def image_of(spec: Spec, settings: RenderSettings) -> str:
-    """Return the spec's image, or the operator's default, in the spec's version if it names one."""
+    """Return the spec's image, or the default one, in the version that the spec or the defaults
+    name, from the registry that the defaults name.
+    """
     if spec.image is not None:
         return spec.image
-    if spec.version is not None:
-        return f"{_repository(settings.app_image)}:{spec.version}"
-    return settings.app_image
+    defaults = settings.defaults
+    image = defaults.image or settings.app_image
+    if defaults.registry is not None:
+        image = f"{defaults.registry}/{_without_registry(image)}"
+    version = spec.version or defaults.version
+    return image if version is None else f"{_repository(image)}:{version}"
+
+
+def _without_registry(image: str) -> str:
+    """Drop the registry: what is before the first slash and can be no folder."""
+    first, slash, rest = image.partition("/")
+    named = slash and ("." in first or ":" in first or first == "localhost")
+    return rest if named else image
 
 
 def _repository(image: str) -> str:

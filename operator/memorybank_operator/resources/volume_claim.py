@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from memorybank_operator.constants import ANNOTATION_BANK_UID
+from memorybank_operator.constants import ANNOTATION_BANK_UID, ANNOTATION_STORAGE_CLASS
 from memorybank_operator.resources import names
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.labels import metadata
@@ -21,15 +21,19 @@ def build_volume_claim(ctx: BuildContext) -> dict[str, Any] | None:
         "accessModes": [volume.access_mode],
         "resources": {"requests": {"storage": ctx.volume_size}},
     }
+    annotations = {ANNOTATION_BANK_UID: ctx.bank.uid}
     if volume.storage_class_name is not None:
         spec["storageClassName"] = volume.storage_class_name
+    elif ctx.storage_class is not None:
+        spec["storageClassName"] = ctx.storage_class
+        annotations[ANNOTATION_STORAGE_CLASS] = ctx.storage_class
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": metadata(
             ctx.bank,
             names.volume_claim(ctx.bank),
-            annotations={ANNOTATION_BANK_UID: ctx.bank.uid},
+            annotations=annotations,
             owned=ctx.bank.spec.deletion_policy == "Delete",
         ),
         "spec": spec,

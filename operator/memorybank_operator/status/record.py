@@ -53,7 +53,13 @@ def record(
         current, previous = previous.model_copy(update={"since": current.since}), None
     if current is not None and plan.asked is not None and _is_in_force(plan, current, present):
         # What was changed since makes no other pod.
-        current = current.model_copy(update={"spec": dict(plan.asked.spec)})
+        asked = plan.asked
+        current = current.model_copy(
+            update={
+                "spec": dict(asked.spec),
+                "defaults": dict(asked.defaults) if asked.defaults else None,
+            }
+        )
     rejected = known.rejected
     if rejected is not None and plan.wanted and rejected.revision != plan.wanted:
         rejected = None
@@ -84,6 +90,7 @@ def _made(plan: Plan, live: KubeObject, now: datetime) -> Made | None:
         since=now.replace(microsecond=0),
         image=origin.image,
         spec=dict(origin.spec),
+        defaults=dict(origin.defaults) if origin.defaults else None,
     )
 
 

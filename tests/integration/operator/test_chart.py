@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import kubernetes.client
 import pytest
 
 from memorybank_operator.api import crd
+from memorybank_operator.api.defaults import names, parse
 from memorybank_operator.constants import FIELD_MANAGER
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
@@ -51,6 +53,9 @@ def test_each_choice_renders(values: tuple[str, ...]) -> None:
         ("logging.level=loud", "level"),
         ("replicas=-1", "replicas"),
         ("image.repository=", "repository"),
+        ("defaults.replicas=1", "replicas"),
+        ("defaults.registry=https://mirror", "registry"),
+        ("defaults.storage.volume.size=1Gi", "size"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(value: str, path: str) -> None:
@@ -72,6 +77,39 @@ def test_values_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = Settings()
     assert loaded.namespaces == ("a", "b")
     assert (loaded.canary_interval, loaded.log_level, loaded.app_image) == (7.0, "debug", "x:1")
+
+
+DEFAULTS = (
+    "defaults.registry=mirror.example:5000",
+    "defaults.imagePullSecrets[0].name=mirror",
+    "defaults.storage.volume.storageClassName=fast",
+    "defaults.resources.limits.memory=1Gi",
+    "defaults.nodeSelector.disk=ssd",
+    "defaults.tolerations[0].operator=Exists",
+    "defaults.topologySpreadConstraints[0].topologyKey=zone",
+    "defaults.priorityClassName=high",
+)
+
+
+@pytest.mark.parametrize(
+    "values", [(), DEFAULTS, ("defaults.image=a:1",), ("defaults.version=2-x",)]
+)
+def test_defaults_become_the_document_that_the_operator_is_told_to_read(
+    values: tuple[str, ...],
+) -> None:
+    documents = template(*values)
+    metadata = one(documents, "ConfigMap")["metadata"]
+    (container,) = one(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
+    told = {each["name"]: each["value"] for each in container["env"]}[f"{PREFIX}DEFAULTS"]
+    assert told == f"{metadata['namespace']}/{metadata['name']}"
+    assert Settings(defaults=told).defaults == told
+    said = parse(one(documents, "ConfigMap")["data"]).model_dump(exclude_defaults=True)
+    assert len(said) == len(values)
+
+
+def test_the_chart_knows_every_default() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert set(schema["properties"]["defaults"]["properties"]) == set(names())
 
 
 def test_the_crds_stay_when_the_chart_is_removed() -> None:

@@ -3,89 +3,179 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from e2e.cluster import apiserver
 from e2e.cluster.apiserver import ApiServer
 from memorybank_operator import events as events_module
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.kube import kinds
+from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection, from_kubeconfig
-from tests.integration.operator.chart import template
+from tests.integration.operator.chart import NAMESPACE, template
+from tests.integration.operator.conftest import serve_kind
 from tests.integration.operator.test_objects import reconciles
-from tests.integration.operator.world import CHILDREN, World, until
+from tests.integration.operator.world import CHILDREN, World, Worlds, until
 
 USER = "limited-operator"
+DEFAULTS = "memorybank-operator-defaults"
 ROLES = {"ClusterRole": "clusterroles", "Role": "roles"}
 # Discovery and health, which every authenticated user may read.
 FREE = {"version", "api", "apis"}
 
 
 class Right(NamedTuple):
+    where: str
+    """A namespace; empty for the whole cluster."""
     group: str
     resource: str
     verb: str
+    name: str
+    """Of the one object; empty for all of them."""
 
 
 def rights(documents: list[dict[str, Any]]) -> set[Right]:
     """Return what the roles among these documents allow."""
     return {
-        Right(group, resource, verb)
+        Right(document["metadata"].get("namespace", ""), group, resource, verb, name)
         for document in documents
         if document["kind"] in ROLES
         for rule in document["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
     }
 
 
-def used(audit_log: Path) -> Iterator[Right]:
-    """Yield what the API server saw our user do."""
+def used(audit_log: Path) -> set[Right]:
+    """Return what the API server saw our user do, and let it do."""
+    found = set()
     for event in map(json.loads, audit_log.read_text().splitlines()):
         reference = event.get("objectRef")
         # A request that was refused before it was known whose it is names nobody.
         user = event["user"].get("username")
-        if user != USER or reference is None or "resource" not in reference:
+        if user != USER or reference is None or reference.get("resource", "version") in FREE:
             continue
-        parts = (reference["resource"], reference.get("subresource"))
-        resource, group = "/".join(filter(None, parts)), reference.get("apiGroup", "")
-        yield Right(group, resource, event["verb"])
-        if event["verb"] == "patch" and event["responseStatus"]["code"] == 201:
-            yield Right(group, resource, "create")
+        code = event["responseStatus"]["code"]
+        assert code != 403, f"{event['verb']} {event['requestURI']} was forbidden"
+        right = Right(
+            reference.get("namespace", ""),
+            reference.get("apiGroup", ""),
+            "/".join(filter(None, (reference["resource"], reference.get("subresource")))),
+            event["verb"],
+            reference.get("name", ""),
+        )
+        found.add(right)
+        if right.verb == "patch" and code == 201:
+            found.add(right._replace(verb="create"))
+    return found
 
 
-@pytest.fixture
-async def limited(world: World, api_server: ApiServer, tmp_path: Path) -> Connection:
-    """A connection of a user that has the rights of the chart and no others."""
-    documents = template(f"watchNamespaces={{{world.namespace}}}")
+def unused(granted: set[Right], done: set[Right]) -> set[Right]:
+    """Return the rights that allow nothing of what was done."""
+    return {
+        right
+        for right in granted
+        if not any(
+            right[1:4] == each[1:4]
+            and right.where in ("", each.where)
+            and right.name in ("", each.name)
+            for each in done
+        )
+    }
+
+
+async def grant(world: World, documents: list[dict[str, Any]]) -> None:
+    """Give our user what the chart gives the operator, and nothing else."""
     async with world.connection.session() as session:
         for document in documents:
             if document["kind"] not in (*ROLES, *(f"{kind}Binding" for kind in ROLES)):
                 continue
-            if "namespace" in document["metadata"]:
-                document["metadata"]["namespace"] = world.namespace
             if "subjects" in document:
                 document["subjects"] = [{"kind": "User", "name": USER}]
-            plural = f"{document['kind'].lower()}s"
-            scope = f"/namespaces/{world.namespace}" if document["kind"].startswith("Role") else ""
-            path = f"/apis/rbac.authorization.k8s.io/v1{scope}/{plural}"
+            namespace = document["metadata"].get("namespace")
+            scope = f"/namespaces/{namespace}" if namespace else ""
+            path = f"/apis/rbac.authorization.k8s.io/v1{scope}/{document['kind'].lower()}s"
             async with session.post(world.connection.server + path, json=document) as response:
                 assert response.status == 201, await response.text()
-    file = tmp_path / "limited.kubeconfig"
-    file.write_text(api_server.kubeconfig_for(USER))
-    return from_kubeconfig(file)
 
 
-async def test_the_charts_rights_are_enough_and_none_is_too_many(
-    world: World, limited: Connection, api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
+@dataclass(frozen=True)
+class Ground:
+    """Where the operator runs, and what it may do there."""
+
+    world: World
+    """The namespace that banks are in."""
+    home: World
+    """The operator's own."""
+    granted: set[Right]
+    limited: Connection
+    """Of a user that has the rights of the chart and no others."""
+    audit_log: Path
+    namespaces: tuple[str, ...]
+
+
+async def ground(
+    server: ApiServer, world: World, home: World, folder: Path, *namespaces: str
+) -> Ground:
+    documents = template(
+        *(["watchNamespaces={" + ",".join(namespaces) + "}"] if namespaces else [])
+    )
+    for document in documents:
+        if document["metadata"].get("namespace") == NAMESPACE:
+            document["metadata"]["namespace"] = home.namespace
+    await grant(world, documents)
+    file = folder / "limited.kubeconfig"
+    file.write_text(server.kubeconfig_for(USER))
+    return Ground(
+        world, home, rights(documents), from_kubeconfig(file), server.audit_log, namespaces
+    )  # fmt: skip
+
+
+async def test_in_chosen_namespaces_the_charts_rights_are_enough_and_none_is_too_many(
+    world: World, worlds: Worlds, api_server: ApiServer, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    home = worlds()
+    await act(await ground(api_server, world, home, tmp_path, world.namespace), monkeypatch)
+
+
+async def test_cluster_wide_the_charts_rights_are_enough_and_none_is_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with apiserver.api_server() as server:
+        connection = from_kubeconfig(server.kubeconfig)
+        async with connection.session() as session:
+            client = KubeClient(session, connection.server, field_manager="somebody")
+            await serve_kind(client, connection)
+            path = f"{connection.server}/api/v1/namespaces"
+            for name in ("team", "home"):
+                async with session.post(path, json={"metadata": {"name": name}}) as response:
+                    assert response.status == 201, await response.text()
+            world = World(client, connection, namespace="team", audit_log=server.audit_log)
+            await act(
+                await ground(server, world, world.in_namespace("home"), tmp_path), monkeypatch
+            )
+
+
+async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the operator do all that it can do; compare that with what it may."""
     monkeypatch.setattr(events_module, "REPEAT_SECONDS", 0.0)
-    lease: dict[str, Any] = {"lease_namespace": world.namespace, "lease_seconds": 2.0}
-    async with world.operator(connection=limited, resync_interval=5.0, **lease) as operator:
+    world = on.world
+    settings: dict[str, Any] = {
+        "lease_namespace": on.home.namespace,
+        "lease_seconds": 2.0,
+        "defaults": f"{on.home.namespace}/{DEFAULTS}",
+        "namespaces": on.namespaces,
+        "resync_interval": 5.0,
+    }
+    await write_defaults(on.home, "{}")
+    async with world.operator(connection=on.limited, **settings) as operator:
         bank = await world.create()
         await world.create_key()
 
@@ -93,6 +183,7 @@ async def test_the_charts_rights_are_enough_and_none_is_too_many(
             return (await world.children()).keys() == CHILDREN.keys() and bool(await world.ready())
 
         await until(is_made)
+        await change_defaults_again_and_again(on.home)
         # The same drift twice: an event is made, then counted up.
         for value in ("1", "2"):
             await world.client.merge(
@@ -131,16 +222,31 @@ async def test_the_charts_rights_are_enough_and_none_is_too_many(
 
         operator._look_at(operator.cache.banks())
         await until(looked)
-        assert (
-            operator.metrics.registry.get_sample_value(
-                "memorybank_operator_api_errors_total", {"reason": "ApiForbidden"}
-            )
-            is None
-        )
     reasons = [each["reason"] for each in await world.events()]
     assert Reason.KEY_REPLACED in reasons
-    seen = {right for right in used(api_server.audit_log) if right.resource not in FREE}
-    assert seen == rights(template(f"watchNamespaces={{{world.namespace}}}"))
+    assert unused(on.granted, used(on.audit_log)) == set()
+
+
+async def write_defaults(home: World, text: str) -> None:
+    await home.client.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": DEFAULTS, "namespace": home.namespace},
+            "data": {"defaults.yaml": text},
+        }
+    )
+
+
+async def change_defaults_again_and_again(home: World) -> None:
+    """The same document twice, with another in between: an event is made, then counted up."""
+    for number, text in enumerate(("version: a", "version: b", "version: a")):
+        await write_defaults(home, text)
+
+        async def is_told(count: int = number + 1) -> bool:
+            return sum(int(each["count"]) for each in await home.events()) > count
+
+        await until(is_told)
 
 
 async def _kinds(world: World) -> list[dict[str, Any]]:
@@ -161,10 +267,3 @@ def _leftover(child: dict[str, Any], bank: dict[str, Any]) -> dict[str, Any]:
     if child["kind"] == "Service":
         copy["spec"] = {key: child["spec"][key] for key in ("ports", "selector")}
     return copy
-
-
-def test_cluster_wide_the_rights_are_the_same() -> None:
-    documents = template()
-    assert rights(documents) == rights(template("watchNamespaces={team,other}"))
-    names = {each["metadata"]["name"] for each in documents if each["kind"].startswith("Role")}
-    assert names == {"limited-operator-leader"}, "the Lease is in the operator's own namespace"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import ndiff
 from typing import Any, get_args, get_origin
 
@@ -20,6 +20,7 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import encode
+from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.context import BuildContext, RenderSettings
 from tests.integration.operator.effort import FULL
@@ -181,6 +182,11 @@ async def test_what_the_api_server_takes_for_a_spec_gives_objects_that_it_takes(
     )  # fmt: skip
     objects = build_all(context)
     assert json.dumps(objects) == json.dumps(build_all(context))
+    await assert_taken(world, objects)
+
+
+async def assert_taken(world: World, objects: Iterable[KubeObject]) -> None:
+    """Ask the API server whether it would take what was rendered."""
     async with world.connection.session() as session:
         for body in objects:
             metadata = body["metadata"]

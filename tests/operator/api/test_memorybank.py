@@ -64,12 +64,14 @@ def test_a_resource_without_spec_and_status_has_the_defaults() -> None:
     del body["spec"], body["status"]
     parsed = MemoryBank.parse(body)
     assert parsed.spec.deletion_policy == "Retain"
-    assert parsed.spec.resources.limits == {"memory": "512Mi"}
+    assert parsed.spec.storage.volume.size == "1Gi"
     assert parsed.status.observed_generation == -1
 
 
 def test_numbers_are_as_good_as_texts_for_cpu_and_switches_are_not() -> None:
-    assert bank({"resources": {"limits": {"cpu": 2}}}).spec.resources.limits == {"cpu": "2"}
+    resources = bank({"resources": {"limits": {"cpu": 2}}}).spec.resources
+    assert resources is not None
+    assert resources.limits == {"cpu": "2"}
     with pytest.raises(InvalidSpec, match=r"spec\.resources\.limits\.cpu"):
         bank({"resources": {"limits": {"cpu": True}}})
 

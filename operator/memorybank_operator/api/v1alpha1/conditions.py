@@ -222,6 +222,15 @@ class Reason(Explained):
         "KeyReplaced",
         "The admin key was lost or damaged; a new one is in the Secret, the old one stops working.",
     )
+    DEFAULTS_ACCEPTED = (
+        "DefaultsAccepted",
+        "On the ConfigMap of the cluster-wide defaults: what it says is in force.",
+    )
+    DEFAULTS_REFUSED = (
+        "DefaultsRefused",
+        "On the ConfigMap of the cluster-wide defaults: something in it is wrong, so all of it is "
+        "refused, and what was in force before stays so.",
+    )
     VOLUME_ADOPTED = ("VolumeAdopted", "The volume of a former bank of this name is used again.")
     VOLUME_GROWS = ("VolumeGrows", "A larger volume was asked for.")
     VOLUME_GROWN = ("VolumeGrown", "The volume is larger now.")

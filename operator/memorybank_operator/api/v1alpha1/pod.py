@@ -36,6 +36,12 @@ class Resources(ApiModel):
     """What the pod may use at most. Above the memory limit it is stopped and started again."""
 
 
+BUILT_IN_RESOURCES = Resources(
+    requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "512Mi"}
+)
+"""Of banks for which nobody says anything else."""
+
+
 class LocalReference(ApiModel):
     """Names an object in the bank's namespace."""
 

@@ -84,8 +84,8 @@ class Volume(ApiModel):
     becomes smaller than the volume is (status.storage.capacity).
     """
     storage_class_name: ObjectName | None = None
-    """Storage class of the volume. Left out, the cluster's default class is used. It cannot change
-    once it is set.
+    """Storage class of the volume. Left out, a new volume gets that of the operator's defaults, or
+    the cluster's default class. It cannot change once it is set.
     """
     access_mode: Literal["ReadWriteOnce", "ReadWriteOncePod"] = "ReadWriteOnce"
     """ReadWriteOnce: one node at a time. ReadWriteOncePod: one pod at a time, where the storage
@@ -205,10 +205,10 @@ class Spec(ApiModel):
     """How a pod of the bank stops."""
     logging: Logging = Logging()
     """What the memory service writes to its log."""
-    resources: Resources = Resources(
-        requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "512Mi"}
-    )
-    """Compute resources of the memory service. Set, it replaces the whole default."""
+    resources: Resources | None = None
+    """Compute resources of the memory service. Set, it replaces the whole default: that of the
+    operator's defaults, or requests of 100m cpu and 256Mi memory and a limit of 512Mi memory.
+    """
     node_selector: NodeLabels = Field(default_factory=dict)
     """Labels that a node must have to run the pod."""
     tolerations: Annotated[

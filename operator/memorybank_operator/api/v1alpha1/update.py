@@ -70,6 +70,19 @@ class Made(StatusModel):
         ),
     ] = Field(default_factory=dict)
     """The parts of the spec that shape the pod, without what is at its default."""
+    defaults: (
+        Annotated[
+            dict[str, Any],
+            Field(
+                json_schema_extra={
+                    "x-kubernetes-preserve-unknown-fields": True,
+                    "x-kubernetes-map-type": "atomic",
+                }
+            ),
+        ]
+        | None
+    ) = None
+    """What the spec leaves out and the operator's defaults gave to the pod; absent for nothing."""
 
 
 class Rejected(StatusModel):
