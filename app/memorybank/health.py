@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from memorybank.schemas.health import Check, ReadyReport
+from memorybank.ports import StoreCare
+from memorybank.schemas.health import Check, DiskReport, ReadyReport
 from memorybank.services.selftest import SelfTest
 
 _logger = logging.getLogger(__name__)
@@ -14,9 +15,16 @@ class Readiness:
     """Ready means: not shutting down, and the self-test passed a moment ago."""
 
     def __init__(
-        self, selftest: SelfTest, *, version: str, revision: str, schema_version: int
+        self,
+        selftest: SelfTest,
+        care: StoreCare,
+        *,
+        version: str,
+        revision: str,
+        schema_version: int,
     ) -> None:
         self._selftest = selftest
+        self._care = care
         self._version = version
         self._revision = revision
         self._schema_version = schema_version
@@ -33,6 +41,7 @@ class Readiness:
             checks = [Check(name="lifecycle", status="failed", message="shutting down")]
         else:
             checks = await self._selftest.run()
+        disk = await self._care.disk()
         ready = all(check.status in ("ok", "degraded") for check in checks)
         self._log_change(checks, ready=ready)
         return ReadyReport(
@@ -40,6 +49,7 @@ class Readiness:
             version=self._version,
             revision=self._revision,
             schema_version=self._schema_version,
+            disk=disk and DiskReport(total_bytes=disk.total_bytes, free_bytes=disk.free_bytes),
             checks=checks,
         )
 

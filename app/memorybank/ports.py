@@ -300,6 +300,15 @@ class StoreCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """The file system that a store is on, as `df` shows it to those who are not root."""
+
+    total_bytes: int
+    """What is used and what is free; less than the file system's size where it keeps a reserve."""
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStatus:
     """What a store is and how large it is."""
 
@@ -311,7 +320,7 @@ class StoreStatus:
     """Of the write-ahead log, which the next checkpoint empties."""
     reusable_bytes: int
     """Within the database: what deleted memories left."""
-    disk_free_bytes: int
+    disk: Disk
     connections: int
     """Open ones, to the database."""
 
@@ -337,6 +346,9 @@ class StoreCare(Protocol):
 
     async def status(self) -> StoreStatus:
         """Tell version and sizes, over all tenants."""
+
+    async def disk(self) -> Disk | None:
+        """Tell how full the disk is, without the database; None when it does not answer in time."""
 
     def pool(self) -> PoolStatus:
         """Tell how busy it is."""

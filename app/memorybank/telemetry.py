@@ -113,6 +113,11 @@ class Telemetry:
             "Free space on the disk of the database.",
             registry=self._registry,
         )
+        self._disk_total = Gauge(
+            "memorybank_disk_total_bytes",
+            "Size of the disk of the database: what is used and what is free.",
+            registry=self._registry,
+        )
         self._connections = Gauge(
             "memorybank_database_connections",
             "Open connections to the database.",
@@ -198,6 +203,7 @@ class Telemetry:
                 self._lag,
                 self._pending,
                 self._disk_free,
+                self._disk_total,
                 self._connections,
             ):
                 gauge.set(math.nan)
@@ -207,7 +213,8 @@ class Telemetry:
             self._lag.set(max(0, stats.seq - index.seq))
             self._database_bytes.labels("database").set(status.database_bytes)
             self._database_bytes.labels("log").set(status.log_bytes)
-            self._disk_free.set(status.disk_free_bytes)
+            self._disk_free.set(status.disk.free_bytes)
+            self._disk_total.set(status.disk.total_bytes)
             self._connections.set(status.connections)
             self._schema.set(status.schema_version)
         return generate_latest(self._registry)

@@ -3,9 +3,11 @@
     python -m e2e.cluster.provisioner --kubeconfig FILE --directory DIR --node NODE
 
 A volume is a folder of the node, as a `local` PersistentVolume: the kubelet applies fsGroup to
-those (it does not to hostPath volumes). Level-triggered: any change is a reason to compare
+those (it does not to hostPath volumes). In a class with the parameter `medium: memory` the folder
+is a file system of its own in the node's memory, as large as the volume, and really gets full; the
+size of other volumes is recorded, not enforced. Level-triggered: any change is a reason to compare
 everything wanted with everything there, so a missed event or a crash between two steps is made good
-by the next look. The size of a volume is recorded, not enforced.
+by the next look.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import json
 import logging
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +48,7 @@ class Provision:
     """Make a folder and the PersistentVolume that offers it to one claim."""
 
     volume: Object
+    in_memory: bool = False
 
     @property
     def name(self) -> str:
@@ -60,6 +64,8 @@ class Expand:
     namespace: str
     claim: str
     size: str
+    in_memory: Path | None = None
+    """Where its file system is mounted, if it has one of its own."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +100,22 @@ def plan(
         name = volume_name(claim)
         if name not in by_name:
             if wants_volume(claim, storage_class, node):
-                actions.append(Provision(new_volume(claim, storage_class, directory, node)))
+                volume = new_volume(claim, storage_class, directory, node)
+                actions.append(Provision(volume, in_memory=is_in_memory(storage_class)))
         elif wants_expansion(claim, storage_class):
             metadata = claim["metadata"]
-            actions.append(Expand(name, metadata["namespace"], metadata["name"], requested(claim)))
+            mounted = directory / name if is_in_memory(storage_class) else None
+            actions.append(
+                Expand(name, metadata["namespace"], metadata["name"], requested(claim), mounted)
+            )
     # The folder follows from the name: a path that someone edited is never deleted.
     freed = (each["metadata"]["name"] for each in volumes if is_free(each))
     return [*actions, *(Free(name, directory / name) for name in freed)]
+
+
+def is_in_memory(storage_class: Object) -> bool:
+    """Tell whether volumes of a class have file systems of their own."""
+    return bool((storage_class.get("parameters") or {}).get("medium") == "memory")
 
 
 def volume_name(claim: Object) -> str:
@@ -192,7 +207,7 @@ class Provisioner:
             self._changed.clear()
             try:
                 self.reconcile()
-            except (ApiException, HTTPError, OSError) as error:
+            except (ApiException, HTTPError, OSError, subprocess.CalledProcessError) as error:
                 log.warning("trying again: %s", brief(error))
                 time.sleep(RETRY_SECONDS)
                 self._changed.set()
@@ -232,21 +247,34 @@ class Provisioner:
 
     def _carry_out(self, action: Action) -> None:
         match action:
-            case Provision(volume):
+            case Provision(volume, in_memory):
                 # Root's, as a freshly formatted disk: fsGroup opens it to a pod's own group.
-                Path(volume["spec"]["local"]["path"]).mkdir(mode=0o755, exist_ok=True)
+                path = Path(volume["spec"]["local"]["path"])
+                path.mkdir(mode=0o755, exist_ok=True)
+                if in_memory and not path.is_mount():
+                    mount(path, volume["spec"]["capacity"]["storage"], "mode=755")
                 self._core.create_persistent_volume(volume)  # type: ignore[arg-type]  # JSON is taken as it is
-            case Expand(name, namespace, claim, size):
+            case Expand(name, namespace, claim, size, in_memory):
+                if in_memory is not None:
+                    mount(in_memory, size, "remount")
                 capacity = {"capacity": {"storage": size}}
                 self._core.patch_persistent_volume(name, {"spec": capacity})
                 self._core.patch_namespaced_persistent_volume_claim_status(
                     claim, namespace, {"status": {**capacity, "conditions": None}}
                 )
             case Free(name, path):
+                if path.is_mount():
+                    subprocess.run(["umount", path], check=True)
                 if path.exists():
                     shutil.rmtree(path)
                 self._core.delete_persistent_volume(name)
         log.info("%s %s", type(action).__name__.lower(), action.name)
+
+
+def mount(path: Path, size: str, option: str) -> None:
+    """Mount a file system in memory of this size, or make the one that is mounted so large."""
+    options = f"size={int(quantity(size))},{option}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "volume", path], check=True)
 
 
 def brief(error: Exception) -> str:

@@ -43,6 +43,9 @@ ANNOTATION_STORAGE_CLASS = f"{GROUP}/storage-class"
 change, so it is asked for from then on, whatever the defaults say.
 """
 
+ANNOTATION_GROWN_FROM = f"{GROUP}/grown-from"
+"""On the volume claim: size of the file system, in bytes, when a larger volume was asked for."""
+
 HTTP_PORT = 8080
 METRICS_PORT = 9090
 

@@ -25,6 +25,7 @@ from memorybank_operator import constants, health
 from memorybank_operator.api.defaults import NO_DEFAULTS
 from memorybank_operator.canary import Canaries, Prober
 from memorybank_operator.defaults import DefaultsKeeper
+from memorybank_operator.disks import DiskReader, Disks
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.queue import KeyedQueue, Priority
 from memorybank_operator.engine.streams import Streams
@@ -49,6 +50,7 @@ from memorybank_operator.settings import Settings
 KINDS = (kinds.MEMORY_BANK, kinds.MEMORY_BANK_KEY)
 KIND_POLL_SECONDS = 2.0
 CANARY_WORKERS = 16
+DISK_WORKERS = 8
 WATCH_STOP_SECONDS = 10.0
 SERVER_STOP_SECONDS = 1.0
 
@@ -74,10 +76,14 @@ async def operator(
     *,
     prober: Prober | None = None,
     now: Callable[[], datetime] = utc_now,
+    disk_reader: DiskReader | None = None,
 ) -> AsyncIterator[Operator]:
     """Put an operator together; it does nothing until it is run. Keys are rotated by `now`."""
     async with connection.session() as session:
-        yield Operator(settings, connection, session, prober=prober or Prober(), now=now)
+        yield Operator(
+            settings, connection, session,
+            prober=prober or Prober(), disk_reader=disk_reader or DiskReader(), now=now,
+        )  # fmt: skip
 
 
 class Operator:
@@ -91,6 +97,7 @@ class Operator:
         *,
         prober: Prober,
         now: Callable[[], datetime],
+        disk_reader: DiskReader,
     ) -> None:
         self._settings = settings
         self._connection = connection
@@ -118,6 +125,13 @@ class Operator:
             changed=lambda bank: self._look_at({bank}),
             count=CANARY_WORKERS,
         )
+        self._disks = Disks(
+            disk_reader,
+            interval=settings.canary_interval,
+            changed=lambda bank: self._look_at({bank}),
+            clock=time.monotonic,
+            count=DISK_WORKERS,
+        )
         self._waves = Waves(
             settings.update_wave,
             wake=lambda bank: self._look_at({bank}),
@@ -144,6 +158,7 @@ class Operator:
         queues = {
             "banks": queue,
             "canaries": self._canaries.workers.queue,
+            "disks": self._disks.workers.queue,
             "keys": self._keys.queue,
         }
         self.metrics.observe(queues, self._streams, self._waves)
@@ -176,6 +191,7 @@ class Operator:
                 cache=self.cache,
                 client=self._client,
                 canaries=self._canaries,
+                disks=self._disks,
                 events=self._events,
                 metrics=self.metrics,
                 render=self._render,
@@ -299,6 +315,7 @@ class Operator:
             self._banks.start()
             self._keys.start()
             self._canaries.workers.start()
+            self._disks.workers.start()
 
     async def _watch(self) -> Collection[asyncio.Task[Any]]:
         """Start kopf; its tasks run until they are cancelled, or until one fails for good.
@@ -326,6 +343,7 @@ class Operator:
         logger.info("stopping")
         grace = 0.0 if elected.done() else self._settings.shutdown_grace
         await self._canaries.workers.stop(0.0)
+        await self._disks.workers.stop(0.0)
         stopped = await asyncio.gather(self._banks.stop(grace), self._keys.stop(grace))
         if not all(stopped):
             logger.warning("reconciles were cut off after %g s", grace)

@@ -102,6 +102,15 @@ def test_a_claim_that_asks_for_more_grows() -> None:
     assert decide([claim(size="2Gi", has="1Gi")], [volume()], STANDARD) == [expected]
 
 
+def test_a_volume_in_memory_is_a_file_system_that_is_made_so_large() -> None:
+    in_memory = {**STANDARD, "parameters": {"medium": "memory"}}
+    [made] = decide([claim()], [], in_memory)
+    assert isinstance(made, Provision)
+    assert made.in_memory is True
+    [grown] = decide([claim(size="2Gi", has="1Gi")], [volume()], in_memory)
+    assert grown == Expand("pvc-u1", "team", "data", "2Gi", in_memory=DIRECTORY / "pvc-u1")
+
+
 def test_equal_sizes_in_other_units_are_no_growth() -> None:
     assert decide([claim(size="1024Mi", has="1Gi")], [volume()], STANDARD) == []
 

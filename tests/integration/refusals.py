@@ -133,6 +133,22 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"storage": {"volume": {"size": "-1Gi"}}}),
         ("spec.storage.volume.size", "at least 10Mi"),
     ),
+    "growth without an end": (
+        manifest({"storage": {"volume": {"autoGrow": {"enabled": True}}}}),
+        ("spec.storage.volume.autoGrow", "at the most, such as 20Gi"),
+    ),
+    "growth to less than there is": (
+        manifest({"storage": {"volume": {"autoGrow": {"enabled": True, "maxSize": "512Mi"}}}}),
+        ("spec.storage.volume.autoGrow.maxSize", "raise it, or lower the size"),
+    ),
+    "growth by no step": (
+        manifest({"storage": {"volume": {"autoGrow": {"step": "0%"}}}}),
+        ("spec.storage.volume.autoGrow.step", "from 1% to 100%"),
+    ),
+    "growth of a disk that is full": (
+        manifest({"storage": {"volume": {"autoGrow": {"thresholdPercent": 100}}}}),
+        ("spec.storage.volume.autoGrow.thresholdPercent", "95"),
+    ),
     "replicas on sqlite": (
         manifest({"replicas": 3}),
         ("spec.replicas", "set it to 1, or to 0 to stop the bank"),

@@ -99,6 +99,13 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
             size=memory,
             storageClassName=st.sampled_from(["standard", "rigid"]),
             accessMode=st.sampled_from(["ReadWriteOnce", "ReadWriteOncePod"]),
+            autoGrow=st.one_of(
+                _optional(thresholdPercent=st.integers(50, 95), maxSize=memory),
+                st.fixed_dictionaries(
+                    {"enabled": st.just(True), "maxSize": st.sampled_from(["2Gi", "1Ti", "3e9"])},
+                    optional={"step": st.sampled_from(["1%", "100%", "10Mi", "1.5Gi"])},
+                ),
+            ),
         )
     ),
     embedding=st.one_of(

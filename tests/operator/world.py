@@ -14,7 +14,13 @@ from typing import Any
 
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.reconcile.observed import CanaryResult, ChildKey, KubeObject, Observed
+from memorybank_operator.reconcile.observed import (
+    CanaryResult,
+    ChildKey,
+    Disk,
+    KubeObject,
+    Observed,
+)
 from memorybank_operator.reconcile.plan import plan
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Plan, Problem
 from memorybank_operator.resources import names
@@ -83,6 +89,8 @@ class World:
     admin_key_secret: dict[str, Any] | None = None
     named_secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
     canary: CanaryResult | None = None
+    disk: Disk | None = None
+    growth_refused: str = ""
     made: int = 0
 
     def observed(self) -> Observed:
@@ -93,6 +101,8 @@ class World:
             admin_key_secret=self.admin_key_secret,
             named_secrets=self.named_secrets,
             canary=self.canary,
+            disk=self.disk,
+            growth_refused=self.growth_refused,
         )
 
     def plan(self, of: MemoryBank, *, key: str = KEY) -> Plan:
@@ -136,6 +146,10 @@ class World:
         before = self.children.get(
             key, {"metadata": {"uid": f"child-{self.made}", "generation": 0}}
         )
+        if "storageClassName" in before.get("spec", {}):  # by the API server, for the default
+            applied["spec"] = {"storageClassName": before["spec"]["storageClassName"]} | dict(
+                applied["spec"]
+            )
         changed = before.get("spec") != applied.get("spec")
         generation = before["metadata"]["generation"] + int(changed)
         server = {"uid": before["metadata"]["uid"], "generation": generation}

@@ -28,6 +28,13 @@ class Health(Response):
     version: str
 
 
+class DiskReport(Response):
+    """The disk of the database, as `df` shows it."""
+
+    total_bytes: int
+    free_bytes: int
+
+
 class ReadyReport(Response):
     """Whether the service does its job: what was tried, and how it went."""
 
@@ -37,4 +44,5 @@ class ReadyReport(Response):
     schema_version: int = Field(
         description="Schema of the database; a service that knows only older ones does not open it."
     )
+    disk: DiskReport | None = Field(description="Null when it does not answer in time.")
     checks: list[Check]

@@ -74,6 +74,7 @@ async def build_application(
     resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)
     readiness = Readiness(
         services.selftest,
+        engine.store.care,
         version=VERSION,
         revision=settings.revision,
         schema_version=migrations()[-1].version,

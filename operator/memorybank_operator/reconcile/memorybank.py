@@ -19,6 +19,7 @@ from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.status import MemoryBankStatus
 from memorybank_operator.canary import Canaries
+from memorybank_operator.disks import Disks
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.waves import Stand, Waves
 from memorybank_operator.engine.workers import Outcome
@@ -31,9 +32,9 @@ from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
 from memorybank_operator.reconcile.observe import Observer
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.plan import plan as make_plan
-from memorybank_operator.reconcile.proof import Connect, target
+from memorybank_operator.reconcile.proof import Connect, outlook, target
 from memorybank_operator.reconcile.report import Reporter
-from memorybank_operator.reconcile.steps import Plan, Problem
+from memorybank_operator.reconcile.steps import Apply, Plan, Problem
 from memorybank_operator.resources import names
 from memorybank_operator.resources.build import Rendering
 from memorybank_operator.resources.context import RenderSettings
@@ -51,6 +52,10 @@ more when the world changes under them.
 logger = logging.getLogger(__name__)
 
 
+class SpareRefused(Exception):
+    """The API server refuses a step that the bank goes on without; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What a reconcile works with."""
@@ -58,6 +63,7 @@ class Means:
     cache: Cache
     client: KubeClient
     canaries: Canaries
+    disks: Disks
     events: Events
     metrics: Metrics
     render: Callable[[], RenderSettings]
@@ -101,6 +107,7 @@ class Reconciler:
     def _leave(self, key: BankKey) -> None:
         """A bank is gone or on its way: the garbage collector takes what it owned."""
         self._means.canaries.forget(key)
+        self._means.disks.forget(key)
         self._means.metrics.bank_is_gone(key)
         self._means.waves.stands(key, None)
         self._failing.discard(key)
@@ -155,10 +162,12 @@ class Reconciler:
         Raises KubeError when nothing could be observed.
         """
         absent: frozenset[ChildKey] = frozenset()
+        refused = ""
         build = Rendering()
         render = self._means.render()
         for _ in range(ROUNDS):
             observed = await self._observe(key, bank, absent=absent)
+            observed = replace(observed, growth_refused=refused)
             plan = make_plan(bank, observed, render, new_key, build)
             if _asks_for_its_turn(plan) and self._means.waves.ask(key):
                 observed = replace(observed, turn=True)
@@ -171,6 +180,8 @@ class Reconciler:
             except ObservationOutdated as error:
                 logger.info("looking again: %s", error)
                 absent = frozenset()
+            except SpareRefused as error:
+                refused = str(error)
             except errors.KubeError as error:
                 return plan, await self._observe(key, bank), error
         return plan, observed, errors.Conflict("the bank's objects do not stay as they are written")
@@ -179,11 +190,21 @@ class Reconciler:
         self, key: BankKey, bank: MemoryBank, *, absent: frozenset[ChildKey] = frozenset()
     ) -> Observed:
         observed = await self._observer.observe(bank, absent=absent)
-        return replace(observed, turn=self._means.waves.has_turn(key))
+        return replace(
+            observed, turn=self._means.waves.has_turn(key), disk=self._means.disks.reading(key)
+        )
 
     async def _execute(self, plan: Plan, bank: MemoryBank, body: KubeObject) -> None:
         for step in plan.steps:
-            await self._executor.execute(step, namespace=bank.namespace)
+            try:
+                await self._executor.execute(step, namespace=bank.namespace)
+            except errors.NamespaceTerminating:
+                raise
+            except (errors.Forbidden, errors.Invalid) as error:
+                if isinstance(step, Apply) and step.spare:
+                    logger.warning("refused, and done without: %s", error)
+                    raise SpareRefused(str(error)) from None
+                raise
         for note in plan.notes:
             level = logging.WARNING if note.warning else logging.INFO
             logger.log(level, "%s: %s", note.reason, note.message)
@@ -191,6 +212,7 @@ class Reconciler:
 
     def _prove(self, key: BankKey, bank: MemoryBank, observed: Observed, *, plan: Plan) -> Observed:
         """Have the canary watch what is to be proven; add what it knows to the snapshot."""
+        self._means.disks.watch(key, outlook(bank, observed))
         proof = target(bank, observed, plan.revision, connect=self._means.connect)
         if proof is None:
             self._means.canaries.forget(key)

@@ -44,6 +44,20 @@ class CanaryResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """How full a bank's disk is, as its pod said, in bytes."""
+
+    total: int
+    """What is used and what is free."""
+    free: int
+
+    @property
+    def used_percent(self) -> int:
+        """Used share, rounded down; a disk without a free byte is full."""
+        return 100 if self.free <= 0 else 100 * (self.total - self.free) // max(self.total, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """The bank's children and surroundings at one moment."""
 
@@ -58,5 +72,9 @@ class Observed:
     named_secrets: Mapping[str, KubeObject] = field(default_factory=dict)
     """By name, the other Secrets that the spec names, as far as they exist."""
     canary: CanaryResult | None = None
+    disk: Disk | None = None
+    """What the pod said last of its disk; None when nobody said anything yet."""
+    growth_refused: str = ""
+    """What the API server said when it was just asked for a larger volume, which it refused."""
     turn: bool = False
     """Whether it is the bank's turn to be updated by the operator itself."""

@@ -82,6 +82,7 @@ def plan(
         admin_key=key.usable,
         volume_size=volume.size,
         storage_class=volume.storage_class,
+        grown_from=volume.grown_from,
         secrets=secrets.fingerprint,
     )
     bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build(ctx)}
@@ -98,7 +99,8 @@ def plan(
     for child in names.children(bank):
         if child in rollout.bodies and child in usable:
             live = observed.children.get(child)
-            _settle(child, rollout.bodies[child], live, draft=draft)
+            spare = volume.spare and child == names.volume_claim(bank)
+            _settle(child, rollout.bodies[child], live, draft=draft, spare=spare)
         elif child == names.key_secret(bank) and key.generate and not bank.spec.paused:
             rendered = build(replace(ctx, admin_key=new_key()))
             _store_new_key(bank, rendered, key, observed=observed, draft=draft)
@@ -147,10 +149,12 @@ def _refused(held: Held) -> list[Problem]:
     return []
 
 
-def _settle(child: ChildKey, body: KubeObject, live: KubeObject | None, *, draft: _Draft) -> None:
+def _settle(
+    child: ChildKey, body: KubeObject, live: KubeObject | None, *, draft: _Draft, spare: bool
+) -> None:
     """Apply an object if it is absent, if its rendering is new or if somebody changed it."""
     if live is None or _rendered_hash(live) != _rendered_hash(body):
-        draft.steps.append(Apply(body))
+        draft.steps.append(Apply(body, spare=spare))
         return
     drift = differences(body, live)
     if drift:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.canary import Door, Target
+from memorybank_operator.disks import Outlook
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.resources import names
 from memorybank_operator.resources.key_secret import TOKEN
@@ -67,6 +68,28 @@ def door(
     )
 
 
+def outlook(bank: MemoryBank, observed: Observed) -> Outlook | None:
+    """Return where to ask for the bank's disk: the pod that runs, ready or not; None without one.
+
+    The newest of several is asked: the others are on their way out.
+    """
+    running = [pod for pod in observed.pods if _runs(pod)]
+    if not running:
+        return None
+    newest = max(running, key=lambda pod: str(pod["metadata"].get("creationTimestamp") or ""))
+    claim = observed.children.get(names.volume_claim(bank), {})
+    capacity = (claim.get("status", {}).get("capacity") or {}).get("storage") or ""
+    return Outlook(_http(newest["status"]["podIP"]), capacity)
+
+
+def _runs(pod: KubeObject) -> bool:
+    """Tell whether a pod of the bank's own Deployment has a container that listens."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    ours = constants.ANNOTATION_REVISION in (metadata.get("annotations") or {})
+    started = any(each.get("started") for each in status.get("containerStatuses") or ())
+    return ours and started and bool(status.get("podIP")) and not metadata.get("deletionTimestamp")
+
+
 def _serves(pod: KubeObject, revision: str) -> bool:
     annotations = pod["metadata"].get("annotations") or {}
     return is_serving(pod) and annotations.get(constants.ANNOTATION_REVISION) == revision
@@ -80,5 +103,8 @@ def _admin_key(secret: KubeObject | None) -> str:
 
 
 def _by_cluster_ip(service: KubeObject) -> str:
-    address = service["spec"]["clusterIP"]
+    return _http(service["spec"]["clusterIP"])
+
+
+def _http(address: str) -> str:
     return f"http://{f'[{address}]' if ':' in address else address}:{constants.HTTP_PORT}"

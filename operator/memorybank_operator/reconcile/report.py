@@ -33,8 +33,18 @@ EXPECTED = frozenset(
     }
 )
 """Reasons not to be ready that need nobody's attention, unless the bank was ready before."""
-TROUBLE_WITH_VOLUMES = frozenset({Reason.VOLUME_GROWTH_FAILED, Reason.VOLUME_GROWTH_OVERDUE})
-"""Reasons of VolumeResizing that somebody should look at."""
+TROUBLE_WITH_VOLUMES = frozenset(
+    {
+        Reason.VOLUME_GROWTH_FAILED,
+        Reason.VOLUME_GROWTH_OVERDUE,
+        Reason.VOLUME_NOT_EXPANDABLE,
+        Reason.DISK_LOW,
+        Reason.DISK_SHARED,
+        Reason.GROWTH_REFUSED,
+        Reason.MAXIMUM_REACHED,
+    }
+)
+"""Reasons of VolumeResizing and DiskLow that somebody should look at."""
 
 logger = logging.getLogger(__name__)
 
@@ -122,8 +132,9 @@ def volume(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note
         yield Note(Reason.VOLUME_GROWN, f"The volume has {new} now, {old} before.")
     if has.get("message") and has["message"] != had.get("message"):
         yield Note(Reason.VOLUME_LARGER_THAN_SPEC, has["message"])
-    reasons = {each["reason"] for each in _of(before, ConditionType.VOLUME_RESIZING)}
-    for each in _of(after, ConditionType.VOLUME_RESIZING):
+    kinds = (ConditionType.VOLUME_RESIZING, ConditionType.DISK_LOW)
+    reasons = {each["reason"] for each in _of(before, *kinds)}
+    for each in _of(after, *kinds):
         if each["reason"] in TROUBLE_WITH_VOLUMES and each["reason"] not in reasons:
             yield Note(each["reason"], each["message"], warning=True)
 

@@ -24,6 +24,8 @@ class Apply:
     """Paths where the live object, once applied, was changed by somebody else; empty for new
     renderings.
     """
+    spare: bool = False
+    """Whether the bank goes on without it: when it is refused, that is told, and nothing waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import ANNOTATION_BANK_UID, ANNOTATION_STORAGE_CLASS
 from memorybank_operator.reconcile.claim import read_claim
+from memorybank_operator.reconcile.growth import Stand, can_grow, grown_from, is_low, relieve, rigid
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, ownership
 from memorybank_operator.reconcile.steps import Note, Problem
@@ -28,6 +29,10 @@ class VolumeDecision:
 
     size: str | None = None
     """Size to ask for; None when no claim can be made, or the one that exists does not fit."""
+    grown_from: str = ""
+    """Size of the file system in bytes when the volume was asked to grow last, as text."""
+    spare: bool = False
+    """Whether the size is asked for by the operator itself, which may be refused."""
     notes: tuple[Note, ...] = ()
     """To be told once it is asked for."""
     storage_class: str | None = None
@@ -55,7 +60,7 @@ def decide_volume(
     problem = _mismatch(bank, claim)
     if problem:
         return VolumeDecision(problem=problem)
-    decision = _size(bank, claim, observed.storage_classes)
+    decision = _size(bank, claim, observed)
     return replace(
         decision,
         storage_class=_class_of(bank, claim),
@@ -134,42 +139,45 @@ def _mismatch_problem(claim: KubeObject, field: str, value: str) -> Problem:
     )
 
 
-def _size(bank: MemoryBank, body: KubeObject, classes: Mapping[str, KubeObject]) -> VolumeDecision:
+def _size(bank: MemoryBank, body: KubeObject, observed: Observed) -> VolumeDecision:
     """Decide on the size to ask for. A volume never shrinks, and grows only once it is bound."""
     wanted, claim = bank.spec.storage.volume.size, read_claim(body)
-    if parse_quantity(wanted) <= parse_quantity(claim.asked) or not claim.bound:
-        return VolumeDecision(size=claim.asked)
-    if can_grow(claim.storage_class, classes):
-        grows = Note(
-            Reason.VOLUME_GROWS,
-            f"The volume is to grow from {claim.asked} to {wanted}, as {PATH}.size says.",
+    before = grown_from(body)
+    stays = VolumeDecision(size=claim.asked, grown_from="" if before is None else str(before))
+    if not claim.bound:
+        return stays
+    expandable = can_grow(claim.storage_class, observed.storage_classes)
+    if parse_quantity(wanted) > parse_quantity(claim.asked):
+        if expandable:
+            return _grows(stays, observed, wanted, why=f"as {PATH}.size says")
+        problem = Problem(
+            Reason.VOLUME_NOT_EXPANDABLE,
+            f"{PATH}.size: the volume has {claim.asked} and "
+            f"{rigid(claim.storage_class, observed.storage_classes)}, or set the size back to "
+            f"{claim.asked}",
+            terminal=True,
         )
-        return VolumeDecision(size=wanted, notes=(grows,))
-    problem = Problem(
-        Reason.VOLUME_NOT_EXPANDABLE,
-        f"{PATH}.size: the volume has {claim.asked} and {rigid(claim.storage_class, classes)}, or "
-        f"set the size back to {claim.asked}",
-        terminal=True,
-    )
-    return VolumeDecision(size=claim.asked, problem=problem)
+        return replace(stays, problem=problem)
+    policy, disk = bank.spec.storage.volume.auto_grow, observed.disk
+    if disk is None or observed.growth_refused or not is_low(policy, disk):
+        return stays
+    relief = relieve(policy, claim, disk, grown_from=before, can_grow=expandable)
+    if relief.stand is not Stand.GROW:
+        return stays
+    why = f"since its disk is used to {policy.threshold_percent} % or more ({PATH}.autoGrow)"
+    return replace(_grows(stays, observed, relief.size, why=why), spare=True)
 
 
-def can_grow(storage_class: str, classes: Mapping[str, KubeObject]) -> bool:
-    """Tell whether volumes of a class may be asked to grow."""
-    return bool(classes.get(storage_class, {}).get("allowVolumeExpansion"))
-
-
-def rigid(storage_class: str, classes: Mapping[str, KubeObject]) -> str:
-    """Say why volumes of a class cannot grow, and the cure."""
-    if not storage_class:
-        return "no StorageClass, so that nobody can let it grow: give it a class"
-    if storage_class not in classes:
-        return (
-            f"its StorageClass {storage_class} is gone: create the class anew, one that allows it"
-        )
-    return (
-        f"its StorageClass {storage_class} does not let volumes grow: set allowVolumeExpansion on "
-        "the class"
+def _grows(stays: VolumeDecision, observed: Observed, size: str, *, why: str) -> VolumeDecision:
+    """Ask for a larger volume, and have the claim remember how large its file system is now."""
+    disk = observed.disk
+    return replace(
+        stays,
+        size=size,
+        grown_from=str(disk.total) if disk is not None else stays.grown_from,
+        notes=(
+            Note(Reason.VOLUME_GROWS, f"The volume is to grow from {stays.size} to {size}, {why}."),
+        ),
     )
 
 

@@ -37,6 +37,10 @@ class BuildContext:
     """Storage class that the volume claim asks for where the spec names none; None when that is
     left to the cluster.
     """
+    grown_from: str = ""
+    """Size of the file system in bytes when the volume was asked to grow last; empty when unknown
+    or never.
+    """
     secrets: str | None = ""
     """Fingerprint of the Secrets that the spec names for the service; empty when it names none,
     None while one of them cannot be used.

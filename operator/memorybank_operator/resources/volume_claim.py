@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from memorybank_operator.constants import ANNOTATION_BANK_UID, ANNOTATION_STORAGE_CLASS
+from memorybank_operator.constants import (
+    ANNOTATION_BANK_UID,
+    ANNOTATION_GROWN_FROM,
+    ANNOTATION_STORAGE_CLASS,
+)
 from memorybank_operator.resources import names
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.labels import metadata
@@ -17,11 +21,13 @@ def build_volume_claim(ctx: BuildContext) -> dict[str, Any] | None:
     if ctx.volume_size is None:
         return None
     volume = ctx.bank.spec.storage.volume
+    annotations = {ANNOTATION_BANK_UID: ctx.bank.uid}
+    if ctx.grown_from:
+        annotations[ANNOTATION_GROWN_FROM] = ctx.grown_from
     spec: dict[str, Any] = {
         "accessModes": [volume.access_mode],
         "resources": {"requests": {"storage": ctx.volume_size}},
     }
-    annotations = {ANNOTATION_BANK_UID: ctx.bank.uid}
     if volume.storage_class_name is not None:
         spec["storageClassName"] = volume.storage_class_name
     elif ctx.storage_class is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from memorybank.domain.search import Hit
 from memorybank.errors import EmbedderUnavailable, StoreUnavailable
 from memorybank.services.selftest import INTERNAL_TENANT
+from memorybank.stores.sqlite import care
 from memorybank.stores.sqlite.connection import migrations
 from tests.support.service import Service, service
 
@@ -38,7 +40,32 @@ async def test_ready_proves_every_step(tmp_path: Path) -> None:
     assert answer.json()["revision"] == "abc123"
     assert answer.json()["version"]
     assert answer.json()["schema_version"] == migrations()[-1].version
+    disk, free = answer.json()["disk"], shutil.disk_usage(tmp_path).free
+    assert 0 < disk["free_bytes"] < disk["total_bytes"]
+    assert disk["free_bytes"] == pytest.approx(free, rel=0.1)
     assert statuses(answer) == dict.fromkeys(STEPS, "ok")
+
+
+async def test_a_service_that_is_not_ready_still_says_how_full_its_disk_is(
+    bank: Service, admin: httpx.AsyncClient
+) -> None:
+    bank.application.readiness.drain()
+    answer = await admin.get("/ready")
+    assert answer.status_code == 503
+    assert answer.json()["disk"]["total_bytes"] > 0
+
+
+async def test_a_disk_that_does_not_answer_holds_nobody_up(
+    bank: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_folder: Path) -> None:
+        raise OSError("stale file handle")
+
+    monkeypatch.setattr(care, "disk_of", gone)
+    async with bank.client() as client:
+        answer = await client.get("/ready")
+    assert answer.status_code == 200
+    assert answer.json()["disk"] is None
 
 
 async def test_nobody_sees_the_canary(

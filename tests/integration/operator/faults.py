@@ -66,7 +66,9 @@ async def doomed(
 ) -> AsyncIterator[Operator]:
     """Run an operator that the fault may stop dead; at the end of the block it is dead anyway."""
     settings = world.settings(shutdown_grace=0.0, **changes)
-    async with runtime.operator(settings, faulty(world, fault), prober=prober) as made:
+    async with runtime.operator(
+        settings, faulty(world, fault), prober=prober, disk_reader=world.disk
+    ) as made:
         running = asyncio.create_task(made.run(asyncio.Event()))
         try:
             yield made

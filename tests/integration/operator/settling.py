@@ -40,9 +40,17 @@ async def settle(
         writes = len(world.writes())
         for _ in range(LOOKS):
             await look(operator, seconds=seconds)
-        return len(world.writes()) == writes
+        return len(world.writes()) == writes and has_heard_of_disks(world, operator)
 
     await until(is_quiet, seconds=seconds, what="no more writes", poll=POLL_SECONDS)
+
+
+def has_heard_of_disks(world: World, operator: Operator) -> bool:
+    """Tell whether the operator has read the disk of every bank whose pod says how full it is."""
+    disks = operator._disks
+    return world.disk.disk is None or all(
+        disks.reading(bank) == world.disk.disk for bank in disks._outlooks
+    )
 
 
 async def look(operator: Operator, *, seconds: float = SETTLE_SECONDS) -> None:

@@ -21,12 +21,13 @@ import pytest
 
 from memorybank_operator import constants
 from memorybank_operator.kube import kinds
+from memorybank_operator.reconcile.observed import Disk
 from tests.integration.operator.effort import FULL
 from tests.integration.operator.faults import DiesAfter, doomed
 from tests.integration.operator.garbage import collecting_garbage, owners
 from tests.integration.operator.settling import settle
 from tests.integration.operator.shape import shape
-from tests.integration.operator.volumes import make_class, say
+from tests.integration.operator.volumes import make_class, run_pod, say
 from tests.integration.operator.world import World, Worlds, until
 
 SPARE_WRITES = 4
@@ -106,6 +107,13 @@ async def bind_and_grow(world: World) -> None:
     await world.change(storage={"volume": {"size": "2Gi"}})
 
 
+async def fill_the_disk(world: World) -> None:
+    """Bind the volume and run a pod, whose disk is full until its volume is larger."""
+    await say(world, "1Gi")
+    world.disk.disk = Disk(total=2**30, free=0)
+    await run_pod(world)
+
+
 async def lose(world: World, *kinds_lost: str) -> None:
     children = await world.children()
     for kind in kinds_lost:
@@ -181,7 +189,12 @@ def everything(*acts: Act) -> Act:
     return act
 
 
-GROWING = {"storage": {"volume": {"size": "1Gi", "storageClassName": "stretchy"}}}
+GROWING: dict[str, Any] = {"storage": {"volume": {"size": "1Gi", "storageClassName": "stretchy"}}}
+GROWING_BY_ITSELF = {
+    "storage": {
+        "volume": GROWING["storage"]["volume"] | {"autoGrow": {"enabled": True, "maxSize": "2Gi"}}
+    }
+}
 SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 REFERENCE = {"adminKeySecretRef": {"name": "mine"}}
 SCENARIOS = {
@@ -211,6 +224,9 @@ SCENARIOS = {
     "let the volume go with the bank": changed(deletionPolicy="Delete"),
     "keep the volume after all": changed({"deletionPolicy": "Delete"}, deletionPolicy="Retain"),
     "grow the volume": Scenario(bind_and_grow, spec=GROWING, prepare=make_stretchy, writes=2),
+    "let the volume grow by itself": Scenario(
+        fill_the_disk, spec=GROWING_BY_ITSELF, prepare=make_stretchy, writes=2
+    ),
     "use an own key": Scenario(
         lambda world: world.change(auth=REFERENCE), prepare=own_key, writes=3
     ),

@@ -1,13 +1,18 @@
-"""Volumes grow by an edit of the spec, as far as the API server and the storage let them."""
+"""Volumes grow, by an edit of the spec or by themselves, as far as the API server and the storage
+let them.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from kubernetes import client as kubernetes
+
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.kube import kinds
+from memorybank_operator.reconcile.observed import Disk
 from tests.integration.operator.settling import settle
-from tests.integration.operator.volumes import asked, claim, make_class, say, saying
+from tests.integration.operator.volumes import asked, claim, make_class, run_pod, say, saying
 from tests.integration.operator.world import Object, World, until
 
 
@@ -15,9 +20,13 @@ def volume(size: str, storage_class: str = "stretchy") -> dict[str, Any]:
     return {"volume": {"size": size, "storageClassName": storage_class}}
 
 
-async def create_bound(world: World, size: str = "1Gi", storage_class: str = "stretchy") -> None:
+async def create_bound(
+    world: World, size: str = "1Gi", storage_class: str = "stretchy", **more: Any
+) -> None:
     """Create a bank, and bind its volume."""
-    await world.create(storage=volume(size, storage_class))
+    wanted = volume(size, storage_class)
+    wanted["volume"] |= more
+    await world.create(storage=wanted)
 
     async def is_made() -> bool:
         return await world.get(kinds.VOLUME_CLAIM, "agents-data") is not None
@@ -26,15 +35,23 @@ async def create_bound(world: World, size: str = "1Gi", storage_class: str = "st
     await say(world, size)
 
 
-async def until_resizing(world: World, reason: Reason | None) -> Object:
-    """Wait until the bank says so of its volume's growth, or nothing; return the condition."""
+async def until_said(world: World, kind: ConditionType, reason: Reason | None) -> Object:
+    """Wait until a condition has this reason, or is not there; return it."""
 
     async def is_said() -> bool:
-        found = await world.condition(ConditionType.VOLUME_RESIZING)
+        found = await world.condition(kind)
         return found.get("reason") == (None if reason is None else str(reason))
 
-    await until(is_said, what=f"{reason}")
-    return await world.condition(ConditionType.VOLUME_RESIZING)
+    await until(is_said, what=f"{kind} {reason}")
+    return await world.condition(kind)
+
+
+async def until_resizing(world: World, reason: Reason | None) -> Object:
+    return await until_said(world, ConditionType.VOLUME_RESIZING, reason)
+
+
+async def until_low(world: World, reason: Reason | None) -> Object:
+    return await until_said(world, ConditionType.DISK_LOW, reason)
 
 
 async def until_capacity(world: World, size: str) -> None:
@@ -144,3 +161,90 @@ async def test_a_growth_that_failed_is_told_and_can_be_given_up(world: World) ->
         await until_resizing(world, None)
         await settle(world, operator)
     assert await asked(world) == "2Gi"
+
+
+GI = 2**30
+AUTO = {"enabled": True, "maxSize": "3Gi"}
+
+
+async def test_a_volume_grows_by_itself_once_for_each_time_its_disk_is_low(world: World) -> None:
+    await make_class(world, "stretchy", expandable=True)
+    world.disk.disk = Disk(total=GI, free=GI // 4)
+    async with world.operator() as operator:
+        await create_bound(world, autoGrow=AUTO)
+        await run_pod(world)
+        await until_capacity(world, "1Gi")
+        await settle(world, operator)
+        assert await world.condition(ConditionType.DISK_LOW) == {}
+        world.disk.disk = Disk(total=GI, free=GI // 10)
+        await until_low(world, Reason.AUTO_GROWING)
+    assert await asked(world) == "2Gi"
+    for capacity, reason in (("1Gi", Reason.AUTO_GROWING), ("2Gi", Reason.FILE_SYSTEM_GROWS_LATER)):
+        await say(world, capacity)
+        async with world.operator() as operator:  # which reads the disk as it was before
+            await until_low(world, reason)
+            await settle(world, operator)
+    assert await asked(world) == "2Gi"
+    world.disk.disk = Disk(total=2 * GI, free=GI)
+    async with world.operator() as operator:
+        await until_low(world, None)
+        world.disk.disk = Disk(total=2 * GI, free=0)
+        await until_low(world, Reason.AUTO_GROWING)
+        assert await asked(world) == "3Gi"
+        await say(world, "3Gi")
+        world.disk.disk = Disk(total=3 * GI, free=0)
+        condition = await until_low(world, Reason.MAXIMUM_REACHED)
+        await settle(world, operator)
+    assert "3Gi of spec.storage.volume.autoGrow.maxSize: raise that" in condition["message"]
+    bank = await world.must(kinds.MEMORY_BANK, "agents")
+    assert bank["spec"]["storage"]["volume"]["size"] == "1Gi"
+    assert bank["metadata"]["generation"] == 1
+    told = await reasons(world)
+    assert told.count(Reason.VOLUME_GROWS) == told.count(Reason.VOLUME_GROWN) == 2
+    assert told.count(Reason.MAXIMUM_REACHED) == 1
+    written = [each for each in world.writes() if "persistentvolumeclaims" in each]
+    assert len(written) == 3  # made, and made larger twice
+
+
+async def test_a_growth_that_the_api_server_refuses_is_told_and_stops_nothing_else(
+    world: World, api_client: kubernetes.ApiClient
+) -> None:
+    core = kubernetes.CoreV1Api(api_client)
+    await make_class(world, "stretchy", expandable=True)
+    async with world.operator() as operator:
+        await create_bound(world, autoGrow=AUTO)
+        await run_pod(world)
+        await until_capacity(world, "1Gi")
+        before = await world.ready()
+        forbid_more_storage(core, world.namespace)
+        world.disk.disk = Disk(total=GI, free=0)
+        condition = await until_low(world, Reason.GROWTH_REFUSED)
+        assert "exceeded quota: storage" in condition["message"]
+        assert await world.ready() == before
+        await world.change(deletionPolicy="Delete")
+
+        async def is_owned() -> bool:
+            return "ownerReferences" in (await claim(world))["metadata"]
+
+        await until(is_owned, what="the other change of the claim")
+        assert await asked(world) == "1Gi"
+        core.delete_namespaced_resource_quota("storage", world.namespace)
+        await world.change(logging={"level": "debug"})  # a reason to look again
+        await until_low(world, Reason.AUTO_GROWING)
+        await settle(world, operator)
+    assert await asked(world) == "2Gi"
+
+
+def forbid_more_storage(core: kubernetes.CoreV1Api, namespace: str) -> None:
+    """Have a namespace allow for no larger volume, as the quota's controller would write it."""
+    hard = {"requests.storage": "1Gi"}
+    quota = kubernetes.V1ResourceQuota(
+        metadata=kubernetes.V1ObjectMeta(name="storage"),
+        spec=kubernetes.V1ResourceQuotaSpec(hard=hard),
+    )
+    core.create_namespaced_resource_quota(namespace, quota)
+    core.patch_namespaced_resource_quota_status(
+        "storage",
+        namespace,
+        {"status": {"hard": hard, "used": hard}},
+    )

@@ -10,7 +10,14 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from memorybank_operator.constants import (
+    ANNOTATION_REVISION,
+    FIELD_MANAGER,
+    LABEL_BANK,
+    LABEL_MANAGED_BY,
+)
 from memorybank_operator.kube import errors, kinds
+from memorybank_operator.kube.client import with_status
 from tests.integration.operator.world import Object, World
 
 
@@ -48,6 +55,27 @@ async def say(world: World, capacity: str, **status: Any) -> None:
             "status": {"phase": "Bound", "capacity": {"storage": capacity}, **status},
         }
     )
+
+
+async def run_pod(world: World) -> None:
+    """Make a pod of the bank that runs, as far as the operator is to find somebody to ask."""
+    metadata = {
+        "name": "agents-0",
+        "namespace": world.namespace,
+        "labels": {LABEL_BANK: "agents", LABEL_MANAGED_BY: FIELD_MANAGER},
+        "annotations": {ANNOTATION_REVISION: "any"},
+    }
+    containers = [{"name": "memorybank", "image": "x"}]
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+    made = await world.client.create(body | {"spec": {"containers": containers}})
+    running = {"name": "memorybank", "image": "x", "imageID": "x", "restartCount": 0}
+    status = {
+        "phase": "Running",
+        "podIP": "192.0.2.1",
+        "podIPs": [{"ip": "192.0.2.1"}],
+        "containerStatuses": [running | {"ready": False, "started": True}],
+    }
+    await world.client.apply_status(with_status(made, status))
 
 
 def saying(kind: str, message: str = "") -> list[Object]:

@@ -15,11 +15,13 @@ from typing_extensions import override
 
 from memorybank_operator import constants, runtime
 from memorybank_operator.canary import Door, Prober, Proof, Target
+from memorybank_operator.disks import DiskReader, Outlook
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection
 from memorybank_operator.kube.kinds import ApiKind
 from memorybank_operator.reconcile.keyring import utc_now
+from memorybank_operator.reconcile.observed import Disk
 from memorybank_operator.runtime import Operator
 from memorybank_operator.settings import Settings
 from tests.integration.operator.node import Node
@@ -70,6 +72,16 @@ class NodeProber(Prober):
         return await super().set_keys(replace(door, connect_to=address), keys)
 
 
+class ToldDisk(DiskReader):
+    """Says of a bank's disk what a test wants it to say; nothing before. No pod here has one."""
+
+    disk: Disk | None = None
+
+    @override
+    async def read(self, outlook: Outlook) -> Disk | None:
+        return self.disk
+
+
 class World:
     """What tests do and look at."""
 
@@ -79,6 +91,7 @@ class World:
         self.client = client
         self.connection = connection
         self.namespace = namespace
+        self.disk = ToldDisk()
         self._audit_log = audit_log
         self._audit_read = audit_log.stat().st_size
         """Bytes of the log that are read. Nobody acted in this namespace before."""
@@ -118,7 +131,11 @@ class World:
 
         settings = self.settings(**changes)
         async with runtime.operator(
-            settings, connection or self.connection, prober=prober, now=now
+            settings,
+            connection or self.connection,
+            prober=prober,
+            disk_reader=self.disk,
+            now=now,
         ) as made:
             running = asyncio.create_task(made.run(stop))
             running.add_done_callback(end_the_block)

@@ -101,7 +101,11 @@ def test_the_default_of_the_spec_is_what_the_models_default_to() -> None:
     # Rules of the resource read these, and are evaluated on the bare default.
     assert default["storage"] == {
         "engine": "sqlite",
-        "volume": {"size": "1Gi", "accessMode": "ReadWriteOnce"},
+        "volume": {
+            "size": "1Gi",
+            "accessMode": "ReadWriteOnce",
+            "autoGrow": {"enabled": False, "thresholdPercent": 80, "step": "25%"},
+        },
     }
     assert default["auth"] == {}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memorybank_operator.reconcile.observed import ChildKey, Observed
+from memorybank_operator.reconcile.observed import ChildKey, Disk, Observed
 from memorybank_operator.reconcile.plan import plan
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Plan
 from memorybank_operator.resources import names
@@ -375,6 +375,42 @@ def test_a_volume_that_cannot_grow_is_named_and_not_touched() -> None:
     assert "spec.storage.volume.size" in problem.message
     assert "set the size back to 1Gi" in problem.message
     assert planned.steps == ()
+
+
+def test_a_volume_whose_disk_is_low_grows_by_itself_one_growth_at_a_time() -> None:
+    of = bank({"storage": {"volume": {"autoGrow": {"enabled": True, "maxSize": "3Gi"}}}})
+    world = running(of)
+    claim, gi = world.volume_claim(of), 2**30
+    sizes = []
+    for total in (gi, 2 * gi, 3 * gi):
+        world.disk = Disk(total=total, free=total // 100)
+        planned = world.plan(of)
+        world.execute(planned)
+        claim = world.volume_claim(of)
+        asked = claim["spec"]["resources"]["requests"]["storage"]
+        sizes.append(asked)
+        assert all(isinstance(each, Apply) and each.spare for each in planned.steps)
+        assert [each.reason for each in planned.notes] == ["VolumeGrows"] * len(planned.steps)
+        assert world.plan(of).steps == ()  # the driver has not even begun
+        claim["status"]["capacity"] = {"storage": asked}
+        assert world.plan(of).steps == ()  # nobody has seen the new file system
+    assert sizes == ["2Gi", "3Gi", "3Gi"]
+    assert of.spec.storage.volume.size == "1Gi"
+
+
+def test_a_growth_by_edit_is_no_spare_one_and_goes_beyond_what_grew_by_itself() -> None:
+    auto = {"enabled": True, "maxSize": "8Gi"}
+    of = bank({"storage": {"volume": {"autoGrow": auto}}})
+    world = running(of)
+    world.disk = Disk(total=2**30, free=0)
+    world.execute(world.plan(of))
+    larger = bank({"storage": {"volume": {"size": "5Gi", "autoGrow": auto}}}, generation=2)
+    (step,) = world.plan(larger).steps
+    assert isinstance(step, Apply)
+    assert step.spare is False
+    assert step.body["spec"]["resources"]["requests"]["storage"] == "5Gi"
+    smaller = bank({"storage": {"volume": {"size": "1Gi", "autoGrow": auto}}}, generation=2)
+    assert world.plan(smaller).steps == ()
 
 
 def test_a_volume_that_is_not_bound_yet_grows_later() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import apsw
 
 from memorybank.errors import ConfigurationError, StoreUnavailable
-from memorybank.ports import PoolStatus, StoreCheck, StoreStatus
+from memorybank.ports import Disk, PoolStatus, StoreCheck, StoreStatus
 from memorybank.stores.sqlite.access import Run
 from memorybank.stores.sqlite.connection import migrations, open_reader, open_writer
 from memorybank.stores.sqlite.errors import Damage, translated, translated_at_start
@@ -20,6 +21,8 @@ _MOST_PROBLEMS = 100
 _COUNTED = ("memories", "keys", "tenants")
 """Tables that are counted by an index; to count the vectors is to read them all."""
 _PAGES_AT_ONCE = 1_000
+_DISK_SECONDS = 1.0
+"""Longer than any disk takes to tell its size; one on a network may never answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,14 @@ class CareTables:
         """See StoreCare."""
         return await self.read(lambda connection: status(connection, self.path))
 
+    async def disk(self) -> Disk | None:
+        """See StoreCare."""
+        try:
+            async with asyncio.timeout(_DISK_SECONDS):
+                return await asyncio.to_thread(disk_of, self.path.parent)
+        except (TimeoutError, OSError):
+            return None
+
 
 def check(connection: apsw.Connection) -> StoreCheck:
     """Read every page and index, and what refers to what."""
@@ -69,7 +80,6 @@ def status(connection: apsw.Connection, path: Path) -> StoreStatus:
         version = connection.execute("SELECT max(version) FROM schema_migrations").get
         counts = _counts(connection, *_COUNTED)
         free = connection.pragma("freelist_count") * connection.pragma("page_size")
-    disk = os.statvfs(path.parent)
     return StoreStatus(
         engine=f"sqlite {apsw.sqlite_lib_version()}",
         schema_version=int(version),
@@ -77,8 +87,18 @@ def status(connection: apsw.Connection, path: Path) -> StoreStatus:
         database_bytes=_size(path),
         log_bytes=_size(path.with_name(f"{path.name}-wal")),
         reusable_bytes=int(free),
-        disk_free_bytes=disk.f_bavail * disk.f_frsize,
+        disk=disk_of(path.parent),
         connections=len(apsw.connections()),
+    )
+
+
+def disk_of(folder: Path) -> Disk:
+    """Ask the file system that a folder is on. Raises OSError."""
+    found = os.statvfs(folder)
+    used = found.f_blocks - found.f_bfree
+    return Disk(
+        total_bytes=(used + found.f_bavail) * found.f_frsize,
+        free_bytes=found.f_bavail * found.f_frsize,
     )
 
 

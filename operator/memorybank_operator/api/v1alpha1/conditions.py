@@ -57,6 +57,12 @@ class ConditionType(Explained):
         "Expiring",
         "Of a MemoryBankKey: present, and True, when its end is near, see spec.expiresAt.",
     )
+    DISK_LOW = (
+        "DiskLow",
+        "Present, and True, while the bank's disk is used to "
+        "spec.storage.volume.autoGrow.thresholdPercent or more, whether the volume may grow by "
+        "itself or not. The bank serves meanwhile.",
+    )
 
 
 class Reason(Explained):
@@ -171,6 +177,22 @@ class Reason(Explained):
     VOLUME_GROWTH_OVERDUE = (
         "VolumeGrowthOverdue",
         "The volume did not grow within the progress deadline; maybe nobody works on it.",
+    )
+    # DiskLow
+    DISK_LOW = ("DiskLow", "The disk is nearly full, and the volume does not grow by itself.")
+    AUTO_GROWING = ("AutoGrowing", "The disk is nearly full, and the volume grows by itself.")
+    MAXIMUM_REACHED = (
+        "MaximumReached",
+        "The disk is nearly full, and the volume is as large as autoGrow.maxSize.",
+    )
+    DISK_SHARED = (
+        "DiskShared",
+        "The disk is nearly full, but is larger than the volume: others use it too, and a larger "
+        "volume would give no room.",
+    )
+    GROWTH_REFUSED = (
+        "GrowthRefused",
+        "The disk is nearly full, and the API server refuses a larger volume.",
     )
     # what the API server answered to the operator, see kube/errors.py
     API_ERROR = ("ApiError", "The API server did not do what the operator asked it for.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from memorybank_operator.api.base import ApiModel, cel, rules
+from memorybank_operator.api.quantity import parse_quantity
 from memorybank_operator.api.v1alpha1.pod import (
     Affinity,
     EnvVar,
@@ -51,6 +52,68 @@ ONE_REPLICA = (
 )
 
 
+class AutoGrow(ApiModel):
+    """Growth of the volume before its disk is full."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!self.enabled || has(self.maxSize)",
+                "spec.storage.volume.autoGrow.maxSize must say how large the volume may become "
+                "at the most, such as 20Gi",
+            )
+        )
+    )
+
+    enabled: bool = False
+    """While true, the operator enlarges the volume when its disk is used to thresholdPercent. The
+    spec stays as it is: status.storage.requested and the volume's claim have the size.
+    """
+    threshold_percent: Annotated[int, Field(ge=50, le=95)] = 80
+    """Used share of the disk, in percent, from which on the volume grows. Whether it may grow or
+    not, from this share on the condition DiskLow says so.
+    """
+    step: Annotated[
+        str,
+        Field(
+            max_length=32,
+            json_schema_extra=rules(
+                cel(
+                    "self.matches('^([1-9][0-9]?|100)%$') || (isQuantity(self)"
+                    " && !quantity(self).isLessThan(quantity('10Mi')))",
+                    "spec.storage.volume.autoGrow.step must be a share of the volume from 1% to "
+                    "100%, or a quantity of at least 10Mi, such as 5Gi",
+                )
+            ),
+        ),
+    ] = "25%"
+    """What is added each time: a share of the volume, or a quantity. The result is rounded up to
+    whole Gi, or Mi below 1Gi.
+    """
+    max_size: (
+        Annotated[
+            SizeQuantity,
+            Field(
+                json_schema_extra=rules(
+                    cel(
+                        "isQuantity(self)",
+                        "spec.storage.volume.autoGrow.maxSize must be a quantity, such as 20Gi",
+                    )
+                )
+            ),
+        ]
+        | None
+    ) = None
+    """Size that the volume never grows beyond by itself. Needed when enabled."""
+
+    @field_validator("step")
+    @classmethod
+    def _checked_step(cls, value: str) -> str:
+        if not value.endswith("%"):
+            parse_quantity(value)
+        return value
+
+
 class Volume(ApiModel):
     """The volume that holds the bank's data."""
 
@@ -65,6 +128,14 @@ class Volume(ApiModel):
             cel(
                 "self.accessMode == oldSelf.accessMode",
                 "spec.storage.volume.accessMode cannot change: put the old value back",
+            ),
+            cel(
+                "!self.autoGrow.enabled || !has(self.autoGrow.maxSize)"
+                " || !isQuantity(self.autoGrow.maxSize) || !isQuantity(self.size)"
+                " || !quantity(self.autoGrow.maxSize).isLessThan(quantity(self.size))",
+                "spec.storage.volume.autoGrow.maxSize must not be smaller than "
+                "spec.storage.volume.size: raise it, or lower the size",
+                field_path=".autoGrow.maxSize",
             ),
         )
     )
@@ -91,6 +162,8 @@ class Volume(ApiModel):
     """ReadWriteOnce: one node at a time. ReadWriteOncePod: one pod at a time, where the storage
     driver supports it. It cannot change.
     """
+    auto_grow: AutoGrow = AutoGrow()
+    """Growth of the volume before its disk is full, where the storage class allows it."""
 
 
 class Storage(ApiModel):

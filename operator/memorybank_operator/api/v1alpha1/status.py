@@ -66,6 +66,10 @@ class StorageStatus(StatusModel):
     """Size that the volume's claim asks for. More than capacity while the volume grows, and more
     than spec.storage.volume.size where it was larger already: a volume never shrinks.
     """
+    used_percent: Annotated[int, Field(ge=0, le=100)] | None = None
+    """How much of the disk is used, as the pod said. It is written anew when it is 5 off; absent
+    before a pod said it.
+    """
     message: Annotated[str, Field(max_length=1024)] | None = None
     """What is remarkable about the size; absent when nothing is."""
 
