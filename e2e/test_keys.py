@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from e2e.bank import Bank
+from e2e.stack import OPERATOR_NAMESPACE, ROOT
 
 REVOKED_SECONDS = 2.0
+JOB = "job/rotation-agent"
 
 
 @pytest.fixture
@@ -24,8 +26,7 @@ def token(bank: Bank) -> str:
     }
     bank.stack.apply(key)
     wait_for_key(bank)
-    secret = bank.stack.get("secret", "app", bank.namespace) or {}
-    return base64.b64decode(secret["data"]["token"]).decode()
+    return key_of(bank, "app")
 
 
 def wait_for_key(bank: Bank) -> None:
@@ -55,3 +56,60 @@ def test_a_key_opens_the_bank_that_was_made_again(bank: Bank, token: str) -> Non
     bank.wait_ready()
     wait_for_key(bank)
     assert bank.recall("When does the boat go?", key=token) == ["The ferry leaves at seven."]
+
+
+def test_an_agent_goes_on_while_its_key_is_replaced(bank: Bank) -> None:
+    stack, namespace = bank.stack, bank.namespace
+    stack.kubectl("-n", namespace, "apply", "-f", "-", stdin=rotation_example(bank))
+    stack.kubectl(
+        "-n", namespace, "wait", "mbkey/agents-rotated", "--for=condition=Ready", "--timeout=60s"
+    )
+    first = key_of(bank, "agents-rotated")
+    stack.wait("the agent's calls", lambda: "key 1 is in use" in log_of(bank), seconds=90)
+    stack.kubectl(
+        "-n", namespace, "patch", "mbkey", "agents-rotated", "--type=merge",
+        "-p", '{"spec": {"rotation": {"request": "leaked"}}}',
+    )  # fmt: skip
+    stack.kubectl(
+        "-n", namespace, "wait", "mbkey/agents-rotated", "--timeout=60s",
+        "--for=jsonpath={.status.rotation.request}=leaked",
+    )  # fmt: skip
+    # A kubelet looks at a Secret about once a minute, and at once when its pod changes.
+    stack.kubectl(
+        "-n", namespace, "annotate", "pod", "-l", "app=rotation-agent", "example.org/look=now"
+    )
+    stack.kubectl("-n", namespace, "wait", "--for=condition=Complete", JOB, "--timeout=180s")
+    assert "with 2 keys, none was refused" in log_of(bank)
+    second = key_of(bank, "agents-rotated")
+    assert second != first
+    with bank.http(first) as client:
+        assert client.get("/v1/memories").status_code == 200, "its overlap is not over"
+        stack.kubectl(
+            "-n", namespace, "patch", "mbkey", "agents-rotated", "--type=merge",
+            "-p", '{"spec": {"rotation": {"overlap": "0s"}}}',
+        )  # fmt: skip
+        stack.wait("the key refused", lambda: client.get("/v1/memories").status_code == 401)
+    said = [
+        stack.kubectl("-n", namespace, "describe", "mbkey", "agents-rotated"),
+        stack.kubectl("-n", namespace, "get", "events", "-o", "yaml"),
+        stack.kubectl("-n", OPERATOR_NAMESPACE, "logs", stack.leader().rpartition("_")[0]),
+        *(stack.kubectl("-n", namespace, "logs", each["metadata"]["name"]) for each in bank.pods()),
+        log_of(bank),
+    ]
+    for token in (first, second):
+        for form in (token, base64.b64encode(token.encode()).decode()):
+            assert not [text for text in said if form in text], "a key is told"
+
+
+def rotation_example(bank: Bank) -> str:
+    """examples/rotation, with the images of this cluster."""
+    return bank.stack.kubectl("kustomize", str(ROOT / "examples/rotation"))
+
+
+def log_of(bank: Bank) -> str:
+    return bank.stack.kubectl("-n", bank.namespace, "logs", JOB, check=False)
+
+
+def key_of(bank: Bank, name: str) -> str:
+    secret = bank.stack.get("secret", name, bank.namespace) or {}
+    return base64.b64decode(secret["data"]["token"]).decode()

@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client import generate_latest
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.kube import errors, kinds
@@ -149,7 +150,8 @@ async def test_a_key_is_rotated_on_request_under_load(
         assert rotated["involvedObject"]["kind"] == "MemoryBankKey"
         assert before["status"]["keyId"] in rotated["message"]
         secret = await world.must("Secret", "app")
-    text = json.dumps([*told, *events, secret["metadata"]]) + caplog.text
+        metrics = generate_latest(operator.metrics.registry).decode()
+    text = json.dumps([*told, *events, secret["metadata"]]) + metrics + caplog.text
     for token in (first, second):
         assert token not in text
         assert base64.b64encode(token.encode()).decode() not in text
