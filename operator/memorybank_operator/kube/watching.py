@@ -185,17 +185,24 @@ def _hand_over(take: Take, event: Event) -> None:
 
 
 async def _sent(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Send a request. Raises RuntimeError when its session is closed, as one is after a 401.
+    """Send a request. Raises RuntimeError when its session is closed, as one is after a 401, and
+    ClientConnectionError for an answer that kopf would end by.
 
     aiohttp looks at the session before the middlewares, which may wait, and then fails an
     assertion of its own, by which kopf would end for good. A RuntimeError it knows.
     """
     try:
-        return await handler(request)
+        response = await handler(request)
     except Exception as error:
         if request.session.closed:
             raise RuntimeError("the session was closed under the request") from error
         raise
+    wait = response.headers.get("Retry-After")
+    if response.status == 429 and wait is not None and not wait.isdecimal():
+        # RFC 9110 also allows a date, which whoever is before the API server may send.
+        response.close()
+        raise ClientConnectionError(f"{request.url.path}: HTTP 429, to be asked again some time")
+    return response
 
 
 async def _whole(response: ClientResponse) -> ClientResponse:

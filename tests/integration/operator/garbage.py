@@ -12,6 +12,8 @@ from memorybank_operator.kube import errors, kinds
 from tests.integration.operator.world import World
 
 POLL_SECONDS = 0.2
+ROUNDS = 100
+"""How often is looked for what a bank left once it is gone: somebody may still be making more."""
 
 
 def owners(body: dict[str, Any]) -> set[str]:
@@ -32,16 +34,27 @@ async def collecting_garbage(world: World, *names: str) -> AsyncIterator[None]:
 
 
 async def _collect(world: World, names: tuple[str, ...]) -> None:
+    known: dict[str, set[str]] = {}
+    left = dict.fromkeys(names, 0)
     while True:
         for name in names:
             bank = await world.get(kinds.MEMORY_BANK, name)
             present = {bank["metadata"]["uid"]} if bank else set()
-            for body in (await world.children(name)).values():
-                if owners(body) - present:
-                    # Whatever is being written at the same time is looked at again in a moment.
-                    with contextlib.suppress(AssertionError, errors.NotFound, errors.Conflict):
-                        await _remove(world, body["kind"], body["metadata"]["name"])
+            if known.get(name, present) != present:
+                left[name] = ROUNDS
+            known[name] = present
+            if left[name]:
+                left[name] -= 1
+                await _collect_from(world, name, present)
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def _collect_from(world: World, name: str, present: set[str]) -> None:
+    for body in (await world.children(name)).values():
+        if owners(body) - present:
+            # Whatever is being written at the same time is looked at again in a moment.
+            with contextlib.suppress(AssertionError, errors.NotFound, errors.Conflict):
+                await _remove(world, body["kind"], body["metadata"]["name"])
 
 
 async def _remove(world: World, kind: str, name: str) -> None:

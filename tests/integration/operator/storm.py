@@ -34,6 +34,7 @@ HELD_SECONDS = 1.0
 SILENT_SECONDS = 3.0
 """More than the operators in these tests wait for an answer."""
 REMEMBERED = 20
+PAST = "Thu, 01 Jan 2026 00:00:00 GMT"
 
 LISTED = {kind.plural for kind in kinds.WATCHED}
 
@@ -116,7 +117,8 @@ class Storm:
         self.requests.append(made)
         refusal = self.refuse(made)
         if refusal is not None:
-            return _refusal(*refusal)
+            code, wait = refusal
+            return _refusal(code, None if wait is None else f"{wait:g}")
         fault = self._fault(request)
         if fault:
             self.faults[fault] += 1
@@ -152,7 +154,8 @@ class Storm:
         codes = [code for code in REFUSALS if code != 409 or request.is_write]
         code = self._dice.choice(codes)
         self.faults[str(code)] += 1
-        return _refusal(code, 1.0 if code == 429 else None)
+        # The API server names seconds; what stands before it may name a date.
+        return _refusal(code, self._dice.choice(("1", PAST)) if code == 429 else None)
 
     async def _answer(
         self, request: web.Request, response: web.Response, content: bytes, fault: str
@@ -290,8 +293,8 @@ def _broken(request: web.Request) -> web.Response:
     return web.Response()
 
 
-def _refusal(code: int, retry_after: float | None) -> web.Response:
-    headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
+def _refusal(code: int, retry_after: str | None) -> web.Response:
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
     return web.json_response(_status(code), status=code, headers=headers)
 
 

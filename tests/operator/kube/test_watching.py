@@ -111,6 +111,9 @@ def gone() -> web.Response:
 PAGES: dict[str, Callable[[], web.Response]] = {
     "": lambda: web.json_response(page("a", "b", more="next")),
     "next": lambda: web.json_response(page("c")),
+    "busy": lambda: web.Response(
+        status=429, headers={"Retry-After": "Sat, 21 Nov 2026 15:00:00 GMT"}
+    ),
     "broken": lambda: web.json_response(page("broken", "c")),
     "forbidden": lambda: refusal(403),
     "expired": lambda: refusal(410),
@@ -202,6 +205,14 @@ async def test_other_requests_pass_unheard(session: aiohttp.ClientSession, heard
     await session.get("/api/v1/namespaces/other/secrets")
     await session.get(f"{PATH}/one")
     assert heard.signs_of_life == 0
+
+
+@pytest.mark.parametrize("path", [PATH, "/api/v1"])
+async def test_who_is_asked_to_come_back_at_a_date_asks_again_by_the_usual_backoff(
+    session: aiohttp.ClientSession, path: str
+) -> None:
+    with pytest.raises(aiohttp.ClientConnectionError, match="429"):
+        await session.get(f"{path}?continue=busy")
 
 
 @pytest.mark.parametrize("page", ["html", "torn", "cut refusal"])
