@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -14,10 +15,12 @@ from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, Clie
 from typing_extensions import override
 
 from memorybank_operator import runtime
-from memorybank_operator.canary import Prober
+from memorybank_operator.canary import Door, Prober, Proof, Target
 from memorybank_operator.kube.connection import Connection
+from memorybank_operator.reconcile.keyring import utc_now
 from memorybank_operator.runtime import Operator
-from tests.integration.operator.world import World
+from tests.integration.operator.node import Node
+from tests.integration.operator.world import NodeProber, World
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,43 @@ class DiesAfter:
             await asyncio.Event().wait()
         response = await handler(request)
         if request.method != "GET":
-            self._left -= 1
-            if self._left == 0:
-                self.dead.set()
+            self.count()
             if self.dead.is_set():
                 response.close()  # the kernel does so for a process that died
                 await asyncio.Event().wait()
         return response
+
+    def count(self) -> None:
+        """Count a write, wherever it went."""
+        self._left -= 1
+        if self._left == 0:
+            self.dead.set()
+
+
+class MortalProber(NodeProber):
+    """Tells banks their keys until the operator dies; that counts as a write, too."""
+
+    def __init__(self, node: Node, fault: DiesAfter) -> None:
+        super().__init__(node)
+        self._fault = fault
+
+    @override
+    async def probe(self, target: Target) -> Proof:
+        if self._fault.dead.is_set():
+            await asyncio.Event().wait()
+        return await super().probe(target)
+
+    @override
+    async def set_keys(
+        self, door: Door, keys: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Mapping[str, Any]]:
+        if self._fault.dead.is_set():
+            await asyncio.Event().wait()
+        answers = await super().set_keys(door, keys)
+        self._fault.count()
+        if self._fault.dead.is_set():
+            await asyncio.Event().wait()
+        return answers
 
 
 def faulty(world: World, fault: ClientMiddlewareType) -> Connection:
@@ -62,12 +95,17 @@ def faulty(world: World, fault: ClientMiddlewareType) -> Connection:
 
 @asynccontextmanager
 async def doomed(
-    world: World, fault: DiesAfter, *, prober: Prober | None = None, **changes: Any
+    world: World,
+    fault: DiesAfter,
+    *,
+    prober: Prober | None = None,
+    now: Callable[[], datetime] = utc_now,
+    **changes: Any,
 ) -> AsyncIterator[Operator]:
     """Run an operator that the fault may stop dead; at the end of the block it is dead anyway."""
     settings = world.settings(shutdown_grace=0.0, **changes)
     async with runtime.operator(
-        settings, faulty(world, fault), prober=prober, disk_reader=world.disk
+        settings, faulty(world, fault), prober=prober, now=now, disk_reader=world.disk
     ) as made:
         running = asyncio.create_task(made.run(asyncio.Event()))
         try:

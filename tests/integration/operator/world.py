@@ -44,6 +44,8 @@ class NodeProber(Prober):
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.told = 0
+        """How often banks were told their keys."""
         self.proven: tuple[int, str] | None = None
         """Generation and revision that the last probe proved, None when it failed. A probe that
         is under way changes nothing yet: what the operator says meanwhile is by the one before.
@@ -69,7 +71,9 @@ class NodeProber(Prober):
         name = door.url.removeprefix("http://").partition(".")[0]
         running = self._node.running.get(name)
         address = running.address if running is not None else "http://127.0.0.1:1"
-        return await super().set_keys(replace(door, connect_to=address), keys)
+        answers = await super().set_keys(replace(door, connect_to=address), keys)
+        self.told += 1
+        return answers
 
 
 class ToldDisk(DiskReader):
