@@ -253,12 +253,19 @@ class Keyring:
         return await self._client.get(kinds.SECRET, bank.namespace, key.secret)
 
     async def _rotate(self, held: _Held, told: _Told) -> _Held:
-        """Put the key to come into the Secret, if there is one and the bank takes it."""
+        """Put the key to come into the Secret, if there is one and the bank takes it. When the
+        cluster refuses that, the bank hears of it no more, and the present key stays.
+        """
         if held.candidate is None or not told.key_id(digest_of(held.candidate)):
             return held
         key, key_id = held.key, told.key_id(held.digest)
         step = rotation(key, held.delivery, held.candidate, key_id=key_id, now=self._now())
-        await self._executor.execute(step, namespace=key.metadata.namespace)
+        try:
+            await self._executor.execute(step, namespace=key.metadata.namespace)
+        except (errors.Forbidden, errors.Invalid) as error:
+            problem = Problem(error.reason, str(error))
+            delivery = replace(held.delivery, problem=problem)
+            return replace(held, delivery=delivery, candidate=None, refused=True)
         bank = BankKey(key.metadata.namespace, key.spec.bank_ref.name)
         delivery = deliver(key, await self._secret(bank, key), new_key, self._now())
         return replace(held, delivery=delivery, candidate=None)

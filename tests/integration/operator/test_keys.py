@@ -120,3 +120,34 @@ async def test_what_others_rely_on_cannot_change(
         await world.client.merge(
             kinds.MEMORY_BANK_KEY, world.namespace, name="app", changes={"spec": change}
         )
+
+
+async def test_a_secret_that_is_refused_keeps_no_other_key_from_the_bank(
+    world: World, node: Node, prober: NodeProber
+) -> None:
+    async with world.operator(prober=prober):
+        await world.create()
+        await world.create_key()
+        await world.create_key("leaver")
+        await until(key_is(world, "True", Reason.KEY_ACCEPTED), seconds=START_SECONDS)
+        await until(key_is(world, "True", Reason.KEY_ACCEPTED, "leaver"))
+        token, leaver = await token_of(world), await token_of(world, "leaver")
+        await world.client.merge(
+            kinds.SECRET, world.namespace, name="app", changes={"immutable": True}
+        )
+        await world.change_key(rotation={"request": "leaked"})
+        await until(key_is(world, "False", Reason.API_INVALID))
+        assert await token_of(world) == token
+        assert await status_of(node, token) == 200
+        await world.create_key("newcomer")
+        await until(key_is(world, "True", Reason.KEY_ACCEPTED, "newcomer"))
+        await world.delete(kinds.MEMORY_BANK_KEY, "leaver")
+
+        async def is_refused() -> bool:
+            return await status_of(node, leaver) == 401
+
+        await until(is_refused)
+        # Made anew once it is deleted: that is a cure.
+        await world.delete("Secret", "app")
+        await until(key_is(world, "True", Reason.KEY_ACCEPTED))
+        assert await status_of(node, token) == 401
