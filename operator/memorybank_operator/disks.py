@@ -26,6 +26,7 @@ READ_PER_SECOND = 2.0
 """Readings of banks that have room, of all together, and as many of those that have little. One
 takes some 3 ms of CPU time.
 """
+CONNECT_SECONDS = 3.0
 READ_SECONDS = 8.0
 """A service may need five for its self-test, and one to hear of its disk."""
 MAX_BYTES = 64 * 1024
@@ -47,7 +48,7 @@ class DiskReader:
 
     async def read(self, outlook: Outlook) -> Disk | None:
         """Return what the pod says of its disk, None when it says nothing of use."""
-        timeout = aiohttp.ClientTimeout(total=READ_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=READ_SECONDS, sock_connect=CONNECT_SECONDS)
         connector = aiohttp.TCPConnector(force_close=True)
         try:
             async with (

@@ -1,0 +1,69 @@
+"""Which pod is asked how full a bank's disk is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from memorybank_operator.disks import Outlook
+from memorybank_operator.reconcile.proof import outlook
+from tests.operator.world import World, bank, running, running_pod, unready
+
+
+def world_with(address: str = "10.0.0.7") -> World:
+    world = running(bank())
+    world.pods[0]["status"]["podIP"] = address
+    return world
+
+
+def asked(world: World) -> Outlook | None:
+    return outlook(bank(), world.observed())
+
+
+def test_the_pod_is_asked_at_its_own_address_ready_or_not() -> None:
+    world = world_with()
+    assert asked(world) == Outlook("http://10.0.0.7:8080", "1Gi")
+    unready(world.pods[0], {"running": {}}, started=True)
+    assert asked(world) == Outlook("http://10.0.0.7:8080", "1Gi")
+    assert asked(world_with("fd00::7")) == Outlook("http://[fd00::7]:8080", "1Gi")
+
+
+def test_a_volume_that_grew_makes_another_outlook() -> None:
+    world = world_with()
+    world.volume_claim(bank())["status"]["capacity"] = {"storage": "2Gi"}
+    assert asked(world) == Outlook("http://10.0.0.7:8080", "2Gi")
+
+
+def leaving(pod: dict[str, Any]) -> None:
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+
+def starting(pod: dict[str, Any]) -> None:
+    unready(pod, {"waiting": {"reason": "ContainerCreating"}})
+
+
+def without_an_address(pod: dict[str, Any]) -> None:
+    del pod["status"]["podIP"]
+
+
+def of_somebody_else(pod: dict[str, Any]) -> None:
+    pod["metadata"]["annotations"] = {}
+
+
+@pytest.mark.parametrize("change", [leaving, starting, without_an_address, of_somebody_else])
+def test_nobody_is_asked_who_cannot_answer_for_the_bank(change: Any) -> None:
+    world = world_with()
+    change(world.pods[0])
+    assert asked(world) is None
+
+
+def test_the_newest_of_two_pods_is_asked() -> None:
+    world = world_with()
+    newer = running_pod(world.deployment(bank())["spec"]["template"], uid="pod-2")
+    newer["status"]["podIP"] = "10.0.0.8"
+    newer["metadata"]["creationTimestamp"] = "2026-01-01T12:00:00Z"
+    world.pods[0]["metadata"]["creationTimestamp"] = "2026-01-01T11:00:00Z"
+    for pods in ([world.pods[0], newer], [newer, world.pods[0]]):
+        world.pods = pods
+        assert asked(world) == Outlook("http://10.0.0.8:8080", "1Gi")
