@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from memorybank.allocation import give_back
 from memorybank.domain.memory import MemoryChange, MemoryFilter, MemoryState
 from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
 from memorybank.errors import OutdatedVector
+from memorybank.lanes import Lanes
 from memorybank.ports import IndexCheck, MemoryStore, Vector
 from memorybank.search.tenant import TenantIndex
 from memorybank.spaces import space_of
-
-Answer = TypeVar("Answer")
 
 _FEED_PAGE = 500
 """Changes read at a time: some 20 ms of work, so that a search can slip in between."""
@@ -53,7 +50,7 @@ class MemoryIndex:
         self._content = _Content(None, dimensions)
         self._following = asyncio.Lock()
         self._rebuilding = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="search-index")
+        self._thread = Lanes("search-index", 1)
 
     @property
     def seq(self) -> int:
@@ -76,23 +73,23 @@ class MemoryIndex:
             index = self._of(tenant, vector)
             return index.search(query, vector, where=where, limit=limit, refine=refine)
 
-        return await self._in_thread(run)
+        return await self._thread.run(run)
 
     async def vector(self, tenant: str, memory_id: str) -> Vector | None:
         """See SearchIndex."""
-        return await self._in_thread(lambda: self._of(tenant).vector(memory_id))
+        return await self._thread.run(lambda: self._of(tenant).vector(memory_id))
 
     async def facets(
         self, tenant: str, where: MemoryFilter, refine: Refinement = _NO_REFINEMENT
     ) -> Facets:
         """See SearchIndex."""
-        return await self._in_thread(lambda: self._of(tenant).facets(where, refine))
+        return await self._thread.run(lambda: self._of(tenant).facets(where, refine))
 
     async def suggest(
         self, tenant: str, begun: str, *, where: MemoryFilter, limit: int
     ) -> list[Suggestion]:
         """See SearchIndex."""
-        return await self._in_thread(lambda: self._of(tenant).suggest(begun, where, limit))
+        return await self._thread.run(lambda: self._of(tenant).suggest(begun, where, limit))
 
     async def catch_up(self, seq: int | None = None) -> None:
         """See SearchIndex. Raises StoreUnavailable when the feed cannot be read."""
@@ -129,15 +126,15 @@ class MemoryIndex:
                 page = await self._store.changes(walked, limit=_FEED_PAGE, model=content.model)
                 page = [change for change in page if change.seq <= content.position]
                 if not page:
-                    count = await self._in_thread(partial(_live, content))
+                    count = await self._thread.run(partial(_live, content))
                     missing, strange = len(seen - count), len(count - seen)
                     return IndexCheck(len(seen), differing + missing + strange)
                 walked = page[-1].seq
-                differing += await self._in_thread(partial(self._compare, content, page, seen))
+                differing += await self._thread.run(partial(self._compare, content, page, seen))
 
     async def close(self) -> None:
         """Finish what runs and end the thread."""
-        await asyncio.to_thread(self._thread.shutdown)
+        await asyncio.to_thread(self._thread.close)
 
     def _of(self, tenant: str, vector: Vector | None = None) -> TenantIndex:
         """Return the tenant's index, an empty one for a tenant without memories.
@@ -156,12 +153,12 @@ class MemoryIndex:
             changes = await self._store.changes(
                 content.position, limit=_FEED_PAGE, model=content.model
             )
-            await self._in_thread(partial(self._apply, content, changes))
+            await self._thread.run(partial(self._apply, content, changes))
             pages += 1
             if len(changes) < _FEED_PAGE:
                 break
         if pages > 1:
-            await self._in_thread(partial(_settle, content))
+            await self._thread.run(partial(_settle, content))
 
     def _apply(self, content: _Content, changes: Sequence[MemoryChange]) -> None:
         for change in changes:
@@ -197,9 +194,6 @@ class MemoryIndex:
             if index is not None and change.memory_id in index:
                 differing += not index.agrees(memory, _fitting(content, change))
         return differing
-
-    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 def _settle(content: _Content) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import queue
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +27,7 @@ from memorybank.domain.memory import (
 )
 from memorybank.encryption import KeyRing
 from memorybank.errors import InvalidRequest, StoreUnavailable
+from memorybank.lanes import Lanes
 from memorybank.ports import Claim, Move, PoolStatus, StoreStats, Vector
 from memorybank.stores.sqlite import life, rows
 from memorybank.stores.sqlite.access import AccessTables
@@ -87,7 +87,7 @@ class SqliteStore:
             raise
         self._damage = Damage()
         self._writer = Writer(connection, Recorder(audited), self._seal, self._damage)
-        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
+        self._lanes = Lanes("sqlite-reader", _READERS)
         self._closed = False
         self._access = AccessTables(
             read=self._read,
@@ -462,7 +462,7 @@ class SqliteStore:
         await asyncio.to_thread(self._release)
 
     def _release(self) -> None:
-        self._pool.shutdown()
+        self._lanes.close()
         for _ in range(_READERS):
             self._readers.get().close()
         self._writer.close()
@@ -501,7 +501,7 @@ class SqliteStore:
             finally:
                 self._readers.put(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, run)
+        return await self._lanes.run(run)
 
     def _change(self, row: rows.Row) -> MemoryChange:
         *_, seq, blob = row
