@@ -172,7 +172,7 @@ class MemoryView(Response):
     @classmethod
     def of(cls, memory: Memory) -> Self:
         """Show a memory. Its tenant is not shown: the caller's key implies it."""
-        return cls(**cls.fields_of(memory))
+        return cls.model_validate(memory, from_attributes=True)
 
     @classmethod
     def fields_of(cls, memory: Memory) -> dict[str, Any]:
