@@ -49,14 +49,12 @@ class Signs:
                 self._bits = grown
                 continue
             end = min(len(vectors), capacity, self.count + _AT_ONCE)
-            padded = np.zeros((end - self.count, self._words * _WORD), dtype=np.bool_)
-            np.greater(vectors[self.count : end], 0, out=padded[:, : vectors.shape[1]])
-            self._bits[:, self.count : end] = np.packbits(padded, axis=1).view(np.uint64).T
+            self._bits[:, self.count : end] = self._packed(vectors[self.count : end]).T
             self.count = end
 
     def agrees(self, place: int, vector: Vector | None) -> bool:
         """Tell whether a row is what `follow` makes, or will make, of the vector."""
-        wanted = 0 if vector is None else self._packed(vector)
+        wanted = 0 if vector is None else self._packed(vector[np.newaxis])[0]
         return place >= self.count or bool((self._bits[:, place] == wanted).all())
 
     def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
@@ -69,7 +67,8 @@ class Signs:
     def distances(self, vector: Vector) -> npt.NDArray[np.uint16]:
         """Return for each row how many signs differ from the vector's."""
         differing = np.zeros(self.count, dtype=np.uint16)
-        for bits, word in zip(self._bits[:, : self.count], self._packed(vector), strict=True):
+        (words,) = self._packed(vector[np.newaxis])
+        for bits, word in zip(self._bits[:, : self.count], words, strict=True):
             differing += np.bitwise_count(bits ^ word)
         return differing
 
@@ -88,8 +87,8 @@ class Signs:
         least, most = float(vector.min()), float(vector.max())
         step = (most - least) / (2**_PLANES - 1) or 1.0
         levels = np.rint((vector - least) / step).astype(np.uint8)
-        planes = [levels >> plane & 1 for plane in range(_PLANES)]
-        masks = np.stack([self._packed(plane) for plane in (*planes, np.ones_like(levels))])
+        planes = [levels & 2**plane for plane in range(_PLANES)]
+        masks = self._packed(np.stack([*planes, np.ones_like(levels)]))
         counts = np.zeros((len(masks), places.size), dtype=np.uint16)
         for bits, mask in zip(self._bits, masks.T, strict=True):
             counts += np.bitwise_count(bits.take(places) & mask[:, np.newaxis])
@@ -98,7 +97,8 @@ class Signs:
         scale = np.float32(_SPREAD / len(vector) ** 0.5)
         return np.asarray(scale * (2 * positive - vector.sum()), dtype=np.float32)
 
-    def _packed(self, vector: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-        padded = np.zeros(self._words * _WORD, dtype=np.bool_)
-        padded[: len(vector)] = vector > 0
-        return np.packbits(padded).view(np.uint64)
+    def _packed(self, table: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+        """Return for each row of a table which of its values are above 0, as words of bits."""
+        padded = np.zeros((len(table), self._words * _WORD), dtype=np.bool_)
+        np.greater(table, 0, out=padded[:, : table.shape[1]])
+        return np.packbits(padded, axis=1).view(np.uint64)
