@@ -18,8 +18,10 @@ from memorybank.domain.ranking import Places, Scores
 _LEAST_ROWS = 512
 _LEAST_SHARE = 1 / 16
 """Terms of so many rows, and of such a part of all, are worth keeping; others cost little."""
-_MOST_TERMS = 24
-"""Four bytes per row and term: 10 MB at 100,000 memories. English has some 30 such words."""
+_MOST_BYTES = 4 * 1024 * 1024
+_LEAST_TERMS = 24
+"""What is kept: so much, four bytes per row and term, but always so many terms, which are 10 MB at
+100,000 memories. English has some 30 such words, a bank about one thing has a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class FrequentTerms:
         found = gather(term)
         if found.rows >= max(_LEAST_ROWS, _LEAST_SHARE * count):
             found = self._kept[term] = found.dense(count)
-            if len(self._kept) > _MOST_TERMS:
+            if len(self._kept) > max(_LEAST_TERMS, _MOST_BYTES // found.shares.nbytes):
                 self._kept.popitem(last=False)
         return found
 
