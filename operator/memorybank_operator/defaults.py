@@ -204,7 +204,8 @@ class DefaultsKeeper:
 
     async def _tell(self, found: Found) -> None:
         if found.defaults is not None:
-            shown = ", ".join(sorted(found.defaults.model_dump(exclude_defaults=True))) or "none"
+            keys = sorted(found.defaults.model_dump(exclude_defaults=True))
+            shown = ", ".join(keys) or "no defaults, but what is built in"
             note = Note(Reason.DEFAULTS_ACCEPTED, f"In force from now on: {shown}.")
             logger.info("%s: %s", note.reason, note.message)
         else:

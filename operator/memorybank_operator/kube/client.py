@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -189,7 +189,7 @@ class KubeClient:
 
     async def watch_named(
         self, kind: ApiKind, namespace: str, name: str, *, since: str
-    ) -> AsyncIterator[Object]:
+    ) -> AsyncGenerator[Object, None]:
         """Yield what happens to the object of this name after a resource version, as events, until
         the API server ends the watch or is silent for longer than its bookmarks.
 

@@ -37,7 +37,8 @@ def _unschedulable(pod: KubeObject) -> Verdict | None:
         "False",
         Reason.UNSCHEDULABLE,
         "No node can take the pod: check spec.resources, spec.nodeSelector, spec.affinity and "
-        f"spec.tolerations. The scheduler says: {_detail(scheduled.get('message'))}",
+        "spec.tolerations, or the operator's defaults for what the spec leaves out. The scheduler "
+        f"says: {_detail(scheduled.get('message'))}",
     )
 
 
@@ -84,7 +85,7 @@ def _crash(ended: KubeObject) -> Verdict:
             "False",
             Reason.CRASH_LOOP_BACK_OFF,
             "The memory service was stopped because it needed more memory than "
-            "spec.resources.limits.memory: raise that limit",
+            "spec.resources.limits.memory: raise that limit, or the one of the operator's defaults",
         )
     said = _detail(ended.get("message"))
     return Verdict(

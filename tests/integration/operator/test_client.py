@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any
@@ -187,3 +188,65 @@ async def test_no_answer_is_not_waited_for_forever(busy_server: str) -> None:
         client = KubeClient(session, busy_server, field_manager="m", request_seconds=0.2)
         with pytest.raises(errors.Unreachable, match=r"no answer within 0\.2 s"):
             await client.get(kinds.CONFIG_MAP, "default", "slow")
+
+
+async def test_a_watch_by_name_tells_of_one_object_alone(
+    client: KubeClient, namespace: str
+) -> None:
+    await client.create(config_map(namespace, {"a": "1"}))
+    await client.create(config_map(namespace, {"a": "1"}, name="others"))
+    listing = await client.named(kinds.CONFIG_MAP, namespace, "words")
+    assert [each["metadata"]["name"] for each in listing["items"]] == ["words"]
+    await client.apply(config_map(namespace, {"b": "2"}, name="others"))
+    await client.apply(config_map(namespace, {"b": "2"}))
+    uid = listing["items"][0]["metadata"]["uid"]
+    await client.delete(kinds.CONFIG_MAP, namespace, name="words", uid=uid)
+    events = client.watch_named(
+        kinds.CONFIG_MAP, namespace, "words", since=listing["metadata"]["resourceVersion"]
+    )
+    async with contextlib.aclosing(events), asyncio.timeout(30):
+        seen = [await anext(events) for _ in range(2)]
+    assert [(each["type"], each["object"]["metadata"]["name"]) for each in seen] == [
+        ("MODIFIED", "words"),
+        ("DELETED", "words"),
+    ]
+
+
+async def test_a_watch_that_cannot_begin_there_says_so(client: KubeClient, namespace: str) -> None:
+    events = client.watch_named(kinds.CONFIG_MAP, namespace, "words", since="never")
+    with pytest.raises(errors.KubeError, match="watch ConfigMap words: "):
+        await anext(events)
+
+
+@pytest.fixture
+async def ending_server() -> AsyncIterator[str]:
+    """An API server's front whose watches end in a bad way: the real one's cannot be made so."""
+
+    async def answer(request: web.Request) -> web.Response:
+        first = '{"type": "ADDED", "object": {}}\n'
+        if request.query["resourceVersion"] == "1":
+            return web.Response(text=first + '{"type": "MODI\n')
+        over = '{"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}'
+        return web.Response(text=f"{first}{over}\n")
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("since", "words"), [("1", "an event is broken"), ("2", "too old resource version")]
+)
+async def test_a_watch_that_breaks_off_says_so_after_what_was_whole(
+    ending_server: str, since: str, words: str
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        client = KubeClient(session, ending_server, field_manager="m")
+        events = client.watch_named(kinds.CONFIG_MAP, "team", "words", since=since)
+        assert (await anext(events))["type"] == "ADDED"
+        with pytest.raises(errors.KubeError, match=f"watch ConfigMap words: {words}"):
+            await anext(events)
