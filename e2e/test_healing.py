@@ -47,6 +47,9 @@ def scale_deployment_by_hand(bank: Bank) -> None:
     bank.stack.kubectl("-n", bank.namespace, "scale", "deployment", bank.name, "--replicas=0")
 
 
+KUBELET_SECONDS = 150
+"""A kubelet brings a changed Secret into a pod within a minute and a half."""
+
 DAMAGES = [
     crash_app,
     delete_pod,
@@ -105,19 +108,19 @@ def test_an_operator_that_is_shut_down_hands_over_at_once(bank: Bank, stack: Sta
     put_back(bank, stack)
 
 
-def test_a_lost_key_is_replaced_and_stops_working(bank: Bank) -> None:
+def test_a_lost_key_is_replaced_while_the_pod_goes_on(bank: Bank) -> None:
     bank.remember(FACT)
     lost = bank.key()
+    pods = [pod["metadata"]["uid"] for pod in bank.pods()]
     bank.stack.kubectl("-n", bank.namespace, "delete", "secret", f"{bank.name}-key")
     bank.stack.wait("a new key", lambda: bank.child("secret", "-key"))
     new = bank.key()
     assert new != lost
-    bank.stack.wait("memories found with the new key", answers(bank, new), seconds=90)
+    bank.stack.wait("memories found with the new key", answers(bank, new), seconds=KUBELET_SECONDS)
     bank.wait_ready()
     with bank.http(lost) as client:
-        answer = client.get("/v1/memories")
-    assert answer.status_code == 401
-    assert "WWW-Authenticate" in answer.headers
+        assert client.get("/v1/memories").status_code == 200, "good for five minutes more"
+    assert [pod["metadata"]["uid"] for pod in bank.pods()] == pods
     events = dict(bank.events())
     assert "KeyReplaced" in events
     assert lost not in str(events)

@@ -37,7 +37,7 @@ def test_a_supervised_bank_restarts_when_its_plan_is_approved_and_not_before(
     bank.wait_ready()
     bank.remember(FACT)
     before = uids(bank)
-    bank.apply(logging={"level": "debug"})
+    bank.apply(lifecycle={"drainSeconds": 7})
     bank.wait_not_ready("AwaitingApproval")
     plan = (bank.get() or {})["status"]["plan"]
     assert [each["kind"] for each in plan["objects"]] == ["ConfigMap", "Deployment"]
@@ -47,7 +47,7 @@ def test_a_supervised_bank_restarts_when_its_plan_is_approved_and_not_before(
     assert bank.recall(QUESTION) == [FACT]
     assert uids(bank) == before
     approved = spec["updatePolicy"] | {"approved": plan["id"]}
-    bank.apply(logging={"level": "debug"}, updatePolicy=approved)
+    bank.apply(lifecycle={"drainSeconds": 7}, updatePolicy=approved)
     bank.wait_ready()
     assert uids(bank) != before
     assert "plan" not in (bank.get() or {})["status"]

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from memorybank_operator.configfiles.in_effect import Configuration
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.engine.queue import KeyedQueue, Priority
 from memorybank_operator.engine.workers import Outcome, Workers
@@ -49,6 +50,14 @@ REPEATED_PER_SECOND = 1.0
 a crowd of banks that are well must not cost more than a hundredth of a core. A pod that restarts,
 is replaced or unready is seen by the watches, and proven at once whatever the crowd.
 """
+_BROUGHT = "The kubelet brings it within a minute and a half, without a restart."
+PENDING_INTERVAL = 3.0
+PENDING_PER_SECOND = 10.0
+"""How often to ask while the pod has still to read what changed, which takes kubelets up to a
+minute and a half; and how often to ask all such pods together, when a whole fleet has. Services
+make an address wait that sends 30 unknown keys in a minute, as a new one is to a pod until then.
+"""
+UNAUTHORIZED, NOT_FOUND, TOO_MANY = 401, 404, 429
 TRUSTED_INTERVALS = 3
 """A result older than this many intervals proves nothing any more."""
 
@@ -62,6 +71,26 @@ class CanaryFailed(Exception):
 
 class KeysUnknown(CanaryFailed):
     """The bank is of a version that takes no keys from outside."""
+
+
+class Refused(CanaryFailed):
+    """It answered with a status that means no."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NotYetInEffect(CanaryFailed):
+    """The pod has still to read the configuration that is wanted."""
+
+
+class NotAdmitted(NotYetInEffect):
+    """The pod was asked too often to say."""
+
+
+class TakesNoChanges(CanaryFailed):
+    """This version of the service takes no changes while it runs, and cannot tell what it has."""
 
 
 class Unreachable(CanaryFailed):
@@ -80,6 +109,8 @@ class Target:
     """The admin key."""
     generation: int
     revision: str
+    configuration: Configuration
+    """What the pod is to run by."""
     serving: str
     resync: str = ""
     """The re-sync that asks for this probe; another text makes another target."""
@@ -105,6 +136,8 @@ class Proof(NamedTuple):
     version: str
     schema_version: int = 0
     """0 from services that do not tell."""
+    takes_changes: bool = True
+    """Whether the service takes changed settings and Secrets while it runs."""
 
 
 class Prober:
@@ -114,8 +147,7 @@ class Prober:
         """Prove the target; return what it says about itself. Raises CanaryFailed."""
         async with _session(target.url, target.connect_to, target.key) as session:
             proof = await _check_ready(session, target.revision)
-            await _check_memory_of(session, proof)
-            return proof
+            return await _check_work(session, target.configuration, proof)
 
     async def set_keys(
         self, door: Door, keys: Sequence[Mapping[str, Any]]
@@ -192,12 +224,57 @@ async def _check_ready(session: aiohttp.ClientSession, revision: str) -> Proof:
     return proof
 
 
-async def _check_memory_of(session: aiohttp.ClientSession, proof: Proof) -> None:
+async def _check_work(session: aiohttp.ClientSession, wanted: Configuration, proof: Proof) -> Proof:
     try:
+        takes_changes = await _check_configuration(session, wanted)
         await _check_memory(session)
     except CanaryFailed as failure:
         failure.schema_version = proof.schema_version
         raise
+    return proof._replace(takes_changes=takes_changes)
+
+
+async def _check_configuration(session: aiohttp.ClientSession, wanted: Configuration) -> bool:
+    """Return whether the service takes changes while it runs. A pod reads what changed when the
+    kubelet has brought it: until then nobody is at fault.
+    """
+    try:
+        answer = await _call(session, "GET", "/v1/admin/configuration", expect=(200,))
+    except Refused as error:
+        if error.status == UNAUTHORIZED and not wanted.by_revision:
+            raise NotYetInEffect(f"the pod does not know the admin key yet. {_BROUGHT}") from None
+        if error.status == TOO_MANY:
+            raise NotAdmitted(
+                f"which configuration the pod runs by is not known: {error}"
+            ) from None
+        if error.status != NOT_FOUND:
+            raise
+        if wanted.by_revision:
+            return False
+        raise TakesNoChanges(
+            "this version of the service takes no changed settings and Secrets while it runs: its "
+            "pod is replaced for each of them, now once for those that it has"
+        ) from None
+    if not wanted.by_revision:
+        _compare(answer, wanted)
+    return True
+
+
+def _compare(answer: Mapping[str, Any], wanted: Configuration) -> None:
+    waiting = [name for name, value in wanted.secrets if answer["secrets"].get(name) != value]
+    if answer["file"] != wanted.file:
+        waiting.append("config.yaml")
+    if waiting:
+        shown = f"the pod does not run by the newest {', '.join(waiting)} yet"
+        problem = answer["problem"]
+        raise NotYetInEffect(
+            f"{shown}: {problem}"[:MAX_MESSAGE] if problem else f"{shown}. {_BROUGHT}"
+        )
+    if answer["needs_restart"]:
+        raise CanaryFailed(
+            f"the pod runs by other values of {', '.join(answer['needs_restart'])}: restart it by "
+            "spec.restart"
+        )
 
 
 async def _check_memory(session: aiohttp.ClientSession) -> None:
@@ -238,7 +315,8 @@ async def _call(
     except ValueError:
         answer = None
     if response.status not in expect:
-        raise CanaryFailed(_refusal(f"{method} {path.partition('?')[0]}", response.status, answer))
+        message = _refusal(f"{method} {path.partition('?')[0]}", response.status, answer)
+        raise Refused(message, response.status)
     if not isinstance(answer, dict):
         raise CanaryFailed(f"{method} {path.partition('?')[0]} answered something else than JSON")
     return answer
@@ -280,6 +358,8 @@ class Canaries:
         self._targets: dict[BankKey, Target] = {}
         self._results: dict[BankKey, CanaryResult] = {}
         self._since: dict[BankKey, float] = {}
+        self._pending: set[BankKey] = set()
+        """Banks whose pod has still to read what changed."""
         self._aimed: dict[BankKey, float] = {}
         """When the present target of each bank was given, until the bank is reached."""
         queue: KeyedQueue[BankKey] = KeyedQueue(clock, backoff_max=interval)
@@ -298,6 +378,7 @@ class Canaries:
         self._results.pop(bank, None)
         self._since.pop(bank, None)
         self._aimed.pop(bank, None)
+        self._pending.discard(bank)
 
     def result(self, bank: BankKey) -> CanaryResult | None:
         """Return the last result, None when there is none or it is too old to prove anything."""
@@ -324,6 +405,7 @@ class Canaries:
             ok=False,
             generation=target.generation,
             revision=target.revision,
+            configuration=target.configuration.fingerprint,
             serving=target.serving,
             resync=target.resync,
             checked_at=datetime.now(UTC),
@@ -332,11 +414,21 @@ class Canaries:
         try:
             proof = await self._prober.probe(target)
             result = replace(
-                result, ok=True, version=proof.version, schema_version=proof.schema_version
+                result,
+                ok=True,
+                version=proof.version,
+                schema_version=proof.schema_version,
+                takes_changes=proof.takes_changes,
             )
         except CanaryFailed as error:
             failure = error
-            result = replace(result, message=str(error), schema_version=error.schema_version)
+            result = replace(
+                result,
+                message=str(error),
+                schema_version=error.schema_version,
+                pending=isinstance(error, NotYetInEffect | TakesNoChanges),
+                takes_changes=False if isinstance(error, TakesNoChanges) else None,
+            )
         if self._targets.get(bank) != target:
             return Outcome()  # whoever changed the target has asked for another probe
         if isinstance(failure, Unreachable) and self._is_settling(bank):
@@ -344,11 +436,17 @@ class Canaries:
         self._aimed.pop(bank, None)
         if result.ok:
             self._metrics.canary_seconds.observe(self._clock() - started)
-        self._metrics.canaries.labels("passed" if result.ok else "failed").inc()
+        said = "passed" if result.ok else "pending" if result.pending else "failed"
+        self._metrics.canaries.labels(said).inc()
         before = self._results.get(bank)
         self._results[bank] = result
         if before is None or replace(before, checked_at=result.checked_at) != result:
             self._changed(bank)
+        if isinstance(failure, NotYetInEffect) and not isinstance(failure, NotAdmitted):
+            self._pending.add(bank)
+            crowd = len(self._pending) / PENDING_PER_SECOND
+            return Outcome(again_after=max(min(PENDING_INTERVAL, self._interval), crowd))
+        self._pending.discard(bank)
         # Spread, so that banks proven together are not probed together for ever.
         pause = self._pause() * random.uniform(0.9, 1.0)  # noqa: S311 - no secret
         return Outcome(again_after=pause, failed=not result.ok)

@@ -10,20 +10,36 @@ from typing import Any
 
 import yaml
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from memorybank.auth import tokens
 from memorybank.configuration import load
 from memorybank.domain.keys import Role
 from memorybank.domain.memory import MemoryType
+from memorybank.server import reload
+from memorybank.server.secrets import Fingerprints
 from memorybank.settings import CorsSettings, Settings
 from memorybank_operator.api.v1alpha1.service import BUILTIN_ROLES, MEMORY_TYPES
 from memorybank_operator.api.v1alpha1.spec import Spec
+from memorybank_operator.configfiles import in_effect
+from memorybank_operator.configfiles.in_effect import restart_checksum
+from memorybank_operator.configfiles.secret_files import Mounted
 from memorybank_operator.reconcile.keys import SYNTAX
 from memorybank_operator.resources.build import build_all
+from memorybank_operator.resources.config_map import config_of
 from memorybank_operator.resources.context import BuildContext
 from tests.operator.golden import DATA
 from tests.operator.strategies import specs
 from tests.operator.world import KEY, SETTINGS, bank
+
+TAKEN_AT_ONCE: list[dict[str, Any]] = [
+    {"limits": {"maxBodyBytes": 4096, "requestsPerMinute": 7}},
+    {"logging": {"level": "debug", "format": "text"}},
+    {"security": {"allowedHosts": ["memory.example.net"]}},
+    {"cors": {"allowedOrigins": ["https://notes.example.net"]}},
+    {"forgetting": {"enabled": True, "graceDays": 9}},
+    {"writeGate": {"secrets": "refuse", "maxCharacters": 4321}},
+]
 
 
 def pod_settings(spec: dict[str, Any], folder: Path) -> Settings:
@@ -122,6 +138,41 @@ def test_every_valid_spec_gives_a_configuration_that_the_service_loads(
     tmp_path: Path, spec: dict[str, Any]
 ) -> None:
     assert pod_settings(spec, tmp_path).limits.max_body_bytes >= 1024
+
+
+def test_both_sides_have_the_same_table_of_what_needs_no_restart() -> None:
+    assert {*in_effect.AT_ONCE, "admin_key"} == set(reload.AT_ONCE)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(specs, st.sampled_from(TAKEN_AT_ONCE))
+def test_the_running_service_takes_all_that_restarts_no_pod(
+    tmp_path: Path, spec: dict[str, Any], change: dict[str, Any]
+) -> None:
+    after_change = spec | {name: spec.get(name, {}) | part for name, part in change.items()}
+    before, after = (
+        BuildContext(bank(each), SETTINGS, admin_key=KEY, volume_size="1Gi")
+        for each in (spec, after_change)
+    )
+    assert restart_checksum(config_of(before)) == restart_checksum(config_of(after))
+    differences = list(
+        reload.differing(pod_settings(spec, tmp_path), pod_settings(after_change, tmp_path))
+    )
+    assert all(path.startswith(reload.AT_ONCE) for path in differences), differences
+
+
+def test_both_sides_know_secrets_and_file_by_the_same_fingerprints(tmp_path: Path) -> None:
+    file, secret = tmp_path / "config.yaml", tmp_path / "secret"
+    file.write_text("logging: {level: info}\n")
+    secret.write_text(f"{KEY}\n")
+    for name in (in_effect.ADMIN_KEY, *(each.setting for each in Mounted)):
+        taken = Fingerprints.take(file, {name: secret})
+        ours = in_effect.configuration_of(
+            file.read_text(), {name: in_effect.secret_checksum(name, KEY)}
+        )
+        assert (taken.file, tuple(taken.secrets.items())) == (ours.file, ours.secrets)
 
 
 def test_both_sides_mean_the_same_by_a_key() -> None:

@@ -19,12 +19,26 @@ from aiohttp import web
 from typing_extensions import override
 
 from memorybank_operator import canary as module
-from memorybank_operator.canary import Canaries, CanaryFailed, Prober, Proof, Target, Unreachable
+from memorybank_operator.canary import (
+    Canaries,
+    CanaryFailed,
+    NotYetInEffect,
+    Prober,
+    Proof,
+    TakesNoChanges,
+    Target,
+    Unreachable,
+)
+from memorybank_operator.configfiles.in_effect import Configuration
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.metrics import Metrics
 
 BANK = BankKey("team", "agents")
 KEY = "mb_" + "k" * 43
+CONFIGURATION = Configuration(file="f1", secrets=(("admin_key_file", "s1"),))
+IN_EFFECT: dict[str, Any] = {
+    "file": "f1", "secrets": {"admin_key_file": "s1"}, "needs_restart": [], "problem": None
+}  # fmt: skip
 
 Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
 
@@ -50,6 +64,8 @@ class Service:
             case "GET", "/ready":
                 body = {"status": "ready", "version": "1.2", "revision": "r1", "checks": []}
                 return web.json_response(body)
+            case "GET", "/v1/admin/configuration":
+                return web.json_response(IN_EFFECT)
             case "GET", "/v1/memories":
                 return web.json_response({"memories": [{"id": each} for each in self.memories]})
             case "POST", "/v1/memories":
@@ -101,6 +117,7 @@ async def target(service: Service) -> AsyncIterator[Target]:
         key=KEY,
         generation=3,
         revision="r1",
+        configuration=CONFIGURATION,
         serving="pod",
     )
     await runner.cleanup()
@@ -204,8 +221,55 @@ async def test_nobody_there_is_said_the_same_way_each_time(
     assert message == f"{target.url} cannot be reached: Connection refused"
 
 
+@pytest.mark.parametrize(
+    ("status", "answer", "pending", "said"),
+    [
+        (200, IN_EFFECT | {"file": "f0"}, True, "the newest config.yaml yet"),
+        (200, IN_EFFECT | {"secrets": {}}, True, "the newest admin_key_file yet"),
+        (200, IN_EFFECT | {"file": "f0", "problem": "no YAML"}, True, "config.yaml yet: no YAML"),
+        (401, {"error": {"message": "unknown"}}, True, "does not know the admin key yet"),
+        (
+            429,
+            {"error": {"message": "too often"}},
+            True,
+            "is not known: GET /v1/admin/configuration",
+        ),
+        (500, {"error": {"message": "oh"}}, False, "answered 500: oh"),
+        (200, IN_EFFECT | {"needs_restart": ["audit.enabled"]}, False, "by spec.restart"),
+    ],
+)
+async def test_a_configuration_that_is_not_in_effect_is_told_from_one_that_never_will_be(
+    target: Target, service: Service, status: int, answer: Any, pending: bool, said: str
+) -> None:
+    service.answers["GET", "/v1/admin/configuration"] = answering(status, answer)
+    with pytest.raises(CanaryFailed) as failed:
+        await Prober().probe(target)
+    assert said in str(failed.value)
+    assert isinstance(failed.value, NotYetInEffect) is pending
+    assert service.memories == {}
+
+
+async def test_a_service_that_takes_no_changes_is_good_for_what_its_revision_proves(
+    target: Target, service: Service
+) -> None:
+    service.answers["GET", "/v1/admin/configuration"] = answering(404, {})
+    with pytest.raises(TakesNoChanges, match="its pod is replaced for each of them"):
+        await Prober().probe(target)
+    by_revision = replace(target, configuration=replace(CONFIGURATION, by_revision=True))
+    assert await Prober().probe(by_revision) == Proof("1.2", takes_changes=False)
+
+
+async def test_what_a_revision_proves_is_not_asked_again(target: Target, service: Service) -> None:
+    other = IN_EFFECT | {"file": "f0"}
+    service.answers["GET", "/v1/admin/configuration"] = answering(200, other)
+    by_revision = replace(target, configuration=replace(CONFIGURATION, by_revision=True))
+    assert (await Prober().probe(by_revision)).takes_changes
+
+
 def test_a_target_does_not_show_its_key() -> None:
-    shown = Target("u", "u", key=KEY, generation=1, revision="r", serving="s")
+    shown = Target(
+        "u", "u", key=KEY, generation=1, revision="r", configuration=CONFIGURATION, serving="s"
+    )
     assert KEY not in repr(shown)
 
 
@@ -304,6 +368,24 @@ async def test_another_target_is_probed_at_once(watched: Watched, target: Target
     result = watched.canaries.result(BANK)
     assert result is not None
     assert result.generation == 4
+
+
+async def test_a_pod_that_has_still_to_read_a_change_is_asked_again_soon(
+    watched: Watched, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PENDING_INTERVAL", 0.01)
+    watched.prober.failure, watched.prober.problem = NotYetInEffect, "not yet"
+    watched.canaries.watch(BANK, target)
+    await watched.changes.get()
+    result = watched.canaries.result(BANK)
+    assert result is not None
+    assert (result.ok, result.pending, result.message) == (False, True, "not yet")
+    watched.prober.problem = ""
+    await watched.changes.get()
+    result = watched.canaries.result(BANK)
+    assert result is not None
+    assert (result.ok, result.pending) == (True, False)
+    assert result.configuration == CONFIGURATION.fingerprint
 
 
 async def test_a_new_pod_that_the_service_does_not_lead_to_yet_is_no_failure(

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from memorybank_operator.reconcile.plan import plan
+from memorybank_operator.resources.deployment import revision_in
 from tests.operator.golden import DATA
-from tests.operator.world import KEY, SETTINGS, World, bank
+from tests.operator.world import World, bank, that_takes_none
 
 FILE = Path(__file__).parent / "data/released.yaml"
 SPECS: dict[str, dict[str, Any]] = {
@@ -47,9 +47,15 @@ SPECS: dict[str, dict[str, Any]] = {
 
 
 def revision(spec: dict[str, Any]) -> str:
-    world = World()
-    world.converge(bank(spec))
-    return plan(bank(spec), world.observed(), SETTINGS, lambda: KEY).revision
+    """The revision of the pod after an upgrade from an operator whose revisions covered all
+    settings and Secrets.
+    """
+    of, world = bank(spec), World()
+    world.converge(that_takes_none(of))
+    made = world.deployment(of)
+    assert world.plan(of).steps == (), "the upgrade writes nothing"
+    assert world.plan(of).revision == revision_in(made)
+    return revision_in(made)
 
 
 def released() -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.update import Made, RolloutStatus
 from memorybank_operator.reconcile.observed import (
     CanaryResult,
     ChildKey,
@@ -25,6 +26,7 @@ from memorybank_operator.reconcile.plan import plan
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Plan, Problem
 from memorybank_operator.resources import names
 from memorybank_operator.resources.context import RenderSettings
+from memorybank_operator.resources.image import image_of
 from memorybank_operator.status.reduce import reduce
 from memorybank_operator.status.serving import serving
 
@@ -77,6 +79,18 @@ def bank(
 ) -> MemoryBank:
     """The same, parsed."""
     return MemoryBank.parse(bank_body(spec, status=status, **metadata))
+
+
+def that_takes_none(of: MemoryBank) -> MemoryBank:
+    """The bank whose service is known to take no changes: its pod is made for all that it has, as
+    every pod was before operators knew of others.
+    """
+    made = Made(
+        revision="unknown", generation=of.generation, since=NOW,
+        image=image_of(of.spec, SETTINGS), takes_changes=False,
+    )  # fmt: skip
+    status = of.status.model_copy(update={"rollout": RolloutStatus(current=made)})
+    return of.model_copy(update={"status": status})
 
 
 @dataclass
@@ -180,10 +194,16 @@ class World:
             generation=of.generation,
             revision=self.plan(of).revision,
             serving=serving(self.pods),
+            configuration=self.configuration(of),
             checked_at=NOW,
             version="0.1.0",
         )
         return replace(result, **changes)
+
+    def configuration(self, of: MemoryBank) -> str:
+        """The fingerprint of what the pod is to run by."""
+        wanted = self.plan(of).configuration
+        return "" if wanted is None else wanted.fingerprint
 
     def deployment(self, of: MemoryBank) -> dict[str, Any]:
         return self.children[names.deployment(of)]

@@ -17,6 +17,11 @@ class Mounted(StrEnum):
     KEY_RING = "key-ring"
 
     @property
+    def setting(self) -> str:
+        """The service's setting that names the file."""
+        return _SETTINGS[self]
+
+    @property
     def folder(self) -> str:
         """Where its volume is mounted."""
         return f"{FOLDER}/{self.value}"
@@ -25,3 +30,10 @@ class Mounted(StrEnum):
     def file(self) -> str:
         """The file that holds the value."""
         return f"{self.folder}/{FILE}"
+
+
+_SETTINGS = {
+    Mounted.JWT_SECRET: "auth.jwt.secret_file",
+    Mounted.EMBEDDING_KEY: "embedding.openai.key_file",
+    Mounted.KEY_RING: "encryption.key_ring_file",
+}

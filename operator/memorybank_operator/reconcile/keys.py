@@ -105,7 +105,8 @@ def _replaced(bank: MemoryBank, what: str) -> Note:
     secret = names.key_secret(bank).name
     return Note(
         Reason.KEY_REPLACED,
-        f"The admin key in Secret {secret} {what}, so a new one was generated. The bank restarts "
-        "with it, and the old key stops working: read the new one from the Secret.",
+        f"The admin key in Secret {secret} {what}, so a new one was generated. The bank takes it "
+        "while it runs, and the old key stops working soon after: read the new one from the "
+        "Secret.",
         warning=True,
     )

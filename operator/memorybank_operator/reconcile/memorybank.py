@@ -213,7 +213,7 @@ class Reconciler:
     def _prove(self, key: BankKey, bank: MemoryBank, observed: Observed, *, plan: Plan) -> Observed:
         """Have the canary watch what is to be proven; add what it knows to the snapshot."""
         self._means.disks.watch(key, outlook(bank, observed))
-        proof = target(bank, observed, plan.revision, connect=self._means.connect)
+        proof = target(bank, observed, plan, connect=self._means.connect)
         if proof is None:
             self._means.canaries.forget(key)
         else:
@@ -231,6 +231,9 @@ class Reconciler:
             and ready.status == "True"
             and ready.observed_generation == bank.generation
             and bank.status.revision == plan.revision
+            and plan.configuration is not None
+            # Empty by an operator that did not say: then the revision says all.
+            and bank.status.configuration in ("", plan.configuration.fingerprint)
             and not plan.steps
             and not plan.problems
             and not bank.resync

@@ -7,7 +7,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -15,6 +16,7 @@ import yaml
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.configfiles.checksum import text_checksum
+from memorybank_operator.configfiles.in_effect import secret_checksum
 from memorybank_operator.configfiles.secret_files import Mounted
 from memorybank_operator.constants import ANNOTATION_SECRETS_HASH
 from memorybank_operator.reconcile.observed import KubeObject, Observed
@@ -34,22 +36,25 @@ class SecretsDecision:
 
     fingerprint: str | None
     """Changes when a value does; empty when the spec names none, None while one cannot be used."""
+    each: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprints by which the service tells them, by its setting that names the file."""
     problems: tuple[Problem, ...] = ()
 
 
 def decide_secrets(bank: MemoryBank, observed: Observed) -> SecretsDecision:
     """Look at each Secret that the spec names."""
-    problems, seen = [], []
+    problems, seen, told = [], [], {}
     for each in named_secrets(bank.spec):
         found = _look(bank, each, observed.named_secrets.get(each.name))
         if isinstance(found, Problem):
             problems.append(found)
         else:
             seen.append(f"{each.use}:{text_checksum(found)}")
+            told[each.use.setting] = secret_checksum(each.use.setting, found)
     if problems:
-        return SecretsDecision(None, tuple(problems))
+        return SecretsDecision(None, problems=tuple(problems))
     return SecretsDecision(
-        text_checksum(f"{ANNOTATION_SECRETS_HASH}:{','.join(seen)}") if seen else ""
+        text_checksum(f"{ANNOTATION_SECRETS_HASH}:{','.join(seen)}") if seen else "", told
     )
 
 

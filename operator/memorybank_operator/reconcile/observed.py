@@ -35,6 +35,14 @@ class CanaryResult:
     checked_at: datetime
     resync: str = ""
     """The re-sync that this probe was made for, or after."""
+    configuration: str = ""
+    """Fingerprint of the configuration that it was about."""
+    pending: bool = False
+    """Whether it failed only because the pod has still to read what changed."""
+    takes_changes: bool | None = None
+    """Whether the service takes changed settings and Secrets while it runs; None when it did not
+    say.
+    """
     version: str = ""
     """Version of the memory service, as the answering pod said; empty when it said nothing."""
     schema_version: int = 0

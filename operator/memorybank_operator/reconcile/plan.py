@@ -9,10 +9,16 @@ from dataclasses import dataclass, field, replace
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.configfiles.in_effect import (
+    ADMIN_KEY,
+    Configuration,
+    configuration_of,
+    secret_checksum,
+)
 from memorybank_operator.constants import ANNOTATION_RENDERED_HASH, LABEL_BANK
 from memorybank_operator.reconcile.drift import differences
-from memorybank_operator.reconcile.keys import KeyDecision, decide_key
-from memorybank_operator.reconcile.named import decide_secrets
+from memorybank_operator.reconcile.keys import KeyDecision, decide_key, read_token
+from memorybank_operator.reconcile.named import SecretsDecision, decide_secrets
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, is_owned_and_managed, ownership
 from memorybank_operator.reconcile.rollout import Rollout, decide_rollout
@@ -26,11 +32,15 @@ from memorybank_operator.reconcile.steps import (
     Problem,
     Step,
 )
+from memorybank_operator.reconcile.taking import takes_changes
 from memorybank_operator.reconcile.volume import decide_volume
 from memorybank_operator.resources import names
 from memorybank_operator.resources.build import build_all
+from memorybank_operator.resources.config_map import FILE
 from memorybank_operator.resources.context import BuildContext, RenderSettings
 from memorybank_operator.resources.effective import effective
+from memorybank_operator.resources.key_secret import TOKEN
+from memorybank_operator.resources.pod_template import covers_all
 
 CONTINUE_SECONDS = 0.05
 """After a new key was stored, or the status says that an update begins: the rest follows."""
@@ -85,6 +95,7 @@ def plan(
         grown_from=volume.grown_from,
         secrets=secrets.fingerprint,
     )
+    ctx = replace(ctx, takes_changes=takes_changes(bank, observed, ctx))
     bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build(ctx)}
     workload = names.deployment(bank)
     rollout = decide_rollout(bank, observed, ctx, bodies)
@@ -105,7 +116,8 @@ def plan(
             rendered = build(replace(ctx, admin_key=new_key()))
             _store_new_key(bank, rendered, key, observed=observed, draft=draft)
     draft.steps += _removals(bank, observed)
-    return _finished(bank, draft, rollout)
+    configuration = _configuration(bank, observed, rollout, secrets)
+    return _finished(bank, draft, rollout, configuration)
 
 
 def _check_names(bank: MemoryBank, observed: Observed, draft: _Draft) -> set[ChildKey]:
@@ -201,7 +213,33 @@ def _removals(bank: MemoryBank, observed: Observed) -> Iterable[Delete]:
             yield Delete(child, uid=live["metadata"]["uid"])
 
 
-def _finished(bank: MemoryBank, draft: _Draft, rollout: Rollout) -> Plan:
+def _configuration(
+    bank: MemoryBank, observed: Observed, rollout: Rollout, secrets: SecretsDecision
+) -> Configuration | None:
+    """Return what the pod is to run by: the objects as they are to be, or are left.
+
+    While a change waits, the pod may use other Secrets than the spec names: those are not asked
+    for then.
+    """
+    file, key, workload = (
+        rollout.bodies.get(each) or observed.children.get(each)
+        for each in (names.config_map(bank), names.key_secret(bank), names.deployment(bank))
+    )
+    token = read_token(key, TOKEN) if key is not None else None
+    if secrets.fingerprint is None or file is None or workload is None or token is None:
+        return None
+    named = {} if rollout.held else secrets.each
+    text = str((file.get("data") or {}).get(FILE, ""))
+    return configuration_of(
+        text,
+        {**named, ADMIN_KEY: secret_checksum(ADMIN_KEY, token)},
+        by_revision=ownership(bank, workload) is Ownership.OURS and covers_all(workload),
+    )
+
+
+def _finished(
+    bank: MemoryBank, draft: _Draft, rollout: Rollout, configuration: Configuration | None
+) -> Plan:
     plan = Plan(
         problems=tuple(draft.problems),
         revision=rollout.revision,
@@ -209,6 +247,7 @@ def _finished(bank: MemoryBank, draft: _Draft, rollout: Rollout) -> Plan:
         origin=rollout.origin,
         asked=rollout.asked,
         held=rollout.held,
+        configuration=configuration,
     )
     if bank.spec.paused:
         return plan

@@ -14,6 +14,7 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.canary import Door, Target
 from memorybank_operator.disks import Outlook
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
+from memorybank_operator.reconcile.steps import Plan
 from memorybank_operator.resources import names
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.status.serving import is_serving, serving
@@ -26,13 +27,14 @@ class Connect(StrEnum):
     CLUSTER_IP = "cluster-ip"
 
 
-def target(
-    bank: MemoryBank, observed: Observed, revision: str, *, connect: Connect
-) -> Target | None:
+def target(bank: MemoryBank, observed: Observed, plan: Plan, *, connect: Connect) -> Target | None:
     """Return what to prove; None while no pod of the wanted revision serves, or no key is known."""
     key = _admin_key(observed.children.get(names.key_secret(bank)))
     service = observed.children.get(names.service(bank))
-    if not key or service is None or not any(_serves(pod, revision) for pod in observed.pods):
+    configuration, revision = plan.configuration, plan.revision
+    if not key or service is None or configuration is None:
+        return None
+    if not any(_serves(pod, revision) for pod in observed.pods):
         return None
     url = names.http_url(bank)
     return Target(
@@ -41,6 +43,7 @@ def target(
         key=key,
         generation=bank.generation,
         revision=revision,
+        configuration=configuration,
         serving=serving(observed.pods),
         resync=bank.resync or bank.status.resync,
     )

@@ -23,6 +23,7 @@ EXPECTED = frozenset(
         Reason.PROGRESSING,
         Reason.DEPLOYMENT_PROGRESSING,
         Reason.VERIFYING,
+        Reason.RELOADING,
         Reason.POD_NOT_READY,
         Reason.VOLUME_PENDING,
         Reason.SCALED_TO_ZERO,

@@ -1,9 +1,11 @@
 """Whether a change of what the pod is made from is made now, or waits.
 
-What the pod is made from (its template, its configuration, its key) changes as a whole or not at
-all. While a change waits, all three are rendered from what the Deployment was made from before, as
-status.rollout.current tells it, so that whatever somebody changes or deletes meanwhile is put back
-as it was. Where this version of the operator renders that differently, they are left as they are.
+What the pod is made from (its template, its configuration, and the key of a service that takes no
+other one while it runs) changes as a whole or not at all. What a running pod takes restarts
+nothing, and does not wait by itself. While a change waits, all of them are rendered from what the
+Deployment was made from before, as status.rollout.current tells it, so that whatever somebody
+changes or deletes meanwhile is put back as it was. Where this version of the operator renders that
+differently, they are left as they are.
 
 Pure: the same bank and snapshot give the same decision. Nothing is remembered but in the bank's
 status, which is written before anything is done by it.
@@ -34,13 +36,14 @@ from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observe
 from memorybank_operator.reconcile.ownership import Ownership, ownership
 from memorybank_operator.reconcile.preview import preview
 from memorybank_operator.reconcile.steps import Held, Origin
+from memorybank_operator.reconcile.taking import is_known_to_take_none
 from memorybank_operator.resources import names
 from memorybank_operator.resources.build import build_all, with_hash
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.deployment import image_in, revision_in
 from memorybank_operator.resources.effective import own, taken
 from memorybank_operator.resources.key_secret import TOKEN
-from memorybank_operator.resources.pod_template import key_hash, revision_of
+from memorybank_operator.resources.pod_template import covers_all, key_hash, revision_of
 from memorybank_operator.status.serving import serving
 
 AT_ONCE = frozenset(
@@ -141,7 +144,7 @@ def _judge(
     rollout, waiting = bank.status.rollout, bank.status.plan
     current = rollout.current if rollout else None
     by_spec = _is_of_the_spec(bank, _before(bank, wanted), live)
-    by_user = by_spec or _is_of_a_secret(live, new)
+    by_user = by_spec or _is_of_a_secret(ctx, live)
     held = Held(Reason.AWAITING_APPROVAL, by_user=by_user)
     if rollout is not None and rollout.rejected is not None and _is_rejected(bank, wanted):
         return replace(held, reason=Reason.ROLLED_BACK, message=_rejection(rollout.rejected))
@@ -232,15 +235,16 @@ def _is_of_the_spec(bank: MemoryBank, current: Made | None, live: KubeObject | N
     return current.spec != shaping(bank.spec) or bool(taken_before & own(bank.spec))
 
 
-def _is_of_a_secret(live: KubeObject | None, new: KubeObject) -> bool:
-    """Tell whether a Secret that the pod is made from changed."""
+def _is_of_a_secret(ctx: BuildContext, live: KubeObject | None) -> bool:
+    """Tell whether it is for a Secret that the pod, whose service does not take it, is replaced."""
     if live is None:
         return False
-    before = live["spec"]["template"]["metadata"].get("annotations") or {}
-    after = new["spec"]["template"]["metadata"]["annotations"]
-    return any(
-        before.get(each) != after.get(each)
-        for each in (ANNOTATION_KEY_HASH, ANNOTATION_SECRETS_HASH)
+    annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
+    if not covers_all(live):
+        return not ctx.takes_changes  # it has just said so: nobody knows which ones it has
+    return bool(
+        annotations[ANNOTATION_KEY_HASH] != key_hash(ctx.admin_key or "")
+        or annotations.get(ANNOTATION_SECRETS_HASH, "") != ctx.secrets
     )
 
 
@@ -248,8 +252,10 @@ def _is_repair(bank: MemoryBank, ctx: BuildContext, live: KubeObject | None) -> 
     """Tell whether the pod has to restart since its generated key was lost."""
     if live is None or bank.spec.auth.admin_key_secret_ref is not None or ctx.admin_key is None:
         return False
-    annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
-    return bool(annotations.get(ANNOTATION_KEY_HASH) != key_hash(ctx.admin_key))
+    if not covers_all(live):
+        return False
+    annotations = live["spec"]["template"]["metadata"]["annotations"]
+    return bool(annotations[ANNOTATION_KEY_HASH] != key_hash(ctx.admin_key))
 
 
 def _ask_for_approval(bank: MemoryBank, plan_id: str) -> str:
@@ -325,6 +331,27 @@ def _render(bank: MemoryBank, observed: Observed, ctx: BuildContext, made: Made)
         )
     except ValidationError:  # another version of the operator wrote it
         return None
+    former = replace(ctx, bank=bank.model_copy(update={"spec": spec}), takes_changes=True)
+    covering = _with_what_it_had(bank, observed, replace(former, takes_changes=False))
+    ways = [former, covering]
+    if is_known_to_take_none(bank, made.image):
+        ways.reverse()
+    found = [_bodies(each) for each in ways]
+    workload = names.deployment(bank)
+    if workload not in found[0]:
+        return None
+    return next(
+        (
+            each
+            for each in found
+            if revision_of(each[workload]["spec"]["template"]) == made.revision
+        ),
+        found[0],
+    )
+
+
+def _with_what_it_had(bank: MemoryBank, observed: Observed, ctx: BuildContext) -> BuildContext:
+    """Return the context with the secrets that a pod has whose service takes no others."""
     live = observed.children.get(names.deployment(bank))
     secrets = ctx.secrets
     if live is not None:
@@ -332,11 +359,11 @@ def _render(bank: MemoryBank, observed: Observed, ctx: BuildContext, made: Made)
         secrets = annotations.get(ANNOTATION_SECRETS_HASH, "")
     secret = observed.children.get(names.key_secret(bank))
     key = (read_token(secret, TOKEN) if secret is not None else None) or ctx.admin_key
-    former = replace(
-        ctx, bank=bank.model_copy(update={"spec": spec}), admin_key=key, secrets=secrets
-    )
-    bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build_all(former)}
-    return bodies if names.deployment(bank) in bodies else None
+    return replace(ctx, admin_key=key, secrets=secrets)
+
+
+def _bodies(ctx: BuildContext) -> Bodies:
+    return {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build_all(ctx)}
 
 
 def _scaled(new: KubeObject, live: KubeObject) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.update import PlanStatus
+from memorybank_operator.configfiles.in_effect import Configuration
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
 
 
@@ -112,5 +113,7 @@ class Plan:
     asked: Origin | None = None
     """What `wanted` is rendered from."""
     held: Held | None = None
+    configuration: Configuration | None = None
+    """What the pod is to run by; None while that cannot be told."""
     requeue_after: float | None = None
     """Seconds after which to look again though nothing changed; None when events will tell."""

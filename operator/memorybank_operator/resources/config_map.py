@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from memorybank_operator.configfiles.app_config import app_config, render
+from memorybank_operator.configfiles.app_config import AppConfig, app_config, render
 from memorybank_operator.resources import names
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.labels import metadata
@@ -28,5 +28,9 @@ def build_config_map(ctx: BuildContext) -> dict[str, Any] | None:
 
 def config_text(ctx: BuildContext) -> str:
     """Return the file's content."""
-    hosts = names.hosts(ctx.bank, ctx.settings.cluster_domain)
-    return render(app_config(ctx.bank, hosts=hosts))
+    return render(config_of(ctx))
+
+
+def config_of(ctx: BuildContext) -> AppConfig:
+    """Return the file as a model."""
+    return app_config(ctx.bank, hosts=names.hosts(ctx.bank, ctx.settings.cluster_domain))

@@ -45,3 +45,7 @@ class BuildContext:
     """Fingerprint of the Secrets that the spec names for the service; empty when it names none,
     None while one of them cannot be used.
     """
+    takes_changes: bool = True
+    """Whether the service takes changed settings and Secrets while it runs, and tells; else the
+    revision of its pod covers all of them.
+    """

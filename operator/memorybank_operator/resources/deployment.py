@@ -28,7 +28,7 @@ def build_deployment(ctx: BuildContext) -> dict[str, Any] | None:
             "revisionHistoryLimit": 2,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": selector(ctx.bank)},
-            "template": build_pod_template(ctx, ctx.admin_key),
+            "template": build_pod_template(ctx),
         },
     }
 

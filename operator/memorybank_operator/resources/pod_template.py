@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.pod import TopologySpread
 from memorybank_operator.configfiles.checksum import object_checksum, text_checksum
+from memorybank_operator.configfiles.in_effect import restart_checksum
 from memorybank_operator.resources import names
-from memorybank_operator.resources.config_map import config_text
+from memorybank_operator.resources.config_map import config_of, config_text
 from memorybank_operator.resources.container import (
     CONFIG_VOLUME,
     DATA_VOLUME,
@@ -30,9 +32,9 @@ MARGIN_SECONDS = 9
 """After requests had their time the service still flushes and closes its database."""
 
 
-def build_pod_template(ctx: BuildContext, admin_key: str) -> dict[str, Any]:
+def build_pod_template(ctx: BuildContext) -> dict[str, Any]:
     """Build the template with its revision in annotation and environment."""
-    template = _template(ctx, admin_key)
+    template = _template(ctx)
     revision = object_checksum(template)
     marked = copy.deepcopy(template)
     marked["metadata"]["annotations"][constants.ANNOTATION_REVISION] = revision
@@ -46,19 +48,15 @@ def revision_of(template: dict[str, Any]) -> str:
     return str(template["metadata"]["annotations"][constants.ANNOTATION_REVISION])
 
 
-def _template(ctx: BuildContext, admin_key: str) -> dict[str, Any]:
+def _template(ctx: BuildContext) -> dict[str, Any]:
     spec = ctx.bank.spec
     return {
         "metadata": {
             "labels": spec.pod_labels | labels(ctx.bank),
             "annotations": spec.pod_annotations
-            | {
-                constants.ANNOTATION_CONFIG_HASH: text_checksum(config_text(ctx)),
-                constants.ANNOTATION_KEY_HASH: key_hash(admin_key),
-            }
+            | _hashes(ctx)
             # Only where it is asked for: a new field must not restart the pods of all banks.
-            | ({constants.ANNOTATION_RESTART: spec.restart} if spec.restart else {})
-            | ({constants.ANNOTATION_SECRETS_HASH: ctx.secrets} if ctx.secrets else {}),
+            | ({constants.ANNOTATION_RESTART: spec.restart} if spec.restart else {}),
         },
         "spec": {
             "serviceAccountName": names.service_account(ctx.bank).name,
@@ -83,11 +81,29 @@ def _template(ctx: BuildContext, admin_key: str) -> dict[str, Any]:
     }
 
 
+def covers_all(deployment: Mapping[str, Any]) -> bool:
+    """Tell whether the revision of a Deployment's pod covers all settings and Secrets, not only
+    those that a running service does not take. All did before operators knew of such services.
+    """
+    annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    return constants.ANNOTATION_KEY_HASH in annotations
+
+
 def key_hash(admin_key: str) -> str:
     """Return a fingerprint of the key. Not a prefix of its SHA-256, by which the service knows
     it.
     """
     return text_checksum(f"{constants.ANNOTATION_KEY_HASH}:{admin_key}")
+
+
+def _hashes(ctx: BuildContext) -> dict[str, str]:
+    if ctx.takes_changes:
+        # What the running service takes is not part of it: that must not restart a pod.
+        return {constants.ANNOTATION_CONFIG_HASH: restart_checksum(config_of(ctx))}
+    return {
+        constants.ANNOTATION_CONFIG_HASH: text_checksum(config_text(ctx)),
+        constants.ANNOTATION_KEY_HASH: key_hash(ctx.admin_key or ""),
+    } | ({constants.ANNOTATION_SECRETS_HASH: ctx.secrets} if ctx.secrets else {})
 
 
 def _volumes(ctx: BuildContext) -> list[dict[str, Any]]:

@@ -16,7 +16,12 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.reconcile.steps import Problem
 from memorybank_operator.status.verdict import Verdict
 
-_TAKES_TIME = {Reason.PROGRESSING, Reason.DEPLOYMENT_PROGRESSING, Reason.VERIFYING}
+_TAKES_TIME = {
+    Reason.PROGRESSING,
+    Reason.DEPLOYMENT_PROGRESSING,
+    Reason.VERIFYING,
+    Reason.RELOADING,
+}
 _SETTLED = {
     Reason.SCALED_TO_ZERO,
     Reason.HIBERNATED,

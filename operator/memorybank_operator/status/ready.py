@@ -75,6 +75,8 @@ def _judge(
             Reason.VERIFYING,
             "The pod is ready and has still to prove that it stores and finds a memory.",
         )
+    if canary.pending:
+        return Verdict("Unknown", Reason.RELOADING, _sentence(canary.message))
     if not canary.ok:
         return Verdict("False", Reason.CANARY_FAILED, canary.message)
     return Verdict(
@@ -97,12 +99,18 @@ def _with_trouble(verdict: Verdict, bank: MemoryBank, observed: Observed, plan: 
 
 
 def is_proof(canary: CanaryResult, bank: MemoryBank, observed: Observed, plan: Plan) -> bool:
-    """Tell whether a result is about this generation, this revision and who serves now."""
-    return (canary.generation, canary.revision, canary.serving) == (
+    """Tell whether a result is about this generation, revision, configuration and who serves."""
+    wanted = plan.configuration.fingerprint if plan.configuration is not None else None
+    return (canary.generation, canary.revision, canary.configuration, canary.serving) == (
         bank.generation,
         plan.revision,
+        wanted,
         serving(observed.pods),
     )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _joined(problems: Sequence[Problem]) -> str:

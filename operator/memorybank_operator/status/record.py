@@ -39,13 +39,15 @@ def record(
     bank: MemoryBank, observed: Observed, plan: Plan, *, now: datetime
 ) -> RolloutStatus | None:
     """Return what is known of the bank's pod: what it is made from, and what it was before."""
-    known = bank.status.rollout or RolloutStatus()
+    known = _as_told(bank.status.rollout or RolloutStatus(), observed)
     live = observed.children.get(names.deployment(bank))
     current, previous = known.current, known.previous
     present = revision_in(live) if live is not None else ""
     if live is not None and present and (current is None or current.revision != present):
         made = _made(plan, live, now)
         if made is not None:
+            if any(each and _takes_none(each, made.image) for each in (current, previous)):
+                made = made.model_copy(update={"takes_changes": False})
             previous = current if current is not None and current.proven else previous
             current = made
     if current is not None and previous is not None and previous.revision == current.revision:
@@ -68,6 +70,21 @@ def record(
     return RolloutStatus(
         current=_proven(bank, observed, plan, current), previous=previous, rejected=rejected
     )
+
+
+def _as_told(known: RolloutStatus, observed: Observed) -> RolloutStatus:
+    """Return what is known with what the service says of itself: whether it takes changes."""
+    canary, current = observed.canary, known.current
+    if canary is None or canary.takes_changes is None or current is None:
+        return known
+    if canary.revision != current.revision:
+        return known
+    said = None if canary.takes_changes else False
+    return known.model_copy(update={"current": current.model_copy(update={"takes_changes": said})})
+
+
+def _takes_none(made: Made, image: str) -> bool:
+    return made.image == image and made.takes_changes is False
 
 
 def _is_in_force(plan: Plan, current: Made, present: str) -> bool:

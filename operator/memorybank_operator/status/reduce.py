@@ -87,6 +87,7 @@ def reduce(
             version=(observed.canary.version if observed.canary else "") or bank.status.version,
             image=image_in(deployment) if deployment else "",
             revision=plan.revision or bank.status.revision,
+            configuration=_configuration(bank, observed),
             resync=_resync(bank, observed, failure),
             replicas=counts.get("replicas", 0),
             ready_replicas=counts.get("readyReplicas", 0),
@@ -164,6 +165,12 @@ def _resync(bank: MemoryBank, observed: Observed, failure: Problem | None) -> st
     probed = observed.canary is not None and observed.canary.resync == bank.resync
     done = failure is None and (probed or not bank.spec.pods)
     return bank.resync if bank.resync and done else bank.status.resync
+
+
+def _configuration(bank: MemoryBank, observed: Observed) -> str:
+    """Return what a pod said last that it runs by; what is still to be read is not in effect."""
+    canary = observed.canary
+    return canary.configuration if canary is not None and canary.ok else bank.status.configuration
 
 
 def _as_json(status: MemoryBankStatus) -> dict[str, Any]:

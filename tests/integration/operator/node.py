@@ -36,6 +36,8 @@ class Running:
     pod: Object
     process: asyncio.subprocess.Process
     port: int
+    folders: dict[str, Path]
+    """By volume."""
     ready: bool = False
 
     @property
@@ -98,6 +100,7 @@ class Node:
             await self._start(name, deployment)
         elif running is not None:
             await self._probe(running)
+            await self._fill(running.pod["spec"], running.folders)
         if deployment is not None:
             await self._report(deployment, self.running.get(name))
 
@@ -129,8 +132,8 @@ class Node:
         (container,) = spec["containers"]
         port, metrics_port = free_ports(2)
         paths = {m["mountPath"]: str(folders[m["name"]]) for m in container["volumeMounts"]}
-        _point_to_files(folders, paths)
         environment = {each["name"]: _local(each["value"], paths) for each in container["env"]}
+        environment |= _secret_files(folders)
         arguments = [_local(each, paths) for each in container["args"]]
         release = self.releases.get(container["image"])
         if release is not None:
@@ -154,7 +157,7 @@ class Node:
                 "spec": {**spec, "nodeName": "node", "terminationGracePeriodSeconds": 0},
             }
         )
-        self.running[name] = Running(pod, process, port)
+        self.running[name] = Running(pod, process, port, folders)
 
     async def _volumes(self, spec: Object) -> dict[str, Path] | None:
         """Fill a folder per volume; return None while an object is missing, as a kubelet waits."""
@@ -167,6 +170,14 @@ class Node:
                 continue
             folders[volume["name"]] = folder = self._folder / uuid.uuid4().hex
             folder.mkdir()
+        return folders if await self._fill(spec, folders) else None
+
+    async def _fill(self, spec: Object, folders: dict[str, Path]) -> bool:
+        """Bring ConfigMaps and Secrets into their folders; say whether all of them are there. A
+        file is replaced as a whole, and only if it changed.
+        """
+        for volume in spec["volumes"]:
+            folder = folders[volume["name"]]
             for kind, name in (
                 (kinds.CONFIG_MAP, volume.get("configMap", {}).get("name")),
                 (kinds.SECRET, volume.get("secret", {}).get("secretName")),
@@ -175,14 +186,14 @@ class Node:
                     continue
                 source = await self._client.get(kind, self._namespace, name)
                 if source is None:
-                    return None
+                    return False
                 shown = volume.get("secret", {}).get("items")
                 entries = {each["key"]: each["path"] for each in shown or ()}
                 for key, value in source["data"].items():
                     content = value if kind is kinds.CONFIG_MAP else _decoded(value)
                     if not shown or key in entries:
-                        (folder / entries.get(key, key)).write_text(content)
-        return folders
+                        _replace(folder / entries.get(key, key), content)
+        return True
 
     async def _probe(self, running: Running) -> None:
         try:
@@ -237,16 +248,25 @@ def _local(text: str, paths: dict[str, str]) -> str:
     return text
 
 
-def _point_to_files(folders: dict[str, Path], paths: dict[str, str]) -> None:
-    """Where the configuration names files of Secrets, name the folders that stand for volumes.
-    What the API server has stays as it is.
+def _secret_files(folders: dict[str, Path]) -> dict[str, str]:
+    """Name the files of Secrets in the folders that stand for volumes. The environment wins over
+    the configuration, which stays as it is.
     """
-    file = folders["config"] / "config.yaml"
-    text = file.read_text()
-    for path, folder in paths.items():
-        if path.startswith(secret_files.FOLDER):
-            text = text.replace(f": {path}/", f": {folder}/")
-    file.write_text(text)
+    return {
+        f"MEMORY_BANK_{each.setting.upper().replace('.', '__')}": str(
+            folders[each.value] / secret_files.FILE
+        )
+        for each in secret_files.Mounted
+        if each.value in folders
+    }
+
+
+def _replace(file: Path, content: str) -> None:
+    if file.exists() and file.read_text() == content:
+        return
+    fresh = file.with_name(f".{file.name}")
+    fresh.write_text(content)
+    fresh.rename(file)
 
 
 def _decoded(value: str) -> str:

@@ -43,6 +43,14 @@ def does_not_search(package: Path) -> None:
     file.write_text(f'{before}raise RuntimeError("a wrong build")\n{after}')
 
 
+def takes_no_changes(package: Path) -> None:
+    """Know of no configuration that is in effect, as versions did before they reloaded it."""
+    file = package / "http/routes_care.py"
+    before, path, after = file.read_text().partition('"/configuration"')
+    assert path
+    file.write_text(f'{before}"/none"{after}')
+
+
 def migrates(package: Path) -> None:
     """Bring the database to a schema that the version before does not know."""
     number = migrations()[-1].version + 1

@@ -206,7 +206,7 @@ SCENARIOS = {
         everything(own_key, lambda world: world.create(auth=REFERENCE)), spec=None, writes=7
     ),
     "create stopped": Scenario(lambda world: world.create(replicas=0), spec=None, writes=7),
-    "change the configuration": changed(logging={"level": "debug", "format": "text"}, writes=3),
+    "change the configuration": changed(logging={"level": "debug", "format": "text"}, writes=2),
     "change the image": changed(image="registry.example/app:2"),
     "change the version": changed(version="2"),
     "change resources": changed(resources={"limits": {"memory": "1Gi"}}),
@@ -228,7 +228,7 @@ SCENARIOS = {
         fill_the_disk, spec=GROWING_BY_ITSELF, prepare=make_stretchy, writes=2
     ),
     "use an own key": Scenario(
-        lambda world: world.change(auth=REFERENCE), prepare=own_key, writes=3
+        lambda world: world.change(auth=REFERENCE), prepare=own_key, writes=2
     ),
     "use a generated key again": Scenario(
         lambda world: world.change(auth={"adminKeySecretRef": None}),
@@ -248,21 +248,21 @@ SCENARIOS = {
     "wake": changed({"hibernate": True}, hibernate=False),
     "scale to zero": changed(replicas=0),
     "restart": changed(restart="2026-01-01"),
-    "hold a change": changed(SUPERVISED, logging={"level": "debug"}, image="app:2"),
+    "hold a change": changed(SUPERVISED, lifecycle={"drainSeconds": 7}, image="app:2"),
     "approve a change": Scenario(
-        approve, spec=SUPERVISED, waiting={"logging": {"level": "debug"}}, writes=3
+        approve, spec=SUPERVISED, waiting={"lifecycle": {"drainSeconds": 7}}, writes=3
     ),
     "lose what a change waits for": Scenario(
-        lose_what_waits, spec=SUPERVISED, waiting={"logging": {"level": "debug"}}, writes=2
+        lose_what_waits, spec=SUPERVISED, waiting={"lifecycle": {"drainSeconds": 7}}, writes=2
     ),
     "give a change up": Scenario(
-        lambda world: world.change(logging={"level": "info"}),
+        lambda world: world.change(lifecycle={"drainSeconds": 1}),
         spec=SUPERVISED,
-        waiting={"logging": {"level": "debug"}},
+        waiting={"lifecycle": {"drainSeconds": 7}},
     ),
     "refuse a version": changed({"version": "2.0.0"}, version="1.0.0"),
     "pause, change and resume": Scenario(pause_change_and_resume),
-    "lose the key": Scenario(lose_the_key, writes=3),
+    "lose the key": Scenario(lose_the_key),
     "lose nearly everything": Scenario(lose_nearly_everything, writes=6),
     "put hand-made changes back": Scenario(meddle, writes=2),
     "remove what an older operator left": Scenario(leave_something),

@@ -45,10 +45,19 @@ async def put_ring(world: World, active: str, keys: dict[str, bytes]) -> None:
         await world.client.apply(body)
 
 
-async def is_ready(world: World, revision: str | None = None) -> bool:
+async def is_ready(world: World, other_than: str | None = None) -> bool:
+    """Whether the newest generation is proven, by another configuration than this one."""
     bank = await world.must(kinds.MEMORY_BANK, "agents")
-    ready = (await world.ready()).get("status") == "True"
-    return ready and (revision is None or bank["status"]["revision"] != revision)
+    ready = await world.ready()
+    proven = ready.get("status") == "True"
+    newest = ready.get("observedGeneration") == bank["metadata"]["generation"]
+    return proven and newest and bank["status"]["configuration"] != other_than
+
+
+async def configuration(world: World) -> str:
+    bank = await world.must(kinds.MEMORY_BANK, "agents")
+    text: str = bank["status"]["configuration"]
+    return text
 
 
 async def session(world: World, node: Node) -> aiohttp.ClientSession:
@@ -87,7 +96,6 @@ async def test_an_encrypted_bank_waits_for_its_ring_and_lives_through_its_rotati
     old, new = os.urandom(32), os.urandom(32)
     await put_ring(world, "old", {"old": old})
     await until(lambda: is_ready(world), seconds=START_SECONDS)
-    revision = (await world.must(kinds.MEMORY_BANK, "agents"))["status"]["revision"]
     async with (
         await session(world, node) as client,
         client.post("/v1/memories", json={"content": CONTENT}) as stored,
@@ -98,15 +106,18 @@ async def test_an_encrypted_bank_waits_for_its_ring_and_lives_through_its_rotati
     assert kept
     assert not any(b"observatory" in content for content in kept)
 
+    pod = node.running["agents"].pod["metadata"]["uid"]
+    in_effect = await configuration(world)
     await put_ring(world, "new", {"old": old, "new": new})
     # Secrets of others are looked at once a minute; an edit of the bank has them looked at now.
     await world.change(deletionPolicy="Delete")
-    await until(lambda: is_ready(world, revision), seconds=START_SECONDS)
-    revision = (await world.must(kinds.MEMORY_BANK, "agents"))["status"]["revision"]
-    # The start wrapped everything by the new key, so the old one can go.
+    await until(lambda: is_ready(world, in_effect), seconds=START_SECONDS)
+    in_effect = await configuration(world)
+    # What took effect wrapped everything by the new key, so the old one can go.
     await put_ring(world, "new", {"new": new})
     await world.change(deletionPolicy="Retain")
-    await until(lambda: is_ready(world, revision), seconds=START_SECONDS)
+    await until(lambda: is_ready(world, in_effect), seconds=START_SECONDS)
     assert (await found(world, node))[0] == CONTENT
+    assert node.running["agents"].pod["metadata"]["uid"] == pod, "nothing restarted"
     for event in await world.events():
         assert base64.b64encode(new).decode() not in event["message"]

@@ -233,7 +233,7 @@ async def test_an_api_server_that_crashes_and_comes_back_is_followed_without_a_r
 
             async def is_changed() -> bool:
                 with contextlib.suppress(errors.Unreachable):  # our own connections died as well
-                    await world.change(logging={"level": "debug"})
+                    await world.change(lifecycle={"drainSeconds": 7})
                     return True
                 return False
 

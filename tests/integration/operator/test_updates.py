@@ -64,7 +64,9 @@ async def test_a_change_waits_for_its_approval_and_only_for_that_one(world: Worl
         await settle(world, operator)
         before, config = await template(world), await world.must("ConfigMap", "agents-config")
 
-        await world.change(logging={"level": "debug"}, serviceAccount={"annotations": {"a/b": "c"}})
+        await world.change(
+            lifecycle={"drainSeconds": 7}, serviceAccount={"annotations": {"a/b": "c"}}
+        )
         first = await plan_of(world)
         await settle(world, operator)
         assert await template(world) == before
@@ -85,7 +87,7 @@ async def test_a_change_waits_for_its_approval_and_only_for_that_one(world: Worl
 
         # An approval of what was is none of what is.
         await world.change(
-            logging={"level": "warning"}, updatePolicy=SUPERVISED | {"approved": first["id"]}
+            lifecycle={"drainSeconds": 8}, updatePolicy=SUPERVISED | {"approved": first["id"]}
         )
         await settle(world, operator)
         second = await plan_of(world)

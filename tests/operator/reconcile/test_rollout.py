@@ -124,7 +124,7 @@ def applied(planned: Plan) -> list[str]:
 RESTARTS: dict[str, dict[str, Any]] = {
     "another image": {"image": "registry.example/app:2"},
     "another version": {"version": "0.2.0"},
-    "a setting": {"logging": {"level": "debug"}},
+    "a setting": {"lifecycle": {"drainSeconds": 7}},
     "a variable": {"env": [{"name": "TZ", "value": "UTC"}]},
     "resources": {"resources": {"limits": {"memory": "1Gi"}}},
     "a restart": {"restart": "now"},
@@ -181,7 +181,7 @@ def test_what_needs_no_restart_goes_through_while_something_waits(
     change: dict[str, Any], kinds: set[str]
 ) -> None:
     scene = Scene.of_spec(SUPERVISED)
-    scene.change(logging={"level": "debug"})
+    scene.change(lifecycle={"drainSeconds": 7})
     scene.judge()
     scene.change(**change)
     assert set(applied(scene.plan())) == kinds if "replicas" not in change else True
@@ -225,7 +225,7 @@ def test_an_approval_is_worth_nothing_the_next_time() -> None:
 def test_what_is_deleted_while_a_change_waits_comes_back_as_it_was(kind: str) -> None:
     scene = Scene.of_spec(SUPERVISED)
     before = {key: dict(body) for key, body in scene.world.children.items()}
-    scene.change(logging={"level": "debug"}, image="registry.example/app:2")
+    scene.change(lifecycle={"drainSeconds": 7}, image="registry.example/app:2")
     waiting = scene.judge()["plan"]["id"]
     lost = next(key for key in scene.world.children if key.kind == kind)
     del scene.world.children[lost]
@@ -236,7 +236,7 @@ def test_what_is_deleted_while_a_change_waits_comes_back_as_it_was(kind: str) ->
         assert status["plan"]["id"] == waiting
     assert scene.image == SETTINGS.app_image
     config = scene.world.children[names.config_map(scene.of)]
-    assert "debug" not in config["data"]["config.yaml"]
+    assert "drain_seconds" not in config["data"]["config.yaml"]
     assert "plan" in status
 
 
@@ -246,7 +246,7 @@ def rendered(body: KubeObject) -> str:
 
 def test_what_is_changed_by_hand_while_a_change_waits_is_put_back() -> None:
     scene = Scene.of_spec(SUPERVISED)
-    scene.change(logging={"level": "debug"})
+    scene.change(lifecycle={"drainSeconds": 7})
     scene.judge()
     deployment = scene.world.deployment(scene.of)
     deployment["spec"]["template"]["spec"]["containers"][0]["image"] = "meddled"
@@ -269,7 +269,7 @@ def test_a_lost_key_is_replaced_without_making_what_waits() -> None:
 
 def test_a_paused_bank_shows_what_waits_and_is_left_alone() -> None:
     scene = Scene.of_spec(SUPERVISED)
-    scene.change(logging={"level": "debug"}, paused=True)
+    scene.change(lifecycle={"drainSeconds": 7}, paused=True)
     assert scene.plan().steps == ()
     assert scene.judge()["plan"]["objects"]
 
@@ -416,7 +416,7 @@ def test_there_is_no_way_back_behind_a_migration() -> None:
 def test_there_is_no_way_back_from_a_setting() -> None:
     scene = Scene.of_spec({})
     scene.prove()
-    scene.change(logging={"level": "debug"})
+    scene.change(lifecycle={"drainSeconds": 7})
     scene.settle()
     scene.break_pod()
     scene.later = timedelta(seconds=601)
@@ -515,7 +515,7 @@ def test_an_operator_that_finds_no_record_takes_what_it_would_change_for_its_own
     status = scene.judge()
     assert condition(status, "UpdatePending")["reason"] == Reason.UPDATE_QUEUED
     assert status["rollout"]["current"]["image"] == SETTINGS.app_image
-    scene.change(logging={"level": "debug"})
+    scene.change(lifecycle={"drainSeconds": 7})
     assert set(applied(scene.plan())) == {"ConfigMap", "Deployment"}
 
 

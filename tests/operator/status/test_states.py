@@ -44,6 +44,11 @@ def proof_of(**changes: Any) -> Change:
     return change
 
 
+def reloading(world: World, of: MemoryBank) -> None:
+    message = "the pod does not run by the newest config.yaml yet. The kubelet brings it"
+    world.canary = world.passed(of, ok=False, pending=True, message=message)
+
+
 def canary_failed(world: World, of: MemoryBank) -> None:
     world.canary = world.passed(of, ok=False, message="POST /v1/search: 500 Internal Error")
 
@@ -189,6 +194,9 @@ STATES = {
     ),
     "pod replaced": progressing(pod_replaced, "Verifying", "", ready="Unknown"),
     "container restarted": progressing(container_restarted, "Verifying", "", ready="Unknown"),
+    "change not read yet": progressing(
+        reloading, "Reloading", "newest config.yaml yet. The kubelet brings it", ready="Unknown"
+    ),
     "canary failed": progressing(canary_failed, "CanaryFailed", "POST /v1/search: 500"),
     "image cannot be pulled": progressing(
         pod_in(waiting("ErrImagePull", PULL)), "ImagePullBackOff", "spec.image"
@@ -238,7 +246,7 @@ STATES = {
         old_pod_still_there, "DeploymentProgressing", "not done"
     ),
     "spec changed, pod to be replaced": progressing(
-        nothing, "DeploymentProgressing", "replaced", now={"logging": {"level": "debug"}}
+        nothing, "DeploymentProgressing", "replaced", now={"lifecycle": {"drainSeconds": 7}}
     ),
     "spec changed, same pod": progressing(
         nothing, "Verifying", "", now={"deletionPolicy": "Delete"}, ready="Unknown"
@@ -286,7 +294,7 @@ STATES = {
     ),
     "paused with a change that waits": State(
         nothing, "False", "Paused", "spec.paused is true. The pod is replaced", "InProgress",
-        "Suspended", "Paused", now={"paused": True, "logging": {"level": "debug"}},
+        "Suspended", "Paused", now={"paused": True, "lifecycle": {"drainSeconds": 7}},
     ),
     "paused and broken": State(
         pod_in(waiting("CrashLoopBackOff"), lastState={"terminated": ENDED}), "False", "Paused",

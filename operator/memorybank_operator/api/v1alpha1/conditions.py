@@ -78,6 +78,11 @@ class Reason(Explained):
         "The pod is ready, but storing, finding or deleting a memory through the Service failed.",
     )
     VERIFYING = ("Verifying", "The pod is ready and has still to prove that it works.")
+    RELOADING = (
+        "Reloading",
+        "A setting or Secret changed that the running pod takes without a restart; the kubelet has "
+        "still to bring it.",
+    )
     PROGRESSING = ("Progressing", "What the spec asks for is being made.")
     SCALED_TO_ZERO = ("ScaledToZero", "spec.replicas is 0: no pod runs, the data is kept.")
     HIBERNATED = ("Hibernated", "spec.hibernate is true: no pod runs, the data is kept.")

@@ -99,7 +99,7 @@ class Jwt(ApiModel):
     """Where the provider publishes its keys. Tokens signed by RS*, PS*, ES* and EdDSA are taken."""
     secret_ref: SecretReference | None = None
     """A secret of at least 64 bytes shared with the provider instead. Tokens signed by HS* are
-    taken. A changed secret restarts the pod.
+    taken. The running pod takes a changed one; the former is good for five minutes more.
     """
     roles_claim: ClaimPath = "roles"
     """The claim that names roles; dots lead into objects, such as realm_access.roles."""
@@ -318,7 +318,7 @@ class OpenAi(ApiModel):
     base_url: HttpUrl = "https://api.openai.com/v1"
     """What comes before /embeddings."""
     key_secret_ref: SecretReference | None = None
-    """The key to call it with. Left out, none is sent. A changed key restarts the pod."""
+    """The key to call it with. Left out, none is sent. The running pod takes a changed one."""
 
 
 class Embedding(ApiModel):

@@ -101,6 +101,10 @@ class MemoryBankStatus(StatusModel):
     """The text of the annotation memorybank.dev/resync whose re-sync is done: every object was read
     from the API server and compared, and the bank, where it has pods, was probed since.
     """
+    configuration: str = ""
+    """Fingerprint of the configuration and the secrets that the pod proved to run by last. It
+    changes when a change is in effect, with or without a new pod.
+    """
     replicas: int = 0
     """Pods that exist."""
     ready_replicas: int = 0

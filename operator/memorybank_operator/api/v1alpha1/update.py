@@ -60,6 +60,10 @@ class Made(StatusModel):
     """Schema of its database, as it said; 0 before it did."""
     proven: bool = False
     """Whether it stored, found and deleted a memory."""
+    takes_changes: bool | None = None
+    """False when the service said that it takes no changed settings or Secrets while it runs: each
+    change of one makes a new pod.
+    """
     spec: Annotated[
         dict[str, Any],
         Field(
