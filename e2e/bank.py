@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from e2e.cluster.paths import ROOT
 from e2e.stack import Stack
 
 READY_SECONDS = 120
@@ -39,6 +40,11 @@ class Bank:
     def apply(self, **changes: Any) -> None:
         """Create it, or change it to this spec."""
         self.stack.apply(self.manifest(**changes))
+
+    def apply_example(self, name: str) -> None:
+        """Apply one of examples/, which is of a bank of this name."""
+        file = ROOT / f"examples/{name}.yaml"
+        self.stack.kubectl("-n", self.namespace, "apply", "-f", str(file))
 
     def get(self) -> dict[str, Any] | None:
         """The resource as it is now."""

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import yaml
 
 from e2e.bank import Bank
+from e2e.cluster.paths import ROOT
 from e2e.stack import OPERATOR_NAMESPACE, Stack
 
+EXAMPLE = ROOT / "examples/memorybank.yaml"
 CLUSTER = os.environ.get("MEMORYBANK_E2E_CLUSTER", "memorybank-test")
 
 
@@ -44,8 +47,9 @@ def restricted_namespace(stack: Stack, words: str) -> Iterator[str]:
 
 
 def ready_bank(stack: Stack, namespace: str) -> Bank:
-    """Create a small bank and wait until it is Ready."""
-    bank = Bank(stack, namespace, "agents", {"storage": {"volume": {"size": "64Mi"}}})
+    """Create the bank of the first example and wait until it is Ready."""
+    spec = yaml.safe_load(EXAMPLE.read_text())["spec"]
+    bank = Bank(stack, namespace, "agents", spec)
     bank.apply()
     bank.wait_ready()
     return bank

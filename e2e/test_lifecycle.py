@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
-from e2e.bank import Bank
+from e2e.bank import Bank, timed
+from e2e.conftest import restricted_namespace
 from e2e.stack import CommandFailed, Stack
 
 FACT = "The billing service keeps its invoices for ten years."
@@ -76,11 +79,11 @@ def test_deleting_a_bank_keeps_the_volume_and_recreating_it_finds_the_memories(b
 
 
 def test_deletion_policy_delete_frees_the_volume(stack: Stack, namespace: str) -> None:
-    bank = Bank(stack, namespace, "brief", {"deletionPolicy": "Delete"})
-    bank.apply()
+    bank = Bank(stack, namespace, "agents")
+    bank.apply_example("disposable")
     bank.wait_ready()
     volume = (bank.child("pvc", "-data") or {})["spec"]["volumeName"]
-    stack.kubectl("-n", namespace, "delete", "mb", "brief", "--timeout=60s")
+    stack.kubectl("-n", namespace, "delete", "mb", bank.name, "--timeout=60s")
     stack.wait("the claim gone", lambda: bank.child("pvc", "-data") is None)
     listed = ("get", "pv", volume, "--ignore-not-found", "-o", "name")
     stack.wait("the volume gone", lambda: stack.kubectl(*listed) == "")
@@ -96,35 +99,80 @@ def test_scaling_to_zero_and_back_keeps_memories(bank: Bank) -> None:
     assert bank.recall(QUESTION) == [FACT]
 
 
-def test_a_hibernated_bank_wakes_with_memories_key_and_url(bank: Bank) -> None:
-    bank.remember(FACT)
-    key = bank.key()
-    bank.apply(hibernate=True)
+@pytest.fixture(scope="module")
+def living_bank(stack: Stack) -> Iterator[Bank]:
+    """A Ready bank that the tests which use it change and leave Ready, with one memory."""
+    with restricted_namespace(stack, "life") as name:
+        bank = Bank(stack, name, "agents")
+        bank.apply_example("memorybank")
+        bank.wait_ready()
+        bank.remember(FACT)
+        yield bank
+
+
+def uids(bank: Bank) -> list[str]:
+    return [pod["metadata"]["uid"] for pod in bank.pods()]
+
+
+def test_a_hibernated_bank_wakes_with_memories_key_and_url(
+    living_bank: Bank, record_property: Callable[[str, object], None]
+) -> None:
+    bank = living_bank
+    key, url = bank.key(), (bank.get() or {})["status"]["url"]
+    bank.apply_example("hibernated")
     bank.wait_not_ready("Hibernated")
     bank.stack.wait("no pod", lambda: not bank.pods())
-    bank.apply(hibernate=False)
-    bank.wait_ready()
-    assert bank.key() == key
+    with timed() as woken:
+        bank.apply_example("memorybank")
+        bank.wait_ready()
+    record_property("seconds to wake", woken[0])
+    assert (bank.key(), (bank.get() or {})["status"]["url"]) == (key, url)
     assert bank.recall(QUESTION) == [FACT]
 
 
-def test_a_new_text_restarts_the_pod_once(bank: Bank) -> None:
-    bank.remember(FACT)
-    (before,) = (pod["metadata"]["uid"] for pod in bank.pods())
-    bank.apply(restart="for the new certificate")
-    bank.stack.wait(
-        "another pod", lambda: [pod["metadata"]["uid"] for pod in bank.pods()] not in ([], [before])
+def test_a_paused_bank_serves_and_is_left_alone(living_bank: Bank) -> None:
+    bank = living_bank
+    bank.apply_example("paused")
+    bank.stack.wait("paused", lambda: bank.condition("Paused").get("status") == "True")
+    bank.stack.kubectl("-n", bank.namespace, "delete", "configmap", "agents-config")
+    # It looks at everything, as it says, and does nothing about it.
+    bank.stack.kubectl(
+        "-n", bank.namespace, "annotate", "mb", bank.name, "memorybank.dev/resync=while-paused"
     )
+    bank.stack.wait(
+        "looked at", lambda: (bank.get() or {})["status"].get("resync") == "while-paused"
+    )
+    assert bank.child("configmap", "-config") is None
+    assert bank.recall(QUESTION) == [FACT]
+    bank.apply_example("memorybank")
     bank.wait_ready()
+    assert bank.child("configmap", "-config") is not None
+
+
+def test_a_restart_replaces_the_pod_once_and_a_resync_is_echoed(living_bank: Bank) -> None:
+    bank = living_bank
+    (before,) = uids(bank)
+    bank.apply_example("restarted")
+    bank.stack.wait("another pod", lambda: uids(bank) not in ([], [before]))
+    bank.wait_ready()
+    after = uids(bank)
+    bank.stack.wait(
+        "the re-sync echoed",
+        lambda: (bank.get() or {})["status"].get("resync") == "after-the-outage",
+    )
+    bank.apply_example("restarted")
+    assert bank.is_ready(), "the same text does nothing"
+    assert uids(bank) == after
     assert bank.recall(QUESTION) == [FACT]
 
 
-def test_a_protected_bank_is_not_deleted(bank: Bank) -> None:
-    bank.apply(deletionProtection=True)
+def test_a_protected_bank_is_not_deleted(living_bank: Bank) -> None:
+    bank = living_bank
+    bank.apply_example("protected")
     delete = ("-n", bank.namespace, "delete", "mb", bank.name, "--timeout=60s")
     with pytest.raises(CommandFailed, match="set it to false first, such as by kubectl"):
         bank.stack.kubectl(*delete)
-    bank.apply(deletionProtection=False)
+    bank.apply_example("memorybank")
     bank.stack.kubectl(*delete)
 
 

@@ -1,0 +1,134 @@
+"""Every Secret of a bank gets another value under load: no request fails and no pod restarts."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import jwt
+import yaml
+
+from e2e.bank import Bank
+from e2e.cluster.paths import ROOT
+from e2e.stack import Stack
+
+EXAMPLE = ROOT / "examples/rotation.yaml"
+TAKEN_SECONDS = 240
+"""A kubelet brings a changed Secret within a minute and a half; this machine may be busy."""
+PAUSE_SECONDS = 0.1
+FACT = "The vault opens at eight, and only for two at a time."
+QUESTION = "When can the vault be entered?"
+
+
+def test_every_secret_is_replaced_under_load_without_a_failed_request_or_a_restart(
+    stack: Stack, namespace: str
+) -> None:
+    admin, tokens, ring, manifest = yaml.safe_load_all(EXAMPLE.read_text())
+    stack.kubectl("-n", namespace, "apply", "-f", str(EXAMPLE))
+    bank = Bank(stack, namespace, manifest["metadata"]["name"], manifest["spec"])
+    bank.wait_ready()
+    bank.remember(FACT)
+    pods, before = containers(bank), in_effect(bank)
+    old_admin, old_tokens = admin["stringData"]["token"], tokens["stringData"]["secret"]
+    with load(bank, old_admin) as statuses:
+        new_admin, new_tokens = f"mb_{secrets.token_urlsafe(32)}", secrets.token_hex(32)
+        stack.kubectl(
+            "-n", namespace, "apply", "-f", "-", stdin=yaml.safe_dump_all(
+                [
+                    with_value(admin, new_admin),
+                    with_value(tokens, new_tokens),
+                    with_value(ring, rotated(ring)),
+                ]
+            )
+        )  # fmt: skip
+        # Secrets of others are looked at once a minute; who is in a hurry asks for a look.
+        stack.kubectl("-n", namespace, "annotate", "mb", bank.name, "memorybank.dev/resync=rotated")
+        stack.wait(
+            "the new Secrets in effect",
+            lambda: bank.is_ready() and in_effect(bank) != before,
+            seconds=TAKEN_SECONDS,
+            describe=bank.condition,
+        )
+        assert bank.key() == new_admin
+        assert bank.recall(QUESTION) == [FACT]
+        for key, status in {
+            new_admin: 200,
+            token(new_tokens): 200,
+            token(old_tokens): 200,
+            f"mb_{secrets.token_urlsafe(32)}": 401,
+            token(secrets.token_hex(32)): 401,
+        }.items():
+            with bank.http(key) as client:
+                assert client.get("/v1/memories").status_code == status
+    assert len(statuses) > 10
+    assert set(statuses) <= {200, 201}
+    assert containers(bank) == pods, "nothing restarted"
+    told = str(bank.events()) + str(bank.get())
+    assert not [each for each in (new_admin, new_tokens) if each in told]
+
+
+def containers(bank: Bank) -> list[tuple[str, int]]:
+    """Each pod and how often its container was restarted."""
+    return [
+        (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"])
+        for pod in bank.pods()
+    ]
+
+
+def in_effect(bank: Bank) -> str:
+    return str((bank.get() or {})["status"]["configuration"])
+
+
+def with_value(secret: dict[str, Any], value: str) -> dict[str, Any]:
+    """The Secret with another value of its only entry."""
+    (entry,) = secret["stringData"]
+    return {**secret, "stringData": {entry: value}}
+
+
+def rotated(ring: dict[str, Any]) -> str:
+    """The ring with another key, which is the active one now."""
+    known: dict[str, Any] = yaml.safe_load(ring["stringData"]["ring.json"])
+    fresh = base64.b64encode(os.urandom(32)).decode()
+    return yaml.safe_dump({"active": "new", "keys": known["keys"] | {"new": fresh}})
+
+
+def token(secret: str) -> str:
+    """What an identity provider that shares this secret would sign."""
+    claims = {
+        "iss": "https://login.example.org",
+        "aud": "agents",
+        "sub": "agent-7",
+        "iat": int(time.time()),
+        "exp": int(time.time()) + 600,
+        "roles": ["developer"],
+    }
+    return jwt.encode(claims, secret, "HS512")
+
+
+@contextmanager
+def load(bank: Bank, key: str) -> Iterator[list[int]]:
+    """Write and search all the time, from before to after the block; the list gets each status."""
+    statuses: list[int] = []
+    done = threading.Event()
+
+    def work(client: httpx.Client) -> None:
+        while not done.wait(PAUSE_SECONDS):
+            body = {"content": f"Visitor {len(statuses)} was seen at the door."}
+            statuses.append(client.post("/v1/memories", json=body).status_code)
+            statuses.append(client.post("/v1/search", json={"query": QUESTION}).status_code)
+
+    with bank.http(key) as client:
+        worker = threading.Thread(target=work, args=[client])
+        worker.start()
+        try:
+            yield statuses
+        finally:
+            done.set()
+            worker.join()
