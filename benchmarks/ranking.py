@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from memorybank.domain.feed import MemoryColumns
 from memorybank.domain.ids import new_id
 from memorybank.domain.memory import Memory, MemoryFilter
 from memorybank.embedders.builtin import BuiltinEmbedder
@@ -55,7 +56,7 @@ async def compare(name: str, pairs: Sequence[tuple[str, str]], embedder: Builtin
         memory = Memory(
             id=new_id(), tenant="bench", content=content, created_at=now, updated_at=now
         )
-        index.put(memory, vector)
+        index.put(MemoryColumns.of([(memory, vector)]))
         ids.append(memory.id)
 
     def report(how: str, queries: Sequence[str], query_vectors: Sequence[Vector | None]) -> None:

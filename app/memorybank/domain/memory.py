@@ -128,8 +128,15 @@ def _texts(value: object) -> Iterator[str]:
 
 def searchable_text(memory: Memory) -> str:
     """Return what of a memory stands for its meaning: title, content and the texts of details."""
-    parts = [] if memory.title is None else [memory.title]
-    return "\n\n".join([*parts, memory.content, *memory.detail_texts])
+    return joined_text(memory.title, memory.content, memory.details)
+
+
+def joined_text(title: str | None, content: str, details: dict[str, Any]) -> str:
+    """Return what `searchable_text` returns of a memory with these fields."""
+    if title is None and not details:
+        return content
+    parts = [] if title is None else [title]
+    return "\n\n".join([*parts, content, *_texts(details)])
 
 
 _LIVE = frozenset({MemoryState.LIVE})

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 
-_LONGEST_TERM = 64
+LONGEST_TERM = 64
 """Characters of a word that count. Longer ones are encoded data, told apart by their beginning."""
 
 _SHORTEST_INFLECTED = 4
@@ -43,7 +43,11 @@ def _combining_marks() -> str:
     return "".join(mark for mark in marks if unicodedata.category(mark) in ("Mn", "Mc"))
 
 
-_ASCII_WORD = re.compile(r"[a-z0-9]+")
+ASCII_TERMS = bytes(
+    code if code > 0x7F else ord(chr(code).lower()) if chr(code).isalnum() else 0x20
+    for code in range(256)
+)
+"""For `bytes.translate`: leaves of ASCII small letters and digits, and spaces for the rest."""
 _WORD = re.compile(rf"\w[\w{_combining_marks()}]*")
 _ANY_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
@@ -52,13 +56,13 @@ _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 def terms(text: str) -> list[str]:
     """Return the terms of a text in order, repeated ones included."""
     if text.isascii():
-        words = _ASCII_WORD.findall(text.lower())
+        words = text.encode().translate(ASCII_TERMS).decode().split()
     else:
         folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
         words = _WORD.findall(folded.replace("_", " "))
         if _ANY_UNSPACED.search(folded):
             words = [part for word in words for part in _parts(word)]
-    return [word[:_LONGEST_TERM] for word in words]
+    return [word[:LONGEST_TERM] for word in words]
 
 
 @lru_cache(maxsize=4_096)

@@ -29,15 +29,18 @@ class Columns:
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self._arrays[name][: self.count]
 
-    def append(self, **values: Any) -> int:
-        """Add a row; return its place."""
-        if self.count == self._capacity:
-            self._move(2 * self._capacity, slice(None))
-        place = self.count
-        self.count += 1
+    def extend(self, count: int, **values: Any) -> int:
+        """Add rows by an entry each of every column, or by one for all; return the first place."""
+        first = self.count
+        if first + count > self._capacity:
+            capacity = self._capacity
+            while capacity < first + count:
+                capacity *= 2
+            self._move(capacity, slice(first))
+        self.count += count
         for name, value in values.items():
-            self._arrays[name][place] = value
-        return place
+            self._arrays[name][first : self.count] = value
+        return first
 
     def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
         """Drop all rows but the chosen ones, which keep their order."""

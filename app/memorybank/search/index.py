@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from memorybank.allocation import give_back
+from memorybank.domain.feed import FeedPage, MemoryColumns
 from memorybank.domain.memory import MemoryChange, MemoryFilter, MemoryState
 from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
 from memorybank.errors import OutdatedVector
@@ -17,8 +18,18 @@ from memorybank.ports import IndexCheck, MemoryStore, Vector
 from memorybank.search.tenant import TenantIndex
 from memorybank.spaces import space_of
 
-_FEED_PAGE = 500
-"""Changes read at a time: some 20 ms of work, so that a search can slip in between."""
+Portion = list[tuple[str, MemoryColumns]]
+"""Memories of some tenants, each by itself."""
+
+_PAGE = 8_192
+"""Memories read at a time. The more, the larger are the pieces of each tenant; they take 3 KB each
+until they are indexed."""
+_PORTION = 2_048
+"""Memories indexed at a time: some 20 ms of work, so that a search can slip in between."""
+_LETTERS = 1_000_000
+"""Letters of them at most: each takes some 30 bytes while words are looked for."""
+_COMPARED = 500
+"""Changes compared at a time."""
 
 _NO_REFINEMENT = Refinement()
 
@@ -123,7 +134,7 @@ class MemoryIndex:
         while True:
             async with self._following:  # nothing changes between reading a page and comparing it
                 content = self._content
-                page = await self._store.changes(walked, limit=_FEED_PAGE, model=content.model)
+                page = await self._store.changes(walked, limit=_COMPARED, model=content.model)
                 page = [change for change in page if change.seq <= content.position]
                 if not page:
                     count = await self._thread.run(partial(_live, content))
@@ -148,32 +159,23 @@ class MemoryIndex:
         return content.tenants.get(tenant) or TenantIndex(content.dimensions)
 
     async def _feed(self, content: _Content, seq: int | None = None) -> None:
-        pages = 0
+        portions = 0
         while seq is None or content.position < seq:
-            changes = await self._store.changes(
-                content.position, limit=_FEED_PAGE, model=content.model
-            )
-            await self._thread.run(partial(self._apply, content, changes))
-            pages += 1
-            if len(changes) < _FEED_PAGE:
+            added, complete = await self._feed_page(content)
+            portions += added
+            if complete:
                 break
-        if pages > 1:
+        if portions > 1:
             await self._thread.run(partial(_settle, content))
 
-    def _apply(self, content: _Content, changes: Sequence[MemoryChange]) -> None:
-        for change in changes:
-            index = content.tenants.get(change.tenant)
-            if change.memory is not None:
-                if index is None:
-                    index = content.tenants[change.tenant] = TenantIndex(content.dimensions)
-                index.put(change.memory, _fitting(content, change))
-                if not len(index):
-                    del content.tenants[change.tenant]
-            elif index is not None:
-                index.remove(change.memory_id)
-                if not len(index):
-                    del content.tenants[change.tenant]
-            content.position = change.seq
+    async def _feed_page(self, content: _Content) -> tuple[int, bool]:
+        """Return how many portions it was, and whether there are no later changes."""
+        page = await self._store.feed(content.position, limit=_PAGE, model=content.model)
+        portions = await self._thread.run(partial(_begun, content, page))
+        for portion in portions:
+            await self._thread.run(partial(_add, content, portion))
+        content.position = page.seq
+        return len(portions), page.complete
 
     def _compare(
         self, content: _Content, page: Sequence[MemoryChange], seen: set[tuple[str, str]]
@@ -192,8 +194,45 @@ class MemoryIndex:
                 continue
             seen.add(name)
             if index is not None and change.memory_id in index:
-                differing += not index.agrees(memory, _fitting(content, change))
+                differing += not index.agrees(
+                    memory, _fitting(content, change.memory_id, change.vector)
+                )
         return differing
+
+
+def _begun(content: _Content, page: FeedPage) -> list[Portion]:
+    """Forget what is gone; return the rest in portions."""
+    for tenant, memory_id in page.gone:
+        index = content.tenants.get(tenant)
+        if index is not None:
+            index.remove(memory_id)
+            if not len(index):
+                del content.tenants[tenant]
+    portions: list[Portion] = []
+    size = _PORTION
+    for tenant, memories in () if page.memories is None else page.memories.of_tenants():
+        for part in memories.parts(_PORTION, letters=_LETTERS):
+            if size >= _PORTION:
+                portions.append([])
+                size = 0
+            portions[-1].append((tenant, part))
+            size += len(part.ids)
+    return portions
+
+
+def _add(content: _Content, portion: Portion) -> None:
+    for tenant, memories in portion:
+        index = content.tenants.get(tenant)
+        if index is None:
+            index = content.tenants[tenant] = TenantIndex(content.dimensions)
+        index.put(
+            memories._replace(
+                vectors=[
+                    _fitting(content, memory_id, vector)
+                    for memory_id, vector in zip(memories.ids, memories.vectors, strict=True)
+                ]
+            )
+        )
 
 
 def _settle(content: _Content) -> None:
@@ -206,12 +245,10 @@ def _live(content: _Content) -> set[tuple[str, str]]:
     return {(tenant, name) for tenant, index in content.tenants.items() for name in index.ids()}
 
 
-def _fitting(content: _Content, change: MemoryChange) -> Vector | None:
-    if change.vector is not None and change.vector.shape != (content.dimensions,):
+def _fitting(content: _Content, memory_id: str, vector: Vector | None) -> Vector | None:
+    if vector is not None and vector.shape != (content.dimensions,):
         _log.warning(
-            "memory %s has a vector of shape %s: found by its words only",
-            change.memory_id,
-            change.vector.shape,
+            "memory %s has a vector of shape %s: found by its words only", memory_id, vector.shape
         )
         return None
-    return change.vector
+    return vector

@@ -5,8 +5,7 @@ are merged when they are many, as in a log-structured merge tree. So a row costs
 over its words, and a pair of row and term 6 bytes; a thousand small indexes have no objects per
 term, and the texts of terms are shared between them.
 
-A term is known by its 64-bit hash, which Python salts anew in each process: that two of a million
-terms share one has a chance of one in ten million, and nobody can choose texts for it.
+A term is known by its 64-bit hash: see `memorybank.search.tokens`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import bisect
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from memorybank.search.tokens import Terms, hash_of
+
+Rows = Terms | Sequence[Sequence[str]]
+"""The terms of each row."""
 Occurrences = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]
 
 _TAIL_LEAST = 1_024
@@ -30,10 +33,13 @@ _TAIL_MOST = 16_384
 _TAIL_SHARE = 32
 """Pairs of a tail: 1/32 of all, within these bounds. A query looks through all of it for each of
 its terms, which takes 6 microseconds at most."""
+_HASHED_AT_ONCE = 128
+"""From so many terms on, numpy hashes them faster than one by one, if some are new."""
 _SEGMENTS = 8
 """More segments than this are merged before they are read,"""
 _WAITING_SEGMENTS = 64
 """or at this number while rows are only added."""
+_PLACE_BITS = np.uint64(32)
 _MOST_COUNTED = 0xFFFF
 """How often a row can hold a term; BM25 tells no difference beyond a few dozen."""
 
@@ -66,19 +72,40 @@ class Postings:
             found.update(text for text in ordered[at : at + limit] if text.startswith(prefix))
         return sorted(found)[:limit]
 
-    def add(self, place: int, terms: Sequence[str]) -> None:
-        """Record a new row. Places must come in ascending order."""
-        counted = Counter(terms)
-        self._texts += map(sys.intern, counted)
-        self._hashes.extend(map(hash, counted))
-        self._places.extend((place,) * len(counted))
-        self._counts.extend(min(times, _MOST_COUNTED) for times in counted.values())
+    def extend(self, first: int, rows: Rows) -> Collection[str]:
+        """Record the terms of new rows, whose places are counted on from the first.
+
+        Places must come in ascending order. Terms as arrays become a segment at once, which pays
+        from some thousand on. Returns every term that there was at least once.
+        """
+        if isinstance(rows, Terms):
+            return self._extend_at_once(first, rows)
+        texts: list[str] = []
+        for place, row in enumerate(rows, start=first):
+            counted = Counter(row)
+            texts += map(sys.intern, counted)
+            self._places.extend((place,) * len(counted))
+            self._counts.extend(min(times, _MOST_COUNTED) for times in counted.values())
+        self._texts += texts
+        if len(texts) < _HASHED_AT_ONCE:
+            self._hashes.extend(map(hash_of, texts))
+        else:
+            self._hashes.frombytes(Terms.of([texts]).hashes.tobytes())
         if len(self._texts) >= _TAIL_LEAST and len(self._texts) >= min(
             self._pairs // _TAIL_SHARE, _TAIL_MOST
         ):
             self._seal()
-            if len(self._segments) > _WAITING_SEGMENTS:
-                self._merge()
+        return texts
+
+    def _extend_at_once(self, first: int, rows: Terms) -> Collection[str]:
+        if not len(rows):
+            return ()
+        self._seal()
+        every = np.arange(first, first + len(rows.per_row), dtype=np.uint32)
+        segment = _inverted(rows.hashes, np.repeat(every, rows.per_row), rows.texts)
+        self._append(segment)
+        written: list[str] = segment.texts.tolist()
+        return written
 
     def holding(self, *terms: str) -> Occurrences:
         """Return the places of the rows that hold any of the terms, ascending.
@@ -86,7 +113,7 @@ class Postings:
         With each comes how often the row holds them, all together.
         """
         self.settle()
-        found = [pairs for term in terms for pairs in self._pairs_of(hash(term))]
+        found = [pairs for term in terms for pairs in self._pairs_of(hash_of(term))]
         if not found:
             return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32)
         places = np.concatenate([places for places, _ in found])
@@ -110,12 +137,12 @@ class Postings:
             yield places[at], np.frombuffer(self._counts, dtype=np.uint16)[at]
 
     def agrees(self, place: int, terms: Iterable[str]) -> bool:
-        """Tell whether all that `add` records of a row is here."""
+        """Tell whether all that `extend` records of a row is here."""
         wanted = Counter(terms)
         for segment in self._segments:
             if segment.first <= place <= segment.last:
                 return all(
-                    segment.count(hash(term), place) == min(n, _MOST_COUNTED)
+                    segment.count(hash_of(term), place) == min(n, _MOST_COUNTED)
                     for term, n in wanted.items()
                 )
         at = np.flatnonzero(np.frombuffer(self._places, dtype=np.uint32) == place)
@@ -158,10 +185,15 @@ class Postings:
         counts = np.frombuffer(self._counts, dtype=np.uint16)
         texts = np.empty(len(order), dtype=np.object_)
         texts[:] = self._texts
-        self._segments.append(_segment(hashes[order], places[order], counts[order], texts[order]))
-        self._pairs += len(order)
+        self._append(_segment(hashes[order], places[order], counts[order], texts[order]))
         self._hashes, self._places = array("q"), array("I")
         self._counts, self._texts = array("H"), []
+
+    def _append(self, segment: _Segment) -> None:
+        self._segments.append(segment)
+        self._pairs += segment.size
+        if len(self._segments) > _WAITING_SEGMENTS:
+            self._merge()
 
 
 @dataclass(frozen=True)
@@ -246,6 +278,39 @@ def _changes(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     new = np.ones(len(values), dtype=np.bool_)
     np.not_equal(values[1:], values[:-1], out=new[1:])
     return new
+
+
+def _inverted(
+    hashes: npt.NDArray[np.int64],
+    places: npt.NDArray[np.uint32],
+    texts: Callable[[list[int]], list[str]],
+) -> _Segment:
+    """Return the segment of pairs in any order; `texts` tells the terms at some of them.
+
+    Hashes become numbers of terms first: what is sorted then is one array of numbers that hold term
+    and place, which numpy does many times as fast as ordering two arrays.
+    """
+    terms, which, numbers = np.unique(hashes, return_index=True, return_inverse=True)
+    pairs = numbers.astype(np.uint64)
+    pairs <<= _PLACE_BITS
+    pairs |= places
+    pairs.sort()
+    at = np.flatnonzero(_changes(pairs))
+    counts = np.diff(at, append=len(pairs))
+    pairs = pairs[at]
+    written = np.empty(len(terms), dtype=np.object_)
+    written[:] = [sys.intern(text) for text in texts(which.tolist())]
+    return _Segment(
+        terms,
+        written,
+        np.searchsorted(pairs >> _PLACE_BITS, np.arange(len(terms) + 1, dtype=np.uint64)).astype(
+            np.uint32
+        ),
+        pairs.astype(np.uint32),
+        np.minimum(counts, _MOST_COUNTED).astype(np.uint16),
+        int(places.min()),
+        int(places.max()),
+    )
 
 
 def _merged(segments: Sequence[_Segment]) -> _Segment:

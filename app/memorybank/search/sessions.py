@@ -5,7 +5,7 @@ A memory's neighbours in its session, and its session as a whole, are evidence f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,6 @@ import numpy.typing as npt
 
 from memorybank.domain import ranking
 from memorybank.search.columns import Columns
-
-Order = tuple[int, str]
-"""Time in microseconds, then id."""
 
 Neighbours = tuple[tuple[ranking.Places, ranking.Places], tuple[ranking.Places, ranking.Places]]
 
@@ -27,6 +24,7 @@ _COLUMNS: dict[str, npt.DTypeLike] = {
     "group": np.intp,
     "before": np.intp,
     "after": np.intp,
+    "moment": np.int64,  # microseconds since 1970
     "length": np.float32,  # terms; 0 once the row is out of its session
 }
 
@@ -36,21 +34,35 @@ class Sessions:
 
     def __init__(self) -> None:
         self._rows = Columns(_COLUMNS, vector=0)
-        self._orders: list[Order] = []
         self._groups: dict[str, int] = {}
         self._last: dict[int, int] = {}  # group -> its last row, for groups that have any
         self._statistics: SessionStatistics | None = None
         self._neighbours: Neighbours | None = None
 
-    def add(self, place: int, session: str | None, *, order: Order, length: int) -> None:
-        """Add the next row, of so many terms; `place` is the number of rows so far."""
-        group = _ALONE
-        if session is not None:
-            group = self._groups.setdefault(session, len(self._groups) + 1)
-        self._rows.append(group=group, before=_NOBODY, after=_NOBODY, length=length)
-        self._orders.append(order)
-        if session is not None:
-            self._link(place, group)
+    def extend(
+        self,
+        sessions: Sequence[str | None],
+        *,
+        moments: Sequence[int],
+        lengths: npt.NDArray[np.intp],
+        ids: Sequence[str],
+    ) -> None:
+        """Add the next rows, of so many terms each; `ids` are those of all rows, these included.
+
+        Within a session, rows are in order of time, those of the same time in order of their ids.
+        """
+        groups = [self._group(session) for session in sessions]
+        first = self._rows.extend(
+            len(groups),
+            group=groups,
+            before=_NOBODY,
+            after=_NOBODY,
+            moment=moments,
+            length=lengths,
+        )
+        for place, group in enumerate(groups, start=first):
+            if group != _ALONE:
+                self._link(place, group, ids)
         self._statistics = self._neighbours = None
 
     def remove(self, place: int) -> None:
@@ -111,7 +123,6 @@ class Sessions:
         """Move every row to its new place, where -1 means that it is dropped."""
         kept = new_places >= 0
         self._rows.keep(kept)
-        self._orders = [order for order, stays in zip(self._orders, kept, strict=True) if stays]
         lookup = np.append(new_places, _NOBODY)  # -1 reads the -1 at the end
         for link in ("before", "after"):
             self._rows[link][:] = lookup[self._rows[link]]
@@ -134,12 +145,20 @@ class Sessions:
             self._neighbours = _neighbours(self._rows["before"], self._rows["after"])
         return self._neighbours
 
-    def _link(self, place: int, group: int) -> None:
+    def _group(self, session: str | None) -> int:
+        if session is None:
+            return _ALONE
+        return self._groups.setdefault(session, len(self._groups) + 1)
+
+    def _link(self, place: int, group: int, ids: Sequence[str]) -> None:
         """Put the row behind the last row that is not later; nearly always that is the end."""
-        before, after = self._rows["before"], self._rows["after"]
+        before, after, moments = self._rows["before"], self._rows["after"], self._rows["moment"]
+        moment = moments[place]
         later = _NOBODY
         earlier = self._last.get(group, _NOBODY)
-        while earlier != _NOBODY and self._orders[earlier] > self._orders[place]:
+        while earlier != _NOBODY and (
+            moments[earlier] > moment or (moments[earlier] == moment and ids[earlier] > ids[place])
+        ):
             later, earlier = earlier, int(before[earlier])
         before[place], after[place] = earlier, later
         if earlier != _NOBODY:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from memorybank.domain import ranking
+from memorybank.domain.feed import MemoryColumns, microseconds
 from memorybank.domain.memory import (
     Memory,
     MemoryFilter,
@@ -31,9 +31,10 @@ from memorybank.domain.text import stem, terms
 from memorybank.ports import Vector
 from memorybank.search.columns import Columns
 from memorybank.search.evidence import Evidence, FrequentTerms
-from memorybank.search.postings import Postings
+from memorybank.search.postings import Postings, Rows
 from memorybank.search.sessions import Sessions
 from memorybank.search.signs import Signs
+from memorybank.search.tokens import Terms
 from memorybank.search.words import Words
 
 Mask = npt.NDArray[np.bool_]
@@ -53,14 +54,12 @@ _COLUMNS: dict[str, npt.DTypeLike] = {
     "valid_from": np.int64,
     "valid_to": np.int64,
 }
-_TYPE_CODES = {kind: code for code, kind in enumerate(MemoryType)}
-_STATE_CODES = {state: code for code, state in enumerate(MemoryState)}
-_ORIGIN_CODES = {origin: code for code, origin in enumerate(Origin)}
+_TYPE_CODES: dict[str, int] = {kind: code for code, kind in enumerate(MemoryType)}
+_STATE_CODES: dict[str, int] = {state: code for code, state in enumerate(MemoryState)}
+_ORIGIN_CODES: dict[str, int] = {origin: code for code, origin in enumerate(Origin)}
 _NO_PROJECT = -1
 _EVER = 2**62
 """Microseconds from 1970: later, and negated earlier, than any time that can be written down."""
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-_MICROSECOND = timedelta(microseconds=1)
 
 _SWEEP_SHARE = 0.25
 _SWEEP_LEAST = 256
@@ -76,6 +75,10 @@ _NEAREST = 400
 _FITTEST = 200
 """Of these, so many are compared exactly. With 100,000 vectors of real texts that finds .994 of the
 ten nearest, and with words .986 of the ten best of a comparison with all."""
+
+_MANY = 256
+"""From so many memories at once on, their words are found by numpy: half the time in all, but some
+hundred microseconds even for one."""
 
 _LIFTED = 64
 """So many of the best get what their neighbours' meaning adds. Looking at the neighbours of more
@@ -126,24 +129,28 @@ class TenantIndex:
         """Return the ids of all memories."""
         return self._places.keys()
 
-    def put(self, memory: Memory, vector: Vector | None) -> None:
-        """Add a memory, or replace the one of the same id; in the trash it is not to be found."""
-        self.remove(memory.id)
-        if memory.state is MemoryState.TRASH:
-            return
-        words, values = self._row(memory, vector)
-        place = self._rows.append(**values)
-        self._ids.append(memory.id)
-        self._places[memory.id] = place
-        self._words.add(place, words)
-        self._tags.add(place, memory.tags)
-        self._metadata.add(place, _entries(memory.metadata))
-        if memory.title is not None:
-            self._titles[place] = memory.title
-        order = (values["moment"], memory.id)
-        self._sessions.add(place, memory.session, order=order, length=len(words))
-        if vector is not None:
-            self._sum += vector
+    def put(self, memories: MemoryColumns) -> None:
+        """Add memories, all different, or replace those of the same ids; none is in the trash."""
+        for memory_id in memories.ids:
+            self.remove(memory_id)
+        words, values = self._columns(memories)
+        first = self._rows.extend(len(memories.ids), **values)
+        self._ids += memories.ids
+        self._places.update(zip(memories.ids, range(first, len(self._ids)), strict=True))
+        self._words.extend(first, words)
+        entries = [_entries(each) if each else [] for each in memories.metadata]
+        many = len(entries) >= _MANY
+        self._tags.extend(first, Terms.of(memories.tags) if many else memories.tags)
+        self._metadata.extend(first, Terms.of(entries) if many else entries)
+        self._titles.update(
+            (place, title)
+            for place, title in enumerate(memories.titles, start=first)
+            if title is not None
+        )
+        self._sessions.extend(
+            memories.sessions, moments=memories.moments, lengths=values["length"], ids=self._ids
+        )
+        self._sum += values["vector"].sum(axis=0, dtype=np.float64)
         self._changed()
 
     def remove(self, memory_id: str) -> None:
@@ -164,6 +171,7 @@ class TenantIndex:
         """Do now what the next search would have to do first, after many memories came."""
         self._words.settle()
         if self._rows.count > _EXACT:
+            self._words.learn()
             self._signs.follow(self._rows["vector"])
 
     def agrees(self, memory: Memory, vector: Vector | None) -> bool:
@@ -171,9 +179,10 @@ class TenantIndex:
         place = self._places.get(memory.id)
         if place is None or place >= self._rows.count or self._ids[place] != memory.id:
             return False
-        words, values = self._row(memory, vector)
+        _, values = self._columns(MemoryColumns.of([(memory, vector)]))
+        words = terms("\n".join([searchable_text(memory), *memory.tags]))
         return (
-            all(np.array_equal(self._rows[name][place], value) for name, value in values.items())
+            all(np.array_equal(self._rows[name][place], value[0]) for name, value in values.items())
             and self._signs.agrees(place, vector)
             and self._titles.get(place) == memory.title
             and self._words.agrees(place, words)
@@ -181,28 +190,37 @@ class TenantIndex:
             and self._metadata.agrees(place, _entries(memory.metadata))
         )
 
-    def _row(self, memory: Memory, vector: Vector | None) -> tuple[list[str], dict[str, Any]]:
-        """Return a memory's words and the values of its row."""
-        words = terms(searchable_text(memory))
-        for tag in memory.tags:
-            words += terms(tag)
-        row = {
-            "alive": True,
-            "length": len(words),
-            "importance": np.float32(memory.importance),
-            "created": _microseconds(memory.created_at),
-            "moment": _microseconds(memory.occurred_at or memory.created_at),
-            "project": self._project_code(memory.project),
-            "type": _TYPE_CODES[memory.type],
-            "state": _STATE_CODES[memory.state],
-            "origin": _ORIGIN_CODES[memory.origin],
-            "trust": np.float32(memory.trust),
-            "pinned": memory.pinned,
-            "valid_from": -_EVER if memory.valid_from is None else _microseconds(memory.valid_from),
-            "valid_to": _EVER if memory.valid_to is None else _microseconds(memory.valid_to),
-            "vector": self._nothing if vector is None else vector,
+    def _columns(self, memories: MemoryColumns) -> tuple[Rows, dict[str, Any]]:
+        """Return the memories' words, and the values of their rows by column."""
+        texts = [
+            "\n".join([text, *tags]) if tags else text
+            for text, tags in zip(memories.texts, memories.tags, strict=True)
+        ]
+        words: Rows
+        if len(texts) < _MANY:
+            words = [terms(text) for text in texts]
+            lengths = np.fromiter(map(len, words), np.intp, len(words))
+        else:
+            words = Terms.of_texts(texts)
+            lengths = words.per_row
+        columns = {
+            "alive": np.ones(len(texts), dtype=np.bool_),
+            "length": lengths,
+            "importance": memories.importances,
+            "created": memories.created,
+            "moment": memories.moments,
+            "project": [self._project_code(project) for project in memories.projects],
+            "type": [_TYPE_CODES[kind] for kind in memories.types],
+            "state": [_STATE_CODES[state] for state in memories.states],
+            "origin": [_ORIGIN_CODES[origin] for origin in memories.origins],
+            "trust": memories.trusts,
+            "pinned": memories.pinned,
+            "valid_from": [-_EVER if at is None else at for at in memories.valid_from],
+            "valid_to": [_EVER if at is None else at for at in memories.valid_to],
         }
-        return words, row
+        values = {name: np.asarray(column, _COLUMNS[name]) for name, column in columns.items()}
+        vectors = [self._nothing if each is None else each for each in memories.vectors]
+        return words, values | {"vector": np.concatenate(vectors).reshape(len(vectors), -1)}
 
     def vector(self, memory_id: str) -> Vector | None:
         """Return the vector of a memory, None when it has none or is not there."""
@@ -281,7 +299,7 @@ class TenantIndex:
     def facets(self, where: MemoryFilter, refine: Refinement = _NO_REFINEMENT) -> Facets:
         """Count the memories that the filter means, by what tells them apart."""
         mask = self._meant(where, refine)
-        names = {code: kind.value for kind, code in _TYPE_CODES.items()}
+        names = {code: str(kind) for kind, code in _TYPE_CODES.items()}
         projects = {code: project for project, code in self._projects.items()}
         created = self._rows["created"][mask]
         months = Counter((created.astype("datetime64[us]").astype("datetime64[M]")).tolist())
@@ -451,9 +469,9 @@ class TenantIndex:
         for entry in _entries(refine.metadata):
             mask &= self._held(self._metadata, (entry,))
         if where.created_after is not None:
-            mask &= self._rows["created"] > _microseconds(where.created_after)
+            mask &= self._rows["created"] > microseconds(where.created_after)
         if where.created_before is not None:
-            mask &= self._rows["created"] < _microseconds(where.created_before)
+            mask &= self._rows["created"] < microseconds(where.created_before)
         return mask
 
     def _among(self, column: str, codes: list[int]) -> Mask:
@@ -476,7 +494,7 @@ class TenantIndex:
         if where.pinned is not None:
             mask &= self._rows["pinned"] == where.pinned
         if where.valid_at is not None:
-            at = _microseconds(where.valid_at)
+            at = microseconds(where.valid_at)
             mask &= (self._rows["valid_from"] <= at) & (at < self._rows["valid_to"])
         return mask
 
@@ -530,10 +548,6 @@ def _hopeful(scores: ranking.Scores, count: int) -> ranking.Places:
     """Return which may be among the best so many once they are weighed by their priors."""
     least = float(np.partition(scores, -count)[-count]) * ranking.PRIOR_RATIO - 10.0**-_DECIMALS
     return np.flatnonzero((scores >= least) & (scores > 0))
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _entries(metadata: Mapping[str, Any]) -> list[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
 from memorybank.domain.text import stem
-from memorybank.search.postings import Occurrences, Postings
+from memorybank.search.postings import Occurrences, Postings, Rows
+
+_MOST_MET = 65_536
+"""So many terms are learned whether or not anybody asks: half a megabyte."""
 
 
 class Words(Postings):
@@ -21,18 +24,25 @@ class Words(Postings):
 
     def __init__(self) -> None:
         super().__init__()
+        self._met: list[str] = []
+        """Terms of rows that came since forms were asked for. Of a thousand tenants few are asked
+        soon after a start, which needs not learn the forms of all."""
         self._known: set[str] = set()
         self._forms: dict[str, list[str]] = {}
         """Stem -> the terms that it stands for, itself left out."""
 
     @override
-    def add(self, place: int, terms: Sequence[str]) -> None:
+    def extend(self, first: int, rows: Rows) -> Collection[str]:
         """See Postings."""
-        super().add(place, terms)
-        self._learn(terms)
+        terms = super().extend(first, rows)
+        self._met += terms
+        if len(self._met) >= _MOST_MET:
+            self.learn()
+        return terms
 
     def alike(self, root: str) -> Occurrences:
         """Return the places of the rows that hold a term of this stem, and how many they hold."""
+        self.learn()
         return self.holding(root, *self._forms.get(root, ()))
 
     @override
@@ -40,10 +50,12 @@ class Words(Postings):
         """See Postings."""
         super().renumber(new_places)
         self._known, self._forms = set(), {}
-        self._learn(self.terms())
+        self._met = list(self.terms())
 
-    def _learn(self, terms: Iterable[str]) -> None:
-        new = set(terms) - self._known
+    def learn(self) -> None:
+        """Find out of which words the terms that came since the last time are forms."""
+        new = set(self._met) - self._known
+        self._met = []
         self._known |= new
         for term in new:
             root = stem(term)

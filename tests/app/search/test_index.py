@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from memorybank.domain.memory import MemoryFilter
+from memorybank.domain.memory import Memory, MemoryFilter, MemoryState
 from memorybank.errors import StoreUnavailable
-from memorybank.ports import Vector
+from memorybank.ports import PENDING, Vector
 from memorybank.search import MemoryIndex
+from memorybank.search import index as index_module
+from memorybank.search import tenant as tenant_module
 from memorybank.stores.sqlite import SqliteStore
 from tests.support.memory_model import builtin_embedder
 from tests.support.memory_questions import questions
-from tests.support.memory_samples import a_memory, a_vector
+from tests.support.memory_samples import a_memory, a_vector, later
 
 ALL = MemoryFilter()
 
@@ -92,6 +95,81 @@ async def test_words_of_many_scripts_find_their_memory_before_others(
     wanted = a_memory(content)
     await index.catch_up(await store.add(wanted, a_vector()))
     assert (await found(index, "acme", query))[0] == wanted.id
+
+
+WORDS = ("apple", "apples", "pear", "Straße", "東京", "x" * 70, "snake_case", "Élan")
+
+
+async def store_and_change(store: SqliteStore, followed: MemoryIndex) -> None:
+    """Make, change, throw away, delete and make anew memories of three tenants, all of a kind."""
+    dice = random.Random(7)  # noqa: S311  # no secret
+    known: list[Memory] = []
+    for number in range(160):
+        memory = a_memory(
+            " ".join(dice.choices(WORDS, k=dice.randint(1, 9))),
+            tenant=dice.choice(["acme", "beta", "gamma"]),
+            title=dice.choice([None, "Apple pie"]),
+            tags=tuple(dice.sample(["red", "big fish", "é"], dice.randint(0, 2))),
+            metadata=dice.choice([{}, {"ticket": 7}, {"ticket": number, "long": "y" * 300}]),
+            details=dice.choice([{}, {"steps": ["peel the plum"]}]),
+            session=dice.choice([None, "s", "t"]),
+            project=dice.choice([None, "site"]),
+            created_at=later(dice.randint(0, 9)),
+            valid_to=dice.choice([None, later(3)]),
+            importance=dice.choice([0.25, 0.5, 1.0]),
+        )
+        vector = dice.choice([PENDING, a_vector(*(dice.uniform(-1, 1) for _ in range(4)))])
+        what = dice.choice(["add", "add", "add", "change", "throw away", "delete", "again"])
+        some = dice.choice(known) if known else memory
+        if what == "add" or not known:
+            known.append(memory)
+            await store.add(memory, vector)
+        elif what == "change":
+            await store.replace(replace(memory, id=some.id, tenant=some.tenant), vector)
+        elif what == "throw away":
+            await store.replace(replace(some, state=MemoryState.TRASH), None)
+        else:
+            await store.delete(some.tenant, some.id)
+            if what == "again":
+                await store.add(replace(memory, id=some.id, tenant=some.tenant), vector)
+        await followed.catch_up()
+
+
+@pytest.mark.parametrize(
+    ("page", "portion", "many"), [(7, 3, 1), (1_000, 20, 4), (1_000, 1_000, 1), (1_000, 1_000, 999)]
+)
+async def test_an_index_built_at_once_answers_as_one_that_followed_every_change(
+    store: SqliteStore,
+    index: MemoryIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    page: int,
+    portion: int,
+    many: int,
+) -> None:
+    await store_and_change(store, index)
+    monkeypatch.setattr(index_module, "_PAGE", page)
+    monkeypatch.setattr(index_module, "_PORTION", portion)
+    monkeypatch.setattr(tenant_module, "_MANY", many)
+    fresh = MemoryIndex(store, dimensions=4)
+    await fresh.catch_up()
+    for each in (index, fresh):
+        check = await each.check()
+        assert check.differing == 0
+        assert check.compared > 30
+    everything = MemoryFilter(states=frozenset())
+    for query in (*WORDS, "plum", "big", "apple pear"):
+        for vector in (None, a_vector(1, -1)):
+            for tenant in ("acme", "beta", "gamma"):
+                before, after = [
+                    await each.search(tenant, query, vector=vector, where=everything, limit=200)
+                    for each in (index, fresh)
+                ]
+                assert {hit.memory_id: hit.score for hit in after} == pytest.approx(
+                    {hit.memory_id: hit.score for hit in before}, abs=1e-5
+                )
+    for tenant in ("acme", "beta", "gamma"):
+        assert await fresh.facets(tenant, everything) == await index.facets(tenant, everything)
+    await fresh.close()
 
 
 async def test_no_search_ever_sees_another_tenant(store: SqliteStore, index: MemoryIndex) -> None:

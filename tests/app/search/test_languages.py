@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from memorybank.domain.feed import MemoryColumns
 from memorybank.domain.memory import MemoryFilter
 from memorybank.search.tenant import TenantIndex
 from tests.support.memory_model import builtin_embedder
@@ -57,7 +58,8 @@ async def index() -> tuple[TenantIndex, dict[str, str]]:
     for pairs in LANGUAGES.values():
         for content, question in pairs:
             memory = a_memory(content)
-            made.put(memory, (await embedder.embed([content]))[0])
+            vectors = await embedder.embed([content])
+            made.put(MemoryColumns.of([(memory, vectors[0])]))
             wanted[question] = memory.id
     return made, wanted
 
@@ -84,7 +86,8 @@ async def test_a_passage_deep_in_a_long_text_is_found(question: str) -> None:
     others = [a_memory(f"{FILLING}It is the {n}th time.") for n in range(30)]
     others.append(a_memory("The boiler is in the cellar."))
     for memory in (long, *others):
-        made.put(memory, (await embedder.embed([memory.content]))[0])
+        vectors = await embedder.embed([memory.content])
+        made.put(MemoryColumns.of([(memory, vectors[0])]))
     vector = (await embedder.embed([question]))[0]
     assert long.id in [
         hit.memory_id for hit in made.search(question, vector, where=MemoryFilter(), limit=3)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from memorybank.search import postings
 from memorybank.search.postings import Postings
+from memorybank.search.tokens import Terms
 
 WORDS = ["alpha", "beta", "gamma", "delta", "é", "東", "ab", "abc"]
 ROWS = st.lists(st.lists(st.sampled_from(WORDS)))
@@ -49,20 +50,21 @@ def assert_holds(index: Postings, rows: dict[int, list[str]]) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(first=ROWS, dice=st.randoms(use_true_random=False), second=ROWS)
-def test_it_holds_what_the_rows_hold_however_they_are_moved(
-    first: list[list[str]], dice: object, second: list[list[str]]
+@given(ROWS, st.randoms(use_true_random=False), ROWS, st.integers(1, 5))
+def test_it_holds_what_the_rows_hold_however_they_come_and_are_moved(
+    first: list[list[str]], dice: object, second: list[list[str]], at_once: int
 ) -> None:
     index = Postings()
     rows = dict(enumerate(first))
-    for place, words in rows.items():
-        index.add(place, words)
+    for place in range(0, len(first), at_once):
+        some = first[place : place + at_once]
+        index.extend(place, some if at_once % 2 else Terms.of(some))
     assert_holds(index, rows)
     kept = np.array([dice.random() < 0.6 for _ in first], dtype=np.bool_)  # type: ignore[attr-defined]
     index.renumber(np.where(kept, np.cumsum(kept) - 1, -1))
     rows = dict(enumerate(words for words, stays in zip(first, kept, strict=True) if stays))
     for place, words in enumerate(second, start=len(rows)):
-        index.add(place, words)
+        index.extend(place, [words])
         rows[place] = words
     assert_holds(index, rows)
 
@@ -70,7 +72,7 @@ def test_it_holds_what_the_rows_hold_however_they_are_moved(
 def test_a_term_that_no_row_holds_any_more_is_forgotten() -> None:
     index = Postings()
     for place in range(4):
-        index.add(place, ["shared", f"own{place}"])
+        index.extend(place, [["shared", f"own{place}"]])
     index.renumber(np.array([-1, 0, -1, 1]))
     assert sorted(index.terms()) == ["own1", "own3", "shared"]
 
@@ -78,7 +80,7 @@ def test_a_term_that_no_row_holds_any_more_is_forgotten() -> None:
 def test_a_word_of_a_hundred_thousand_times_is_counted_as_often_as_matters() -> None:
     index = Postings()
     words = ["again"] * 100_000
-    index.add(0, words)
+    index.extend(0, [words])
     assert index.holding("again")[1].tolist() == [0xFFFF]
     assert index.agrees(0, words)
 
@@ -86,5 +88,5 @@ def test_a_word_of_a_hundred_thousand_times_is_counted_as_often_as_matters() -> 
 def test_indexes_share_the_texts_of_their_terms() -> None:
     one, other = Postings(), Postings()
     for index in (one, other):
-        index.add(0, ["".join(["commit", "ted"])])
+        index.extend(0, [["".join(["commit", "ted"])]])
     assert next(iter(one.terms())) is next(iter(other.terms())) is sys.intern("committed")

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from memorybank.domain.feed import MemoryColumns
 from memorybank.domain.memory import MemoryFilter, MemoryState
 from memorybank.ports import PENDING
 from memorybank.search import MemoryIndex
 from memorybank.search.postings import Occurrences, Postings
 from memorybank.search.tenant import TenantIndex
+from memorybank.search.tokens import hash_of
 from memorybank.stores.sqlite import SqliteStore
 from tests.support.memory_samples import a_memory, a_vector
 
@@ -76,7 +78,7 @@ def words_of(postings: Postings, term: str) -> Occurrences:
     """The places and counts of a term within a segment, to be written to."""
     postings._seal()
     segment = next(each for each in postings._segments if term in each.in_order)
-    found = segment.holding(hash(term))
+    found = segment.holding(hash_of(term))
     assert found is not None
     return found
 
@@ -111,7 +113,7 @@ def lose_a_memory(index: MemoryIndex) -> None:
 
 
 def invent_a_memory(index: MemoryIndex) -> None:
-    of(index).put(a_memory("never stored"), None)
+    of(index).put(MemoryColumns.of([(a_memory("never stored"), None)]))
 
 
 def lose_a_tenant(index: MemoryIndex) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from memorybank.domain.feed import MemoryColumns
 from memorybank.domain.memory import MemoryFilter
 from memorybank.domain.search import Refinement
 from memorybank.ports import Vector
@@ -50,7 +51,7 @@ def test_the_choice_keeps_the_ten_nearest(monkeypatch: pytest.MonkeyPatch) -> No
     for vector in vectors:
         memory = a_memory("something")
         ids.append(memory.id)
-        index.put(memory, vector)
+        index.put(MemoryColumns.of([(memory, vector)]))
     found = wanted = 0
     for near in vectors[:20]:
         query = near + 0.02 * DICE.standard_normal(384).astype(np.float32)
@@ -83,7 +84,8 @@ def test_with_words_the_choice_keeps_the_order_of_a_comparison_with_all(
     index = TenantIndex(384)
     for number, vector in enumerate(vectors):
         text = f"note {number % 7} about {'leaks' if number % 11 == 0 else 'pipes'}"
-        index.put(a_memory(text, importance=number % 5 / 4), vector)
+        memory = a_memory(text, importance=number % 5 / 4)
+        index.put(MemoryColumns.of([(memory, vector)]))
     same = 0
     for query in vectors[:20]:
         found = []
@@ -99,7 +101,8 @@ def test_words_alone_rank_as_if_every_memory_was_weighed(monkeypatch: pytest.Mon
     index = TenantIndex(384)
     for number in range(900):
         text = "pump " * (1 + number % 3) + "filler " * (number % 13)
-        index.put(a_memory(text, importance=number % 5 / 4), None)
+        memory = a_memory(text, importance=number % 5 / 4)
+        index.put(MemoryColumns.of([(memory, None)]))
 
     def found() -> list[tuple[str, float]]:
         hits = index.search("the pump", None, where=MemoryFilter(), limit=10)

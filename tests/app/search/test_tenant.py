@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryType
+from memorybank.domain.feed import MemoryColumns
+from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
 from memorybank.domain.search import Hit, Refinement, Suggestion
 from memorybank.ports import Vector
-from memorybank.search import tenant
+from memorybank.search import postings, tenant
 from memorybank.search.tenant import TenantIndex
 from tests.support.memory_samples import a_memory, a_vector, later, means
 from tests.support.memory_strategies import FINDABLE, filters, memories
@@ -29,9 +30,10 @@ ENTRIES = st.lists(st.tuples(MEMORIES, VECTORS), max_size=12)
 
 
 def index_of(*entries: tuple[Memory, Vector | None]) -> TenantIndex:
+    """All at once, as at a start."""
     index = TenantIndex(DIMENSIONS)
-    for memory, vector in entries:
-        index.put(memory, vector)
+    if entries:
+        index.put(MemoryColumns.of(entries))
     return index
 
 
@@ -58,19 +60,19 @@ def test_with_a_vector_exactly_the_memories_that_the_filter_means_are_found(
 
 
 @given(ENTRIES, st.data())
-def test_what_is_in_the_trash_is_not_there_until_it_is_back(
+def test_what_was_taken_out_is_not_there_until_it_is_back(
     entries: Entries, data: st.DataObject
 ) -> None:
     index = index_of(*entries)
     where = MemoryFilter(states=frozenset())
     before = found(index, "apple", a_vector(), where)
     trashed = data.draw(st.lists(st.sampled_from(entries), unique_by=id)) if entries else []
-    for memory, vector in trashed:
-        index.put(replace(memory, state=MemoryState.TRASH), vector)
+    for memory, _ in trashed:
+        index.remove(memory.id)
     gone = {memory.id for memory, _ in trashed}
     assert set(found(index, "apple", a_vector(), where)) == set(before) - gone
     for memory, vector in trashed:
-        index.put(memory, vector)
+        index.put(MemoryColumns.of([(memory, vector)]))
     assert found(index, "apple", a_vector(), where) == before
 
 
@@ -109,6 +111,7 @@ def test_after_any_changes_the_index_equals_one_built_from_the_final_state(
     final: dict[str, tuple[Memory, Vector | None]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tenant, "_SWEEP_LEAST", sweep_at)
+        patch.setattr(postings, "_TAIL_LEAST", sweep_at)
         index = TenantIndex(DIMENSIONS)
         for what, which, drawn, session, vector in changes:
             memory = replace(drawn, session=session)
@@ -120,9 +123,12 @@ def test_after_any_changes_the_index_equals_one_built_from_the_final_state(
                 continue
             if what == "replace" and known:
                 memory = replace(memory, id=known)
-            index.put(memory, vector)
+            index.put(MemoryColumns.of([(memory, vector)]))
             final[memory.id] = (memory, vector)
-    fresh = index_of(*final.values())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tenant, "_MANY", 1)
+        fresh = index_of(*final.values())
+    assert all(fresh.agrees(*entry) and index.agrees(*entry) for entry in final.values())
     assert len(index) == len(final)
     for query, vector, where in PROBES:
         expected = scores_of(fresh.search(query, vector, where=where, limit=100))
@@ -270,7 +276,7 @@ def test_the_index_grows_and_sweeps_over_many_rows() -> None:
     index = TenantIndex(DIMENSIONS)
     notes = [a_memory(f"note {number}", session=f"s{number % 7}") for number in range(1_000)]
     for note in notes:
-        index.put(note, a_vector())
+        index.put(MemoryColumns.of([(note, a_vector())]))
     for note in notes[:900]:
         index.remove(note.id)
     assert len(index) == 100

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule, run_state_machine_as_test
 from typing_extensions import override
 
+from memorybank.domain.feed import MemoryColumns
 from memorybank.domain.keys import Role
-from memorybank.domain.memory import Memory, MemoryFilter, MemoryType
+from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryType
 from memorybank.domain.tenants import Quotas, Tenant
 from memorybank.encryption import KeyRing
 from memorybank.errors import (
@@ -29,7 +30,7 @@ from memorybank.errors import (
     StoreUnavailable,
 )
 from memorybank.ports import MemoryStore, StoreStats, Vector
-from memorybank.stores.sqlite import SqliteStore
+from memorybank.stores.sqlite import SqliteStore, feed
 from tests.support.memory_samples import a_key, a_memory, a_vector, later, means
 from tests.support.memory_strategies import TENANTS, filters, memories
 
@@ -231,6 +232,26 @@ async def test_a_reader_of_the_feed_misses_nothing_that_is_written_meanwhile(
     await asyncio.gather(*writers)
     assert len(seen) == 100
     assert set(seen) == written
+
+
+async def test_a_page_of_the_feed_ends_where_texts_become_many(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "_MOST_TEXT", 1_000)
+    texts = ["a", "b" * 990, "c" * 5_000, "d", "e"]
+    memories = [a_memory(text) for text in texts]
+    await store.add_many([(memory, a_vector()) for memory in memories])
+    await store.delete("acme", memories[-1].id)
+    after, pages = 0, []
+    while True:
+        page = await store.feed(after, limit=10)
+        after = page.seq
+        pages.append(list(page.memories.texts) if page.memories else [])
+        if page.complete:
+            break
+    assert [text for found in pages for text in found] == texts[:4]
+    assert 1 < len(pages) < 4  # encrypted texts are longer
+    assert page.gone == [("acme", memories[-1].id)]
 
 
 async def test_a_vector_of_another_model_is_not_handed_out(opener: Opener, tmp_path: Path) -> None:
@@ -533,6 +554,45 @@ class StoreModel(RuleBasedStateMachine):
             if change.memory is not None:
                 np.testing.assert_array_equal(np.asarray(change.vector), self.vectors[key])
 
+    @rule(after_share=st.floats(0, 1), limit=st.integers(1, 5))
+    def follow_by_columns(self, after_share: float, limit: int) -> None:
+        after = int(self.newest * after_share)
+        gone: dict[tuple[str, str], int] = {}
+        found: dict[tuple[str, str], int] = {}
+        while True:
+            page = self.call(self.store.feed(after, limit=limit))
+            assert len(page.gone) <= 2 * limit
+            gone.update((key, page.seq) for key in page.gone)
+            if page.memories is not None:
+                found.update((key, page.seq) for key in zip(*page.memories[:2], strict=True))
+                self.compare_columns(page.memories)
+            later = [seq for seq in self.changed.values() if seq > page.seq]
+            assert page.complete or page.seq > after
+            if page.complete:
+                assert not later
+                break
+            after = page.seq
+        after = int(self.newest * after_share)
+        wanted = {key for key, seq in self.changed.items() if seq > after}
+        assert gone.keys() | found.keys() == wanted
+        findable = {
+            key
+            for key in wanted & self.expected.keys()
+            if self.expected[key].state is not MemoryState.TRASH
+        }
+        assert found.keys() == findable
+        assert all(gone.get(key, 0) <= seq for key, seq in found.items())
+
+    def compare_columns(self, memories: MemoryColumns) -> None:
+        keys = list(zip(memories.tenants, memories.ids, strict=True))
+        expected = MemoryColumns.of((self.expected[key], self.vectors[key]) for key in keys)
+        for name, column in memories._asdict().items():
+            if name == "vectors":
+                for vector, wanted in zip(column, expected.vectors, strict=True):
+                    np.testing.assert_array_equal(vector, wanted)
+            else:
+                assert [*map(_plain, column)] == [*map(_plain, getattr(expected, name))], name
+
     @rule()
     def restart(self) -> None:
         self.call(self.store.close())
@@ -550,3 +610,8 @@ def test_any_sequence_of_calls_does_what_a_dictionary_would(name: str) -> None:
         Model,
         settings=settings(max_examples=25, stateful_step_count=25, deadline=None),
     )
+
+
+def _plain(value: object) -> object:
+    """Return the same without telling lists from tuples, which JSON does not either."""
+    return list(value) if isinstance(value, tuple) else value

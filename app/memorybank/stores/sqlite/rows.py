@@ -186,9 +186,9 @@ def to_blob(vector: Vector, memory: Memory, seal: Seal) -> bytes:
     return seal.blob(memory.tenant, memory.id, "vector", blob) if blob else blob
 
 
-def from_blob(stored: bytes, memory: Memory, seal: Seal) -> Vector:
+def vector_from(stored: bytes, tenant: str, memory_id: str, seal: Seal) -> Vector:
     """Return the vector that `to_blob` wrote; read-only."""
-    blob = seal.opened_blob(memory.tenant, memory.id, "vector", stored)
+    blob = seal.opened_blob(tenant, memory_id, "vector", stored)
     return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
 
 

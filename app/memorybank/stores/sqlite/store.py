@@ -14,6 +14,7 @@ import apsw
 
 from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.duplicates import fingerprint
+from memorybank.domain.feed import FeedPage
 from memorybank.domain.memory import (
     Link,
     LinkType,
@@ -41,6 +42,7 @@ from memorybank.stores.sqlite.errors import (
     translated,
     translated_at_start,
 )
+from memorybank.stores.sqlite.feed import read_page
 from memorybank.stores.sqlite.forgetting import ForgettingTables
 from memorybank.stores.sqlite.lock import DataFolderLock
 from memorybank.stores.sqlite.sealing import seal_for, unsealed
@@ -435,6 +437,15 @@ class SqliteStore:
 
         return await self._read(read)
 
+    async def feed(self, after: int, *, limit: int, model: str | None = None) -> FeedPage:
+        """See MemoryStore."""
+        wanted = model or self._vectors.model
+        return await self._read(
+            lambda connection: read_page(
+                connection, after, limit=limit, model=wanted, seal=self._seal
+            )
+        )
+
     async def stats(self) -> StoreStats:
         """See MemoryStore."""
 
@@ -506,7 +517,9 @@ class SqliteStore:
     def _change(self, row: rows.Row) -> MemoryChange:
         *_, seq, blob = row
         memory = rows.memory_from(row, self._seal)
-        vector = None if blob is None else rows.from_blob(blob, memory, self._seal)
+        vector = (
+            None if blob is None else rows.vector_from(blob, memory.tenant, memory.id, self._seal)
+        )
         return MemoryChange(seq, memory.tenant, memory.id, memory, vector)
 
 

@@ -245,7 +245,7 @@ class SqliteSnapshot:
 def _kept(row: rows.Row, seal: Seal, model: str) -> Kept:
     *_, position, blob = row
     memory = rows.memory_from(row, seal)
-    vector = None if blob is None else rows.from_blob(blob, memory, seal)
+    vector = None if blob is None else rows.vector_from(blob, memory.tenant, memory.id, seal)
     return Kept(memory, vector, model=model, position=position)
 
 
