@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count, islice
 from typing import Any
 
 import aiohttp
@@ -54,11 +55,36 @@ class DiesAfter:
                 await asyncio.Event().wait()
         return response
 
+    async def comes_before(self, end: Coroutine[Any, Any, None]) -> bool:
+        """Wait for death, or for another end; return whether it was death."""
+        ended = asyncio.create_task(end)
+        dead = asyncio.create_task(self.dead.wait())
+        await asyncio.wait((ended, dead), return_when=asyncio.FIRST_COMPLETED)
+        died = self.dead.is_set()
+        for task in (ended, dead):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ended
+        return died
+
     def count(self) -> None:
         """Count a write, wherever it went."""
         self._left -= 1
         if self._left == 0:
             self.dead.set()
+
+
+async def deaths(prove: Callable[[int], Coroutine[Any, Any, bool]], *, at_once: int) -> int:
+    """Prove something for each number of writes after which an operator may die, some at a time,
+    until one comes to its end alive; return how many died.
+    """
+    writes, died = count(1), 0
+    while True:
+        async with asyncio.TaskGroup() as group:
+            proofs = [group.create_task(prove(each)) for each in islice(writes, at_once)]
+        died += sum(each.result() for each in proofs)
+        if not all(each.result() for each in proofs):
+            return died
 
 
 class MortalProber(NodeProber):

@@ -7,14 +7,11 @@ of writes, until an operator gets through with the scenario before it dies.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import random
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import pytest
@@ -23,7 +20,7 @@ from memorybank_operator import constants
 from memorybank_operator.kube import kinds
 from memorybank_operator.reconcile.observed import Disk
 from tests.integration.operator.effort import FULL
-from tests.integration.operator.faults import DiesAfter, doomed
+from tests.integration.operator.faults import DiesAfter, deaths, doomed
 from tests.integration.operator.garbage import collecting_garbage, owners
 from tests.integration.operator.settling import settle
 from tests.integration.operator.shape import shape
@@ -327,15 +324,7 @@ async def dies(world: World, scenario: Scenario, writes: int) -> bool:
     fault = DiesAfter(writes)
     async with doomed(world, fault) as operator:
         await scenario.act(world)
-        settled = asyncio.create_task(settle(world, operator))
-        dead = asyncio.create_task(fault.dead.wait())
-        await asyncio.wait((settled, dead), return_when=asyncio.FIRST_COMPLETED)
-        died = fault.dead.is_set()
-        for task in (settled, dead):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await settled
-    return died
+        return await fault.comes_before(settle(world, operator))
 
 
 async def prove(name: str, worlds: Worlds, undisturbed: Result, writes: int) -> bool:
@@ -360,18 +349,9 @@ async def test_whoever_goes_on_ends_where_an_undisturbed_operator_ends(
 ) -> None:
     undisturbed = await play(worlds(), SCENARIOS[name])
     assert len(undisturbed.writes) >= SCENARIOS[name].writes
-    deaths = 0
-    for first in count(1, AT_ONCE):
-        async with asyncio.TaskGroup() as group:
-            proofs = [
-                group.create_task(prove(name, worlds, undisturbed, first + each))
-                for each in range(AT_ONCE)
-            ]
-        deaths += sum(each.result() for each in proofs)
-        if not all(each.result() for each in proofs):
-            break
-    sys.stdout.write(f"{name}: {deaths} crash points\n")
-    assert deaths >= SCENARIOS[name].writes
+    died = await deaths(lambda each: prove(name, worlds, undisturbed, each), at_once=AT_ONCE)
+    sys.stdout.write(f"{name}: {died} crash points\n")
+    assert died >= SCENARIOS[name].writes
 
 
 async def test_so_it_is_after_writes_that_are_drawn_by_lot(worlds: Worlds, seed: int) -> None:

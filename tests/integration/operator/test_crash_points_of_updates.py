@@ -21,7 +21,7 @@ from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.kube import kinds
 from tests.integration.operator import releases
 from tests.integration.operator.effort import FULL
-from tests.integration.operator.faults import DiesAfter, doomed
+from tests.integration.operator.faults import DiesAfter, deaths, doomed
 from tests.integration.operator.node import Node
 from tests.integration.operator.settling import settle
 from tests.integration.operator.world import NodeProber, World, Worlds, until
@@ -203,15 +203,7 @@ async def undisturbed(name: str, stages: Callable[..., Any]) -> int:
 async def test_whoever_goes_on_brings_an_update_to_its_end(
     stages: Callable[..., Any], name: str
 ) -> None:
-    writes, deaths = await undisturbed(name, stages), 0
-    for first in count(1, AT_ONCE):
-        async with asyncio.TaskGroup() as group:
-            proofs = [
-                group.create_task(prove(name, stages, writes, first + each))
-                for each in range(AT_ONCE)
-            ]
-        deaths += sum(each.result() for each in proofs)
-        if not all(each.result() for each in proofs):
-            break
-    sys.stdout.write(f"{name}: {deaths} crash points\n")
-    assert deaths >= UPDATES[name].writes
+    writes = await undisturbed(name, stages)
+    died = await deaths(lambda each: prove(name, stages, writes, each), at_once=AT_ONCE)
+    sys.stdout.write(f"{name}: {died} crash points\n")
+    assert died >= UPDATES[name].writes

@@ -7,9 +7,7 @@ it. One bank sees all the deaths of a test.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -165,7 +163,7 @@ class Stage:
             mortal = MortalProber(self.node, fault)
             async with doomed(world, fault, prober=mortal, now=now) as operator:
                 await scenario.act(world, name)
-                died = await self._ends_by_death(operator, mortal, name, fault)
+                died = await fault.comes_before(self.settle(operator, mortal, name))
         async with self._operator(now) as (operator, prober):
             if writes is None:
                 await scenario.act(world, name)
@@ -187,19 +185,6 @@ class Stage:
         prober = NodeProber(self.node)
         async with self.world.operator(prober=prober, now=now) as operator:
             yield operator, prober
-
-    async def _ends_by_death(
-        self, operator: Operator, prober: NodeProber, name: str, fault: DiesAfter
-    ) -> bool:
-        settled = asyncio.create_task(self.settle(operator, prober, name))
-        dead = asyncio.create_task(fault.dead.wait())
-        await asyncio.wait((settled, dead), return_when=asyncio.FIRST_COMPLETED)
-        died = fault.dead.is_set()
-        for task in (settled, dead):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await settled
-        return died
 
     async def settle(self, operator: Operator, prober: NodeProber, name: str) -> None:
         """Wait until an operator that told the bank its keys has judged this one, knows everything
