@@ -26,6 +26,10 @@ def http(api_server: ApiServer) -> Iterator[httpx.Client]:
         yield client
 
 
+GROWS_NOT = {"enabled": False, "thresholdPercent": 80, "step": "25%"}
+"""The default of spec.storage.volume.autoGrow."""
+
+
 @pytest.fixture
 def banks(http: httpx.Client, namespace: str) -> Banks:
     return Banks(http, namespace)
@@ -36,7 +40,7 @@ def test_a_bank_with_a_name_alone_gets_every_default(banks: Banks) -> None:
     assert Spec.model_validate(stored["spec"]) == Spec()
     assert stored["spec"]["storage"] == {
         "engine": "sqlite",
-        "volume": {"size": "1Gi", "accessMode": "ReadWriteOnce"},
+        "volume": {"size": "1Gi", "accessMode": "ReadWriteOnce", "autoGrow": GROWS_NOT},
     }
     assert stored["status"] == {"observedGeneration": -1}
 
@@ -73,7 +77,17 @@ FULL: dict[str, Any] = {
     "paused": True,
     "storage": {
         "engine": "sqlite",
-        "volume": {"size": "5Gi", "storageClassName": "fast", "accessMode": "ReadWriteOncePod"},
+        "volume": {
+            "size": "5Gi",
+            "storageClassName": "fast",
+            "accessMode": "ReadWriteOncePod",
+            "autoGrow": {
+                "enabled": True,
+                "thresholdPercent": 70,
+                "step": "2Gi",
+                "maxSize": "20Gi",
+            },
+        },
     },
     "auth": {"adminKeySecretRef": {"name": "my-key", "key": "token"}},
     "limits": {"maxBodyBytes": 4096},
@@ -132,7 +146,8 @@ def test_a_volume_may_grow_and_a_storage_class_may_be_named_later(banks: Banks) 
     banks.create_spec({"storage": {"volume": {"size": "1Gi"}}})
     volume = {"size": "1025Mi", "storageClassName": "late"}
     changed = banks.change("agents", {"spec": {"storage": {"volume": volume}}})
-    assert changed["spec"]["storage"]["volume"] == volume | {"accessMode": "ReadWriteOnce"}
+    defaults = {"accessMode": "ReadWriteOnce", "autoGrow": GROWS_NOT}
+    assert changed["spec"]["storage"]["volume"] == volume | defaults
 
 
 def test_a_growth_that_did_not_happen_can_be_taken_back(banks: Banks) -> None:

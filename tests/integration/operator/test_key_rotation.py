@@ -20,6 +20,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
+from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.runtime import Operator
 from tests.integration.operator.node import Node
@@ -211,7 +212,7 @@ async def test_a_key_without_overlap_is_refused_at_once_and_a_shorter_overlap_co
 async def test_a_rotation_waits_for_a_bank_that_serves(
     world: World, node: Node, prober: NodeProber
 ) -> None:
-    async with world.operator(prober=prober):
+    async with world.operator(prober=prober) as operator:
         await world.create()
         await world.create_key()
         await until(key_is(world, "True", Reason.KEY_ACCEPTED), seconds=START_SECONDS)
@@ -219,7 +220,9 @@ async def test_a_rotation_waits_for_a_bank_that_serves(
         await world.change(hibernate=True)
 
         async def has_stopped() -> bool:
-            return (await world.ready()).get("reason") == Reason.HIBERNATED
+            # A pod that still ends would take the new key as well.
+            pods = operator.cache.belongings(BankKey(world.namespace, "agents"), {"Pod"})
+            return (await world.ready()).get("reason") == Reason.HIBERNATED and not pods
 
         await until(has_stopped)
         await world.change_key(rotation={"request": "asleep"})

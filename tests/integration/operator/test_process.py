@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -245,10 +246,8 @@ async def test_an_api_server_that_crashes_and_comes_back_is_followed_without_a_r
             await until(is_followed, seconds=START_SECONDS)
             assert await process.is_ready()
             assert (await process.get("/healthz"))[0] == 200
-            # What the change is about, and nothing because of the crash.
-            assert sorted(world.writes()[written:]) == [
-                "patch configmaps agents-config",
-                "patch deployments agents",
-                "patch memorybanks/status agents",
-            ]
+            writes = Counter(world.writes()[written:])
+            # What the change is about, and nothing because of the crash but that it may be told.
+            assert writes.pop("patch memorybanks/status agents") <= 2
+            assert writes == {"patch configmaps agents-config": 1, "patch deployments agents": 1}
     assert not [line for line in process.lines() if "error" in line], "a traceback"
