@@ -141,6 +141,11 @@ async def test_a_ready_bank_left_alone_is_not_written_to(
 ) -> None:
     await world.create()
     await becomes(world, "True")
+
+    async def is_told() -> bool:  # the event follows the status
+        return "create events" in world.writes()
+
+    await until(is_told)
     writes, passed = world.writes(), _canaries(operator)
 
     async def proved_three_times_more() -> bool:
