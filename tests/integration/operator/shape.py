@@ -29,6 +29,10 @@ async def shape(world: World, name: str = "agents") -> dict[str, Object]:
     """
     bank = await world.get(kinds.MEMORY_BANK, name)
     children = await world.children(name)
+    if "PersistentVolumeClaim" in children:
+        # One that a former bank left keeps to the class that it has; see reconcile/volume.py.
+        annotations = children["PersistentVolumeClaim"]["metadata"]["annotations"]
+        annotations.pop(constants.ANNOTATION_STORAGE_CLASS, None)
     aliases = {name: "<bank>", world.namespace: "<namespace>"} | _hashes(children)
     judged = {}
     if bank is not None:

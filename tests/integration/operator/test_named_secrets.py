@@ -51,7 +51,7 @@ async def is_ready(world: World, other_than: str | None = None) -> bool:
     ready = await world.ready()
     proven = ready.get("status") == "True"
     newest = ready.get("observedGeneration") == bank["metadata"]["generation"]
-    return proven and newest and bank["status"]["configuration"] != other_than
+    return proven and newest and bank["status"].get("configuration") != other_than
 
 
 async def configuration(world: World) -> str:
