@@ -67,10 +67,14 @@ class Reembedding:
         self._wanted.set()
 
     async def status(self, caller: Principal) -> EmbeddingStatus:
-        """Return how far it is, over all tenants. Raises Forbidden."""
+        """Return how far it is, over all tenants: what counts as embedded is found by searches.
+
+        Raises Forbidden.
+        """
         caller.require_bank()
         current = self._embedders.current
         progress = await self._store.embeddings.progress(model=current.model)
+        await self._index.catch_up()  # a vector is stored a moment before searches use it
         return EmbeddingStatus(
             model=progress.model,
             dimensions=current.dimensions,

@@ -119,6 +119,40 @@ async def test_an_embedder_that_fails_during_load_costs_no_memory_and_all_are_em
             assert memory.content == name
 
 
+async def test_what_the_status_counts_as_embedded_is_found_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_engine(Settings(data=tmp_path), embedder := Unsteady()) as engine:
+        following, stored = engine.index.catch_up, asyncio.Event()
+
+        async def late(seq: int | None = None) -> None:
+            """Whoever wrote takes its time to have that searched."""
+            if seq is not None and asyncio.current_task() is writer:
+                stored.set()
+                await asyncio.Event().wait()
+            await following(seq)
+
+        monkeypatch.setattr(engine.index, "catch_up", late)
+        embedder.down = True
+        work = Reembedding(engine.store, engine.embedders, engine.index)
+        service = MemoryService(engine.store, engine.embedder, engine.index, seq=0)
+        kept = await service.remember(OWNER, NewMemory(content="first words"))
+        embedder.down = False
+        writer = asyncio.create_task(work.run())
+        await stored.wait()
+        assert (await work.status(BANK)).pending == 0
+        found = await engine.index.search(
+            "acme",
+            "zzz",
+            vector=(await embedder.embed(["first words"]))[0],
+            where=MemoryFilter(),
+            limit=1,
+        )
+        assert [memory_id for memory_id, *_ in found] == [kept.id]
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+
+
 async def test_while_the_embedder_is_down_the_status_says_what_waits_and_why(
     tmp_path: Path,
 ) -> None:
