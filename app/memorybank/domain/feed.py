@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from memorybank.domain.memory import Memory, searchable_text
+from memorybank.domain.times import maybe_microseconds, to_microseconds
 
 if TYPE_CHECKING:  # the command line needs the words of the domain, not the arrays
     import numpy as np
     import numpy.typing as npt
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class MemoryColumns(NamedTuple):
@@ -68,10 +65,10 @@ class MemoryColumns(NamedTuple):
                 memory.importance,
                 memory.trust,
                 memory.pinned,
-                microseconds(memory.created_at),
-                microseconds(memory.occurred_at or memory.created_at),
-                None if memory.valid_from is None else microseconds(memory.valid_from),
-                None if memory.valid_to is None else microseconds(memory.valid_to),
+                to_microseconds(memory.created_at),
+                to_microseconds(memory.occurred_at or memory.created_at),
+                maybe_microseconds(memory.valid_from),
+                maybe_microseconds(memory.valid_to),
                 vector,
             )
             for memory, vector in items
@@ -113,8 +110,3 @@ class FeedPage:
     """Tenants and ids of memories that were deleted, or are in the trash."""
     memories: MemoryColumns | None
     """The others, some made anew after they were deleted; None when there are none."""
-
-
-def microseconds(moment: datetime) -> int:
-    """Return an aware time as whole microseconds since 1970, without rounding."""
-    return (moment - _EPOCH) // _MICROSECOND

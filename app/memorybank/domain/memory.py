@@ -112,11 +112,6 @@ class Memory:
     """When it was last found or read; None when never."""
     access_count: int = 0
 
-    @property
-    def detail_texts(self) -> tuple[str, ...]:
-        """The texts within the details, in order."""
-        return tuple(_texts(self.details))
-
 
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from memorybank.domain.audit import AuditRecord, Chain
+from memorybank.domain.times import from_microseconds
 from memorybank.schemas.fields import MAX_CURSOR, MAX_PAGE, Request, Response
 from memorybank.schemas.tenants import TenantName
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Not strict: a query string has texts only.
 Day = Annotated[date, Field(strict=False)]
@@ -68,7 +67,7 @@ class AuditRecordView(Response):
         return cls(
             tenant=record.tenant,
             seq=record.seq,
-            at=_EPOCH + timedelta(microseconds=record.at),
+            at=from_microseconds(record.at),
             at_microseconds=record.at,
             actor=record.actor,
             request_id=record.request_id,

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memorybank.domain import ranking
-from memorybank.domain.feed import MemoryColumns, microseconds
+from memorybank.domain.feed import MemoryColumns
 from memorybank.domain.memory import (
     Memory,
     MemoryFilter,
@@ -28,6 +28,7 @@ from memorybank.domain.memory import (
 )
 from memorybank.domain.search import Count, Facets, Hit, Parts, Refinement, Suggestion
 from memorybank.domain.text import stem, terms
+from memorybank.domain.times import to_microseconds
 from memorybank.ports import Vector
 from memorybank.search.columns import Columns
 from memorybank.search.evidence import Evidence, FrequentTerms
@@ -469,9 +470,9 @@ class TenantIndex:
         for entry in _entries(refine.metadata):
             mask &= self._held(self._metadata, (entry,))
         if where.created_after is not None:
-            mask &= self._rows["created"] > microseconds(where.created_after)
+            mask &= self._rows["created"] > to_microseconds(where.created_after)
         if where.created_before is not None:
-            mask &= self._rows["created"] < microseconds(where.created_before)
+            mask &= self._rows["created"] < to_microseconds(where.created_before)
         return mask
 
     def _among(self, column: str, codes: list[int]) -> Mask:
@@ -494,7 +495,7 @@ class TenantIndex:
         if where.pinned is not None:
             mask &= self._rows["pinned"] == where.pinned
         if where.valid_at is not None:
-            at = microseconds(where.valid_at)
+            at = to_microseconds(where.valid_at)
             mask &= (self._rows["valid_from"] <= at) & (at < self._rows["valid_to"])
         return mask
 

@@ -22,6 +22,7 @@ from memorybank.domain.audit import (
     NotedEvent,
     link,
 )
+from memorybank.domain.times import to_microseconds
 from memorybank.errors import InvalidCursor
 from memorybank.logs import request_id
 from memorybank.stores.sqlite import rows
@@ -82,7 +83,7 @@ def append(connection: apsw.Connection, events: Iterable[NotedEvent]) -> None:
         record = AuditRecord(
             tenant=event.tenant,
             seq=chain.seq + 1,
-            at=rows.to_microseconds(noted.at),
+            at=to_microseconds(noted.at),
             actor=noted.actor,
             request_id=noted.request_id,
             action=event.action,
@@ -154,7 +155,7 @@ def prune(connection: apsw.Connection, before: datetime) -> bool:
     A chain stays one: what is dropped is its beginning, and the hash of the last record dropped is
     kept. The newest record always stays.
     """
-    moment = rows.to_microseconds(before)
+    moment = to_microseconds(before)
     chains = [_as_chain(row) for row in connection.execute("SELECT * FROM audit_chains")]
     for chain in chains:
         last = _last_before(connection, chain, moment)

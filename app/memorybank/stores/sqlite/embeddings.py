@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import apsw
 
+from memorybank.domain.times import from_microseconds, maybe_moment
 from memorybank.errors import Conflict
 from memorybank.ports import EmbeddingProgress, Generation, GenerationState, Unembedded, Vector
 from memorybank.spaces import space_of
@@ -154,8 +155,8 @@ class EmbeddingTables:
                     state=GenerationState(state),
                     embedder=embedder,
                     dimensions=dimensions,
-                    created_at=rows.from_microseconds(created),
-                    activated_at=rows.maybe_moment(activated),
+                    created_at=from_microseconds(created),
+                    activated_at=maybe_moment(activated),
                     vectors=vectors,
                 )
                 for model, state, embedder, dimensions, created, activated, vectors in found

@@ -11,6 +11,12 @@ import apsw
 from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.forgetting import Step, Vitals
 from memorybank.domain.memory import MemoryState, MemoryType
+from memorybank.domain.times import (
+    from_microseconds,
+    maybe_microseconds,
+    maybe_moment,
+    to_microseconds,
+)
 from memorybank.ports import BankStats, ClockReading, ForgettingRun
 from memorybank.stores.sqlite import life, rows
 from memorybank.stores.sqlite.access import Run, Write
@@ -73,7 +79,7 @@ class ForgettingTables:
             connection.execute(
                 "INSERT OR IGNORE INTO forgetting_runs (id, tenant, started_at, cause)"
                 " VALUES (?, ?, ?, ?)",
-                (run.id, run.tenant, rows.to_microseconds(run.started_at), run.cause),
+                (run.id, run.tenant, to_microseconds(run.started_at), run.cause),
             )
             taken = dict.fromkeys(Step, 0)
             for vitals, step in steps:
@@ -113,7 +119,7 @@ class ForgettingTables:
 
     async def undo(self, tenant: str, run_id: str, *, at: datetime) -> tuple[int, int] | None:
         """See ForgettingStore."""
-        moment = rows.to_microseconds(at)
+        moment = to_microseconds(at)
 
         def write(connection: apsw.Connection) -> tuple[int, int] | None:
             connection.execute(
@@ -150,15 +156,15 @@ class ForgettingTables:
             ).fetchone()
             if row is None:
                 return None
-            wall, steady = map(rows.from_microseconds, row[:2])
-            return ClockReading(wall, steady, rows.maybe_moment(row[2]))
+            wall, steady = map(from_microseconds, row[:2])
+            return ClockReading(wall, steady, maybe_moment(row[2]))
 
         return await self._read(read)
 
     async def keep_clock(self, reading: ClockReading) -> None:
         """See ForgettingStore."""
         values = [
-            rows.maybe_microseconds(moment)
+            maybe_microseconds(moment)
             for moment in (reading.wall, reading.steady, reading.job_ran_at)
         ]
         await self._write(
@@ -194,8 +200,8 @@ class ForgettingTables:
                 by_state={MemoryState(state): count for state, count in states},
                 by_type={MemoryType(kind): count for kind, count in types},
                 average_importance=average,
-                oldest=rows.maybe_moment(oldest),
-                newest=rows.maybe_moment(newest),
+                oldest=maybe_moment(oldest),
+                newest=maybe_moment(newest),
                 pinned=pinned,
             )
 
@@ -212,9 +218,9 @@ def _take(connection: apsw.Connection, run: ForgettingRun, vitals: Vitals, step:
             run.tenant,
             vitals.memory_id,
             vitals.state.value,
-            rows.maybe_microseconds(vitals.state_changed_at),
-            rows.to_microseconds(vitals.updated_at),
-            rows.maybe_microseconds(vitals.accessed_at),
+            maybe_microseconds(vitals.state_changed_at),
+            to_microseconds(vitals.updated_at),
+            maybe_microseconds(vitals.accessed_at),
         ),
     ).fetchone()
     if row is None:
@@ -236,7 +242,7 @@ def _take(connection: apsw.Connection, run: ForgettingRun, vitals: Vitals, step:
     connection.execute(
         "UPDATE memories SET state = ?, state_changed_at = ?, state_run = ?, seq = ?"
         " WHERE created_seq = ?",
-        (state.value, rows.to_microseconds(run.started_at), run.id, seq, row[0]),
+        (state.value, to_microseconds(run.started_at), run.id, seq, row[0]),
     )
     return 1
 
@@ -257,10 +263,10 @@ def _vitals(row: rows.Row) -> Vitals:
         pinned=bool(row[3]),
         legal_hold=bool(row[4]),
         access_count=row[5],
-        updated_at=rows.from_microseconds(row[6]),
-        accessed_at=rows.maybe_moment(row[7]),
+        updated_at=from_microseconds(row[6]),
+        accessed_at=maybe_moment(row[7]),
         state=MemoryState(row[8]),
-        state_changed_at=rows.maybe_moment(row[9]),
+        state_changed_at=maybe_moment(row[9]),
         state_run=row[10],
     )
 
@@ -269,10 +275,10 @@ def _run(row: rows.Row) -> ForgettingRun:
     return ForgettingRun(
         id=row[0],
         tenant=row[1],
-        started_at=rows.from_microseconds(row[2]),
+        started_at=from_microseconds(row[2]),
         cause=row[3],
         archived=row[4],
         trashed=row[5],
         purged=row[6],
-        undone_at=rows.maybe_moment(row[7]),
+        undone_at=maybe_moment(row[7]),
     )

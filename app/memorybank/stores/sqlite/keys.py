@@ -10,6 +10,12 @@ from typing import Any
 import apsw
 
 from memorybank.domain.keys import ApiKey, ManagedKeys
+from memorybank.domain.times import (
+    from_microseconds,
+    maybe_microseconds,
+    maybe_moment,
+    to_microseconds,
+)
 from memorybank.stores.sqlite import rows
 
 _COLUMNS = (
@@ -48,7 +54,7 @@ def revoke(connection: apsw.Connection, tenant: str, key_id: str, *, at: datetim
     """Mark the key as revoked, unless it is already; False when the tenant has no such key."""
     connection.execute(
         "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE tenant = ? AND id = ?",
-        (rows.to_microseconds(at), tenant, key_id),
+        (to_microseconds(at), tenant, key_id),
     )
     return connection.changes() == 1
 
@@ -61,7 +67,7 @@ def rotate(connection: apsw.Connection, successor: ApiKey, *, old_until: datetim
     connection.execute(
         "UPDATE keys SET expires_at = min(coalesce(expires_at, ?1), ?1)"
         " WHERE id = ?2 AND tenant = ?3 AND revoked_at IS NULL",
-        (rows.to_microseconds(old_until), successor.rotated_from, successor.tenant),
+        (to_microseconds(old_until), successor.rotated_from, successor.tenant),
     )
     if connection.changes() != 1:
         return False
@@ -73,7 +79,7 @@ def note_use(connection: apsw.Connection, used: Mapping[str, datetime]) -> None:
     """Note when keys were used last, by id; never moves a time back."""
     connection.executemany(
         "UPDATE keys SET last_used_at = max(coalesce(last_used_at, ?1), ?1) WHERE id = ?2",
-        [(rows.to_microseconds(at), key_id) for key_id, at in used.items()],
+        [(to_microseconds(at), key_id) for key_id, at in used.items()],
     )
 
 
@@ -89,12 +95,12 @@ def replace_bootstrap(connection: apsw.Connection, key: ApiKey, old_until: datet
     if old_until is None:
         connection.execute(
             "UPDATE keys SET revoked_at = ? WHERE bootstrap AND revoked_at IS NULL",
-            (rows.to_microseconds(key.created_at),),
+            (to_microseconds(key.created_at),),
         )
     else:
         connection.execute(
             "UPDATE keys SET bootstrap = 0, expires_at = ? WHERE bootstrap AND revoked_at IS NULL",
-            (rows.to_microseconds(old_until),),
+            (to_microseconds(old_until),),
         )
     connection.execute("DELETE FROM keys WHERE digest = ?", (key.digest,))
     insert(connection, key)
@@ -132,7 +138,7 @@ def _keep_managed(connection: apsw.Connection, key: ApiKey, known: ApiKey | None
         connection.execute(
             "UPDATE keys SET tenant = ?, name = ?, role = ?, expires_at = ?, revoked_at = NULL"
             " WHERE id = ?",
-            (key.tenant, key.name, str(key.role), _optional(key.expires_at), known.id),
+            (key.tenant, key.name, str(key.role), maybe_microseconds(key.expires_at), known.id),
         )
     return wanted
 
@@ -144,11 +150,11 @@ def _row(key: ApiKey) -> tuple[Any, ...]:
         key.name,
         str(key.role),
         key.digest,
-        rows.to_microseconds(key.created_at),
-        _optional(key.revoked_at),
+        to_microseconds(key.created_at),
+        maybe_microseconds(key.revoked_at),
         int(key.bootstrap),
-        _optional(key.expires_at),
-        _optional(key.last_used_at),
+        maybe_microseconds(key.expires_at),
+        maybe_microseconds(key.last_used_at),
         key.rotated_from,
         int(key.managed),
     )
@@ -161,19 +167,11 @@ def _key(row: rows.Row) -> ApiKey:
         name=row[2],
         role=row[3],
         digest=row[4],
-        created_at=rows.from_microseconds(row[5]),
-        revoked_at=_moment(row[6]),
+        created_at=from_microseconds(row[5]),
+        revoked_at=maybe_moment(row[6]),
         bootstrap=bool(row[7]),
-        expires_at=_moment(row[8]),
-        last_used_at=_moment(row[9]),
+        expires_at=maybe_moment(row[8]),
+        last_used_at=maybe_moment(row[9]),
         rotated_from=row[10],
         managed=bool(row[11]),
     )
-
-
-def _optional(moment: datetime | None) -> int | None:
-    return None if moment is None else rows.to_microseconds(moment)
-
-
-def _moment(number: int | None) -> datetime | None:
-    return None if number is None else rows.from_microseconds(number)

@@ -19,6 +19,7 @@ from memorybank.domain.memory import (
     RevisionPage,
     Touch,
 )
+from memorybank.domain.times import from_microseconds, to_microseconds
 from memorybank.ports import Claim, Move
 from memorybank.stores.sqlite import rows
 from memorybank.stores.sqlite.sealing import Seal
@@ -53,7 +54,7 @@ def revise(
         f" SELECT created_seq, ?, ?, ?, {rows.MEMORY_COLUMNS} FROM memories"
         " WHERE created_seq = ? AND revision = ? AND state <> ?",
         (
-            rows.to_microseconds(memory.updated_at),
+            to_microseconds(memory.updated_at),
             by,
             action,
             row,
@@ -99,7 +100,7 @@ def history(
             (row, 2**62 if before is None else before, limit),
         ).fetchall()
     revisions = [
-        Revision(rows.memory_from(each, seal), rows.from_microseconds(each[-3]), each[-2], each[-1])
+        Revision(rows.memory_from(each, seal), from_microseconds(each[-3]), each[-2], each[-1])
         for each in found
     ]
     return RevisionPage(revisions, total)
@@ -112,7 +113,7 @@ def move(connection: apsw.Connection, tenant: str, move: Move) -> int | None:
         " WHERE tenant = ?3 AND id = ?4 AND state <> ?1 AND NOT (legal_hold AND ?1 = ?5)",
         (
             move.state.value,
-            rows.to_microseconds(move.at),
+            to_microseconds(move.at),
             tenant,
             move.memory_id,
             MemoryState.TRASH.value,
@@ -152,10 +153,7 @@ def touch(connection: apsw.Connection, touches: Sequence[Touch]) -> None:
     connection.executemany(
         "UPDATE memories SET access_count = access_count + ?,"
         " accessed_at = max(coalesce(accessed_at, 0), ?) WHERE tenant = ? AND id = ?",
-        [
-            (each.times, rows.to_microseconds(each.at), each.tenant, each.memory_id)
-            for each in touches
-        ],
+        [(each.times, to_microseconds(each.at), each.tenant, each.memory_id) for each in touches],
     )
 
 
@@ -185,15 +183,13 @@ def find_claim(
     where = f"{key_id}/{name}"
     digest = seal.opened_blob(tenant, where, "digest", row[0])
     answer = seal.opened_text(tenant, where, "answer", row[1])
-    return Claim(tenant, key_id, name, digest, answer, rows.from_microseconds(row[2]))
+    return Claim(tenant, key_id, name, digest, answer, from_microseconds(row[2]))
 
 
 def keep_claim(connection: apsw.Connection, claim: Claim, seal: Seal, *, since: datetime) -> None:
     """Store a claim, in place of one that is too old, and drop all that are."""
     where = f"{claim.key_id}/{claim.name}"
-    connection.execute(
-        "DELETE FROM idempotency WHERE created_at < ?", (rows.to_microseconds(since),)
-    )
+    connection.execute("DELETE FROM idempotency WHERE created_at < ?", (to_microseconds(since),))
     connection.execute(
         "INSERT OR REPLACE INTO idempotency"
         " (tenant, key_id, name, digest, answer, created_at) VALUES (?, ?, ?, ?, ?, ?)",
@@ -203,7 +199,7 @@ def keep_claim(connection: apsw.Connection, claim: Claim, seal: Seal, *, since: 
             claim.name,
             seal.blob(claim.tenant, where, "digest", claim.digest),
             seal.text(claim.tenant, where, "answer", claim.answer),
-            rows.to_microseconds(claim.created_at),
+            to_microseconds(claim.created_at),
         ),
     )
 
@@ -216,7 +212,7 @@ def link(connection: apsw.Connection, tenant: str, edge: Link) -> bool | None:
         return None
     connection.execute(
         "INSERT OR IGNORE INTO links (source, target, type, created_at) VALUES (?, ?, ?, ?)",
-        (source, target, edge.type.value, rows.to_microseconds(edge.created_at)),
+        (source, target, edge.type.value, to_microseconds(edge.created_at)),
     )
     return connection.changes() == 1
 
@@ -252,6 +248,6 @@ def links(connection: apsw.Connection, tenant: str, memory_id: str) -> list[Link
             (row, MemoryState.TRASH.value),
         ).fetchall()
     return [
-        Link(source, target, LinkType(kind), rows.from_microseconds(at))
+        Link(source, target, LinkType(kind), from_microseconds(at))
         for source, target, kind, at in found
     ]

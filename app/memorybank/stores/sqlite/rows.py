@@ -8,7 +8,6 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,12 @@ from memorybank.domain.memory import (
     MemoryType,
     Origin,
     searchable_text,
+)
+from memorybank.domain.times import (
+    from_microseconds,
+    maybe_microseconds,
+    maybe_moment,
+    to_microseconds,
 )
 from memorybank.errors import InvalidCursor
 from memorybank.ports import Vector
@@ -42,8 +47,6 @@ SAID_COLUMNS = (
 )
 """What a revision changes: neither the state nor the use of a memory, which go their own ways."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _dumped = json.JSONEncoder(ensure_ascii=False).encode
 """What json.dumps does, which makes an encoder for each call with an option."""
 _EMPTY = frozenset({"[]", "{}"})
@@ -149,26 +152,6 @@ def memory_from(row: Row, seal: Seal) -> Memory:
 def _loaded(text: str) -> Any:
     """Return what JSON says, with None for the empty list and object: most of them are."""
     return None if text in _EMPTY else json.loads(text)
-
-
-def to_microseconds(moment: datetime) -> int:
-    """Return an aware time as whole microseconds since 1970, without rounding."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(number: int) -> datetime:
-    """Return the aware UTC time."""
-    return _EPOCH + number * _MICROSECOND
-
-
-def maybe_microseconds(moment: datetime | None) -> int | None:
-    """Return a time as a number, where there is one."""
-    return None if moment is None else to_microseconds(moment)
-
-
-def maybe_moment(number: int | None) -> datetime | None:
-    """Return a number as a time, where there is one."""
-    return None if number is None else from_microseconds(number)
 
 
 def _names(columns: str) -> list[str]:

@@ -10,6 +10,7 @@ from datetime import datetime
 import apsw
 
 from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
+from memorybank.domain.times import from_microseconds, to_microseconds
 from memorybank.errors import Conflict, InvalidCursor
 from memorybank.stores.sqlite import rows
 
@@ -67,7 +68,7 @@ def insert(connection: apsw.Connection, tenant: Tenant) -> bool:
         f"INSERT OR REPLACE INTO tenants (state, {_COLUMNS}) VALUES ('active', ?, ?, ?, ?, ?, 0)",
         (
             tenant.name,
-            rows.to_microseconds(tenant.created_at),
+            to_microseconds(tenant.created_at),
             quotas.max_memories,
             quotas.requests_per_minute,
             quotas.burst,
@@ -97,7 +98,7 @@ def stats(connection: apsw.Connection, name: str, *, now: datetime) -> TenantSta
         keys = connection.execute(
             "SELECT count(*) FROM keys WHERE tenant = ? AND revoked_at IS NULL"
             " AND (expires_at IS NULL OR expires_at > ?)",
-            (name, rows.to_microseconds(now)),
+            (name, to_microseconds(now)),
         ).get
         by_type: Sequence[rows.Row] = connection.execute(
             "SELECT type, count(*) FROM memories WHERE tenant = ? GROUP BY type ORDER BY type",
@@ -108,8 +109,8 @@ def stats(connection: apsw.Connection, name: str, *, now: datetime) -> TenantSta
         keys=keys,
         projects=projects,
         sessions=sessions,
-        oldest=None if oldest is None else rows.from_microseconds(oldest),
-        newest=None if newest is None else rows.from_microseconds(newest),
+        oldest=None if oldest is None else from_microseconds(oldest),
+        newest=None if newest is None else from_microseconds(newest),
         by_type={row[0]: row[1] for row in by_type},
     )
 
@@ -167,7 +168,7 @@ def _tables_of_tenants(connection: apsw.Connection) -> list[str]:
 def _tenant(row: rows.Row) -> Tenant:
     return Tenant(
         name=row[0],
-        created_at=rows.from_microseconds(row[1]),
+        created_at=from_microseconds(row[1]),
         quotas=Quotas(max_memories=row[2], requests_per_minute=row[3], burst=row[4]),
         memories=row[5],
     )

@@ -16,6 +16,7 @@ from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.memory import Link, LinkType, Memory, Revision
 from memorybank.domain.tenants import Tenant
+from memorybank.domain.times import from_microseconds, to_microseconds
 from memorybank.errors import MemoryBankError
 from memorybank.ports import Kept, KeptLink, KeptRevision, Put, Snapshot
 from memorybank.spaces import space_of
@@ -251,13 +252,13 @@ def _kept(row: rows.Row, seal: Seal, model: str) -> Kept:
 
 def _revision(row: rows.Row, seal: Seal) -> KeptRevision:
     *_, at, by, action, source, number = row
-    revision = Revision(rows.memory_from(row, seal), rows.from_microseconds(at), by, action)
+    revision = Revision(rows.memory_from(row, seal), from_microseconds(at), by, action)
     return KeptRevision(revision, (source, number))
 
 
 def _link(row: rows.Row) -> KeptLink:
     tenant, one, other, kind, at, source, target = row
-    link = Link(one, other, LinkType(kind), rows.from_microseconds(at))
+    link = Link(one, other, LinkType(kind), from_microseconds(at))
     return KeptLink(tenant, link, (source, target, kind))
 
 
@@ -275,7 +276,7 @@ def _put_revision(connection: apsw.Connection, revision: Revision, seal: Seal) -
         f" VALUES (?, ?, ?, ?, {rows.placeholders(rows.MEMORY_COLUMNS)})",
         (
             newest[0],
-            rows.to_microseconds(revision.replaced_at),
+            to_microseconds(revision.replaced_at),
             revision.replaced_by,
             revision.action,
             *rows.memory_row(memory, seal),

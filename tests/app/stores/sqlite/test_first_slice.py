@@ -14,10 +14,10 @@ import pytest
 
 from memorybank.auth import tokens
 from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, Origin
+from memorybank.domain.times import from_microseconds
 from memorybank.search.index import MemoryIndex
 from memorybank.stores.sqlite import SqliteStore
 from memorybank.stores.sqlite.connection import migrations
-from memorybank.stores.sqlite.rows import from_microseconds
 from tests.support.word_embedder import WordEmbedder
 
 FIXTURE = Path(__file__).parents[3] / "data" / "first_slice.db.gz"
