@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from memorybank_operator import constants
 from memorybank_operator.api.defaults import FILE, NO_DEFAULTS, Defaults, parse
@@ -32,6 +34,8 @@ BACKOFF_MAX = 30.0
 AGAIN_SECONDS = 1.0
 """Between two watches that ended in order, so that a server that ends them at once is not
 flooded."""
+
+Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
 
@@ -157,26 +161,24 @@ class DefaultsKeeper:
 
     async def _settle(self) -> None:
         """Write down what is to be in force, then let it be."""
-        pause = AGAIN_SECONDS
-        found = self._found
-        while found is not None:
-            wanted = found.defaults or self._good
-            try:
-                if wanted is not None and await self._record(wanted, found.problem):
-                    await self._tell(found)
-                break
-            except errors.KubeError as error:
-                logger.warning("the defaults are not in force yet: %s", error)
-            await _breathe(pause)
-            pause = min(BACKOFF_MAX, pause * 2)
-            found = self._found
-        if found is None or wanted is None:
+        if self._found is None:
+            return
+        wanted = await _until_answered(self._write_down, "the defaults are not in force yet: %s")
+        if wanted is None:
             return
         differs = wanted != self.in_force
         self.in_force = wanted
         if differs and self._settled.is_set():
             self._changed()
         self._settled.set()
+
+    async def _write_down(self) -> Defaults | None:
+        """Return what is to be in force as of now, once the record says so; None for nothing."""
+        found = self._found
+        wanted = (found.defaults if found else None) or self._good
+        if found and wanted is not None and await self._record(wanted, found.problem):
+            await self._tell(found)
+        return wanted
 
     async def _record(self, wanted: Defaults, problem: str) -> bool:
         """Write the record if it would say anything else; return whether it did."""
@@ -220,16 +222,10 @@ class DefaultsKeeper:
 
     async def _read_record(self) -> None:
         """Learn what was in force before. A record that this version cannot read is none."""
-        pause = AGAIN_SECONDS
         name = f"{self._name}{RECORD_SUFFIX}"
-        while True:
-            try:
-                body = await self._client.get(kinds.CONFIG_MAP, self._namespace, name)
-                break
-            except errors.KubeError as error:
-                logger.warning("%s", error)
-            await _breathe(pause)
-            pause = min(BACKOFF_MAX, pause * 2)
+        body = await _until_answered(
+            partial(self._client.get, kinds.CONFIG_MAP, self._namespace, name), "%s"
+        )
         self._written = (body or {}).get("data") or {}
         text = self._written.get(FILE)
         if text is not None:
@@ -237,6 +233,21 @@ class DefaultsKeeper:
                 self._good = parse({FILE: text})
             except InvalidDefaults as error:
                 logger.warning("ConfigMap %s/%s: %s", self._namespace, name, error)
+
+
+async def _until_answered(request: Callable[[], Awaitable[Answer]], problem: str) -> Answer:
+    """Repeat a request, ever more slowly, until the API server does what it asks for.
+
+    `problem` is what is logged of each failure, with a place for its words.
+    """
+    pause = AGAIN_SECONDS
+    while True:
+        try:
+            return await request()
+        except errors.KubeError as error:
+            logger.warning(problem, error)
+        await _breathe(pause)
+        pause = min(BACKOFF_MAX, pause * 2)
 
 
 async def _breathe(seconds: float) -> None:
