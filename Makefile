@@ -43,7 +43,7 @@ chart-test: $(READY)  ## lint the Helm chart and render it, with Helm built from
 	helm=$$($(PYTHON) -m e2e.cluster binary helm) && $$helm lint --strict --quiet --kube-version 1.34.0 $(CHART) && $$helm template --kube-version 1.34.0 $(CHART) >/dev/null
 
 integration: $(READY)  ## tests on a real API server
-	@test -n "$$KUBEBUILDER_ASSETS" || for each in etcd kube-apiserver; do $(PYTHON) -m e2e.cluster binary $$each >/dev/null || exit 1; done
+	@test -n "$$KUBEBUILDER_ASSETS" || for each in etcd kube-apiserver kubectl; do $(PYTHON) -m e2e.cluster binary $$each >/dev/null || exit 1; done
 	@# What the garbage collector finds of a killed peer's connection is shown, and fails nothing.
 	$(PYTHON) -m pytest tests/integration -W default::pytest.PytestUnraisableExceptionWarning
 

@@ -91,6 +91,10 @@ class Banks:
         """Merge changes into a bank, or into its scale or status. Raises Refused."""
         return self._send("PATCH", f"/{path}", changes, "application/merge-patch+json")
 
+    def delete(self, name: str) -> dict[str, Any]:
+        """Delete a bank, as far as its finalizers let it go; return what is there of it then."""
+        return self._send("DELETE", f"/{name}", {}, "application/json")
+
     def table(self) -> dict[str, Any]:
         """Return what `kubectl get` shows."""
         accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}

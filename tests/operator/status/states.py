@@ -1,0 +1,319 @@
+"""Each state of a bank, how it comes to be, and what people and tools are told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.reconcile.observed import ChildKey
+from memorybank_operator.reconcile.steps import Problem
+from tests.operator.world import World, bank, bank_body, running, running_pod, unready
+
+Change = Callable[[World, MemoryBank], None]
+
+
+def nothing(world: World, of: MemoryBank) -> None:
+    """The bank runs and proved it."""
+
+
+def empty(world: World, of: MemoryBank) -> None:
+    world.children, world.pods, world.canary = {}, [], None
+
+
+def applied(world: World, of: MemoryBank) -> None:
+    """The objects are there, nothing runs yet."""
+    world.deployment(of)["status"] = {}
+    world.pods, world.canary = [], None
+    world.volume_claim(of)["status"] = {"phase": "Pending"}
+
+
+def unproven(world: World, of: MemoryBank) -> None:
+    world.canary = None
+
+
+def proof_of(**changes: Any) -> Change:
+    def change(world: World, of: MemoryBank) -> None:
+        world.canary = world.passed(of, **changes)
+
+    return change
+
+
+def reloading(world: World, of: MemoryBank) -> None:
+    message = "the pod does not run by the newest config.yaml yet. The kubelet brings it"
+    world.canary = world.passed(of, ok=False, pending=True, message=message)
+
+
+def canary_failed(world: World, of: MemoryBank) -> None:
+    world.canary = world.passed(of, ok=False, message="POST /v1/search: 500 Internal Error")
+
+
+def pod_replaced(world: World, of: MemoryBank) -> None:
+    """A new pod serves; the canary passed with the one before."""
+    world.pods = [running_pod(world.deployment(of)["spec"]["template"], uid="pod-2")]
+
+
+def container_restarted(world: World, of: MemoryBank) -> None:
+    world.pods[0]["status"]["containerStatuses"][0]["containerID"] = "containerd://2"
+
+
+def pod_in(state: dict[str, Any], **changes: Any) -> Change:
+    def change(world: World, of: MemoryBank) -> None:
+        unready(world.pods[0], state, **changes)
+        world.deployment(of)["status"] |= {"readyReplicas": 0, "availableReplicas": 0}
+
+    return change
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+ENDED = {"exitCode": 2, "reason": "Error", "message": "security.allowed_hosts in config: too many"}
+PULL = 'failed to resolve reference "x": not found'
+
+
+def unschedulable(world: World, of: MemoryBank) -> None:
+    pod_in(waiting("ContainerCreating"))(world, of)
+    world.pods[0]["status"]["containerStatuses"] = []
+    world.pods[0]["status"]["conditions"] = [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient cpu.",
+        }
+    ]
+
+
+def volume_waits_for_a_node(world: World, of: MemoryBank) -> None:
+    unschedulable(world, of)
+    world.volume_claim(of)["status"] = {"phase": "Pending"}
+
+
+def volume_pending(world: World, of: MemoryBank) -> None:
+    volume_waits_for_a_node(world, of)
+    scheduled = world.pods[0]["status"]["conditions"][0]
+    scheduled["message"] = "0/1 nodes: pod has unbound immediate PersistentVolumeClaims."
+
+
+def volume_lost(world: World, of: MemoryBank) -> None:
+    unschedulable(world, of)
+    world.volume_claim(of)["status"] = {"phase": "Lost"}
+
+
+def pod_refused(world: World, of: MemoryBank) -> None:
+    world.pods = []
+    world.deployment(of)["status"] = {
+        "observedGeneration": 1,
+        "conditions": [
+            {
+                "type": "ReplicaFailure",
+                "status": "True",
+                "message": 'pods "agents-1" is forbidden: exceeded quota: small',
+            }
+        ],
+    }
+
+
+def deployment_changed_by_hand(world: World, of: MemoryBank) -> None:
+    world.deployment(of)["spec"]["template"]["spec"]["containers"][0]["image"] = "other:1"
+
+
+def label_removed_by_hand(world: World, of: MemoryBank) -> None:
+    del world.deployment(of)["metadata"]["labels"]["app.kubernetes.io/name"]
+
+
+def deployment_not_seen(world: World, of: MemoryBank) -> None:
+    world.deployment(of)["metadata"]["generation"] += 1
+
+
+def old_pod_still_there(world: World, of: MemoryBank) -> None:
+    world.deployment(of)["status"]["replicas"] = 2
+
+
+def foreign_service(world: World, of: MemoryBank) -> None:
+    metadata = {"name": "agents", "uid": "theirs"}
+    world.children[ChildKey("Service", "agents")] = {"kind": "Service", "metadata": metadata}
+
+
+def stopped(world: World, of: MemoryBank) -> None:
+    world.run(of)
+
+
+@dataclass(frozen=True)
+class State:
+    """One state and everything that is said about it."""
+
+    change: Change
+    ready: str
+    reason: str
+    words: str
+    kstatus: str
+    argo: str
+    phase: str
+    spec: dict[str, Any] = field(default_factory=dict)
+    now: dict[str, Any] = field(default_factory=dict)
+    """The spec after it ran, when it differs."""
+    failure: Problem | None = None
+    deleting: bool = False
+
+
+def progressing(change: Change, reason: str, words: str, **more: Any) -> State:
+    more = {"ready": "False"} | more
+    return State(
+        change, reason=reason, words=words, kstatus="InProgress", argo="Progressing",
+        phase="Pending", **more,
+    )  # fmt: skip
+
+
+STATES = {
+    "running": State(
+        nothing, "True", "CanaryPassed", "http://agents.team.svc:8080", "Current", "Healthy",
+        "Running",
+    ),
+    "new": progressing(empty, "Progressing", "being made"),
+    "applied": progressing(applied, "DeploymentProgressing", "being started"),
+    "pod starts": progressing(
+        pod_in(waiting("ContainerCreating")), "DeploymentProgressing", "being started"
+    ),
+    "service starts": progressing(
+        pod_in({"running": {}}, started=True), "PodNotReady", "/ready does not say"
+    ),
+    "unproven": progressing(unproven, "Verifying", "still to prove", ready="Unknown"),
+    "proven for another generation": progressing(
+        proof_of(generation=0), "Verifying", "", ready="Unknown"
+    ),
+    "proven for another revision": progressing(
+        proof_of(revision="old"), "Verifying", "", ready="Unknown"
+    ),
+    "pod replaced": progressing(pod_replaced, "Verifying", "", ready="Unknown"),
+    "container restarted": progressing(container_restarted, "Verifying", "", ready="Unknown"),
+    "change not read yet": progressing(
+        reloading, "Reloading", "newest config.yaml yet. The kubelet brings it", ready="Unknown"
+    ),
+    "canary failed": progressing(canary_failed, "CanaryFailed", "POST /v1/search: 500"),
+    "image cannot be pulled": progressing(
+        pod_in(waiting("ErrImagePull", PULL)), "ImagePullBackOff", "spec.image"
+    ),
+    "image name is wrong": progressing(
+        pod_in(waiting("InvalidImageName", "bad")), "ImagePullBackOff", "bad"
+    ),
+    "image is not on the node": progressing(
+        pod_in(waiting("ErrImageNeverPull", "x")), "ImagePullBackOff", "spec.imagePullPolicy"
+    ),
+    "variable without a source": progressing(
+        pod_in(waiting("CreateContainerConfigError", 'secret "x" not found')),
+        "ContainerConfigError", 'spec.env refers to. The node says: secret "x" not found',
+    ),
+    "crashing": progressing(
+        pod_in(waiting("CrashLoopBackOff"), lastState={"terminated": ENDED}),
+        "CrashLoopBackOff", "exit code 2 and is started again. It said last: security.allowed",
+    ),
+    "crashed just now": progressing(
+        pod_in({"terminated": ENDED}), "CrashLoopBackOff", "exit code 2"
+    ),
+    "runs again after a crash": progressing(
+        pod_in({"running": {}}, started=True, lastState={"terminated": ENDED}),
+        "CrashLoopBackOff", "exit code 2",
+    ),
+    "out of memory": progressing(
+        pod_in(waiting("CrashLoopBackOff"), lastState={"terminated": {"reason": "OOMKilled"}}),
+        "CrashLoopBackOff", "spec.resources.limits.memory: raise that limit",
+    ),
+    "no node fits": progressing(unschedulable, "Unschedulable", "Insufficient cpu"),
+    "no node fits, so no volume yet": progressing(
+        volume_waits_for_a_node, "Unschedulable", "Insufficient cpu"
+    ),
+    "no volume yet": progressing(volume_pending, "VolumePending", "StorageClass standard"),
+    "volume lost": progressing(volume_lost, "VolumeLost", "restore it"),
+    "quota exceeded": progressing(pod_refused, "PodCreationFailed", "exceeded quota: small"),
+    "Deployment changed by hand": progressing(
+        deployment_changed_by_hand, "DeploymentProgressing", "replaced"
+    ),
+    "a label removed by hand": State(
+        label_removed_by_hand, "True", "CanaryPassed", "", "Current", "Healthy", "Running"
+    ),
+    "Deployment not yet seen by its controller": progressing(
+        deployment_not_seen, "DeploymentProgressing", "not done"
+    ),
+    "old pod still there": progressing(
+        old_pod_still_there, "DeploymentProgressing", "not done"
+    ),
+    "spec changed, pod to be replaced": progressing(
+        nothing, "DeploymentProgressing", "replaced", now={"lifecycle": {"drainSeconds": 7}}
+    ),
+    "spec changed, same pod": progressing(
+        nothing, "Verifying", "", now={"deletionPolicy": "Delete"}, ready="Unknown"
+    ),
+    "storage class missing": progressing(
+        empty, "StorageClassNotFound", "spec.storage.volume.storageClassName",
+        now={"storage": {"volume": {"storageClassName": "none"}}},
+    ),
+    "own key missing": progressing(
+        nothing, "AdminKeySecretNotFound", "spec.auth.adminKeySecretRef.name",
+        now={"auth": {"adminKeySecretRef": {"name": "mine"}}},
+    ),
+    "API server refuses for now": progressing(
+        nothing, "ApiOverloaded", "429", failure=Problem("ApiOverloaded", "429")
+    ),
+    "API server refuses for good": State(
+        nothing, "False", "ApiInvalid", "422", "Failed", "Degraded", "Failed",
+        failure=Problem("ApiInvalid", "422", terminal=True),
+    ),
+    "name taken": State(
+        foreign_service, "False", "NameConflict", "Service agents", "Failed", "Degraded", "Failed"
+    ),
+    "stopped": State(
+        stopped, "False", "ScaledToZero", "Set it to 1", "InProgress", "Degraded", "Stopped",
+        spec={"replicas": 0},
+    ),
+    "stops": State(
+        nothing, "False", "ScaledToZero", "", "InProgress", "Degraded", "Stopped",
+        now={"replicas": 0},
+    ),
+    "hibernated": State(
+        stopped, "False", "Hibernated", "Set it to false", "InProgress", "Degraded", "Stopped",
+        spec={"hibernate": True},
+    ),
+    "hibernated and scaled to zero": State(
+        stopped, "False", "Hibernated", "", "InProgress", "Degraded", "Stopped",
+        spec={"hibernate": True, "replicas": 0},
+    ),
+    "to be restarted": progressing(
+        nothing, "DeploymentProgressing", "replaced", now={"restart": "2026-03-01"}
+    ),
+    "paused and fine": State(
+        proof_of(generation=2), "True", "CanaryPassed", "", "Current", "Suspended", "Paused",
+        now={"paused": True},
+    ),
+    "paused with a change that waits": State(
+        nothing, "False", "Paused", "spec.paused is true. The pod is replaced", "InProgress",
+        "Suspended", "Paused", now={"paused": True, "lifecycle": {"drainSeconds": 7}},
+    ),
+    "paused and broken": State(
+        pod_in(waiting("CrashLoopBackOff"), lastState={"terminated": ENDED}), "False", "Paused",
+        "exit code 2", "InProgress", "Suspended", "Paused", now={"paused": True},
+    ),
+    "paused before it stops": State(
+        nothing, "False", "Paused", "spec.replicas is 0", "InProgress", "Suspended", "Paused",
+        now={"paused": True, "replicas": 0},
+    ),
+    "being deleted": State(
+        nothing, "False", "Deleting", "", "Terminating", "Degraded", "Deleting", deleting=True
+    ),
+}  # fmt: skip
+
+
+def seen(state: State) -> dict[str, Any]:
+    """The resource as tools see it once the status is written."""
+    world = running(bank(state.spec))
+    spec, generation = (state.now, 2) if state.now else (state.spec, 1)
+    metadata: dict[str, Any] = {"generation": generation}
+    if state.deleting:
+        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    of = bank(spec, **metadata)
+    state.change(world, of)
+    status = world.status(of, failure=state.failure)
+    return bank_body(spec, status=status, **metadata)
