@@ -233,9 +233,7 @@ SCENARIOS = {
         prepare=own_key,
         writes=1,
     ),
-    "rotate an own key": Scenario(
-        rotate_own_key, spec={"auth": REFERENCE}, prepare=own_key, writes=3
-    ),
+    "rotate an own key": Scenario(rotate_own_key, spec={"auth": REFERENCE}, prepare=own_key),
     "re-sync": Scenario(meddle_and_resync, writes=3),
     "protect from deletion": changed(deletionProtection=True),
     "break the spec and repair it": Scenario(
