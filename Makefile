@@ -11,6 +11,8 @@ SHELL_SCRIPTS := $(wildcard scripts/*.sh) .ci/run
 CHART := charts/memorybank-operator
 CHART_CRDS := $(CHART)/crds-files
 TAG ?= dev
+# The last state before running pods took changed settings, so that an upgrade from it could restart them all.
+FROM ?= 8cf1108
 MEMORYBANK_E2E_CLUSTER ?= memorybank-test
 
 help:  ## show every target
@@ -101,9 +103,12 @@ bench: $(READY)  ## measure the memory service for docs/benchmarks.md; a quarter
 bench-operator: $(READY)  ## measure the operator: a bank on a cluster, a thousand and more on simulated nodes; over an hour
 	$(PYTHON) -m benchmarks.cluster && $(PYTHON) -m benchmarks.operator $(OPTIONS)
 
+bench-upgrade: $(READY)  ## measure an upgrade of the operator under 50 banks in use; FROM=<commit>, OPTIONS='--banks 5'
+	$(PYTHON) -m benchmarks.upgrade --from $(FROM) $(OPTIONS)
+
 clean:  ## remove what was made in the checkout; caches outside it stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help bootstrap format lint type unit fuzz chart-test integration proof e2e e2e-full e2e-down generate test test-fast verify lock \
-	images demo demo-down cluster-up cluster-down bench bench-operator clean
+	images demo demo-down cluster-up cluster-down bench bench-operator bench-upgrade clean

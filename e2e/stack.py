@@ -83,9 +83,10 @@ class Stack:
         """Apply objects as a user would."""
         return self.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects)))
 
-    def install_operator(self, *values: str) -> None:
-        """Install or upgrade the operator from the chart; returns when it is available."""
+    def install_operator(self, *values: str, checkout: Path = ROOT) -> None:
+        """Install or upgrade the operator from a checkout's chart; returns when it is available."""
         name = IMAGES[1]
+        chart = checkout / "charts/memorybank-operator"
         made_from = (engines.find().labels(f"{name}:{self.tag}") or {}).get(DIGEST_LABEL, "")
         settings = (
             f"image.repository={name}",
@@ -96,7 +97,7 @@ class Stack:
             *values,
         )
         self.helm(
-            "upgrade", "--install", "memorybank-operator", str(ROOT / "charts/memorybank-operator"),
+            "upgrade", "--install", "memorybank-operator", str(chart),
             "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m",
             *(word for setting in settings for word in ("--set-string", setting)),
         )  # fmt: skip
