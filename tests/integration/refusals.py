@@ -256,10 +256,6 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"embedding": {"openai": {"baseUrl": "https://user:key@models.example.org/v1"}}}),
         ("spec.embedding.openai.baseUrl", "without user"),
     ),
-    "encryption without a key ring": (
-        manifest({"encryption": {"enabled": True}}),
-        ("spec.encryption.enabled", "must name the Secret that holds the key ring"),
-    ),
     "role that every bank has": (
         manifest({"auth": {"roles": {"admin": ["read"]}}}),
         ("spec.auth.roles", "name yours differently"),
@@ -445,11 +441,6 @@ CHANGES: dict[str, Change] = {
         {"encryption": RING},
         {"encryption": {"enabled": False}},
         "spec.encryption.enabled cannot change",
-    ),
-    "the key ring removed": Change(
-        {"encryption": RING},
-        {"encryption": {"keySecretRef": None}},
-        "must name the Secret that holds the key ring",
     ),
     "one replica more": Change({}, {"replicas": 2}, "set it to 1, or to 0 to stop the bank"),
     "one replica more by kubectl scale": Change(

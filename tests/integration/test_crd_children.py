@@ -24,7 +24,7 @@ from memorybank_operator.reconcile.plan import plan
 from memorybank_operator.reconcile.steps import Apply, Create, Plan
 from memorybank_operator.resources import names
 from tests.operator.strategies import specs
-from tests.operator.world import CLASSES, KEY, SETTINGS, bank
+from tests.operator.world import CLASSES, KEY, RING, SETTINGS, bank
 
 FULL: dict[str, Any] = {
     "image": "registry.example:5000/team/memorybank-app@sha256:" + "0" * 64,
@@ -110,7 +110,7 @@ class Cluster:
         self._http.delete(item)
 
     def plan(self, of: MemoryBank) -> Plan:
-        return plan(of, self.observed(of), SETTINGS, lambda: KEY)
+        return plan(of, self.observed(of), SETTINGS, lambda: KEY, lambda: RING)
 
     def converge(self, of: MemoryBank) -> Plan:
         for _ in range(2):

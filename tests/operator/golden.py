@@ -26,7 +26,7 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
 from memorybank_operator.reconcile.delivery import Delivery, deliver, rotation
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
-from memorybank_operator.reconcile.steps import Apply, Create, Delete, Note, Plan, Step
+from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Note, Plan, Step
 from memorybank_operator.status.key import key_status, notes
 from tests.operator.world import KEY, NOW, OTHER_KEY, World, bank, running
 
@@ -196,6 +196,8 @@ def _line(step: Step) -> str:
             return f"apply {body['kind']} {body['metadata']['name']}{where}"
         case Create(body):
             return f"create {body['kind']} {body['metadata']['name']}"
+        case Mark(key, _, changes):
+            return f"mark {key.kind} {key.name} ({', '.join(changes)})"
         case Delete(key, uid):
             return f"delete {key.kind} {key.name} ({uid})"
 

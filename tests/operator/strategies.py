@@ -134,6 +134,7 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
             },
         ),
     ),
+    encryption=st.sampled_from([{}, {"enabled": False}, {"enabled": True}]),
     limits=_optional(
         maxBodyBytes=st.integers(1024, 64 * 1024 * 1024),
         requestsPerMinute=st.integers(1, 1_000_000),

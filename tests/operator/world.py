@@ -6,7 +6,9 @@ one. Here every state can be had in a line, and thousands of them.
 
 from __future__ import annotations
 
+import base64
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +25,7 @@ from memorybank_operator.reconcile.observed import (
     Observed,
 )
 from memorybank_operator.reconcile.plan import plan
-from memorybank_operator.reconcile.steps import Apply, Create, Delete, Plan, Problem
+from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Plan, Problem
 from memorybank_operator.resources import names
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.resources.image import image_of
@@ -33,6 +35,8 @@ from memorybank_operator.status.serving import serving
 SETTINGS = RenderSettings(app_image="localhost/memorybank-app:dev", cluster_domain="cluster.local")
 KEY = "mb_" + "k" * 43
 OTHER_KEY = "mb_" + "o" * 43
+RING = json.dumps({"active": "first", "keys": {"first": base64.b64encode(b"r" * 32).decode()}})
+OTHER_RING = RING.replace("first", "other").replace("cnJy", "b29v")
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 DEADLINE = timedelta(seconds=600)
 
@@ -119,8 +123,8 @@ class World:
             growth_refused=self.growth_refused,
         )
 
-    def plan(self, of: MemoryBank, *, key: str = KEY) -> Plan:
-        return plan(of, self.observed(), SETTINGS, lambda: key)
+    def plan(self, of: MemoryBank, *, key: str = KEY, ring: str = RING) -> Plan:
+        return plan(of, self.observed(), SETTINGS, lambda: key, lambda: ring)
 
     def status(
         self,
@@ -142,13 +146,22 @@ class World:
                 case Create(body):
                     if _key(body) not in self.children:
                         self._put(body)
+                case Mark(key, version, changes):
+                    metadata = self.children[key]["metadata"]
+                    assert metadata.get("resourceVersion", "") == version
+                    metadata |= copy.deepcopy(
+                        {
+                            name: {**metadata.get(name, {}), **value} if name == "labels" else value
+                            for name, value in changes.items()
+                        }
+                    )
                 case Delete(key, uid):
                     assert self.children.pop(key)["metadata"]["uid"] == uid
 
-    def converge(self, of: MemoryBank, *, key: str = KEY) -> Plan:
+    def converge(self, of: MemoryBank, *, key: str = KEY, ring: str = RING) -> Plan:
         """Plan and execute until nothing is left to do; return the last plan."""
         for _ in range(5):
-            planned = self.plan(of, key=key)
+            planned = self.plan(of, key=key, ring=ring)
             if not planned.steps:
                 return planned
             self.execute(planned)
@@ -210,6 +223,9 @@ class World:
 
     def volume_claim(self, of: MemoryBank) -> dict[str, Any]:
         return self.children[names.volume_claim(of)]
+
+    def ring(self, of: MemoryBank) -> dict[str, Any]:
+        return self.children[names.key_ring(of)]
 
     def secret(self, of: MemoryBank) -> dict[str, Any]:
         return self.children[names.key_secret(of)]

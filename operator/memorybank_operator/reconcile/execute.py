@@ -8,7 +8,7 @@ from memorybank_operator.engine.cache import Cache
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.reconcile.observed import KubeObject
-from memorybank_operator.reconcile.steps import Apply, Create, Delete, Step
+from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Step
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class Executor:
                 logger.info("applied %s%s", _name(body), why)
             case Create(body):
                 await self._create(body)
+            case Mark():
+                await self._mark(step, namespace)
             case Delete():
                 await self._delete(step, namespace)
 
@@ -46,6 +48,17 @@ class Executor:
             # What exists holds something generated, and what follows in the plan was built on ours.
             raise ObservationOutdated(str(conflict)) from None
         logger.info("created %s", _name(body))
+
+    async def _mark(self, step: Mark, namespace: str) -> None:
+        changes = {"metadata": {**step.changes, "resourceVersion": step.version}}
+        kind = kinds.by_kind(step.key.kind)
+        try:
+            self._keep(
+                await self._client.merge(kind, namespace, name=step.key.name, changes=changes)
+            )
+        except (errors.Conflict, errors.NotFound) as error:
+            raise ObservationOutdated(str(error)) from None
+        logger.info("changed the metadata of %s %s", *step.key)
 
     async def _delete(self, step: Delete, namespace: str) -> None:
         kind = kinds.by_kind(step.key.kind)

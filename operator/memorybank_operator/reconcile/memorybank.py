@@ -7,6 +7,8 @@ reconcile does, so it carries on where this one stopped.
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import random
 import secrets
@@ -34,6 +36,7 @@ from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observe
 from memorybank_operator.reconcile.plan import plan as make_plan
 from memorybank_operator.reconcile.proof import Connect, outlook, target
 from memorybank_operator.reconcile.report import Reporter
+from memorybank_operator.reconcile.ring import KEY_BYTES
 from memorybank_operator.reconcile.steps import Apply, Plan, Problem
 from memorybank_operator.resources import names
 from memorybank_operator.resources.build import Rendering
@@ -45,8 +48,8 @@ from memorybank_operator.status.reduce import reduce, reduce_invalid
 UNWATCHED_SECONDS = 60.0
 """How often to look at a bank that waits for something no watch tells about."""
 ROUNDS = 4
-"""Plans made in one reconcile: for a new bank its key, all that is built on it, and nothing; one
-more when the world changes under them.
+"""Plans made in one reconcile: for a new bank its key, or keys, all that is built on that, and
+nothing; one more when the world changes under them.
 """
 
 logger = logging.getLogger(__name__)
@@ -168,10 +171,10 @@ class Reconciler:
         for _ in range(ROUNDS):
             observed = await self._observe(key, bank, absent=absent)
             observed = replace(observed, growth_refused=refused)
-            plan = make_plan(bank, observed, render, new_key, build)
+            plan = make_plan(bank, observed, render, new_key, new_ring, build)
             if _asks_for_its_turn(plan) and self._means.waves.ask(key):
                 observed = replace(observed, turn=True)
-                plan = make_plan(bank, observed, render, new_key, build)
+                plan = make_plan(bank, observed, render, new_key, new_ring, build)
             if not plan.steps:
                 return plan, observed, None
             try:
@@ -317,3 +320,10 @@ def _problem(error: errors.KubeError) -> Problem:
 def new_key() -> str:
     """Return a new admin key: 32 random bytes that no operator keeps."""
     return f"mb_{secrets.token_urlsafe(32)}"
+
+
+def new_ring() -> str:
+    """Return a new key ring as the service reads it: one key, named by today's date."""
+    today = datetime.now(UTC).date().isoformat()
+    key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    return json.dumps({"active": today, "keys": {today: key}})

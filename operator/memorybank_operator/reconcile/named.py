@@ -1,17 +1,11 @@
-"""Whether the Secrets that a spec names are there and hold what they should: found out before a pod
+"""Whether the Secrets that a pod mounts are there and hold what they should: found out before a pod
 would crash for it. Nothing here quotes a value.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import yaml
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
@@ -20,14 +14,12 @@ from memorybank_operator.configfiles.in_effect import secret_checksum
 from memorybank_operator.configfiles.secret_files import Mounted
 from memorybank_operator.constants import ANNOTATION_SECRETS_HASH
 from memorybank_operator.reconcile.observed import KubeObject, Observed
+from memorybank_operator.reconcile.ring import KEY_BYTES, RingDecision, is_ring, read_entry
 from memorybank_operator.reconcile.steps import Problem
 from memorybank_operator.resources.named_secrets import NamedSecret, named_secrets
 
 MIN_JWT_BYTES = 64
 """As many as HS512's digest has (RFC 7518 section 3.2); the service asks for them."""
-RING_KEY_BYTES = 32
-"""AES-256."""
-_KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +27,29 @@ class SecretsDecision:
     """What was found."""
 
     fingerprint: str | None
-    """Changes when a value does; empty when the spec names none, None while one cannot be used."""
+    """Changes when a value does; empty when there is none, None while one cannot be used."""
     each: Mapping[str, str] = field(default_factory=dict)
     """Fingerprints by which the service tells them, by its setting that names the file."""
     problems: tuple[Problem, ...] = ()
 
 
-def decide_secrets(bank: MemoryBank, observed: Observed) -> SecretsDecision:
-    """Look at each Secret that the spec names."""
-    problems, seen, told = [], [], {}
+def decide_secrets(bank: MemoryBank, observed: Observed, ring: RingDecision) -> SecretsDecision:
+    """Look at each Secret that the spec names; `ring` is the key ring of a bank that names none."""
+    problems, contents = [], {}
     for each in named_secrets(bank.spec):
         found = _look(bank, each, observed.named_secrets.get(each.name))
         if isinstance(found, Problem):
             problems.append(found)
         else:
-            seen.append(f"{each.use}:{text_checksum(found)}")
-            told[each.use.setting] = secret_checksum(each.use.setting, found)
-    if problems:
+            contents[each.use] = found
+    if ring.ring is not None:
+        contents[Mounted.KEY_RING] = ring.ring
+    if problems or ring.awaited:
         return SecretsDecision(None, problems=tuple(problems))
+    seen = ",".join(f"{use}:{text_checksum(value)}" for use, value in contents.items())
     return SecretsDecision(
-        text_checksum(f"{ANNOTATION_SECRETS_HASH}:{','.join(seen)}") if seen else "", told
+        text_checksum(f"{ANNOTATION_SECRETS_HASH}:{seen}") if seen else "",
+        {use.setting: secret_checksum(use.setting, value) for use, value in contents.items()},
     )
 
 
@@ -66,17 +61,13 @@ def _look(bank: MemoryBank, wanted: NamedSecret, secret: KubeObject | None) -> s
             f"{wanted.path}.name: Secret {wanted.name} does not exist in namespace "
             f"{bank.namespace}: create it, or name another one",
         )
-    encoded = (secret.get("data") or {}).get(wanted.key)
-    if encoded is None:
+    value = read_entry(secret, wanted.key)
+    if value is None:
         return Problem(
             Reason.SECRET_NOT_FOUND,
             f"{wanted.path}.key: Secret {wanted.name} has no entry {wanted.key}: add it, or name "
             "another entry",
         )
-    try:
-        value = base64.b64decode(encoded).decode().strip()
-    except (binascii.Error, UnicodeDecodeError):
-        value = ""
     cure = _CHECKS[wanted.use](value)
     if cure is None:
         return value
@@ -102,38 +93,13 @@ def _embedding_key(value: str) -> str | None:
 
 
 def _key_ring(value: str) -> str | None:
-    try:
-        document = yaml.safe_load(value)
-    except yaml.YAMLError:
-        document = None
-    if _is_ring(document):
+    if is_ring(value):
         return None
     return (
         'is no key ring: write {"active": "2026", "keys": {"2026": "<key>"}}, each key '
-        f"{RING_KEY_BYTES} bytes in base64 (openssl rand -base64 {RING_KEY_BYTES}), none twice, "
+        f"{KEY_BYTES} bytes in base64 (openssl rand -base64 {KEY_BYTES}), none twice, "
         "the active one among them"
     )
-
-
-def _is_ring(document: Any) -> bool:
-    if not isinstance(document, dict) or set(document) != {"active", "keys"}:
-        return False
-    keys = document["keys"]
-    if not isinstance(keys, dict) or str(document["active"]) not in {str(each) for each in keys}:
-        return False
-    values = {_decoded(each) for each in keys.values()}
-    return (
-        len(values) == len(keys)
-        and all(_KEY_ID.fullmatch(str(name)) for name in keys)
-        and all(len(value) == RING_KEY_BYTES for value in values)
-    )
-
-
-def _decoded(value: object) -> bytes:
-    try:
-        return base64.b64decode(str(value).encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        return b""
 
 
 _CHECKS = {

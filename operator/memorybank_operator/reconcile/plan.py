@@ -21,6 +21,7 @@ from memorybank_operator.reconcile.keys import KeyDecision, decide_key, read_tok
 from memorybank_operator.reconcile.named import SecretsDecision, decide_secrets
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, is_owned_and_managed, ownership
+from memorybank_operator.reconcile.ring import RingDecision, decide_ring
 from memorybank_operator.reconcile.rollout import Rollout, decide_rollout
 from memorybank_operator.reconcile.steps import (
     Apply,
@@ -47,7 +48,8 @@ CONTINUE_SECONDS = 0.05
 LEAVING_SECONDS = 1.0
 """While an object with one of our names is being deleted."""
 MISSING_SECONDS = 10.0
-"""While a Secret or StorageClass is missing, which is not ours and maybe not watched."""
+"""While a Secret or StorageClass is missing, which is not ours and maybe not watched: what somebody
+puts back carries the labels that he gives it."""
 
 SHOWN_PATHS = 5
 """Changed fields that an event names."""
@@ -69,9 +71,11 @@ def plan(
     observed: Observed,
     settings: RenderSettings,
     new_key: Callable[[], str],
+    new_ring: Callable[[], str],
     build: Build = build_all,
 ) -> Plan:
-    """Decide what to do. `new_key` is called when a key has to be generated, and only then.
+    """Decide what to do. `new_key` and `new_ring` are called when an admin key or a key ring has to
+    be generated, and only then.
 
     While the bank is paused the plan has no steps, but still says what is wrong. While it is being
     deleted there is nothing to do: the garbage collector takes what the bank owns.
@@ -81,16 +85,22 @@ def plan(
     draft = _Draft()
     key = decide_key(bank, observed)
     volume = decide_volume(bank, observed, settings.defaults.storage.volume.storage_class_name)
-    secrets = decide_secrets(bank, observed)
-    missing = [each for each in (key.problem, volume.problem, *secrets.problems) if each]
+    ring = decide_ring(bank, observed, new_ring)
+    secrets = decide_secrets(bank, observed, ring)
+    missing = [
+        each
+        for each in (key.problem, ring.problem, volume.problem, *secrets.problems)
+        if each is not None
+    ]
     draft.problems += missing
     draft.again += [MISSING_SECONDS for each in missing if not each.terminal]
+    draft.again += [MISSING_SECONDS] if ring.awaited else []
     usable = _check_names(bank, observed, draft)
     ctx = BuildContext(
         effective(bank, settings.defaults),
         settings,
         admin_key=key.usable,
-        volume_size=volume.size,
+        volume_size=None if _is_too_early(bank, observed, ring) else volume.size,
         storage_class=volume.storage_class,
         grown_from=volume.grown_from,
         secrets=secrets.fingerprint,
@@ -115,6 +125,10 @@ def plan(
         elif child == names.key_secret(bank) and key.generate and not bank.spec.paused:
             rendered = build(replace(ctx, admin_key=new_key()))
             _store_new_key(bank, rendered, key, observed=observed, draft=draft)
+        elif child == names.key_ring(bank) and ring.step is not None:
+            draft.steps.append(ring.step)
+            draft.notes += [ring.note] if ring.note else []
+            draft.again += [CONTINUE_SECONDS]
     draft.steps += _removals(bank, observed)
     configuration = _configuration(bank, observed, rollout, secrets)
     return _finished(bank, draft, rollout, configuration)
@@ -145,7 +159,20 @@ def _check_names(bank: MemoryBank, observed: Observed, draft: _Draft) -> set[Chi
     return usable
 
 
+def _is_too_early(bank: MemoryBank, observed: Observed, ring: RingDecision) -> bool:
+    """Tell whether no volume may be claimed yet: what opens it has to be there before."""
+    return ring.awaited and names.volume_claim(bank) not in observed.children
+
+
 def _conflict(bank: MemoryBank, child: ChildKey) -> Problem:
+    if child == names.key_ring(bank):
+        return Problem(
+            Reason.NAME_CONFLICT,
+            f"Secret {child.name} exists and is not this bank's: if it holds the bank's key ring, "
+            f"hand it over by the label {LABEL_BANK}={bank.name}; if not, delete it, or name the "
+            "bank differently (metadata.name)",
+            terminal=True,
+        )
     return Problem(
         Reason.NAME_CONFLICT,
         f"{child.kind} {child.name} exists and is not this bank's: delete it, name the bank "
@@ -193,8 +220,9 @@ def _store_new_key(
     observed: Observed,
     draft: _Draft,
 ) -> None:
-    body = next(each for each in rendered if each["kind"] == "Secret")
-    exists = names.key_secret(bank) in observed.children
+    name = names.key_secret(bank)
+    body = next(each for each in rendered if (each["kind"], each["metadata"]["name"]) == name)
+    exists = name in observed.children
     draft.steps.append(Apply(body) if exists else Create(body))
     draft.again.append(CONTINUE_SECONDS)
     if key.note:
@@ -203,9 +231,9 @@ def _store_new_key(
 
 def _removals(bank: MemoryBank, observed: Observed) -> Iterable[Delete]:
     """Yield what an older version of the operator made and this one does not want. Never a
-    volume.
+    volume, nor a key ring, which is needed to go back from one that the spec names.
     """
-    wanted = set(names.children(bank))
+    wanted = {*names.children(bank), names.key_ring(bank)}
     for child, live in sorted(observed.children.items()):
         if child in wanted or child.kind == "PersistentVolumeClaim":
             continue

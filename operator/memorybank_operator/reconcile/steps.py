@@ -46,7 +46,19 @@ class Delete:
     uid: str
 
 
-Step = Apply | Create | Delete
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Change the metadata, and nothing else, of exactly the object observed (by resource version).
+    Never makes one.
+    """
+
+    key: ChildKey
+    version: str
+    changes: Mapping[str, Any]
+    """A merge patch of its metadata."""
+
+
+Step = Apply | Create | Mark | Delete
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def build_container(ctx: BuildContext) -> dict[str, Any]:
             {"name": DATA_VOLUME, "mountPath": DATA_FOLDER},
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True},
             {"name": KEY_VOLUME, "mountPath": KEY_FOLDER, "readOnly": True},
-            *build_mounts(spec),
+            *build_mounts(ctx.bank),
             {"name": SCRATCH_VOLUME, "mountPath": "/tmp"},  # noqa: S108 - an own volume
         ],
         "securityContext": {

@@ -1,4 +1,6 @@
-"""The Secrets that a spec names and the pod mounts: somebody else's, read and never changed."""
+"""The Secrets that the pod mounts for its service: those that the spec names, which are somebody
+else's, read and never changed, and the generated key ring.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.service import SecretReference
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.configfiles.secret_files import FILE, Mounted
+from memorybank_operator.resources import names
+
+RING_ENTRY = "ring.json"
+"""Entry of the Secret with the generated key ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,12 @@ def named_secrets(spec: Spec) -> tuple[NamedSecret, ...]:
     return tuple(_named(spec))
 
 
-def build_volumes(spec: Spec) -> list[dict[str, Any]]:
+def generated_ring(bank: MemoryBank) -> NamedSecret:
+    """Return where the generated key ring of a bank is."""
+    return NamedSecret(Mounted.KEY_RING, "spec.encryption", names.key_ring(bank).name, RING_ENTRY)
+
+
+def build_volumes(bank: MemoryBank) -> list[dict[str, Any]]:
     """Build a volume for each of them."""
     return [
         {
@@ -38,16 +50,22 @@ def build_volumes(spec: Spec) -> list[dict[str, Any]]:
                 "defaultMode": 0o440,
             },
         }
-        for each in named_secrets(spec)
+        for each in _mounted(bank)
     ]
 
 
-def build_mounts(spec: Spec) -> list[dict[str, Any]]:
+def build_mounts(bank: MemoryBank) -> list[dict[str, Any]]:
     """Build the mounts of these volumes."""
     return [
         {"name": each.use.value, "mountPath": each.use.folder, "readOnly": True}
-        for each in named_secrets(spec)
+        for each in _mounted(bank)
     ]
+
+
+def _mounted(bank: MemoryBank) -> Iterator[NamedSecret]:
+    yield from _named(bank.spec)
+    if bank.spec.encryption.ring_is_generated:
+        yield generated_ring(bank)
 
 
 def _named(spec: Spec) -> Iterator[NamedSecret]:

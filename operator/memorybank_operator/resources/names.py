@@ -24,6 +24,11 @@ def key_secret(bank: MemoryBank) -> ChildKey:
     return ChildKey("Secret", f"{bank.name}-key")
 
 
+def key_ring(bank: MemoryBank) -> ChildKey:
+    """Name the Secret with the generated key ring, whether the bank has one or not."""
+    return ChildKey("Secret", f"{bank.name}-key-ring")
+
+
 def volume_claim(bank: MemoryBank) -> ChildKey:
     """Name the claim of the volume."""
     return ChildKey("PersistentVolumeClaim", f"{bank.name}-data")
@@ -40,11 +45,14 @@ def service(bank: MemoryBank) -> ChildKey:
 
 
 def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
-    """Name all of them, in the order in which they are made."""
+    """Name all of them, in the order in which they are made: the key ring, of a bank that has a
+    generated one, before the volume that may hold something encrypted by it.
+    """
     return (
         service_account(bank),
         config_map(bank),
         key_secret(bank),
+        *([key_ring(bank)] if bank.spec.encryption.ring_is_generated else []),
         volume_claim(bank),
         service(bank),
         deployment(bank),

@@ -121,7 +121,7 @@ def _volumes(ctx: BuildContext) -> list[dict[str, Any]]:
                 "defaultMode": 0o440,
             },
         },
-        *build_volumes(ctx.bank.spec),
+        *build_volumes(ctx.bank),
         {"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": "64Mi"}},
     ]
 

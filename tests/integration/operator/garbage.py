@@ -50,7 +50,8 @@ async def _collect(world: World, names: tuple[str, ...]) -> None:
 
 
 async def _collect_from(world: World, name: str, present: set[str]) -> None:
-    for body in (await world.children(name)).values():
+    ring = await world.ring(name)
+    for body in (*(await world.children(name)).values(), *([ring] if ring else [])):
         if owners(body) - present:
             # Whatever is being written at the same time is looked at again in a moment.
             with contextlib.suppress(AssertionError, errors.NotFound, errors.Conflict):

@@ -25,7 +25,8 @@ ASSIGNED = {"clusterIP", "clusterIPs"}
 
 async def shape(world: World, name: str = "agents") -> dict[str, Object]:
     """Return the bank's status and its objects, by kind, as equals would have them; of a bank that
-    is gone, the volume that it left. `name` must be a word that occurs nowhere else.
+    is gone, the volume that it left. A generated key ring is one more kind. `name` must be a word
+    that occurs nowhere else.
     """
     bank = await world.get(kinds.MEMORY_BANK, name)
     children = await world.children(name)
@@ -44,6 +45,10 @@ async def shape(world: World, name: str = "agents") -> dict[str, Object]:
     elif "PersistentVolumeClaim" in children:
         former = children["PersistentVolumeClaim"]["metadata"]["annotations"]
         aliases[former[constants.ANNOTATION_BANK_UID]] = "<uid>"
+    ring = await world.ring(name)
+    if ring is not None:
+        aliases[json.dumps(_decoded(ring["data"]["ring.json"]))[1:-1]] = "<ring>"
+        children["KeyRing"] = ring
     text = json.dumps({kind: _plain(body) for kind, body in children.items()} | judged)
     for found, alias in aliases.items():
         text = text.replace(found, alias)

@@ -29,7 +29,7 @@ from tests.integration.operator.world import World, Worlds, until
 
 SPARE_WRITES = 4
 """One is repeated whose answer was lost, and steps between are said that were passed over."""
-ALWAYS_FULL = ("create", "hibernate")
+ALWAYS_FULL = ("create", "create encrypted", "hibernate")
 """What is tried after every write in any case."""
 DRAWN = 10
 """Scenarios of which one write each is tried in any case."""
@@ -146,12 +146,18 @@ async def meddle(world: World) -> None:
     )  # fmt: skip
 
 
+async def lose_the_ring(world: World) -> None:
+    await world.delete("Secret", "agents-key-ring")
+
+
 async def delete(world: World) -> None:
     """Delete the bank, and wait until what it owned is collected."""
     await world.delete(kinds.MEMORY_BANK, "agents")
 
     async def is_collected() -> bool:
-        return not any(owners(body) for body in (await world.children()).values())
+        ring = await world.ring()
+        left = [*(await world.children()).values(), *([ring] if ring else [])]
+        return not any(owners(body) for body in left)
 
     await until(is_collected)
 
@@ -193,6 +199,7 @@ GROWING_BY_ITSELF = {
     }
 }
 SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
+ENCRYPTED: dict[str, Any] = {"encryption": {"enabled": True}}
 REFERENCE = {"adminKeySecretRef": {"name": "mine"}}
 SCENARIOS = {
     "create": Scenario(create, spec=None, writes=7),
@@ -201,6 +208,24 @@ SCENARIOS = {
     ),
     "create with an own key": Scenario(
         everything(own_key, lambda world: world.create(auth=REFERENCE)), spec=None, writes=7
+    ),
+    "create encrypted": Scenario(lambda world: world.create(**ENCRYPTED), spec=None, writes=8),
+    "create encrypted under Delete": Scenario(
+        lambda world: world.create(**ENCRYPTED, deletionPolicy="Delete"), spec=None, writes=8
+    ),
+    "let volume and key ring go with the bank": Scenario(
+        lambda world: world.change(deletionPolicy="Delete"), spec=ENCRYPTED, writes=2
+    ),
+    "keep volume and key ring after all": Scenario(
+        lambda world: world.change(deletionPolicy="Retain"),
+        spec={**ENCRYPTED, "deletionPolicy": "Delete"},
+        writes=2,
+    ),
+    "lose the key ring": Scenario(lose_the_ring, spec=ENCRYPTED, writes=2),
+    "delete an encrypted bank": Scenario(delete, spec=ENCRYPTED, writes=0),
+    "delete an encrypted bank and make it again": Scenario(recreate, spec=ENCRYPTED, writes=8),
+    "delete an encrypted bank with everything and make it again": Scenario(
+        recreate, spec={**ENCRYPTED, "deletionPolicy": "Delete"}, writes=8
     ),
     "create stopped": Scenario(lambda world: world.create(replicas=0), spec=None, writes=7),
     "change the configuration": changed(logging={"level": "debug", "format": "text"}, writes=2),
@@ -280,6 +305,8 @@ class Result:
     died: bool
     keys: tuple[str | None, str | None, str | None]
     """The admin key before the scenario, when the operator died, and in the end."""
+    rings: tuple[str | None, str | None, str | None]
+    """The generated key ring at these times."""
 
 
 async def play(world: World, scenario: Scenario, *, writes: int | None = None) -> Result:
@@ -294,13 +321,13 @@ async def play(world: World, scenario: Scenario, *, writes: int | None = None) -
                 if scenario.waiting is not None:
                     await world.change(**scenario.waiting)
                     await settle(world, operator)
-        before, first_key = len(world.writes()), await key(world)
+        before, first_key, first_ring = len(world.writes()), await key(world), await ring(world)
         died = writes is not None and await dies(world, scenario, writes)
         if writes is None:
             async with world.operator() as operator:
                 await scenario.act(world)
                 await settle(world, operator)
-        second_key = await key(world)
+        second_key, second_ring = await key(world), await ring(world)
         async with world.operator() as operator:
             await settle(world, operator)
         done = world.writes()[before:]
@@ -309,12 +336,18 @@ async def play(world: World, scenario: Scenario, *, writes: int | None = None) -
             await settle(world, operator)
         assert world.writes()[before:] == done
         keys = (first_key, second_key, await key(world))
-        return Result(await shape(world), done, died, keys)
+        rings = (first_ring, second_ring, await ring(world))
+        return Result(await shape(world), done, died, keys, rings)
 
 
 async def key(world: World) -> str | None:
     secret = await world.get("Secret", "agents-key")
     return None if secret is None else str(secret["data"]["token"])
+
+
+async def ring(world: World) -> str | None:
+    secret = await world.ring()
+    return None if secret is None else str(secret["data"]["ring.json"])
 
 
 async def dies(world: World, scenario: Scenario, writes: int) -> bool:
@@ -335,6 +368,9 @@ async def prove(name: str, worlds: Worlds, undisturbed: Result, writes: int) -> 
     before, when_dead, after = result.keys
     if when_dead not in (None, before):
         assert after == when_dead, f"{about}: a key that was stored is the one that counts"
+    before, when_dead, after = result.rings
+    if when_dead not in (None, before) or (before and "everything" not in name):
+        assert after == when_dead, f"{about}: a ring that was stored is the one that counts"
     # The next one does what is left; its judgement may take another way to the same end.
     assert len(result.writes) <= len(undisturbed.writes) + SPARE_WRITES, about
     return result.died

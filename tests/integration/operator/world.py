@@ -222,6 +222,10 @@ class World:
         }
         return {kind: body for kind, body in found.items() if body is not None}
 
+    async def ring(self, bank: str = "agents") -> Object | None:
+        """Return the Secret with a bank's generated key ring."""
+        return await self.get(kinds.SECRET, f"{bank}-key-ring")
+
     async def events(self) -> list[Object]:
         """Return the events of the namespace, oldest first."""
         path = kinds.EVENT.collection(self.namespace)

@@ -15,7 +15,7 @@ from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.resources.image import image_of
 from tests.operator.reconcile.test_rollout import SUPERVISED, Scene, condition
 from tests.operator.strategies import defaults, specs
-from tests.operator.world import KEY, SETTINGS, World, bank
+from tests.operator.world import KEY, RING, SETTINGS, World, bank
 
 NOTHING = replace(SETTINGS, defaults=NO_DEFAULTS)
 BIG = {"limits": {"memory": "2Gi"}}
@@ -198,7 +198,9 @@ def test_the_specs_class_wins() -> None:
 
 
 def test_a_default_class_that_does_not_exist_is_named_with_where_it_comes_from() -> None:
-    [problem] = plan(bank(), World().observed(), volume_class("gone"), lambda: KEY).problems
+    [problem] = plan(
+        bank(), World().observed(), volume_class("gone"), lambda: KEY, lambda: RING
+    ).problems
     assert problem.reason == Reason.STORAGE_CLASS_NOT_FOUND
     assert (
         "StorageClass gone, which the operator's defaults name, does not exist" in problem.message

@@ -11,7 +11,7 @@ from memorybank_operator.reconcile.observed import ChildKey, Disk, Observed
 from memorybank_operator.reconcile.plan import plan
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Plan
 from memorybank_operator.resources import names
-from tests.operator.world import KEY, OTHER_KEY, SETTINGS, World, bank, running
+from tests.operator.world import KEY, OTHER_KEY, RING, SETTINGS, World, bank, running
 
 SECRET = ChildKey("Secret", "agents-key")
 CLAIM = ChildKey("PersistentVolumeClaim", "agents-data")
@@ -503,6 +503,6 @@ def test_a_paused_bank_is_left_alone_but_still_explained() -> None:
     del world.children[SECRET]
     foreign = {"kind": "Service", "metadata": {"name": "agents", "uid": "theirs"}}
     world.children[SERVICE] = foreign
-    again = plan(paused, Observed(children=world.children), SETTINGS, lambda: KEY)
+    again = plan(paused, Observed(children=world.children), SETTINGS, lambda: KEY, lambda: RING)
     assert again.steps == ()
     assert [problem.reason for problem in again.problems] == ["NameConflict"]

@@ -16,8 +16,18 @@ from memorybank_operator.reconcile.plan import plan
 from memorybank_operator.reconcile.steps import Apply, Create
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.context import BuildContext
+from memorybank_operator.resources.names import key_ring, key_secret
 from tests.operator.strategies import bank_names, namespaces, specs
-from tests.operator.world import CLASSES, KEY, OTHER_KEY, SETTINGS, World, bank
+from tests.operator.world import (
+    CLASSES,
+    KEY,
+    OTHER_KEY,
+    OTHER_RING,
+    RING,
+    SETTINGS,
+    World,
+    bank,
+)
 
 everything = settings(max_examples=25, deadline=None)
 
@@ -90,7 +100,7 @@ def test_any_change_of_the_spec_converges_to_what_a_new_bank_would_get(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     # What is immutable or would need a volume to grow is another test's matter.
-    after = after | {"storage": before.get("storage", {})}
+    after = after | {each: before.get(each, {}) for each in ("storage", "encryption")}
     changed, fresh = World(), World()
     changed.converge(bank(before))
     changed.converge(bank(after, generation=2))
@@ -101,19 +111,19 @@ def test_any_change_of_the_spec_converges_to_what_a_new_bank_would_get(
 
 
 @everything
-@given(specs, st.integers(min_value=0, max_value=6))
-def test_a_crash_after_any_write_leaves_a_bank_that_converges_with_one_key(
+@given(specs, st.integers(min_value=0, max_value=7))
+def test_a_crash_after_any_write_leaves_a_bank_that_converges_with_one_key_and_one_ring(
     spec: dict[str, Any], writes: int
 ) -> None:
     of, world = bank(spec), World()
     planned = world.plan(of)
     interrupted = type(planned)(steps=planned.steps[:writes], revision=planned.revision)
     world.execute(interrupted)
-    # The next start generates another key; the first one counts if it was stored.
-    stored = "Secret" in {child.kind for child in world.children}
-    world.converge(of, key=OTHER_KEY)
+    # The next start generates others; the first ones count if they were stored.
+    has_key, has_ring = (each in world.children for each in (key_secret(of), key_ring(of)))
+    world.converge(of, key=OTHER_KEY, ring=OTHER_RING)
     whole = World()
-    whole.converge(of, key=KEY if stored else OTHER_KEY)
+    whole.converge(of, key=KEY if has_key else OTHER_KEY, ring=RING if has_ring else OTHER_RING)
     assert {k: v.get("data") for k, v in world.children.items()} == {
         k: v.get("data") for k, v in whole.children.items()
     }
@@ -135,7 +145,7 @@ def test_a_key_is_generated_only_when_one_is_needed() -> None:
 
     of, world = bank(), World()
     world.converge(of)
-    assert plan(of, world.observed(), SETTINGS, no_key).steps == ()
+    assert plan(of, world.observed(), SETTINGS, no_key, no_key).steps == ()
     nothing = Observed(storage_classes=CLASSES)
-    plan(bank({"auth": {"adminKeySecretRef": {"name": "mine"}}}), nothing, SETTINGS, no_key)
-    plan(bank({"paused": True}), nothing, SETTINGS, no_key)
+    plan(bank({"auth": {"adminKeySecretRef": {"name": "mine"}}}), nothing, SETTINGS, no_key, no_key)
+    plan(bank({"paused": True}), nothing, SETTINGS, no_key, no_key)

@@ -96,6 +96,7 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
         Reason.KEY_ACCEPTED,
         Reason.KEY_EXPIRES_SOON,
         Reason.KEY_REPLACED,
+        Reason.KEY_RING_GENERATED,
         Reason.KEY_ROTATED,
         Reason.VOLUME_ADOPTED,
         Reason.ROLLED_BACK,

@@ -21,6 +21,7 @@ from tests.operator.world import (
     KEY,
     NOW,
     OTHER_KEY,
+    RING,
     SETTINGS,
     World,
     bank,
@@ -61,7 +62,7 @@ class Scene:
 
     def plan(self, *, key: str = KEY) -> Plan:
         observed = replace(self.world.observed(), turn=self.turn)
-        return plan(self.of, observed, self.settings, lambda: key)
+        return plan(self.of, observed, self.settings, lambda: key, lambda: RING)
 
     def judge(self) -> dict[str, Any]:
         """Write the status that follows, as the operator would."""

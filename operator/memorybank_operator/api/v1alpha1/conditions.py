@@ -133,6 +133,15 @@ class Reason(Explained):
         "SecretInvalid",
         "The entry of a Secret that the spec names is not what it should be.",
     )
+    KEY_RING_LOST = (
+        "KeyRingLost",
+        "The Secret with the generated key ring is gone while the volume is there; no other one is "
+        "generated, since it would open nothing.",
+    )
+    KEY_RING_DAMAGED = (
+        "KeyRingDamaged",
+        "The Secret with the generated key ring does not hold one any more; it is not replaced.",
+    )
     STORAGE_CLASS_NOT_FOUND = (
         "StorageClassNotFound",
         "The storage class does not exist, or none is named and the cluster has no default.",
@@ -248,6 +257,10 @@ class Reason(Explained):
     KEY_REPLACED = (
         "KeyReplaced",
         "The admin key was lost or damaged; a new one is in the Secret, the old one stops working.",
+    )
+    KEY_RING_GENERATED = (
+        "KeyRingGenerated",
+        "A key ring was made for an encrypted bank that names none: keep a copy of it elsewhere.",
     )
     DEFAULTS_ACCEPTED = (
         "DefaultsAccepted",

@@ -396,11 +396,6 @@ class Encryption(ApiModel):
                 "memories, create another bank with encryption and import them there",
                 field_path=".enabled",
             ),
-            cel(
-                "!self.enabled || has(self.keySecretRef)",
-                "spec.encryption.keySecretRef must name the Secret that holds the key ring",
-                field_path=".enabled",
-            ),
         )
     )
 
@@ -408,10 +403,16 @@ class Encryption(ApiModel):
     """Whether contents, titles, tags, metadata and vectors are encrypted at rest. It cannot change.
     """
     key_secret_ref: SecretReference | None = None
-    """The key ring: {"active": id, "keys": {id: 32 bytes in base64}}. To change keys, add one and
-    make it active; the old ones have to stay until the bank was Ready again. Without the ring
-    nobody can read the bank, its backups included: keep a copy elsewhere.
+    """The key ring: {"active": id, "keys": {id: 32 bytes in base64}}. Left out, one is generated
+    once, in the entry ring.json of the Secret NAME-key-ring, which is kept as long as the volume.
+    To change keys, add one and make it active; the old ones have to stay until the bank was Ready
+    again. Without the ring nobody can read the bank, its backups included: keep a copy elsewhere.
     """
+
+    @property
+    def ring_is_generated(self) -> bool:
+        """Whether the bank is encrypted by a ring that the operator makes."""
+        return self.enabled and self.key_secret_ref is None
 
 
 class Cache(ApiModel):
