@@ -63,7 +63,7 @@ def claims_of(**changes: Any) -> dict[str, Any]:
         "aud": AUDIENCE,
         "sub": "agent-7",
         "iat": now,
-        "exp": now + 300,
+        "exp": now + 86_400,  # longer than any test takes
         "tenant": "default",
         "roles": ["developer"],
     }
