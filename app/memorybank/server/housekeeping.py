@@ -30,13 +30,11 @@ class Housekeeping:
         activity: Activity,
         *,
         audit_days: int | None,
-        interval_seconds: float = _INTERVAL_SECONDS,
     ) -> None:
         self._store = store
         self._authenticator = authenticator
         self._activity = activity
         self._audit_days = audit_days
-        self._interval = interval_seconds
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -60,7 +58,7 @@ class Housekeeping:
             if time.monotonic() - pruned >= _PRUNING_SECONDS:
                 pruned = time.monotonic()
                 await self._prune()
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(_INTERVAL_SECONDS)
             await self._flush()
 
     async def _prune(self) -> None:
