@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 from memorybank.auth import tokens
 from memorybank.services.adding import CANARY_PROJECT
 from memorybank_operator.canary import CONTENT, PROJECT, NotYetInEffect, Prober, Target
 from memorybank_operator.configfiles.in_effect import ADMIN_KEY, configuration_of
-from tests.support.server_process import Server, serving
+from tests.support.server_process import serving
 
 EVERYTHING = "/v1/memories?state=live&state=archived&state=trash"
 
@@ -24,15 +23,11 @@ def test_both_sides_mean_the_same_project() -> None:
     assert PROJECT == CANARY_PROJECT
 
 
-def client_of(server: Server) -> httpx.Client:
-    return httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {server.key}"})
-
-
 @pytest.mark.slow
 async def test_probes_of_all_versions_pass_and_leave_nothing(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("logging: {format: json}\n")
-    with serving(tmp_path / "bank", "--config", str(file)) as server, client_of(server) as client:
+    with serving(tmp_path / "bank", "--config", str(file)) as server, server.client() as client:
         target = Target(
             url=server.url, connect_to=server.url, key=server.key, generation=1, revision="",
             configuration=configuration_of(file.read_text(), {}), serving="pod",

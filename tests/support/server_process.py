@@ -14,10 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from memorybank.auth import tokens
 
 _START_SECONDS = 300  # the first start on a machine makes the model
 _STOP_SECONDS = 60
+
+ANSWER_SECONDS = 120.0
+"""How long clients of a server wait for an answer: says nothing about how quick it is."""
 
 
 @dataclass
@@ -41,10 +46,22 @@ class Server:
         url: str = self.listening["metrics"]
         return url
 
+    def client(self, key: str | None = None) -> httpx.Client:
+        """Return a client with a key, the server's own unless another is given."""
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=ANSWER_SECONDS)
+
+    def async_client(self, **options: Any) -> httpx.AsyncClient:
+        """Return a client with the server's own key."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.AsyncClient(
+            base_url=self.url, headers=headers, timeout=ANSWER_SECONDS, **options
+        )
+
     def log(self) -> list[dict[str, Any]]:
         """Return the lines that are complete."""
-        lines = (self.folder / "stderr").read_text().splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        complete, _, _ = (self.folder / "stderr").read_bytes().rpartition(b"\n")
+        return [json.loads(line) for line in complete.splitlines() if line.endswith(b"}")]
 
     def output(self) -> str:
         """Return what it printed."""

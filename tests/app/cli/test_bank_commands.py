@@ -221,10 +221,7 @@ def test_a_backup_of_a_bank_under_load_is_whole(
     stop = threading.Event()
 
     def write() -> None:
-        import httpx
-
-        headers = {"Authorization": f"Bearer {server.key}"}
-        with httpx.Client(base_url=server.url, headers=headers) as client:
+        with server.client() as client:
             while not stop.is_set():
                 client.post("/v1/memories", json={"content": "x" * 500, "project": "load"})
 

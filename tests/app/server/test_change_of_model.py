@@ -11,14 +11,9 @@ import httpx
 import pytest
 
 from tests.support.embedding_server import MODEL, embedding_process
-from tests.support.server_process import Server, serving
+from tests.support.server_process import serving
 
 _COUNT = 120
-
-
-def client(server: Server) -> httpx.Client:
-    headers = {"Authorization": f"Bearer {server.key}"}
-    return httpx.Client(base_url=server.url, headers=headers, timeout=60)
 
 
 def embedding(bank: httpx.Client) -> dict[str, Any]:
@@ -34,7 +29,7 @@ def ask(bank: httpx.Client, query: str) -> tuple[str, str | None]:
 @pytest.mark.slow
 def test_a_change_of_the_model_survives_kills_and_can_be_taken_back(tmp_path: Path) -> None:
     question, fact = "Who looks after the lighthouse?", "The keeper of the lighthouse is Ines."
-    with serving(tmp_path / "bank") as server, client(server) as bank:
+    with serving(tmp_path / "bank") as server, server.client() as bank:
         texts = [fact, *(f"Invoice {number} was paid in March." for number in range(_COUNT))]
         body = {"memories": [{"content": text} for text in texts]}
         bank.post("/v1/memories:batch", json=body).raise_for_status()
@@ -47,17 +42,17 @@ def test_a_change_of_the_model_survives_kills_and_can_be_taken_back(tmp_path: Pa
         )
         arguments = ("--config", str(config))
         for _ in range(2):
-            with serving(tmp_path / "bank", *arguments) as server, client(server) as bank:
+            with serving(tmp_path / "bank", *arguments) as server, server.client() as bank:
                 assert ask(bank, question) == (fact, None)
                 server.stop(signal.SIGKILL)
-        with serving(tmp_path / "bank", *arguments) as server, client(server) as bank:
-            deadline = time.monotonic() + 90
+        with serving(tmp_path / "bank", *arguments) as server, server.client() as bank:
+            deadline = time.monotonic() + 300
             while (status := embedding(bank))["model"] == old or status["pending"]:
                 assert ask(bank, question) == (fact, None)
                 assert time.monotonic() < deadline
             assert [each["state"] for each in status["generations"]] == ["kept", "active"]
             assert ask(bank, question) == (fact, None)
-        with serving(tmp_path / "bank", *arguments) as server, client(server) as bank:
+        with serving(tmp_path / "bank", *arguments) as server, server.client() as bank:
             back = bank.post("/v1/admin/embedding/rollback").raise_for_status().json()
             assert back["model"] == old
             assert ask(bank, question) == (fact, None)

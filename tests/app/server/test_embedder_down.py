@@ -26,10 +26,7 @@ async def test_an_embedder_killed_under_load_costs_no_memory(tmp_path: Path) -> 
             f"  breaker_failures: 2\n  breaker_seconds: 0.5\n  ollama: {{url: '{embedder.url}'}}\n"
         )
         with serving(tmp_path / "bank", "--config", str(config)) as server:
-            headers = {"Authorization": f"Bearer {server.key}"}
-            async with httpx.AsyncClient(
-                base_url=server.url, headers=headers, timeout=60
-            ) as client:
+            async with server.async_client() as client:
                 assert await degraded(client, "is anything here?") is None
                 added: list[int] = []
                 marks: list[str | None] = []
@@ -59,7 +56,7 @@ async def test_an_embedder_killed_under_load_costs_no_memory(tmp_path: Path) -> 
                     "Agent 3 noticed thing number 11."
                 )
                 await asyncio.to_thread(embedder.start)
-                async with asyncio.timeout(90):
+                async with asyncio.timeout(300):
                     while (await embedding(client))["pending"]:  # noqa: ASYNC110  # nothing tells
                         await asyncio.sleep(0.1)
                 assert (await embedding(client))["embedded"] == _CLIENTS * _ADDS

@@ -58,27 +58,22 @@ def a_run(folder: Path) -> Run:
     data = folder / "bank"
     with serving(data, environ=environ) as server:
         run = Run(keys=[server.key, ring_key])
-        with client_of(server) as client:
+        with server.client() as client:
             fill(client, MEMORIES)
             run.files.append(files_of(data))
             live(client, run)
-            run.written.append(httpx.get(server.metrics_url).text)
+            run.written.append(client.get(server.metrics_url).text)
         run.files.append(files_of(data))
         server.stop(signal.SIGKILL)
         run.written += outputs(server)
     run.files.append(files_of(data))
     with serving(data, environ=environ) as server:
-        with client_of(server) as client:
+        with server.client() as client:
             run.found = count_found(client)
         assert server.stop() == 0
         run.written += outputs(server)
     run.files.append(files_of(data))
     return run
-
-
-def client_of(server: Server) -> httpx.Client:
-    headers = {"Authorization": f"Bearer {server.key}"}
-    return httpx.Client(base_url=server.url, headers=headers, timeout=60)
 
 
 def outputs(server: Server) -> list[str]:
@@ -233,7 +228,7 @@ def assert_not_in_what_is_written(run: Run) -> None:
 
 def test_the_search_for_words_in_files_finds_those_that_are_there(tmp_path: Path) -> None:
     with serving(tmp_path / "bank", environ={"MEMORY_BANK_SERVER__DRAIN_SECONDS": "0"}) as server:
-        with client_of(server) as client:
+        with server.client() as client:
             fill(client, 250)
         everything = b"".join(files_of(tmp_path / "bank").values())
     for word in (CONTENT, TITLE, TAG, KEY, VALUE, DETAIL):

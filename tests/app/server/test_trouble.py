@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.app.server.test_process import client_for, stored_ids
+from tests.app.server.test_process import stored_ids
 from tests.support.server_process import Server, serving
 
 
@@ -63,7 +63,7 @@ async def ready(client: httpx.AsyncClient) -> tuple[int, str]:
 
 async def until_ready(client: httpx.AsyncClient, status: int) -> str:
     """Wait until /ready, which looks once in a while, answers so; return what it says."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             told, text = await ready(client)
             if told == status:
@@ -75,7 +75,7 @@ async def test_a_full_volume_refuses_writes_clearly_and_loses_nothing(tmp_path: 
     volume = tmp_path / "volume"
     tmpfs = f'mount -t tmpfs -o size={VOLUME_MIB}m none "$volume"'
     with serving(volume, inside=on(volume, tmpfs)) as server:
-        async with client_for(server) as client:
+        async with server.async_client() as client:
             kept = set()
             for number in range(5):
                 body = {"content": f"The door of room {number} squeaks."}
@@ -131,7 +131,7 @@ async def test_a_damaged_database_stops_the_start_and_is_left_as_it_is(
 ) -> None:
     volume = tmp_path / "volume"
     with serving(volume) as server:
-        async with client_for(server) as client:
+        async with server.async_client() as client:
             for number in range(20):
                 body = {"content": f"Note {number}: {'the lamp is out, ' * 500}"}
                 assert (await client.post("/v1/memories", json=body)).status_code == 201
@@ -160,14 +160,14 @@ async def test_damage_under_a_running_server_is_told_and_hides_nothing(
     ]
     names: list[str] = []
     with serving(volume, environ=TINY) as server:
-        async with client_for(server) as client:
+        async with server.async_client() as client:
             for start in range(0, len(notes), 60):
                 batch = {"memories": notes[start : start + 60]}
                 answer = await client.post("/v1/memories:batch", json=batch)
                 names += [each["id"] for each in answer.json()["results"]]
         assert await asyncio.to_thread(server.stop) == 0  # all is in the database file now
     with serving(volume, environ=TINY) as server:
-        async with client_for(server) as client:
+        async with server.async_client() as client:
             await until_ready(client, 200)
             overwrite(next(volume.glob("*.db")), *share)
             answers = [await client.get(f"/v1/memories/{name}") for name in names]
