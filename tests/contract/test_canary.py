@@ -12,6 +12,7 @@ import pytest
 
 from memorybank.auth import tokens
 from memorybank.services.adding import CANARY_PROJECT
+from memorybank_operator import canary
 from memorybank_operator.canary import CONTENT, PROJECT, NotYetInEffect, Prober, Target
 from memorybank_operator.configfiles.in_effect import ADMIN_KEY, configuration_of
 from tests.support.server_process import serving
@@ -24,7 +25,11 @@ def test_both_sides_mean_the_same_project() -> None:
 
 
 @pytest.mark.slow
-async def test_probes_of_all_versions_pass_and_leave_nothing(tmp_path: Path) -> None:
+async def test_probes_of_all_versions_pass_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for patience in ("CONNECT_SECONDS", "REQUEST_SECONDS", "PROBE_SECONDS"):
+        monkeypatch.setattr(canary, patience, 120.0)
     file = tmp_path / "config.yaml"
     file.write_text("logging: {format: json}\n")
     with serving(tmp_path / "bank", "--config", str(file)) as server, server.client() as client:

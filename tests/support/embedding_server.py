@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -22,10 +23,25 @@ from tests.support.memory_model import builtin_embedder
 MODEL = "all-minilm"
 
 
+class _Listening(ThreadingHTTPServer):
+    allow_reuse_port = True
+    daemon_threads = True
+
+
+def _kept_port(port: int = 0) -> socket.socket:
+    """Return a socket that keeps a port for servers of ours, which come and go: nobody else gets
+    it, and connections are refused while none of them listens."""
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    kept.bind(("127.0.0.1", port))
+    return kept
+
+
 class EmbeddingServer:
     """What it answers can be changed while it runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """Keep a port, one of its own unless one is given; nothing listens yet."""
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.status = 200
@@ -34,31 +50,31 @@ class EmbeddingServer:
         self.raw: bytes | None = None
         self.hold: threading.Event | None = None
         """Requests wait for it."""
-        self._server: ThreadingHTTPServer | None = None
-        self._port = 0
+        self._server: _Listening | None = None
+        self._kept = _kept_port(port)
+        self.port: int = self._kept.getsockname()[1]
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def port(self) -> int:
-        return self._port
-
-    def start(self, port: int | None = None) -> None:
-        """Listen; on the same port as before, if it was stopped."""
-        self._port = self._port if port is None else port
-        server = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
-        server.daemon_threads = True
-        self._server, self._port = server, server.server_address[1]
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    def start(self) -> None:
+        """Listen; on the same port each time."""
+        builtin_embedder()  # loaded before anybody waits for an answer
+        self._server = _Listening(("127.0.0.1", self.port), _handler(self))
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
-        """Close the port."""
+        """Refuse connections until the next start."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+    def close(self) -> None:
+        """Stop, and give the port up."""
+        self.stop()
+        self._kept.close()
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
         self.requests.append(body)
@@ -117,18 +133,19 @@ def _handler(server: EmbeddingServer) -> type[BaseHTTPRequestHandler]:
 def embedding_server() -> Iterator[EmbeddingServer]:
     """Run one."""
     server = EmbeddingServer()
-    server.start()
     try:
+        server.start()
         yield server
     finally:
-        server.stop()
+        server.close()
 
 
 class EmbeddingProcess:
     """The server as a process of its own, which can be killed and started again."""
 
     def __init__(self) -> None:
-        self._port = 0
+        self._kept = _kept_port()
+        self._port: int = self._kept.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -140,7 +157,7 @@ class EmbeddingProcess:
         command = [sys.executable, "-m", "tests.support.embedding_server", str(self._port)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603  # our own
         assert self._process.stdout is not None
-        self._port = int(self._process.stdout.readline())
+        assert b"listening\n" in iter(self._process.stdout.readline, b""), "it ended"
 
     def kill(self) -> None:
         """End it as a crash does (SIGKILL); requests under way are cut off."""
@@ -149,20 +166,24 @@ class EmbeddingProcess:
             self._process.communicate()
             self._process = None
 
+    def close(self) -> None:
+        """Kill it, and give the port up."""
+        self.kill()
+        self._kept.close()
+
 
 @contextmanager
 def embedding_process() -> Iterator[EmbeddingProcess]:
     """Run one until the block ends."""
     process = EmbeddingProcess()
-    process.start()
     try:
+        process.start()
         yield process
     finally:
-        process.kill()
+        process.close()
 
 
 if __name__ == "__main__":
-    alone = EmbeddingServer()
-    alone.start(int(sys.argv[1]))
-    print(alone.port, flush=True)  # noqa: T201  # what the parent waits for
+    EmbeddingServer(int(sys.argv[1])).start()
+    print("listening", flush=True)  # noqa: T201  # what the parent waits for
     threading.Event().wait()

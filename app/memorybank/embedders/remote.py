@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -71,6 +72,7 @@ class RemoteEmbedder:
         key: str | None = None,
         dimensions: int | None = None,
         dice: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make no contact yet; without `dimensions`, call `discover` before anything else."""
         self._api = api
@@ -79,7 +81,7 @@ class RemoteEmbedder:
         self._dimensions = dimensions
         self._dice = dice or random.Random()  # noqa: S311  # spreads retries, keeps no secret
         self._breaker = CircuitBreaker(
-            failures=patience.breaker_failures, seconds=patience.breaker_seconds
+            failures=patience.breaker_failures, seconds=patience.breaker_seconds, clock=clock
         )
         self._slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
         self._waiting = 0

@@ -65,7 +65,7 @@ async def test_a_text_counts_by_some_thousand_tokens() -> None:
 async def test_too_many_waiting_requests_are_refused_at_once() -> None:
     embedder = builtin_embedder()
     results = await asyncio.gather(
-        *(embedder.embed(["x"]) for _ in range(700)), return_exceptions=True
+        *(embedder.embed(["x"]) for _ in range(3_000)), return_exceptions=True
     )
     refused = [result for result in results if isinstance(result, BaseException)]
     assert refused

@@ -29,7 +29,7 @@ async def opened(folder: Path, **embedding: Any) -> Embedder:
         overrides={
             "data": str(folder),
             "model_dir": str(model_folder()),
-            "embedding": {"cache_entries": 0, **embedding},
+            "embedding": {"cache_entries": 0, "timeout_seconds": 60, **embedding},
         },
         environ={},
     )
