@@ -198,11 +198,9 @@ async def test_a_vector_of_the_space_before_is_neither_compared_nor_mixed_in(
 ) -> None:
     await fill(tmp_path, 3)
     old = WordEmbedder()
-    async with (
-        open_engine(Settings(data=tmp_path), Halves(), old) as engine,
-        worker(engine) as (work, _),
-    ):
-        await until(work, lambda status: status.model == NEW)
+    async with open_engine(Settings(data=tmp_path), Halves(), old) as engine:
+        async with worker(engine) as (work, _):
+            await until(work, lambda status: status.model == NEW)
         [late] = of_space(await old.embed(["late"]), OLD)
         with pytest.raises(OutdatedVector):
             await engine.index.search("acme", "x", vector=late, where=MemoryFilter(), limit=1)
