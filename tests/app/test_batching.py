@@ -7,7 +7,7 @@ import pytest
 
 from memorybank.batching import BatchThread, Closed, Job, QueueFull
 
-DEADLINE = 10
+DEADLINE = 60
 
 
 class Doubler:

@@ -8,7 +8,7 @@ import pytest
 
 from memorybank.lanes import Lanes
 
-DEADLINE = 10
+DEADLINE = 60
 
 
 async def test_work_is_done_in_another_thread_and_its_answer_comes_back() -> None:

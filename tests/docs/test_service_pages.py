@@ -48,7 +48,7 @@ def test_the_examples_of_a_page_do_what_it_says(page: Path, server: Server, tmp_
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout

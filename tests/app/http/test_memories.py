@@ -134,7 +134,10 @@ async def test_a_change_keeps_what_was_not_sent(admin: httpx.AsyncClient) -> Non
         "revision": 2,
         "updated_at": changed.json()["updated_at"],
     }
-    assert changed.json()["updated_at"] > memory["updated_at"]
+    before, after = (
+        datetime.fromisoformat(each["updated_at"]) for each in (memory, changed.json())
+    )
+    assert before < after
     shown = (await admin.get(f"/v1/memories/{memory['id']}")).json()
     assert shown | {"findings": []} == changed.json()
 

@@ -80,7 +80,7 @@ async def test_when_the_transaction_is_lost_every_write_of_the_group_fails(
 
     def wait(_: apsw.Connection) -> None:
         loop.call_soon_threadsafe(started.set)
-        asyncio.run_coroutine_threadsafe(release.wait(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result(60)
 
     first = asyncio.create_task(writer.run(wait))
     await started.wait()
