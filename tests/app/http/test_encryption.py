@@ -17,6 +17,7 @@ import pytest
 from memorybank.configuration import key_ring, load
 from memorybank.encryption import parse_key_ring
 from memorybank.errors import ConfigurationError
+from memorybank.stores.sqlite import access
 from tests.app.http.test_refusals import problem
 from tests.app.http.test_tenants import key_of, make_tenant
 from tests.app.services.test_embedding import Unsteady
@@ -243,8 +244,9 @@ async def test_a_deleted_tenants_key_is_destroyed(bank_folder: Path, tmp_path: P
 
 
 async def test_a_key_is_destroyed_as_soon_as_a_long_reader_lets_it(
-    bank_folder: Path, tmp_path: Path
+    bank_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(access, "_LOG_ATTEMPTS", 1_000)  # the reader stays as long as it needs
     settings = encrypted(tmp_path, a_ring())
     async with service(bank_folder, **settings) as bank, bank.client(bank.admin_key) as admin:
         await make_tenant(admin, "acme")
