@@ -56,15 +56,17 @@ async def test_a_rotated_key_overlaps_with_its_successor(
     bank: Service, admin: httpx.AsyncClient
 ) -> None:
     old = await make(admin, role="developer")
+    before = datetime.now(UTC)
     answer = await admin.post(f"{KEYS}/{old['id']}/rotate", json={"overlap_seconds": 3600})
+    after = datetime.now(UTC)
     assert answer.status_code == 201
     new = answer.json()
     assert new["rotated_from"] == old["id"]
     assert (new["name"], new["role"], new["tenant"]) == (old["name"], old["role"], old["tenant"])
     assert new["expires_at"] is None
     assert [await status(bank, each["key"]) for each in (old, new)] == [200, 200]
-    left = datetime.fromisoformat((await listed(admin, old["id"]))["expires_at"])
-    assert timedelta(minutes=59) < left - datetime.now(UTC) <= timedelta(hours=1)
+    end = datetime.fromisoformat((await listed(admin, old["id"]))["expires_at"])
+    assert before + timedelta(hours=1) <= end <= after + timedelta(hours=1)
 
 
 async def test_a_rotation_without_overlap_ends_the_old_key_at_once(
@@ -79,7 +81,7 @@ async def test_a_rotation_without_overlap_ends_the_old_key_at_once(
 
 
 async def test_a_rotation_never_prolongs_a_key(admin: httpx.AsyncClient) -> None:
-    end = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    end = (datetime.now(UTC) + timedelta(hours=12)).isoformat()
     old = await make(admin, expires_at=end)
     new = (await admin.post(f"{KEYS}/{old['id']}/rotate", json={"overlap_seconds": 86400})).json()
     assert datetime.fromisoformat(new["expires_at"]) == datetime.fromisoformat(end)

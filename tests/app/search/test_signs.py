@@ -14,19 +14,23 @@ from memorybank.search.signs import Signs
 from memorybank.search.tenant import TenantIndex
 from tests.support.memory_samples import a_memory
 
-DICE = np.random.default_rng(7)
+
+@pytest.fixture
+def dice() -> np.random.Generator:
+    """The same for a test whatever others ran before it."""
+    return np.random.default_rng(7)
 
 
-def unit(rows: int, dimensions: int = 384) -> Vector:
+def unit(dice: np.random.Generator, rows: int, dimensions: int = 384) -> Vector:
     """Vectors in bunches, as those of texts are."""
-    centres = DICE.standard_normal((40, dimensions))
-    vectors = centres[DICE.integers(40, size=rows)] + 0.8 * DICE.standard_normal((rows, dimensions))
+    centres = dice.standard_normal((40, dimensions))
+    vectors = centres[dice.integers(40, size=rows)] + 0.8 * dice.standard_normal((rows, dimensions))
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
 @pytest.mark.parametrize("dimensions", [3, 64, 100, 384])
-def test_distances_are_the_signs_that_differ(dimensions: int) -> None:
-    vectors = unit(200, dimensions)
+def test_distances_are_the_signs_that_differ(dice: np.random.Generator, dimensions: int) -> None:
+    vectors = unit(dice, 200, dimensions)
     signs = Signs(dimensions)
     signs.follow(vectors[:70])
     signs.follow(vectors)
@@ -41,11 +45,13 @@ def test_distances_are_the_signs_that_differ(dimensions: int) -> None:
     assert signs.distances(vectors[5]).tolist() == [expected[2]]
 
 
-def test_the_choice_keeps_the_ten_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_choice_keeps_the_ten_nearest(
+    dice: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tenant, "_EXACT", 500)
     monkeypatch.setattr(tenant, "_NEAR", 600)
     monkeypatch.setattr(tenant, "_NEAREST", 150)
-    vectors = unit(6_000)
+    vectors = unit(dice, 6_000)
     index = TenantIndex(384)
     ids = []
     for vector in vectors:
@@ -54,7 +60,7 @@ def test_the_choice_keeps_the_ten_nearest(monkeypatch: pytest.MonkeyPatch) -> No
         index.put(MemoryColumns.of([(memory, vector)]))
     found = wanted = 0
     for near in vectors[:20]:
-        query = near + 0.02 * DICE.standard_normal(384).astype(np.float32)
+        query = near + 0.02 * dice.standard_normal(384).astype(np.float32)
         query /= np.linalg.norm(query)
         best = {ids[at] for at in np.argsort(-(vectors @ query))[:10]}
         hits = index.search(
@@ -65,8 +71,10 @@ def test_the_choice_keeps_the_ten_nearest(monkeypatch: pytest.MonkeyPatch) -> No
     assert found / wanted >= 0.95
 
 
-def test_guesses_by_the_whole_vector_are_nearer_than_those_by_signs_alone() -> None:
-    vectors = unit(2_000)
+def test_guesses_by_the_whole_vector_are_nearer_than_those_by_signs_alone(
+    dice: np.random.Generator,
+) -> None:
+    vectors = unit(dice, 2_000)
     signs = Signs(384)
     signs.follow(vectors)
     exact = vectors @ vectors[5]
@@ -78,9 +86,9 @@ def test_guesses_by_the_whole_vector_are_nearer_than_those_by_signs_alone() -> N
 
 
 def test_with_words_the_choice_keeps_the_order_of_a_comparison_with_all(
-    monkeypatch: pytest.MonkeyPatch,
+    dice: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vectors = unit(6_000)
+    vectors = unit(dice, 6_000)
     index = TenantIndex(384)
     for number, vector in enumerate(vectors):
         text = f"note {number % 7} about {'leaks' if number % 11 == 0 else 'pipes'}"
