@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -115,6 +116,19 @@ def serving(
     finally:
         process.kill()
         process.wait()
+
+
+async def until_ready(client: httpx.AsyncClient, status: int = 200) -> str:
+    """Wait until /ready, which looks once in a while, answers so; return what it says.
+
+    Once it may say 503 of a machine that is busy: it gives its own test five seconds.
+    """
+    async with asyncio.timeout(ANSWER_SECONDS):
+        while True:
+            answer = await client.get("/ready")
+            if answer.status_code == status:
+                return answer.text
+            await asyncio.sleep(0.1)
 
 
 def _wait_until_listening(server: Server) -> dict[str, Any]:

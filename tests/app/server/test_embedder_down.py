@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.support.embedding_server import MODEL, embedding_process
-from tests.support.server_process import serving
+from tests.support.server_process import serving, until_ready
 
 _CLIENTS = 4
 _ADDS = 12
@@ -44,8 +44,7 @@ async def test_an_embedder_killed_under_load_costs_no_memory(tmp_path: Path) -> 
                 assert added == [201] * _CLIENTS * _ADDS
                 assert None in marks
                 assert "the embedding service" in str(marks[-1])
-                ready = await client.get("/ready")
-                assert ready.status_code == 200
+                await until_ready(client)
                 status = await embedding(client)
                 assert status["memories"] == _CLIENTS * _ADDS
                 assert status["pending"] > 0

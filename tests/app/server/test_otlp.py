@@ -23,7 +23,7 @@ from memorybank.server import otlp
 from memorybank.server.otlp import open_tracer
 from memorybank.tracing import Unrecorded
 from tests.support.collector import Collector, attributes, collecting
-from tests.support.server_process import ANSWER_SECONDS, serving
+from tests.support.server_process import ANSWER_SECONDS, serving, until_ready
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -55,7 +55,7 @@ async def test_a_request_and_its_steps_become_one_trace_of_the_callers(
             found = await client.post("/v1/search", json={"query": SECRET})
             unsampled = {"traceparent": f"00-{'a' * 32}-{SPAN}-00"}
             assert (await client.get("/v1/memories", headers=unsampled)).status_code == 200
-            assert (await client.get("/ready")).status_code == 200
+            await until_ready(client)
         async with (
             httpx2.AsyncClient(headers=headers, timeout=ANSWER_SECONDS) as http,
             Client(streamable_http_client(f"{server.url}/mcp", http_client=http)) as agent,

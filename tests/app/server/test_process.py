@@ -17,7 +17,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from memorybank.auth import tokens
-from tests.support.server_process import ANSWER_SECONDS, Server, serving
+from tests.support.server_process import ANSWER_SECONDS, Server, serving, until_ready
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,7 @@ async def test_a_memory_is_found_by_other_words_and_by_an_agent(tmp_path: Path) 
 async def test_the_idle_process_is_small(tmp_path: Path) -> None:
     with serving(tmp_path / "bank") as server:
         async with server.async_client() as client:
-            assert (await client.get("/ready")).status_code == 200
+            await until_ready(client)
             assert (await client.get(server.metrics_url)).status_code == 200
         assert server.resident_mib() <= 180
 
@@ -119,7 +119,7 @@ async def test_a_kill_under_load_loses_nothing_that_was_acknowledged(tmp_path: P
             assert await stored_ids(client) >= load.acknowledged
             found = await client.post("/v1/search", json={"query": "memory of worker", "limit": 5})
             assert len(found.json()["results"]) == 5
-            assert (await client.get("/ready")).status_code == 200
+            await until_ready(client)
 
 
 async def test_a_stopping_server_is_unready_first_and_finishes_what_it_began(
@@ -127,7 +127,7 @@ async def test_a_stopping_server_is_unready_first_and_finishes_what_it_began(
 ) -> None:
     with serving(tmp_path / "bank", environ={"MEMORY_BANK_SERVER__DRAIN_SECONDS": "300"}) as server:
         async with server.async_client() as client:
-            assert (await client.get("/ready")).status_code == 200
+            await until_ready(client)
             began, body_may_end = asyncio.Event(), asyncio.Event()
 
             async def slow_body() -> Any:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.app.server.test_process import stored_ids
-from tests.support.server_process import Server, serving
+from tests.support.server_process import Server, serving, until_ready
 
 
 def _namespaces_are_allowed() -> bool:
@@ -54,21 +54,6 @@ def on(volume: Path, mount: str) -> list[str]:
 def seen_by(server: Server, file: Path) -> Path:
     """Return the path to a file as the server's namespace has it."""
     return Path(f"/proc/{server.process.pid}/root{file}")
-
-
-async def ready(client: httpx.AsyncClient) -> tuple[int, str]:
-    answer = await client.get("/ready")
-    return answer.status_code, answer.text
-
-
-async def until_ready(client: httpx.AsyncClient, status: int) -> str:
-    """Wait until /ready, which looks once in a while, answers so; return what it says."""
-    async with asyncio.timeout(120):
-        while True:
-            told, text = await ready(client)
-            if told == status:
-                return text
-            await asyncio.sleep(0.1)
 
 
 async def test_a_full_volume_refuses_writes_clearly_and_loses_nothing(tmp_path: Path) -> None:

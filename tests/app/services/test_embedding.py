@@ -69,7 +69,7 @@ async def worker(engine: Engine) -> AsyncIterator[tuple[Reembedding, MemoryServi
 
 
 async def until(work: Reembedding, wanted: Callable[[EmbeddingStatus], bool]) -> EmbeddingStatus:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not wanted(status := await work.status(BANK)):  # noqa: ASYNC110  # nothing tells
             await asyncio.sleep(0.01)
     return status
