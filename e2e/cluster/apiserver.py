@@ -8,7 +8,9 @@ are removed by the next one.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -32,6 +34,8 @@ SERVICE_CIDR = "10.0.0.0/16"
 """Room for 65,000 Services: a long run of tests makes thousands, and nobody deletes them."""
 SERVICE_IP = "10.0.0.1"
 READY_SECONDS = 90.0
+PORTS = range(11000, 28000)
+"""Below the ephemeral ports of a Linux kernel and the node ports of Kubernetes."""
 # A free port can be taken by another process before our server listens on it.
 ATTEMPTS = 3
 
@@ -190,12 +194,16 @@ def _bare(command: list[str]) -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different TCP ports that nothing listens on at this moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+    """Return different TCP ports that nothing listens on at this moment. None of them is one that
+    the kernel gives to whoever asks for any, or connects, before our server listens on it.
+    """
+    found: set[int] = set()
+    while len(found) < count:
+        port = secrets.choice(PORTS)
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            found.add(port)
+    return list(found)
 
 
 @contextmanager
