@@ -205,17 +205,11 @@ def test_what_somebody_else_changed_is_put_back(cluster: Cluster) -> None:
 
 
 def test_the_pod_is_taken_where_restricted_pod_security_is_enforced(
-    cluster: Cluster, http: httpx.Client
+    http: httpx.Client, restricted: str
 ) -> None:
+    cluster = Cluster(http, restricted)
     of = cluster.bank({})
     cluster.converge(of)
-    enforced = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-    answer = http.patch(
-        f"/api/v1/namespaces/{cluster.namespace}",
-        headers={"Content-Type": "application/merge-patch+json"},
-        content=json.dumps(enforced),
-    )
-    assert answer.is_success, answer.text
     deployment = cluster.get(names.deployment(of))
     assert deployment is not None
     template = deployment["spec"]["template"]

@@ -30,9 +30,21 @@ def api_client(api_server: ApiServer) -> Iterator[client.ApiClient]:
 @pytest.fixture
 def namespace(api_client: client.ApiClient) -> str:
     """A namespace that no other test uses. It goes when the API server goes."""
+    return _make_namespace(api_client)
+
+
+@pytest.fixture
+def restricted(api_client: client.ApiClient) -> str:
+    """Another one, that takes pods of the `restricted` Pod Security Standard alone, and did so from
+    its first moment on: of a label that comes later, the API server hears by a watch of its own.
+    """
+    return _make_namespace(api_client, {"pod-security.kubernetes.io/enforce": "restricted"})
+
+
+def _make_namespace(api_client: client.ApiClient, labels: dict[str, str] | None = None) -> str:
     name = f"test-{uuid.uuid4().hex[:10]}"
     client.CoreV1Api(api_client).create_namespace(
-        client.V1Namespace(metadata=client.V1ObjectMeta(name=name))
+        client.V1Namespace(metadata=client.V1ObjectMeta(name=name, labels=labels))
     )
     return name
 

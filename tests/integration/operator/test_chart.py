@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import kubernetes.client
 import pytest
 
 from memorybank_operator.api import crd
@@ -122,17 +121,14 @@ def test_the_crds_stay_when_the_chart_is_removed() -> None:
 
 
 async def test_a_restricted_namespace_takes_the_operators_pod(
-    client: KubeClient, api_client: kubernetes.client.ApiClient, namespace: str
+    client: KubeClient, restricted: str
 ) -> None:
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    core = kubernetes.client.CoreV1Api(api_client)
-    core.patch_namespace(namespace, {"metadata": {"labels": labels}})
     pod = one(template(), "Deployment")["spec"]["template"]
     made = await client.create(
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**pod["metadata"], "name": FIELD_MANAGER, "namespace": namespace},
+            "metadata": {**pod["metadata"], "name": FIELD_MANAGER, "namespace": restricted},
             "spec": pod["spec"],
         }
     )

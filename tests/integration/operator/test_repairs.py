@@ -106,7 +106,20 @@ async def forbid_services(world: World) -> None:
             made = await answer.json()
         async with session.put(f"{path}/none/status", json=made | body | _of(made)) as answer:
             assert answer.status == 200, await answer.text()
+    await until(lambda: refuses_services(world), what="a quota in force")
     await world.delete("Service", "agents")
+
+
+async def refuses_services(world: World) -> bool:
+    """Whether the API server goes by the quota, which it hears of by a watch of its own."""
+    path = f"{world.connection.server}/api/v1/namespaces/{world.namespace}/services"
+    body = {"metadata": {"name": "tried"}, "spec": {"ports": [{"port": 80}]}}
+    async with (
+        world.connection.session() as session,
+        session.post(path, params={"dryRun": "All"}, json=body) as answer,
+    ):
+        assert answer.status in (201, 403), await answer.text()
+        return answer.status == 403
 
 
 def _of(body: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,9 @@ def rights(documents: list[dict[str, Any]]) -> set[Right]:
 def used(audit_log: Path) -> set[Right]:
     """Return what the API server saw our user do, and let it do."""
     found = set()
-    for event in map(json.loads, audit_log.read_text().splitlines()):
+    # A last line that is still being written is none of ours.
+    lines, _, _ = audit_log.read_text().rpartition("\n")
+    for event in map(json.loads, lines.splitlines()):
         reference = event.get("objectRef")
         # A request that was refused before it was known whose it is names nobody.
         user = event["user"].get("username")
@@ -105,6 +107,25 @@ async def grant(world: World, documents: list[dict[str, Any]]) -> None:
                 assert response.status == 201, await response.text()
 
 
+async def until_allowed(world: World, granted: set[Right]) -> None:
+    """Wait until the API server goes by the roles, which it hears of by a watch of its own."""
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    async with world.connection.session() as session:
+        for right in granted:
+            resource, _, subresource = right.resource.partition("/")
+            attributes = {
+                "namespace": right.where, "group": right.group, "resource": resource,
+                "subresource": subresource, "verb": right.verb, "name": right.name,
+            }  # fmt: skip
+            body = {"spec": {"user": USER, "resourceAttributes": attributes}}
+
+            async def is_allowed(body: dict[str, Any] = body) -> bool:
+                async with session.post(world.connection.server + path, json=body) as response:
+                    return bool((await response.json())["status"]["allowed"])
+
+            await until(is_allowed, what=str(right))
+
+
 @dataclass(frozen=True)
 class Ground:
     """Where the operator runs, and what it may do there."""
@@ -129,11 +150,13 @@ async def ground(
     for document in documents:
         if document["metadata"].get("namespace") == NAMESPACE:
             document["metadata"]["namespace"] = home.namespace
+    granted = rights(documents)
     await grant(world, documents)
+    await until_allowed(world, granted)
     file = folder / "limited.kubeconfig"
     file.write_text(server.kubeconfig_for(USER))
     return Ground(
-        world, home, rights(documents), from_kubeconfig(file), server.audit_log, namespaces
+        world, home, granted, from_kubeconfig(file), server.audit_log, namespaces
     )  # fmt: skip
 
 
@@ -169,7 +192,7 @@ async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     world = on.world
     settings: dict[str, Any] = {
         "lease_namespace": on.home.namespace,
-        "lease_seconds": 2.0,
+        "lease_seconds": 6.0,
         "defaults": f"{on.home.namespace}/{DEFAULTS}",
         "namespaces": on.namespaces,
         "resync_interval": 5.0,
