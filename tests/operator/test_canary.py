@@ -310,7 +310,7 @@ class Watched:
 async def watched() -> AsyncIterator[Watched]:
     made = Watched()
     made.canaries.workers.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         yield made
     await made.canaries.workers.stop(0.0)
 
@@ -344,7 +344,7 @@ async def test_a_crowd_of_banks_that_are_well_is_probed_ever_more_rarely(target:
     for number in range(5):
         crowd.watch(BankKey("team", f"few-{number}"), target)
     crowd.workers.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for _ in range(5):
             await told.get()
         few = crowd.workers.queue.next_due()
@@ -484,7 +484,7 @@ async def test_the_first_result_is_awaited_until_it_is_there(target: Target) -> 
     watched.canaries.watch(BANK, target)
     assert watched.canaries.awaits_first(BANK)
     watched.canaries.workers.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await watched.changes.get()
     assert not watched.canaries.awaits_first(BANK)
     await watched.canaries.workers.stop(0.0)

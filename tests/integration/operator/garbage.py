@@ -12,7 +12,7 @@ from memorybank_operator.kube import errors, kinds
 from tests.integration.operator.world import World
 
 POLL_SECONDS = 0.2
-ROUNDS = 100
+ROUNDS = 500
 """How often is looked for what a bank left once it is gone: somebody may still be making more."""
 
 

@@ -67,8 +67,9 @@ class Node:
         try:
             while True:
                 for name in names:
-                    # Whatever is being written at the same time is looked at again in a moment.
-                    with contextlib.suppress(errors.Conflict, errors.NotFound):
+                    # Whatever is being written at the same time is looked at again in a moment,
+                    # as is what a busy API server did not answer.
+                    with contextlib.suppress(errors.NotFound, errors.Transient):
                         async with self._looking:
                             if not self._frozen:
                                 await self._look_after(name)
@@ -145,18 +146,21 @@ class Node:
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         self._started.append(process)
-        pod = await self._client.create(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {
-                    **template["metadata"],
-                    "name": f"{name}-{uuid.uuid4().hex[:8]}",
-                    "namespace": self._namespace,
-                },
-                "spec": {**spec, "nodeName": "node", "terminationGracePeriodSeconds": 0},
-            }
-        )
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                **template["metadata"],
+                "name": f"{name}-{uuid.uuid4().hex[:8]}",
+                "namespace": self._namespace,
+            },
+            "spec": {**spec, "nodeName": "node", "terminationGracePeriodSeconds": 0},
+        }
+        try:
+            pod = await self._client.create(body)
+        except errors.KubeError:
+            await kill(process)  # the next one must not find it at its volume
+            raise
         self.running[name] = Running(pod, process, port, folders)
 
     async def _volumes(self, spec: Object) -> dict[str, Path] | None:

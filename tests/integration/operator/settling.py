@@ -10,7 +10,7 @@ from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.runtime import Operator
 from tests.integration.operator.world import World, until
 
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 180.0
 """A second is enough on an idle machine."""
 LOOKS = 2
 API_ERRORS = "memorybank_operator_api_errors_total"

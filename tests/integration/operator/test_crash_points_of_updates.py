@@ -27,7 +27,7 @@ from tests.integration.operator.settling import settle
 from tests.integration.operator.world import NodeProber, World, Worlds, until
 
 OLD, GOOD, BAD = "memorybank-app:0.1.0", "memorybank-app:0.1.2", "memorybank-app:0.1.1"
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 """A start of the service, and a deadline, while others start as well."""
 DEADLINE_SECONDS = 10
 """The shortest that a bank may have."""

@@ -147,7 +147,7 @@ async def test_an_operator_that_never_had_good_ones_does_not_begin_until_it_has(
     world: World,
 ) -> None:
     await write(world, BROKEN)
-    async with following(world, lease_namespace=world.namespace, lease_seconds=2.0) as operator:
+    async with following(world, lease_namespace=world.namespace) as operator:
         await world.create()
 
         async def is_waiting() -> bool:

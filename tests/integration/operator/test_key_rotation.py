@@ -27,7 +27,7 @@ from tests.integration.operator.node import Node
 from tests.integration.operator.test_keys import key_is, status_of, token_of
 from tests.integration.operator.world import NodeProber, World, until
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 PAUSE_SECONDS = 0.005
 
 
@@ -123,6 +123,11 @@ async def test_a_key_is_rotated_on_request_under_load(
         before = await world.must(kinds.MEMORY_BANK_KEY, "app")
         first = await token_of(world)
         async with an_agent(world, node) as agent:
+
+            async def has_begun() -> bool:
+                return bool(agent.answers)
+
+            await until(has_begun)
             await world.change_key(rotation={"request": "leaked"})
             await until(request_is_done(world, "leaked"))
             after = await world.must(kinds.MEMORY_BANK_KEY, "app")

@@ -14,13 +14,21 @@ import pytest
 from e2e.cluster.apiserver import ApiServer
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
-from memorybank_operator.leadership import NAME, RETRY_SHARE, Candidate
+from memorybank_operator.leadership import NAME, Candidate
 from memorybank_operator.settings import Settings
 from tests.integration.operator.effort import FULL
-from tests.integration.operator.test_process import START_SECONDS, Process, made, operator
+from tests.integration.operator.test_process import (
+    CREATION_WRITES,
+    START_SECONDS,
+    Process,
+    made,
+    operator,
+    until_written,
+)
 from tests.integration.operator.world import World, until
 
-SECONDS = 2.0
+SECONDS = 6.0
+"""So long that a busy machine renews it in time."""
 DEFAULT_LEASE_SECONDS = Settings.model_fields["lease_seconds"].default
 FAILOVER_SECONDS = 20.0
 
@@ -100,11 +108,9 @@ async def test_who_is_gone_is_followed_after_the_leases_time(
     world: World, standing: tuple[Standing, Standing]
 ) -> None:
     first, second = standing
-    loop = asyncio.get_running_loop()
     await first.end()
-    ended = loop.time()
     await second.leads()
-    assert loop.time() - ended >= SECONDS - SECONDS * RETRY_SHARE
+    assert asyncio.get_running_loop().time() - first.candidate._renewed >= SECONDS
     assert first.candidate.write_seconds() == 0
 
 
@@ -193,6 +199,7 @@ async def test_who_ends_without_a_word_is_followed_in_time(
         leader = await start("leader")
         await world.create()
         await until(lambda: made(world), seconds=START_SECONDS)
+        await until_written(world, CREATION_WRITES)
         successor = await start("successor")
         assert await is_leading(leader)
         assert not await is_leading(successor)
@@ -227,6 +234,7 @@ async def put_back(world: World) -> float:
 
     took = await until(is_back, seconds=START_SECONDS)
     await until(lambda: made(world))
+    await until_written(world, len(before) + 1)
     assert world.writes()[len(before) :].count("patch configmaps agents-config") == 1
     return took
 

@@ -18,7 +18,7 @@ from memorybank_operator.runtime import Operator
 from tests.integration.operator.node import Node
 from tests.integration.operator.world import NodeProber, World, until
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0
 """A start of the service: Python, the model, and whatever else this machine does."""
 ENCRYPTION = {"enabled": True, "keySecretRef": {"name": "ring", "key": "ring.json"}}
 CONTENT = "The vault of the observatory opens at dusk"

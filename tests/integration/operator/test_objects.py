@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,9 +13,13 @@ from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.kube import kinds
 from memorybank_operator.runtime import Operator
-from tests.integration.operator.world import CHILDREN, World, until
+from tests.integration.operator.settling import settle
+from tests.integration.operator.world import CHILDREN, World, fastest, until
 
 DRIFT_SECONDS = 2.0
+"""Within this time, what was deleted is back."""
+CHANGE_SECONDS = 1.0
+"""Within this time, a change of the spec is in the objects."""
 
 
 @pytest.fixture
@@ -25,14 +28,16 @@ async def operator(world: World) -> AsyncIterator[Operator]:
         yield running
 
 
-async def bank_with_objects(world: World, **spec: Any) -> dict[str, dict[str, Any]]:
-    await world.create(**spec)
+async def bank_with_objects(
+    world: World, name: str = "agents", **spec: Any
+) -> dict[str, dict[str, Any]]:
+    await world.create(name, **spec)
 
     async def is_said() -> bool:
-        return bool(await world.ready())
+        return bool(await world.ready(name))
 
     await until(is_said)
-    return await world.children()
+    return await world.children(name)
 
 
 def reconciles(operator: Operator) -> float:
@@ -77,7 +82,21 @@ async def test_a_deleted_object_is_made_again(world: World, operator: Operator, 
         found = await world.get(kind, CHILDREN[kind])
         return found is not None and found["metadata"]["uid"] != deleted["metadata"]["uid"]
 
-    await until(is_back, seconds=DRIFT_SECONDS)
+    await until(is_back)
+
+
+async def test_what_is_deleted_is_back_in_time(world: World, operator: Operator) -> None:
+    async def lose(number: int) -> float:
+        name = f"bank-{number}"
+        await bank_with_objects(world, name)
+        await world.delete("ConfigMap", f"{name}-config")
+
+        async def is_back() -> bool:
+            return await world.get("ConfigMap", f"{name}-config") is not None
+
+        return await until(is_back)
+
+    assert await fastest(lose) < DRIFT_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -105,7 +124,7 @@ async def test_what_somebody_changes_is_put_back(
         now = await world.must(kind, CHILDREN[kind])
         return _wanted(now) == _wanted(before)
 
-    await until(is_as_before, seconds=DRIFT_SECONDS)
+    await until(is_as_before)
 
 
 def _wanted(body: dict[str, Any]) -> dict[str, Any]:
@@ -130,16 +149,20 @@ async def test_what_somebody_adds_stays(world: World, operator: Operator) -> Non
 
 
 async def test_a_changed_spec_reaches_the_objects(world: World, operator: Operator) -> None:
-    await bank_with_objects(world)
-    await world.change(logging={"level": "debug"}, image="registry.example/app:2")
+    async def change(number: int) -> float:
+        name = f"bank-{number}"
+        await bank_with_objects(world, name)
+        await world.change(name, logging={"level": "debug"}, image="registry.example/app:2")
 
-    async def is_changed() -> bool:
-        children = await world.children()
-        (container,) = children["Deployment"]["spec"]["template"]["spec"]["containers"]
-        config = children["ConfigMap"]["data"]["config.yaml"]
-        return "level: debug" in config and container["image"] == "registry.example/app:2"
+        async def is_changed() -> bool:
+            children = await world.children(name)
+            (container,) = children["Deployment"]["spec"]["template"]["spec"]["containers"]
+            config = children["ConfigMap"]["data"]["config.yaml"]
+            return "level: debug" in config and container["image"] == "registry.example/app:2"
 
-    assert await until(is_changed) < 1.0
+        return await until(is_changed)
+
+    assert await fastest(change) < CHANGE_SECONDS
 
 
 async def test_a_field_removed_from_the_spec_leaves_the_objects(
@@ -158,6 +181,7 @@ async def test_a_field_removed_from_the_spec_leaves_the_objects(
 async def test_an_idle_bank_is_written_to_by_nobody(world: World) -> None:
     async with world.operator(resync_interval=10.0) as operator:
         await bank_with_objects(world)
+        await settle(world, operator)
 
         before, writes = reconciles(operator), world.writes()
         # Bring the looks without an occasion forward: all of what there is, many times over.
@@ -239,7 +263,7 @@ async def test_a_lost_key_is_replaced_and_an_event_says_so(
     async def is_replaced() -> bool:
         return await world.get("Secret", "agents-key") is not None
 
-    await until(is_replaced, seconds=DRIFT_SECONDS)
+    await until(is_replaced)
     new = await world.must("Secret", "agents-key")
     token = base64.b64decode(new["data"]["token"]).decode()
     assert len(token) == 46
@@ -298,7 +322,7 @@ async def test_a_missing_storage_class_is_named_and_waited_for(
     async def is_made() -> bool:
         return "PersistentVolumeClaim" in await world.children()
 
-    await until(is_made, seconds=5)
+    await until(is_made)
 
 
 async def test_a_missing_key_secret_is_named_and_waited_for(
@@ -324,7 +348,7 @@ async def test_a_missing_key_secret_is_named_and_waited_for(
         found = await world.get("Secret", "agents-key")
         return found is not None and found["data"]["token"] == token
 
-    await until(is_used, seconds=20)
+    await until(is_used)
 
 
 async def test_a_bank_that_is_being_deleted_is_not_written_to(
@@ -335,17 +359,31 @@ async def test_a_bank_that_is_being_deleted_is_not_written_to(
         kinds.MEMORY_BANK, world.namespace, name="agents",
         changes={"metadata": {"finalizers": ["example.org/hold"]}},
     )  # fmt: skip
+    await settle(world, operator)
     await world.delete(kinds.MEMORY_BANK, "agents")
+
+    async def is_leaving() -> bool:
+        bank = operator.cache.bank(_key(world))
+        return bank is not None and "deletionTimestamp" in bank["metadata"]
+
+    # Else it may hear first that the Service is gone, by another watch.
+    await until(is_leaving)
     writes = world.writes()
     await world.delete("Service", "agents")
 
     async def is_known() -> bool:
-        return len(operator.cache) > 0 and "Service" not in {
+        return "Service" not in {
             key.kind for key in operator.cache.belongings(_key(world), {"Service"})
         }
 
     await until(is_known)
-    await asyncio.gather(*(until(is_known) for _ in range(3)))
+    operator._look_at([_key(world)])
+
+    async def has_looked() -> bool:
+        depth = operator._banks.queue.depth()
+        return not depth.running and not sum(depth.waiting.values())
+
+    await until(has_looked)
     assert world.writes() == writes
     assert await world.get("Service", "agents") is None
 
@@ -359,6 +397,11 @@ async def test_a_recreated_bank_takes_the_volume_of_its_namesake(
 ) -> None:
     before = await bank_with_objects(world)
     await world.delete(kinds.MEMORY_BANK, "agents")
+
+    async def is_known() -> bool:
+        return operator.cache.bank(_key(world)) is None
+
+    await until(is_known)
     # No garbage collector runs here: do what it does.
     for kind in CHILDREN:
         if kind != "PersistentVolumeClaim":
@@ -390,7 +433,7 @@ async def test_what_a_former_bank_left_is_waited_for(world: World, operator: Ope
     async def is_made() -> bool:
         return (await world.ready()).get("reason") == Reason.DEPLOYMENT_PROGRESSING
 
-    await until(is_made, seconds=10)
+    await until(is_made)
     assert (await world.children()).keys() == CHILDREN.keys()
 
 
@@ -402,6 +445,7 @@ async def test_a_paused_bank_is_left_as_it_is(world: World, operator: Operator) 
         return (await world.condition("Paused")).get("status") == "True"
 
     await until(is_paused)
+    await settle(world, operator)
     writes = world.writes()
     await world.delete("Service", "agents")
     await world.change(paused=False)
@@ -410,6 +454,7 @@ async def test_a_paused_bank_is_left_as_it_is(world: World, operator: Operator) 
         return await world.get("Service", "agents") is not None
 
     await until(is_back)
+    await settle(world, operator)
     assert [w for w in world.writes()[len(writes) :] if "services" in w] == [
         "patch services agents"
     ]

@@ -26,7 +26,9 @@ from memorybank_operator.settings import PREFIX
 from tests.integration.operator.conftest import serve_kind
 from tests.integration.operator.world import CHILDREN, World, until
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0
+CREATION_WRITES = 7
+"""Six objects and a status."""
 
 
 class Process:
@@ -38,7 +40,9 @@ class Process:
         self.url = f"http://127.0.0.1:{port}"
 
     def lines(self) -> list[dict[str, str]]:
-        return [json.loads(line) for line in self._log.read_text().splitlines()]
+        # A last line that is still being written is read the next time.
+        lines, _, _ = self._log.read_text().rpartition("\n")
+        return [json.loads(line) for line in lines.splitlines()]
 
     async def get(self, path: str) -> tuple[int, str]:
         async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
@@ -97,6 +101,15 @@ async def made(world: World) -> bool:
     return (await world.children()).keys() == CHILDREN.keys() and bool(await world.ready())
 
 
+async def until_written(world: World, count: int) -> None:
+    """Wait until the audit tells of so many writes: it does a moment after their effect shows."""
+
+    async def are_told() -> bool:
+        return len(world.writes()) >= count
+
+    await until(are_told)
+
+
 async def test_it_serves_its_probes_and_ends_with_0_on_sigterm(
     api_server: ApiServer, world: World, tmp_path: Path
 ) -> None:
@@ -106,7 +119,7 @@ async def test_it_serves_its_probes_and_ends_with_0_on_sigterm(
         assert "memorybank_operator_build_info" in (await process.get("/metrics"))[1]
         await world.create()
         await until(lambda: made(world))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(START_SECONDS):
             assert await process.end(signal.SIGTERM) == 0
     assert process.lines()[-1]["message"] == "stopped"
     about_the_bank = [line for line in process.lines() if "bank" in line]
@@ -121,6 +134,7 @@ async def test_killed_and_started_again_it_writes_nothing_and_goes_on_working(
     async with operator(api_server, world.namespace, tmp_path) as process:
         await world.create()
         await until(lambda: made(world), seconds=START_SECONDS)
+        await until_written(world, CREATION_WRITES)
         await process.end(signal.SIGKILL)
     writes = world.writes()
     async with operator(api_server, world.namespace, tmp_path) as process:
@@ -132,6 +146,8 @@ async def test_killed_and_started_again_it_writes_nothing_and_goes_on_working(
             return found is not None and found["metadata"]["uid"] != deleted["metadata"]["uid"]
 
         await until(is_back)
+        await until_written(world, len(writes) + 1)
+        assert await process.end(signal.SIGTERM) == 0
     assert world.writes()[len(writes) :] == ["patch configmaps agents-config"]
 
 
@@ -228,6 +244,7 @@ async def test_an_api_server_that_crashes_and_comes_back_is_followed_without_a_r
             world = World(client, connection, namespace="default", audit_log=own.audit_log)
             await world.create()
             await until(lambda: made(world), seconds=START_SECONDS)
+            await until_written(world, CREATION_WRITES)
             written = len(world.writes())
 
             own.crash_and_restart()

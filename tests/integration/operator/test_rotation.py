@@ -20,7 +20,7 @@ from tests.integration.operator.node import Node, Running
 from tests.integration.operator.settling import settle
 from tests.integration.operator.world import NodeProber, World, until
 
-START_SECONDS = 90.0
+START_SECONDS = 300.0
 KEYS = ["mb_" + letter * 43 for letter in "ab"]
 
 

@@ -21,7 +21,7 @@ from tests.integration.operator.node import Node
 from tests.integration.operator.settling import settle
 from tests.integration.operator.world import NodeProber, World, until
 
-START_SECONDS = 90.0
+START_SECONDS = 300.0
 """A start of the service: Python, the model, and whatever else this machine does."""
 OLD, NEW = "memorybank-app:0.1.0", "memorybank-app:0.2.0"
 FLEET = ["one", "two", "three"]

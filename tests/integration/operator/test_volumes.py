@@ -66,6 +66,15 @@ async def reasons(world: World) -> list[str]:
     return [each["reason"] for each in await world.events()]
 
 
+async def until_told(world: World, reason: Reason) -> None:
+    """Wait for an event, which follows what the status says."""
+
+    async def is_told() -> bool:
+        return reason in await reasons(world)
+
+    await until(is_told, what=f"event {reason}")
+
+
 async def test_a_growth_is_told_from_the_edit_to_its_end_by_whichever_operator_runs(
     world: World,
 ) -> None:
@@ -149,7 +158,7 @@ async def test_a_growth_that_failed_is_told_and_can_be_given_up(world: World) ->
         await say(world, "1Gi", conditions=saying("ControllerResizeError", "quota exceeded"))
         condition = await until_resizing(world, Reason.VOLUME_GROWTH_FAILED)
         assert "from 1Gi to 900Gi: quota exceeded." in condition["message"]
-        assert Reason.VOLUME_GROWTH_FAILED in await reasons(world)
+        await until_told(world, Reason.VOLUME_GROWTH_FAILED)
         # The cure, as the runbook has it.
         await world.change(storage=volume("2Gi"))
         smaller = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
@@ -217,6 +226,7 @@ async def test_a_growth_that_the_api_server_refuses_is_told_and_stops_nothing_el
         await until_capacity(world, "1Gi")
         before = await world.ready()
         forbid_more_storage(core, world.namespace)
+        await until(lambda: refuses_storage(world), what="a quota in force")
         world.disk.disk = Disk(total=GI, free=0)
         condition = await until_low(world, Reason.GROWTH_REFUSED)
         assert "exceeded quota: storage" in condition["message"]
@@ -233,6 +243,20 @@ async def test_a_growth_that_the_api_server_refuses_is_told_and_stops_nothing_el
         await until_low(world, Reason.AUTO_GROWING)
         await settle(world, operator)
     assert await asked(world) == "2Gi"
+
+
+async def refuses_storage(world: World) -> bool:
+    """Whether the API server goes by the quota, which it hears of by a watch of its own."""
+    path = world.connection.server + kinds.VOLUME_CLAIM.collection(world.namespace)
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    async with (
+        world.connection.session() as session,
+        session.post(
+            path, params={"dryRun": "All"}, json={"metadata": {"name": "tried"}, "spec": spec}
+        ) as answer,
+    ):
+        assert answer.status in (201, 403), await answer.text()
+        return answer.status == 403
 
 
 def forbid_more_storage(core: kubernetes.CoreV1Api, namespace: str) -> None:

@@ -39,7 +39,7 @@ async def test_what_is_added_is_worked_on(make: Callable[..., Workers[str]]) -> 
 
     workers = make(work)
     workers.add("a", Priority.USER)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await done.get() == "a"
         workers.add("b", Priority.RESYNC, delay=0.01)
         assert await done.get() == "b"
@@ -54,7 +54,7 @@ async def test_a_failure_is_tried_again(make: Callable[..., Workers[str]]) -> No
 
     workers = make(work)
     workers.add("a", Priority.USER)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert [await tries.get(), await tries.get()] == ["a", "a"]
     assert workers.queue.retries == 1
 
@@ -73,7 +73,7 @@ async def test_a_bug_is_logged_with_its_traceback_and_stops_nobody(
     workers = make(work, count=1)
     workers.add("bug", Priority.USER)
     workers.add("fine", Priority.RESYNC)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await done.wait()
     (record,) = caplog.records
     assert "bug of this operator" in record.getMessage()
@@ -96,7 +96,7 @@ async def test_work_that_hangs_is_given_up(
 
     workers = make(work)
     workers.add("a", Priority.USER)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await cancelled.wait()
 
 
@@ -114,7 +114,7 @@ async def test_a_stop_lets_running_work_finish_and_takes_no_new_one(
 
     workers = make(work, count=1)
     workers.add("a", Priority.USER)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await started.wait()
         workers.add("b", Priority.USER)
         stop = asyncio.create_task(workers.stop(5))
@@ -133,7 +133,7 @@ async def test_a_stop_cuts_off_what_does_not_finish(make: Callable[..., Workers[
 
     workers = make(work)
     workers.add("a", Priority.USER)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await started.wait()
         assert not await workers.stop(0.01)
 
@@ -157,6 +157,6 @@ async def test_no_key_is_worked_on_by_two_at_a_time(make: Callable[..., Workers[
     workers = make(work, count=8)
     for key in "abc":
         workers.add(key, Priority.USER)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await enough.wait()
     assert workers.queue.retries == 0
