@@ -15,7 +15,7 @@ import httpx
 from e2e.cluster.paths import ROOT
 from e2e.stack import Stack
 
-READY_SECONDS = 120
+READY_SECONDS = 300
 """Far above what a bank takes: a loaded machine must not make tests flaky."""
 
 
@@ -78,7 +78,7 @@ class Bank:
             describe=self.condition,
         )
 
-    def wait_not_ready(self, reason: str | None = None, seconds: float = 60) -> dict[str, Any]:
+    def wait_not_ready(self, reason: str | None = None, seconds: float = 180) -> dict[str, Any]:
         """Wait for Ready=False (with that reason, if given); return the condition."""
 
         def probe() -> dict[str, Any] | None:
@@ -147,6 +147,14 @@ class Bank:
             "-o", "json",
         )  # fmt: skip
         return [(event["reason"], event["message"]) for event in json.loads(text)["items"]]
+
+    def wait_told(self, *reasons: str) -> None:
+        """Wait for events of these reasons: they are made a moment after the status says it."""
+        self.stack.wait(
+            f"events {', '.join(reasons)}",
+            lambda: set(reasons) <= {reason for reason, _ in self.events()},
+            describe=self.events,
+        )
 
 
 @contextmanager

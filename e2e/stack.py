@@ -98,16 +98,20 @@ class Stack:
         )
         self.helm(
             "upgrade", "--install", "memorybank-operator", str(chart),
-            "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m",
+            "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "10m",
             *(word for setting in settings for word in ("--set-string", setting)),
         )  # fmt: skip
 
     def leader(self) -> str:
-        """Name the operator that writes: its pod, and which start of it."""
-        return self.kubectl(
-            "-n", OPERATOR_NAMESPACE, "get", "lease", "memorybank-operator",
-            "-o", "jsonpath={.spec.holderIdentity}",
-        )  # fmt: skip
+        """Name the operator that writes: its pod, and which start of it; empty for nobody."""
+        return str(self.lease().get("holderIdentity") or "")
+
+    def lease(self) -> dict[str, Any]:
+        """Return what the operators' Lease says."""
+        text = self.kubectl(
+            "-n", OPERATOR_NAMESPACE, "get", "lease", "memorybank-operator", "-o", "json"
+        )
+        return dict(json.loads(text)["spec"])
 
     def leading_pod(self) -> str:
         """Return the uid of the pod whose operator writes."""
@@ -121,7 +125,7 @@ class Stack:
         what: str,
         probe: Callable[[], T],
         *,
-        seconds: float = 60,
+        seconds: float = 180,
         describe: Callable[[], object] = str,
     ) -> T:
         """Poll until `probe` answers something true; return that answer.

@@ -39,6 +39,10 @@ class Recorder:
 
     versions: list[Seen] = field(default_factory=list)
 
+    def claims(self) -> bool:
+        """Whether the version seen last claims to be ready."""
+        return bool(self.versions) and self.versions[-1].claims_ready
+
     def claims_between(self, start: float, end: float) -> list[Seen]:
         return [seen for seen in self.versions if start <= seen.at <= end and seen.claims_ready]
 
@@ -105,6 +109,7 @@ def test_ready_is_never_claimed_while_the_bank_does_not_work(stack: Stack, names
         bank.apply()
         stack.wait("the first version seen", lambda: recorder.versions)
         bank.wait_ready()
+        stack.wait("the claim seen", recorder.claims)
         first_ready = next(seen.at for seen in recorder.versions if seen.claims_ready)
         assert works(bank)
 
@@ -116,6 +121,7 @@ def test_ready_is_never_claimed_while_the_bank_does_not_work(stack: Stack, names
         repaired = time.monotonic()
         bank.apply()
         bank.wait_ready()
+        stack.wait("the claim seen", recorder.claims)
         assert works(bank)
 
         frozen = time.monotonic()
@@ -126,6 +132,7 @@ def test_ready_is_never_claimed_while_the_bank_does_not_work(stack: Stack, names
         thawed = time.monotonic()
         signal_pod(uid, signal.SIGCONT)
         bank.wait_ready()
+        stack.wait("the claim seen", recorder.claims)
         assert works(bank)
 
     assert recorder.claims_between(created, first_ready - 0.001) == []
@@ -138,6 +145,7 @@ def test_conditions_follow_kstatus_from_the_first_version_on(stack: Stack, names
     with recording(bank) as recorder:
         bank.apply()
         bank.wait_ready()
+        stack.wait("the claim seen", recorder.claims)
     first = recorder.versions[0]
     assert first.observed == -1 or first.ready != "True"
     ready_at = next(index for index, seen in enumerate(recorder.versions) if seen.claims_ready)

@@ -61,14 +61,12 @@ def test_an_image_that_does_not_work_is_taken_back_and_the_memories_are_there(ba
     bank.apply(image="localhost/no-such-image:1", updatePolicy=policy)
     bank.stack.wait("no pod serves", lambda: bank.condition("Available").get("status") == "False")
     bank.wait_not_ready("RolledBack")
-    bank.stack.wait(
-        "served again", lambda: bank.condition("Available").get("status") == "True", seconds=120
-    )
+    bank.stack.wait("served again", lambda: bank.condition("Available").get("status") == "True")
     assert (bank.get() or {})["status"]["image"] == image
     assert bank.recall(QUESTION) == [FACT]
     bank.apply(updatePolicy=policy)
     bank.wait_ready()
-    assert "RolledBack" in [reason for reason, _ in bank.events()]
+    bank.wait_told("RolledBack")
 
 
 @pytest.fixture
@@ -76,7 +74,14 @@ def defaults(stack: Stack) -> Iterator[dict[str, Any]]:
     """The cluster-wide defaults of the example; none again when the test is over."""
     [document, _] = yaml.safe_load_all(DEFAULTS.read_text())
     yield document
-    stack.apply(document | {"data": {"defaults.yaml": ""}})
+    change_defaults(stack, document, "")
+    where = document["metadata"]["namespace"]
+    stack.wait(
+        "no defaults in force",
+        lambda: (
+            (stack.get("configmap", IN_FORCE, where) or {}).get("data") == {"defaults.yaml": ""}
+        ),
+    )
 
 
 def test_a_bank_takes_the_defaults_and_each_change_and_nothing_of_a_wrong_one(
@@ -98,7 +103,7 @@ def test_a_bank_takes_the_defaults_and_each_change_and_nothing_of_a_wrong_one(
     kept = uids(bank)
 
     change_defaults(stack, defaults, "resources: {limits: {memory: 700Mi}}\n" + TOLERATIONS)
-    stack.wait("the other bank's pod with 700Mi", lambda: memory(other) == "700Mi", seconds=120)
+    stack.wait("the other bank's pod with 700Mi", lambda: memory(other) == "700Mi")
     other.wait_ready()
     stack.wait("no spread of zones", lambda: "topologySpreadConstraints" not in taken(bank))
     bank.wait_ready()
@@ -110,9 +115,13 @@ def test_a_bank_takes_the_defaults_and_each_change_and_nothing_of_a_wrong_one(
         "refused",
         lambda: ((stack.get("configmap", IN_FORCE, where) or {}).get("data") or {}).get("refused"),
     )
-    shown = stack.kubectl("-n", where, "describe", "configmap", defaults["metadata"]["name"])
-    assert "DefaultsRefused" in shown
-    assert "resources.limits.memory: not a quantity" in shown
+
+    def shown() -> str:
+        return stack.kubectl("-n", where, "describe", "configmap", defaults["metadata"]["name"])
+
+    # The event follows the record.
+    stack.wait("the event", lambda: "DefaultsRefused" in shown(), describe=shown)
+    assert "resources.limits.memory: not a quantity" in shown()
     leader = stack.leader()
     stack.kubectl("-n", where, "rollout", "restart", "deployment/memorybank-operator")
     stack.kubectl("-n", where, "rollout", "status", "deployment/memorybank-operator")
