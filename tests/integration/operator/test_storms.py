@@ -49,7 +49,7 @@ WRITES_PER_ACTION = 12
 WRITES_PER_SECOND = 3
 """Of one bank: its reconciles are paced to one a second, and each ends with its first failure."""
 
-CALM_SECONDS = 2 * STORM_SECONDS + 60.0
+CALM_SECONDS = 2 * STORM_SECONDS + 180.0
 """The longest backoff is as long as the trouble was."""
 REFUSED_SECONDS = 6.0
 START_SECONDS = 300.0
