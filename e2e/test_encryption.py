@@ -27,12 +27,16 @@ def restart(bank: Bank) -> None:
     (pod,) = bank.pods()
     name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
     bank.stack.kubectl("-n", bank.namespace, "delete", "pod", name, "--timeout=120s")
-    bank.stack.wait(
-        "another pod",
-        lambda: [p["metadata"]["uid"] for p in bank.pods()] not in ([], [uid]) and bank.is_ready(),
-        seconds=GONE_SECONDS,
-        describe=bank.condition,
-    )
+
+    def serves() -> bool:
+        return [
+            each["metadata"]["uid"] != uid and status["ready"]
+            for each in bank.pods()
+            for status in each["status"].get("containerStatuses", ())
+        ] == [True]
+
+    bank.stack.wait("another pod serves", serves, seconds=GONE_SECONDS, describe=bank.pods)
+    bank.wait_ready()
 
 
 def test_a_bank_keeps_its_generated_ring_with_its_volume_and_tells_when_it_is_lost(
