@@ -28,19 +28,19 @@ class _Listening(ThreadingHTTPServer):
     daemon_threads = True
 
 
-def _kept_port(port: int = 0) -> socket.socket:
+def _kept_port(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     """Return a socket that keeps a port for servers of ours, which come and go: nobody else gets
     it, and connections are refused while none of them listens."""
     kept = socket.socket()
     kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    kept.bind(("127.0.0.1", port))
+    kept.bind((host, port))
     return kept
 
 
 class EmbeddingServer:
     """What it answers can be changed while it runs."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Keep a port, one of its own unless one is given; nothing listens yet."""
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
@@ -51,7 +51,8 @@ class EmbeddingServer:
         self.hold: threading.Event | None = None
         """Requests wait for it."""
         self._server: _Listening | None = None
-        self._kept = _kept_port(port)
+        self._host = host
+        self._kept = _kept_port(host, port)
         self.port: int = self._kept.getsockname()[1]
 
     @property
@@ -61,7 +62,7 @@ class EmbeddingServer:
     def start(self) -> None:
         """Listen; on the same port each time."""
         builtin_embedder()  # loaded before anybody waits for an answer
-        self._server = _Listening(("127.0.0.1", self.port), _handler(self))
+        self._server = _Listening((self._host, self.port), _handler(self))
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
@@ -184,6 +185,6 @@ def embedding_process() -> Iterator[EmbeddingProcess]:
 
 
 if __name__ == "__main__":
-    EmbeddingServer(int(sys.argv[1])).start()
+    EmbeddingServer(int(sys.argv[1]), *sys.argv[2:]).start()
     print("listening", flush=True)  # noqa: T201  # what the parent waits for
     threading.Event().wait()
