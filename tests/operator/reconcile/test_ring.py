@@ -295,3 +295,12 @@ def test_a_spec_that_names_no_ring_any_more_gets_none_that_opens_nothing() -> No
 def test_an_owner_reference_is_ours_by_uid() -> None:
     of, world = bank(DISPOSABLE), running(bank(DISPOSABLE))
     assert world.ring(of)["metadata"]["ownerReferences"] == [owner_reference(of)]
+
+
+def test_the_longest_name_of_a_bank_leaves_room_for_that_of_its_ring() -> None:
+    world, of = World(), bank(ENCRYPTED, name="a" * 40)
+    world.converge(of)
+    name = world.ring(of)["metadata"]["name"]
+    assert name == "a" * 40 + "-key-ring"
+    assert len(name) <= 63
+    assert len({child.name for child in names.children(of) if child.kind == "Secret"}) == 2
