@@ -168,6 +168,12 @@ async def recreate(world: World, name: str = "agents") -> None:
     await world.create(name)
 
 
+async def recreate_encrypted(world: World, policy: str) -> None:
+    """Delete an encrypted bank, and make it again before what it owned is collected."""
+    await world.delete(kinds.MEMORY_BANK, "agents")
+    await world.create(**ENCRYPTED, deletionPolicy=policy)
+
+
 async def approve(world: World) -> None:
     """Approve what waits."""
     bank = await world.must(kinds.MEMORY_BANK, "agents")
@@ -223,9 +229,13 @@ SCENARIOS = {
     ),
     "lose the key ring": Scenario(lose_the_ring, spec=ENCRYPTED, writes=2),
     "delete an encrypted bank": Scenario(delete, spec=ENCRYPTED, writes=0),
-    "delete an encrypted bank and make it again": Scenario(recreate, spec=ENCRYPTED, writes=8),
+    "delete an encrypted bank and make it again": Scenario(
+        lambda world: recreate_encrypted(world, "Retain"), spec=ENCRYPTED, writes=7
+    ),
     "delete an encrypted bank with everything and make it again": Scenario(
-        recreate, spec={**ENCRYPTED, "deletionPolicy": "Delete"}, writes=8
+        lambda world: recreate_encrypted(world, "Delete"),
+        spec={**ENCRYPTED, "deletionPolicy": "Delete"},
+        writes=8,
     ),
     "create stopped": Scenario(lambda world: world.create(replicas=0), spec=None, writes=7),
     "change the configuration": changed(logging={"level": "debug", "format": "text"}, writes=2),
