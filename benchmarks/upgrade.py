@@ -275,7 +275,7 @@ def show_requests(load: Load) -> None:
     failures = Counter(each.failure for each in answered if each.failure)
     show("requests failed", f"{failures.total()} of {len(answered)} ({told(failures)})")
     show("longest time without an answer of a bank", f"{load.longest_gap(load.part):.1f} s")
-    slowest = max(each.ended - each.sent for each in answered if not each.failure)
+    slowest = max((each.ended - each.sent for each in answered if not each.failure), default=0)
     show("slowest answer", f"{slowest:.1f} s")
 
 
