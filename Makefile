@@ -11,7 +11,7 @@ SHELL_SCRIPTS := $(wildcard scripts/*.sh) .ci/run
 CHART := charts/memorybank-operator
 CHART_CRDS := $(CHART)/crds-files
 TAG ?= dev
-# The last state before running pods took changed settings, so that an upgrade from it could restart them all.
+# It makes pods by a template that covers every setting and Secret: an upgrade from it could restart them all.
 FROM ?= 8cf1108
 MEMORYBANK_E2E_CLUSTER ?= memorybank-test
 
