@@ -238,7 +238,7 @@ SCENARIOS = {
         writes=8,
     ),
     "create stopped": Scenario(lambda world: world.create(replicas=0), spec=None, writes=7),
-    "change the configuration": changed(logging={"level": "debug", "format": "text"}, writes=2),
+    "change the configuration": changed(logging={"level": "debug", "format": "text"}),
     "change the image": changed(image="registry.example/app:2"),
     "change the version": changed(version="2"),
     "change resources": changed(resources={"limits": {"memory": "1Gi"}}),
