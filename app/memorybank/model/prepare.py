@@ -18,6 +18,7 @@ from memorybank.model.manifest import (
     MANIFEST_FILE,
     TABLE_FILE,
     TOKENIZER_FILE,
+    WEIGHTS_FILE,
     open_model,
     write_manifest,
 )
@@ -84,9 +85,11 @@ def _make(source: Path, folder: Path, progress: Progress) -> None:
         weight_type=QuantType.QInt8,
         per_channel=True,  # cosine to the float32 vectors .993 on average instead of .959
         op_types_to_quantize=["MatMul", "Attention", "EmbedLayerNormalization"],
+        use_external_data_format=True,  # writes WEIGHTS_FILE beside it
         # The fused operators are unknown to ONNX's type inference; all their values are float.
         extra_options={"DefaultTensorType": 1},
     )
+    (folder / WEIGHTS_FILE).chmod(0o644)  # made for its owner only, and read by any user of an image
     shutil.copyfile(tokenizer, folder / TOKENIZER_FILE)
     write_manifest(folder, dimensions=DIMENSIONS)
 
@@ -111,7 +114,7 @@ def _refuse_to_overwrite(output: Path) -> None:
 
 def _move_into_place(made: Path, output: Path) -> None:
     if output.is_dir() and any(output.iterdir()) and not _is_sound(output):
-        shutil.rmtree(output)
+        os.rename(output, made.with_name("spoiled"))  # goes with the scratch folder
     try:
         os.rename(made, output)
     except OSError:

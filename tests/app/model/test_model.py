@@ -113,7 +113,8 @@ def test_weights_that_are_not_the_published_ones_are_refused(
 
 
 @pytest.mark.parametrize(
-    "name", ["model.int8.onnx", "tokenizer.json", "tokens.npy", "manifest.json"]
+    "name",
+    ["model.int8.onnx", "model.int8.onnx.data", "tokenizer.json", "tokens.npy", "manifest.json"],
 )
 def test_a_missing_file_is_named_with_the_cure(folder: Path, name: str) -> None:
     (folder / name).unlink()
@@ -122,7 +123,9 @@ def test_a_missing_file_is_named_with_the_cure(folder: Path, name: str) -> None:
     assert "memorybank model prepare" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("name", ["model.int8.onnx", "tokenizer.json", "tokens.npy"])
+@pytest.mark.parametrize(
+    "name", ["model.int8.onnx", "model.int8.onnx.data", "tokenizer.json", "tokens.npy"]
+)
 def test_a_changed_file_is_refused(folder: Path, name: str) -> None:
     with (folder / name).open("r+b") as file:
         file.seek(1_000)
