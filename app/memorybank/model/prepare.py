@@ -89,7 +89,7 @@ def _make(source: Path, folder: Path, progress: Progress) -> None:
         # The fused operators are unknown to ONNX's type inference; all their values are float.
         extra_options={"DefaultTensorType": 1},
     )
-    (folder / WEIGHTS_FILE).chmod(0o644)  # made for its owner only, and read by any user of an image
+    (folder / WEIGHTS_FILE).chmod(0o644)  # was made for its owner only; an image has another
     shutil.copyfile(tokenizer, folder / TOKENIZER_FILE)
     write_manifest(folder, dimensions=DIMENSIONS)
 
