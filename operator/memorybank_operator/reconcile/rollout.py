@@ -83,7 +83,10 @@ class Rollout:
 def decide_rollout(bank: MemoryBank, observed: Observed, ctx: BuildContext, new: Bodies) -> Rollout:
     """Decide between what the spec asks for, `new`, and what the bank has."""
     workload, config = names.deployment(bank), names.config_map(bank)
+    current = bank.status.rollout.current if bank.status.rollout else None
     if workload not in new:
+        if workload not in observed.children and current is None:
+            return Rollout(new, "", "")  # nothing was made by another configuration
         # Without its key nobody can say what waits: the configuration stays as it is for a moment.
         kept = {k: v for k, v in new.items() if k != config or k not in observed.children}
         return Rollout(kept, "", "")
@@ -98,7 +101,6 @@ def decide_rollout(bank: MemoryBank, observed: Observed, ctx: BuildContext, new:
     live = observed.children.get(workload)
     if live is not None and ownership(bank, live) is not Ownership.OURS:
         return through
-    current = bank.status.rollout.current if bank.status.rollout else None
     present = revision_in(live) if live is not None else (current.revision if current else None)
     if present is None or (present == wanted and not _is_rejected(bank, wanted)):
         return through

@@ -191,6 +191,16 @@ def test_what_needs_no_restart_goes_through_while_something_waits(
         assert scene.world.deployment(scene.of)["spec"]["replicas"] == 0
 
 
+def test_what_no_pod_is_made_from_yet_follows_the_spec() -> None:
+    scene = Scene(World(), bank({"storage": {"volume": {"storageClassName": "missing"}}}))
+    scene.settle()
+    scene.change(logging={"level": "debug"})
+    [step] = scene.plan().steps
+    assert isinstance(step, Apply)
+    assert step.body["kind"] == "ConfigMap"
+    assert "debug" in step.body["data"]["config.yaml"]
+
+
 def test_an_approval_of_another_plan_does_nothing_and_says_so() -> None:
     scene = Scene.of_spec(SUPERVISED)
     scene.change(restart="one")
