@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -41,6 +42,11 @@ class Crowd:
         now = time.perf_counter()
         self.http.delete(self.subject.mended.item(NAMESPACE, name)).raise_for_status()
         return mended.wait(name, after=now)
+
+    def number(self, name: str) -> int:
+        """Return the number of the resource that an object is named after, -1 for none."""
+        found = re.match(rf"{self.subject.prefix}(\d+)(?!\d)", name)
+        return int(found[1]) if found else -1
 
     def _created(self, count: int) -> Iterator[tuple[str, float]]:
         kind = self.subject.kind

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -91,6 +91,15 @@ def _follow(made: Arrivals) -> None:
         return
 
 
+class Write(NamedTuple):
+    """A write of an operator."""
+
+    what: str
+    """Verb and resource."""
+    name: str
+    """Of the object; empty when the server chose it."""
+
+
 class Audit:
     """What an operator wrote, by the API server's audit log: counted from where one looks on."""
 
@@ -99,8 +108,8 @@ class Audit:
         self._log = server.audit_log
         self._position = self._log.stat().st_size
 
-    def writes(self) -> list[str]:
-        """Return verb and resource of each write since the last time."""
+    def writes(self) -> list[Write]:
+        """Return the writes since the last time."""
         found = []
         with self._log.open("rb") as log:
             if self._log.stat().st_size < self._position:  # the API server began a new file
@@ -114,7 +123,8 @@ class Audit:
                     continue
                 event = json.loads(line)
                 if event["verb"] in WRITES:
-                    found.append(f"{event['verb']} {event['objectRef']['resource']}")
+                    of = event["objectRef"]
+                    found.append(Write(f"{event['verb']} {of['resource']}", of.get("name", "")))
         return found
 
 

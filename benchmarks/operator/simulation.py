@@ -8,6 +8,7 @@ come), volumes, and the service, of which a thousand would take 160 GiB.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -84,17 +85,20 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
 def _bind(http: httpx.Client) -> None:
     """Put each new pod on the node, until the client is closed."""
     selector = {"watch": "true", "fieldSelector": "spec.nodeName="}
-    target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
-    try:
-        with http.stream("GET", "/api/v1/pods", params=selector) as stream:
+    # The server ends a watch whose events are taken too slowly. The next one begins with all pods.
+    while not http.is_closed:
+        with (
+            contextlib.suppress(httpx.HTTPError, httpx.StreamError, RuntimeError),
+            http.stream("GET", "/api/v1/pods", params=selector) as stream,
+        ):
             for line in stream.iter_lines():
                 event = json.loads(line)
-                metadata = event["object"]["metadata"]
-                if event["type"] != "ADDED" or event["object"]["spec"].get("nodeName"):
-                    continue
-                path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/binding"
-                body = {"metadata": {"name": metadata["name"]}, "target": target}
-                # Whoever deleted the pod meanwhile does not want it bound.
-                http.post(path, json=body)
-    except (httpx.HTTPError, httpx.StreamError, RuntimeError):
-        return  # the client was closed at the end of the measurement
+                if event["type"] == "ADDED" and not event["object"]["spec"].get("nodeName"):
+                    _put_on_the_node(http, event["object"]["metadata"])
+
+
+def _put_on_the_node(http: httpx.Client, metadata: dict[str, Any]) -> None:
+    path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/binding"
+    target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
+    # Whoever deleted the pod meanwhile does not want it bound: a refusal is none of our business.
+    http.post(path, json={"metadata": {"name": metadata["name"]}, "target": target})

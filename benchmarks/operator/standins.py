@@ -10,6 +10,7 @@ operator, not the service.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
 import uuid
@@ -21,8 +22,12 @@ import aiohttp
 from aiohttp import web
 
 from memorybank_operator import constants
+from memorybank_operator.configfiles.checksum import text_checksum
+from memorybank_operator.configfiles.in_effect import ADMIN_KEY, secret_checksum
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.connection import Connection, from_kubeconfig
+from memorybank_operator.resources.config_map import FILE
+from memorybank_operator.resources.key_secret import TOKEN
 
 LINE_BYTES = 2**22
 BACKLOG = 16
@@ -38,9 +43,14 @@ class StandIns:
         self._banks: dict[str, str] = {}
         """By address."""
         self._revisions: dict[str, str] = {}
+        self._files: dict[str, str] = {}
+        """Fingerprints of the configurations."""
+        self._keys: dict[str, str] = {}
+        """Fingerprints of the admin keys."""
         self._memories: dict[str, dict[str, dict[str, Any]]] = {}
         app = web.Application()
         app.router.add_get("/ready", self._ready)
+        app.router.add_get("/v1/admin/configuration", self._configuration)
         app.router.add_get("/v1/memories", self._list)
         app.router.add_post("/v1/memories", self._add)
         app.router.add_post("/v1/search", self._search)
@@ -53,6 +63,8 @@ class StandIns:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(kinds.SERVICE, self._take_service))
             group.create_task(self._follow(kinds.DEPLOYMENT, self._take_deployment))
+            group.create_task(self._follow(kinds.CONFIG_MAP, self._take_config_map))
+            group.create_task(self._follow(kinds.SECRET, self._take_secret))
 
     async def _follow(self, kind: kinds.ApiKind, take: Take) -> None:
         query = {"watch": "true", "labelSelector": kinds.selector(kind)}
@@ -81,6 +93,13 @@ class StandIns:
         annotations = body["spec"]["template"]["metadata"]["annotations"]
         self._revisions[_name(body)] = annotations[constants.ANNOTATION_REVISION]
 
+    async def _take_config_map(self, body: dict[str, Any]) -> None:
+        self._files[_name(body)] = text_checksum(body["data"][FILE])
+
+    async def _take_secret(self, body: dict[str, Any]) -> None:
+        token = base64.b64decode(body["data"][TOKEN]).decode()
+        self._keys[_name(body)] = secret_checksum(ADMIN_KEY, token)
+
     def _bank(self, request: web.Request) -> str:
         transport = request.transport
         if transport is None:
@@ -91,6 +110,17 @@ class StandIns:
         revision = self._revisions.get(self._bank(request))
         return web.json_response(
             {"status": "ready", "checks": [], "revision": revision, "version": "stand-in"}
+        )
+
+    async def _configuration(self, request: web.Request) -> web.Response:
+        bank = self._bank(request)
+        return web.json_response(
+            {
+                "file": self._files.get(bank, ""),
+                "secrets": {ADMIN_KEY: self._keys.get(bank, "")},
+                "problem": None,
+                "needs_restart": [],
+            }
         )
 
     async def _list(self, request: web.Request) -> web.Response:
