@@ -306,8 +306,8 @@ STATES = {
 }  # fmt: skip
 
 
-def seen(state: State) -> dict[str, Any]:
-    """The resource as tools see it once the status is written."""
+def happened(state: State) -> tuple[World, MemoryBank, dict[str, Any]]:
+    """The world in which a bank is in this state, the bank, and its metadata."""
     world = running(bank(state.spec))
     spec, generation = (state.now, 2) if state.now else (state.spec, 1)
     metadata: dict[str, Any] = {"generation": generation}
@@ -315,5 +315,11 @@ def seen(state: State) -> dict[str, Any]:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     of = bank(spec, **metadata)
     state.change(world, of)
+    return world, of, metadata
+
+
+def seen(state: State) -> dict[str, Any]:
+    """The resource as tools see it once the status is written."""
+    world, of, metadata = happened(state)
     status = world.status(of, failure=state.failure)
-    return bank_body(spec, status=status, **metadata)
+    return bank_body(state.now or state.spec, status=status, **metadata)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.operator.status.kstatus import argo_health, kstatus, kubectl_wait
-from tests.operator.status.states import STATES, foreign_service, seen
+from tests.operator.status.states import STATES, foreign_service, happened, seen
 from tests.operator.world import NOW, bank, bank_body, running, running_pod
 
 
@@ -54,15 +54,9 @@ def test_the_shape_of_conditions_follows_kstatus(name: str) -> None:
 @pytest.mark.parametrize("name", STATES)
 def test_a_second_look_changes_nothing(name: str) -> None:
     state = STATES[name]
-    world = running(bank(state.spec))
-    spec, generation = (state.now, 2) if state.now else (state.spec, 1)
-    metadata: dict[str, Any] = {"generation": generation}
-    if state.deleting:
-        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    of = bank(spec, **metadata)
-    state.change(world, of)
+    world, of, metadata = happened(state)
     first = world.status(of, failure=state.failure)
-    again = bank(spec, status=first, **metadata)
+    again = bank(state.now or state.spec, status=first, **metadata)
     later = NOW + timedelta(seconds=30)
     assert world.status(again, failure=state.failure, now=later) == first
 

@@ -10,7 +10,7 @@ from datetime import datetime
 import apsw
 
 from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
-from memorybank.domain.times import from_microseconds, to_microseconds
+from memorybank.domain.times import from_microseconds, maybe_moment, to_microseconds
 from memorybank.errors import Conflict, InvalidCursor
 from memorybank.stores.sqlite import rows
 
@@ -109,8 +109,8 @@ def stats(connection: apsw.Connection, name: str, *, now: datetime) -> TenantSta
         keys=keys,
         projects=projects,
         sessions=sessions,
-        oldest=None if oldest is None else from_microseconds(oldest),
-        newest=None if newest is None else from_microseconds(newest),
+        oldest=maybe_moment(oldest),
+        newest=maybe_moment(newest),
         by_type={row[0]: row[1] for row in by_type},
     )
 
