@@ -57,6 +57,8 @@ SERVICES = "127.80.0.0/16"
 ALONE = 10
 REPAIRS = 50
 NEWCOMERS = 20
+PEER_IDLE_SECONDS = 60.0
+"""Of the other operator, whose idleness is no goal of ours."""
 SLICES = 5
 """In so many turns the operator and bare requests make banks, so that both see the same machine."""
 DONE = 'memorybank_operator_reconciles_total{result="done"}'
@@ -112,9 +114,12 @@ class Bench:
         return Audit(self.server, self.crowd.subject.agent)
 
     @contextmanager
-    def operator(self, *, wait: bool = True) -> Iterator[tuple[Process, Counters]]:
+    def operator(
+        self, *, wait: bool = True, elected: bool = False
+    ) -> Iterator[tuple[Process, Counters]]:
         """Run the operator until the block ends; yield it when it is ready, or at once."""
-        with self.crowd.subject.running(self.server, self.log, wait=wait) as (process, port):
+        running = self.crowd.subject.running(self.server, self.log, wait=wait, elected=elected)
+        with running as (process, port):
             yield process, Counters(port)
 
 
@@ -134,6 +139,7 @@ def main() -> None:
             wait_ready(bench, counters)
             show(f"memory with {bench.crowd.count} banks (RSS)", "-", mib(process.memory()))
         measure_restart(bench)
+        measure_handover(bench)
     if options.peer:
         with measured(alertmanagers(), options) as bench:
             measure_peer(bench)
@@ -256,6 +262,23 @@ def measure_restart(bench: Bench) -> None:
         show(f"memory after it, {bench.crowd.count} banks (RSS)", "-", mib(process.memory()))
 
 
+def measure_handover(bench: Bench) -> None:
+    """Measure what a rolling restart means to a new bank: two operators, whose leader ends."""
+    banks = bench.crowd.count
+    with ExitStack() as leader:
+        _, counters = leader.enter_context(bench.operator(elected=True))
+        counters.until(LEADS, 1)
+        counters.until(DONE, banks)
+        with bench.operator(elected=True):
+            started = time.perf_counter()
+            leader.close()
+            acted = bench.crowd.one_by_one(1)
+            first = time.perf_counter() - started
+            acted += bench.crowd.one_by_one(NEWCOMERS)
+    show(f"leader of two ends, {banks} banks -> a new one's children", "5 s", f"{first:.1f} s")
+    show("more new ones meanwhile", "p99 5 s", spread(acted[1:]))
+
+
 def measure_peer(bench: Bench) -> None:
     """Measure the Go operator with as many Alertmanagers, without nodes."""
 
@@ -275,9 +298,9 @@ def measure_peer(bench: Bench) -> None:
         line(f"apply -> children applied, with {bench.crowd.count}", newcomers)
         line("StatefulSet deleted -> put back", spread(repairs(bench)))
         audit, used, started = bench.audit(), process.cpu(), time.monotonic()
-        time.sleep(bench.options.idle_seconds)
+        time.sleep(PEER_IDLE_SECONDS)
         share = (process.cpu() - used) / (time.monotonic() - started)
-        line(f"writes in {bench.options.idle_seconds:g} idle seconds", told(audit.writes()))
+        line(f"writes in {PEER_IDLE_SECONDS:g} idle seconds", told(audit.writes()))
         line("CPU meanwhile", f"{share * 100:.1f} % of a core")
     present, started = bench.crowd.count, time.perf_counter()
     with bench.operator(wait=False) as (process, _):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.operator.measuring import DEADLINE, Process
+from benchmarks.operator.measuring import DEADLINE, NAMESPACE, Process
 from e2e.cluster import binaries
 from e2e.cluster.apiserver import ApiServer, free_ports
 from memorybank_operator.api import crd
@@ -54,9 +54,12 @@ class Subject:
     alive: str
     """The probe that says that it runs."""
 
+    elected: Mapping[str, str]
+    """What is added to the environment of one of several."""
+
     @contextmanager
     def running(
-        self, server: ApiServer, log: Path, *, wait: bool = True
+        self, server: ApiServer, log: Path, *, wait: bool = True, elected: bool = False
     ) -> Iterator[tuple[Process, int]]:
         """Run it until the block ends; yield its process and port when it is ready, or at once.
 
@@ -64,7 +67,8 @@ class Subject:
         """
         (port,) = free_ports(1)
         given = {"kubeconfig": str(server.kubeconfig), "port": str(port)}
-        environment = {name: value.format(**given) for name, value in self.environment.items()}
+        variables = {**self.environment, **(self.elected if elected else {})}
+        environment = {name: value.format(**given) for name, value in variables.items()}
         command = [word.format(**given) for word in self.command]
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -105,6 +109,7 @@ def memory_banks(python: str) -> Subject:
         },
         ready="readyz",
         alive="healthz",
+        elected={"MEMORYBANK_OPERATOR_LEASE_NAMESPACE": NAMESPACE},
     )
 
 
@@ -131,6 +136,7 @@ def alertmanagers() -> Subject:
         environment={"KUBECONFIG": "{kubeconfig}"},
         ready="healthz",
         alive="healthz",
+        elected={},
     )
 
 

@@ -141,7 +141,9 @@ class Proof(NamedTuple):
 
 
 class Prober:
-    """Makes one probe at a time, on new connections: an old one may lead to a pod of yesterday."""
+    """Makes one probe at a time, on a connection of its own: an old one may lead to a pod of
+    yesterday, and several might lead to different pods, of which only one said its revision.
+    """
 
     async def probe(self, target: Target) -> Proof:
         """Prove the target; return what it says about itself. Raises CanaryFailed."""
@@ -179,7 +181,7 @@ async def _session(url: str, connect_to: str, key: str) -> AsyncIterator[aiohttp
             asyncio.timeout(PROBE_SECONDS),
             aiohttp.ClientSession(
                 connect_to,
-                connector=aiohttp.TCPConnector(force_close=True, use_dns_cache=False),
+                connector=aiohttp.TCPConnector(limit=1, use_dns_cache=False),
                 timeout=timeout,
                 headers=headers,
             ) as session,

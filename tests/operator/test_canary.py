@@ -49,10 +49,14 @@ class Service:
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], Handler] = {}
         self.requests: list[web.Request] = []
+        self.callers: list[tuple[str, int]] = []
+        """The other end of each request's connection."""
         self.memories: dict[str, str] = {}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
+        assert request.transport is not None
+        self.callers.append(request.transport.get_extra_info("peername"))
         path = "/v1/memories/{id}" if request.path.startswith("/v1/memories/") else request.path
         replaced = self.answers.get((request.method, path))
         if replaced is not None:
@@ -141,6 +145,15 @@ async def test_requests_name_the_services_host_and_hold_the_key(
     await Prober().probe(target)
     assert {request.headers["Host"] for request in service.requests} == {"agents.team.svc:8080"}
     assert {request.headers["Authorization"] for request in service.requests} == {f"Bearer {KEY}"}
+
+
+async def test_a_probe_speaks_with_one_pod_and_the_next_probe_with_whoever_serves_then(
+    target: Target, service: Service
+) -> None:
+    await Prober().probe(target)
+    first, service.callers = set(service.callers), []
+    await Prober().probe(target)
+    assert (len(first), len(set(service.callers)), len(first & set(service.callers))) == (1, 1, 0)
 
 
 async def test_nothing_is_left_in_the_trash(target: Target, service: Service) -> None:

@@ -1,4 +1,4 @@
-"""The tasks that work a keyed queue off: bounded in number, each piece of work bounded in time."""
+"""What works a keyed queue off: tasks, bounded in number, each piece of work bounded in time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class Workers(Generic[KeyT]):
         self._name = name
         self._wake = asyncio.Event()
         self._stopping = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._dispatcher: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
 
     def add(self, key: KeyT, priority: Priority, *, delay: float = 0.0) -> None:
         """Ask for a key to be worked on after a delay in seconds."""
@@ -56,39 +57,52 @@ class Workers(Generic[KeyT]):
         self._wake.set()
 
     def start(self) -> None:
-        """Start the workers."""
+        """Begin to work."""
         self.queue.begin()
-        self._tasks = [
-            asyncio.create_task(self._run(), name=f"{self._name}-{number}")
-            for number in range(self._count)
-        ]
+        self._dispatcher = asyncio.create_task(self._dispatch(), name=self._name)
 
     async def stop(self, grace: float) -> bool:
         """Take no new work, let what runs finish; return whether it did within `grace` seconds."""
         self._stopping = True
         self._wake.set()
-        if not self._tasks:
+        if self._dispatcher is None:
             return True
-        _, running = await asyncio.wait(self._tasks, timeout=grace)
+        await self._dispatcher
+        if not self._running:
+            return True
+        _, running = await asyncio.wait(self._running, timeout=grace)
         for task in running:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*running)
         return not running
 
-    async def _run(self) -> None:
+    async def _dispatch(self) -> None:
+        """Hand each key that is due to a task of its own while there are fewer than allowed.
+
+        One task waits for the next key. Were there as many as may work, each would wake whenever
+        one of them has finished, which cost more than the work where thousands of banks are well.
+        """
         while not self._stopping:
             self._wake.clear()
-            key = self.queue.take()
-            if key is None:
-                await self._idle()
+            if len(self._running) >= self._count:
+                await self._wake.wait()
+            elif (key := self.queue.take()) is not None:
+                task = asyncio.create_task(self._handle(key), name=f"{self._name} {key}")
+                self._running.add(task)
+                task.add_done_callback(self._ended)
             else:
-                await self._handle(key)
+                await self._idle()
 
     async def _idle(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.queue.next_due()):
                 await self._wake.wait()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        # There is room for another, and the key itself may wait again, sooner than any other.
+        self._wake.set()
 
     async def _handle(self, key: KeyT) -> None:
         try:
@@ -104,5 +118,3 @@ class Workers(Generic[KeyT]):
             self.queue.failed(key, at_least=outcome.at_least)
         else:
             self.queue.done(key, again_after=outcome.again_after)
-        # The key may wait again, sooner than an idle worker expects.
-        self._wake.set()
