@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -241,24 +240,13 @@ async def test_a_stopped_bank_keeps_its_memories(
 
 
 async def _record(world: World, prober: NodeProber, seen: Watcher) -> None:
-    async with world.connection.session() as session:
-        while True:
-            async with session.get(
-                world.connection.server + kinds.MEMORY_BANK.collection(world.namespace),
-                params={"watch": "true"},
-                timeout=aiohttp.ClientTimeout(total=None),
-            ) as stream:
-                if stream.status != 200:  # the kind is so new that its storage is not ready
-                    await asyncio.sleep(0.1)
-                    continue
-                async for line in stream.content:
-                    bank = json.loads(line)["object"]
-                    said = _said(bank)
-                    seen.said.append(said)
-                    if said == "True":
-                        claim = (bank["metadata"]["generation"], bank["status"]["revision"])
-                        seen.claims.append(prober.proven == claim)
-                    seen.version = bank["metadata"]["resourceVersion"]
+    async for bank in world.watch(kinds.MEMORY_BANK):
+        said = _said(bank)
+        seen.said.append(said)
+        if said == "True":
+            claim = (bank["metadata"]["generation"], bank["status"]["revision"])
+            seen.claims.append(prober.proven == claim)
+        seen.version = bank["metadata"]["resourceVersion"]
 
 
 def _said(bank: dict[str, Any]) -> str:

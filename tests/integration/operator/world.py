@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from typing_extensions import override
 
 from memorybank_operator import constants, runtime
@@ -228,6 +229,23 @@ class World:
     async def ring(self, bank: str = "agents") -> Object | None:
         """Return the Secret with a bank's generated key ring."""
         return await self.get(kinds.SECRET, f"{bank}-key-ring")
+
+    async def watch(self, kind: ApiKind) -> AsyncIterator[Object]:
+        """Yield every state of the objects of a kind in the namespace, beginning with those that
+        are there.
+        """
+        async with self.connection.session() as session:
+            while True:
+                async with session.get(
+                    self.connection.server + kind.collection(self.namespace),
+                    params={"watch": "true"},
+                    timeout=aiohttp.ClientTimeout(total=None),
+                ) as stream:
+                    if stream.status != 200:  # the kind is so new that its storage is not ready
+                        await asyncio.sleep(POLL_SECONDS)
+                        continue
+                    async for line in stream.content:
+                        yield json.loads(line)["object"]
 
     async def events(self) -> list[Object]:
         """Return the events of the namespace, oldest first."""
