@@ -18,7 +18,7 @@ import pytest
 from e2e.cluster.apiserver import ASSETS_VARIABLE, ApiServer
 from e2e.cluster.binaries import ensure
 from tests.integration.refusals import Banks, api
-from tests.operator.status.states import STATES, State, seen
+from tests.operator.status.states import ASKED_FOR, STATES, State, seen
 
 FINALIZER = "example.org/still-here"
 """Keeps a bank that is being deleted where tools can see it."""
@@ -27,12 +27,11 @@ ONCE = "--timeout=0s"
 """Look, do not wait."""
 NOT_MET = "(?:condition not met for|timed out waiting for the condition on)"
 """What it says of a bank, in one version or another."""
-ASKED_FOR = {"ScaledToZero", "Hibernated", "Paused"}
 
 Wait = Callable[..., subprocess.Popen[str]]
 
 TOLD = {
-    (each.ready, each.kstatus, each.argo, each.phase): name
+    (each.ready, each.kstatus, each.argo, each.phase, each.pending): name
     for name, each in reversed(STATES.items())
 }
 """The first state of those that look the same to whoever waits."""
@@ -46,6 +45,7 @@ WAITS: dict[str, Callable[[State], bool]] = {
         state.kstatus == "InProgress" and state.reason not in ASKED_FOR
     ),
     "condition=Stalled": lambda state: state.kstatus == "Failed",
+    "condition=UpdatePending": lambda state: bool(state.pending),
     "condition=Paused": lambda state: state.argo == "Suspended",
     "jsonpath={.status.phase}=Stopped": lambda state: state.phase == "Stopped",
     "jsonpath={.status.phase}=Deleting": lambda state: state.phase == "Deleting",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.update import Rejected
 from memorybank_operator.reconcile.observed import ChildKey
 from memorybank_operator.reconcile.steps import Problem
 from tests.operator.world import World, bank, bank_body, running, running_pod, unready
@@ -158,6 +159,28 @@ class State:
     """The spec after it ran, when it differs."""
     failure: Problem | None = None
     deleting: bool = False
+    pending: str = ""
+    """Why a change of the pod waits, by the condition UpdatePending; empty when none does."""
+    past: Callable[[World, State], dict[str, Any]] | None = None
+    """Makes the status that was written before; None when nobody looked yet."""
+
+
+def proven(world: World, state: State) -> dict[str, Any]:
+    """The bank proved itself before its spec changed."""
+    return world.status(bank(state.spec))
+
+
+def taken_back(world: World, state: State) -> dict[str, Any]:
+    """So it did; what its spec asks for now did not."""
+    status = proven(world, state)
+    wanted = bank(state.now, status=status, generation=2)
+    rejected = Rejected(
+        revision=world.plan(wanted).revision,
+        image=wanted.spec.image or "",
+        message="It did not prove itself within 600 s.",
+    )
+    status["rollout"]["rejected"] = rejected.model_dump(mode="json")
+    return status
 
 
 def progressing(change: Change, reason: str, words: str, **more: Any) -> State:
@@ -167,6 +190,10 @@ def progressing(change: Change, reason: str, words: str, **more: Any) -> State:
         phase="Pending", **more,
     )  # fmt: skip
 
+
+ASKED_FOR = frozenset({"ScaledToZero", "Hibernated", "Paused", "AwaitingApproval"})
+"""Reasons not to be ready that last as long as somebody wants them to."""
+SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 
 STATES = {
     "running": State(
@@ -300,6 +327,17 @@ STATES = {
         nothing, "False", "Paused", "spec.replicas is 0", "InProgress", "Suspended", "Paused",
         now={"paused": True, "replicas": 0},
     ),
+    "awaits approval": State(
+        nothing, "False", "AwaitingApproval", "set spec.updatePolicy.approved to", "InProgress",
+        "Degraded", "Pending", spec=SUPERVISED,
+        now={**SUPERVISED, "lifecycle": {"drainSeconds": 7}}, pending="AwaitingApproval",
+        past=proven,
+    ),
+    "rolled back": State(
+        nothing, "False", "RolledBack", "went back to what worked before", "Failed", "Degraded",
+        "Failed", now={"image": "registry.example/app:broken"}, pending="RolledBack",
+        past=taken_back,
+    ),
     "being deleted": State(
         nothing, "False", "Deleting", "", "Terminating", "Degraded", "Deleting", deleting=True
     ),
@@ -313,7 +351,8 @@ def happened(state: State) -> tuple[World, MemoryBank, dict[str, Any]]:
     metadata: dict[str, Any] = {"generation": generation}
     if state.deleting:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    of = bank(spec, **metadata)
+    status = state.past(world, state) if state.past is not None else None
+    of = bank(spec, status=status, **metadata)
     state.change(world, of)
     return world, of, metadata
 

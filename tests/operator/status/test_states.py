@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.operator.status.kstatus import argo_health, kstatus, kubectl_wait
-from tests.operator.status.states import STATES, foreign_service, happened, seen
+from tests.operator.status.states import ASKED_FOR, STATES, foreign_service, happened, seen
 from tests.operator.world import NOW, bank, bank_body, running, running_pod
 
 
@@ -29,6 +29,7 @@ def test_people_and_tools_see_the_state_as_it_is(name: str) -> None:
     assert argo_health(resource) == state.argo
     assert kubectl_wait(resource) is (state.ready == "True")
     assert resource["status"]["phase"] == state.phase
+    assert condition(resource, "UpdatePending").get("reason", "") == state.pending
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -73,7 +74,7 @@ def test_what_takes_too_long_is_stalled_except_where_it_was_asked_for(name: str)
     state.change(world, of)
     late = world.status(of, failure=state.failure, now=NOW + timedelta(seconds=600))
     as_seen = bank_body(resource["spec"], status=late, **metadata)
-    asked_for = state.reason in {"ScaledToZero", "Hibernated", "Paused"}
+    asked_for = state.reason in ASKED_FOR
     assert kstatus(as_seen) == ("InProgress" if asked_for else "Failed")
     ready = condition(as_seen, "Ready")
     assert (ready["status"], ready["reason"]) == (state.ready, state.reason)
