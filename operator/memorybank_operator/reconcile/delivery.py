@@ -17,7 +17,8 @@ from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
 from memorybank_operator.constants import ANNOTATION_RENDERED_HASH
 from memorybank_operator.reconcile.drift import differences
-from memorybank_operator.reconcile.keys import SYNTAX, read_token
+from memorybank_operator.reconcile.entries import read_entry
+from memorybank_operator.reconcile.keys import SYNTAX
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.reconcile.rotation import (
     first_record,
@@ -60,7 +61,7 @@ def deliver(
     if problem is not None:
         return Delivery(problem=problem)
     stored = read_record(secret)
-    token = read_token(secret, TOKEN)
+    token = read_entry(secret, TOKEN)
     if token is None or not SYNTAX.fullmatch(token):
         former = stored.former if stored is not None else ()
         renewed = first_record(key, now).model_copy(update={"former": former})

@@ -34,8 +34,9 @@ from memorybank_operator.events import Events
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient, with_status
 from memorybank_operator.reconcile.delivery import Delivery, deliver, digest_of, rotation
+from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
-from memorybank_operator.reconcile.keys import SYNTAX, read_token
+from memorybank_operator.reconcile.keys import SYNTAX
 from memorybank_operator.reconcile.memorybank import new_key
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.reconcile.proof import Connect, door
@@ -228,7 +229,7 @@ class Keyring:
         for secret in self._cache.belongings(bank, {kinds.SECRET.kind}).values():
             owners = secret["metadata"].get("ownerReferences") or ()
             if body["metadata"]["uid"] in [each["uid"] for each in owners]:
-                token, record = read_token(secret, TOKEN), read_record(secret)
+                token, record = read_entry(secret, TOKEN), read_record(secret)
                 if token and SYNTAX.fullmatch(token) and record is not None:
                     return _Unread(body, error, token, still_valid(record, self._now()))
         return _Unread(body, error)

@@ -6,14 +6,13 @@ a crash at any point leaves either no key or the one that counts.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.service import AdminKeyReference
+from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, ownership
 from memorybank_operator.reconcile.steps import Note, Problem
@@ -47,21 +46,10 @@ def decide_key(bank: MemoryBank, observed: Observed) -> KeyDecision:
         return KeyDecision(generate=True, note=note)
     if ownership(bank, secret) is not Ownership.OURS:
         return KeyDecision()  # the plan reports whose it is
-    stored = read_token(secret, TOKEN)
+    stored = read_entry(secret, TOKEN)
     if stored is None or not SYNTAX.fullmatch(stored):
         return KeyDecision(generate=True, note=_replaced(bank, "was damaged"))
     return KeyDecision(usable=stored)
-
-
-def read_token(secret: KubeObject, key: str) -> str | None:
-    """Return an entry of a Secret without surrounding white space, None when it has none."""
-    encoded = (secret.get("data") or {}).get(key)
-    if encoded is None:
-        return None
-    try:
-        return base64.b64decode(encoded).decode("ascii").strip()
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
 
 
 def _own_key(
@@ -76,7 +64,7 @@ def _own_key(
                 f"{bank.namespace}: create it, or remove {path} for a generated key",
             )
         )
-    token = read_token(secret, reference.key)
+    token = read_entry(secret, reference.key)
     if token is None:
         return KeyDecision(
             problem=Problem(

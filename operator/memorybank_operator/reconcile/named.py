@@ -13,8 +13,9 @@ from memorybank_operator.configfiles.checksum import text_checksum
 from memorybank_operator.configfiles.in_effect import secret_checksum
 from memorybank_operator.configfiles.secret_files import Mounted
 from memorybank_operator.constants import ANNOTATION_SECRETS_HASH
+from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.observed import KubeObject, Observed
-from memorybank_operator.reconcile.ring import KEY_BYTES, RingDecision, is_ring, read_entry
+from memorybank_operator.reconcile.ring import KEY_BYTES, RingDecision, is_ring
 from memorybank_operator.reconcile.steps import Problem
 from memorybank_operator.resources.named_secrets import NamedSecret, named_secrets
 

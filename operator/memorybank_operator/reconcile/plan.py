@@ -17,7 +17,8 @@ from memorybank_operator.configfiles.in_effect import (
 )
 from memorybank_operator.constants import ANNOTATION_RENDERED_HASH, LABEL_BANK
 from memorybank_operator.reconcile.drift import differences
-from memorybank_operator.reconcile.keys import KeyDecision, decide_key, read_token
+from memorybank_operator.reconcile.entries import read_entry
+from memorybank_operator.reconcile.keys import KeyDecision, decide_key
 from memorybank_operator.reconcile.named import SecretsDecision, decide_secrets
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, is_owned_and_managed, ownership
@@ -253,7 +254,7 @@ def _configuration(
         rollout.bodies.get(each) or observed.children.get(each)
         for each in (names.config_map(bank), names.key_secret(bank), names.deployment(bank))
     )
-    token = read_token(key, TOKEN) if key is not None else None
+    token = read_entry(key, TOKEN)
     if secrets.fingerprint is None or file is None or workload is None or token is None:
         return None
     named = {} if rollout.held else secrets.each

@@ -4,8 +4,6 @@ revision, do their job for those who use the Service with the key from the Secre
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
@@ -13,6 +11,7 @@ from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.canary import Door, Target
 from memorybank_operator.disks import Outlook
+from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.steps import Plan
 from memorybank_operator.resources import names
@@ -29,7 +28,7 @@ class Connect(StrEnum):
 
 def target(bank: MemoryBank, observed: Observed, plan: Plan, *, connect: Connect) -> Target | None:
     """Return what to prove; None while no pod of the wanted revision serves, or no key is known."""
-    key = _admin_key(observed.children.get(names.key_secret(bank)))
+    key = read_entry(observed.children.get(names.key_secret(bank)), TOKEN)
     service = observed.children.get(names.service(bank))
     configuration, revision = plan.configuration, plan.revision
     if not key or service is None or configuration is None:
@@ -57,7 +56,7 @@ def door(
     connect: Connect,
 ) -> Door | None:
     """Return where the bank is told of its keys; None while no pod serves, of whatever revision."""
-    key = _admin_key(children.get(names.key_secret(bank)))
+    key = read_entry(children.get(names.key_secret(bank)), TOKEN)
     service = children.get(names.service(bank))
     who = serving(pods)
     if not key or service is None or not who:
@@ -96,13 +95,6 @@ def _runs(pod: KubeObject) -> bool:
 def _serves(pod: KubeObject, revision: str) -> bool:
     annotations = pod["metadata"].get("annotations") or {}
     return is_serving(pod) and annotations.get(constants.ANNOTATION_REVISION) == revision
-
-
-def _admin_key(secret: KubeObject | None) -> str:
-    try:
-        return base64.b64decode((secret or {})["data"][TOKEN], validate=True).decode()
-    except (KeyError, TypeError, binascii.Error, UnicodeDecodeError):
-        return ""
 
 
 def _by_cluster_ip(service: KubeObject) -> str:

@@ -21,7 +21,8 @@ import yaml
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import LABEL_BANK
-from memorybank_operator.reconcile.observed import KubeObject, Observed
+from memorybank_operator.reconcile.entries import read_entry
+from memorybank_operator.reconcile.observed import Observed
 from memorybank_operator.reconcile.ownership import Ownership, ownership
 from memorybank_operator.reconcile.steps import Create, Mark, Note, Problem
 from memorybank_operator.resources import names
@@ -73,19 +74,6 @@ def is_ring(text: str) -> bool:
     except yaml.YAMLError:
         return False
     return _is_ring(document)
-
-
-def read_entry(secret: KubeObject, key: str) -> str | None:
-    """Return an entry of a Secret as text without surrounding white space, empty when it is no
-    text, None when there is no such entry.
-    """
-    encoded = (secret.get("data") or {}).get(key)
-    if encoded is None:
-        return None
-    try:
-        return base64.b64decode(encoded).decode().strip()
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
 
 
 def _absent(bank: MemoryBank, observed: Observed, new_ring: Callable[[], str]) -> RingDecision:

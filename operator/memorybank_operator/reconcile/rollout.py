@@ -31,7 +31,7 @@ from memorybank_operator.constants import (
     ANNOTATION_SECRETS_HASH,
 )
 from memorybank_operator.reconcile import versions
-from memorybank_operator.reconcile.keys import read_token
+from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, ownership
 from memorybank_operator.reconcile.preview import preview
@@ -360,7 +360,7 @@ def _with_what_it_had(bank: MemoryBank, observed: Observed, ctx: BuildContext) -
         annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
         secrets = annotations.get(ANNOTATION_SECRETS_HASH, "")
     secret = observed.children.get(names.key_secret(bank))
-    key = (read_token(secret, TOKEN) if secret is not None else None) or ctx.admin_key
+    key = read_entry(secret, TOKEN) or ctx.admin_key
     return replace(ctx, admin_key=key, secrets=secrets)
 
 
