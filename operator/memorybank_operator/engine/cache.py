@@ -21,6 +21,10 @@ from memorybank_operator.constants import KEY_KIND, KIND, LABEL_BANK
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+LEVEL = 1
+"""Of compression: half the time of zlib's usual 6 for 4 % more memory, and a restart compresses
+everything that there is before it acts.
+"""
 REMEMBERED_DELETIONS = 4096
 """Late answers about deleted objects arrive within seconds; this many deletions take longer."""
 
@@ -211,7 +215,7 @@ def _entry(body: KubeObject) -> _Entry:
         uid=body["metadata"]["uid"],
         version=_version(body),
         bank=owner_of(body),
-        content=zlib.compress(compact, 6),
+        content=zlib.compress(compact, LEVEL),
     )
 
 
