@@ -14,11 +14,10 @@ import yaml
 
 from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
-from e2e.stack import IMAGES, Stack
+from e2e.models import embedding_service
+from e2e.stack import Stack
 
 EXAMPLE = ROOT / "examples/ollama.yaml"
-SERVER = ("embedding_server", "memory_model")
-"""Modules of tests/support: they answer as Ollama does, with the model that is in our image."""
 PORT = 11434
 FACT = "The spare keys of the archive are in the red cabinet."
 QUESTION = "Where can I get into the records room without my badge?"
@@ -34,45 +33,8 @@ print([any(each.encode() in file for file in files) for each in sys.argv[1:]])
 @pytest.fixture
 def models(stack: Stack) -> Iterator[None]:
     """The service that the example names: http://ollama.models.svc:11434."""
-    support = ROOT / "tests/support"
-    metadata = {"name": "ollama", "namespace": "models", "labels": {"app": "ollama"}}
-    container = {
-        "name": "ollama",
-        "image": f"{IMAGES[0]}:{stack.tag}",
-        "command": ["python3", "-m", "tests.support.embedding_server", str(PORT), "0.0.0.0"],  # noqa: S104  # a pod's
-        "workingDir": "/srv",
-        "readinessProbe": {"httpGet": {"path": "/api/tags", "port": PORT}, "periodSeconds": 1},
-        "volumeMounts": [{"name": "server", "mountPath": "/srv/tests/support"}],
-    }
-    stack.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "models"}},
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": metadata,
-            "data": {f"{name}.py": (support / f"{name}.py").read_text() for name in SERVER},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": metadata,
-            "spec": {
-                "terminationGracePeriodSeconds": 0,
-                "containers": [container],
-                "volumes": [{"name": "server", "configMap": {"name": "ollama"}}],
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata,
-            "spec": {"selector": {"app": "ollama"}, "ports": [{"port": PORT}]},
-        },
-    )
-    stack.kubectl("-n", "models", "wait", "--for=condition=Ready", "pod/ollama", "--timeout=180s")
-    yield
-    # Gone before the next run on this cluster makes it again.
-    stack.kubectl("delete", "namespace", "models", "--timeout=120s")
+    with embedding_service(stack, "ollama", PORT):
+        yield
 
 
 @pytest.mark.usefixtures("models")

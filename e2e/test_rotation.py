@@ -13,18 +13,25 @@ from typing import Any
 
 import httpx
 import jwt
+import pytest
 import yaml
 
 from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
+from e2e.models import accept, embedding_service
 from e2e.stack import Stack
 
 EXAMPLE = ROOT / "examples/rotation.yaml"
+EMBEDDED = ROOT / "examples/openai.yaml"
+SERVICE = ("gateway", 4000)
+"""The one that it names: http://gateway.models.svc:4000."""
 TAKEN_SECONDS = 240
 """A kubelet brings a changed Secret within a minute and a half; this machine may be busy."""
 PAUSE_SECONDS = 0.1
 FACT = "The vault opens at eight, and only for two at a time."
 QUESTION = "When can the vault be entered?"
+LATER = "The ferry to the island leaves at noon from the second pier."
+LATER_QUESTION = "Where does the boat go from?"
 
 
 def test_every_secret_is_replaced_under_load_without_a_failed_request_or_a_restart(
@@ -72,6 +79,60 @@ def test_every_secret_is_replaced_under_load_without_a_failed_request_or_a_resta
     assert containers(bank) == pods, "nothing restarted"
     told = str(bank.events()) + str(bank.get())
     assert not [each for each in (new_admin, new_tokens) if each in told]
+
+
+@pytest.fixture
+def gateway(stack: Stack) -> Iterator[None]:
+    with embedding_service(stack, *SERVICE):
+        yield
+
+
+@pytest.mark.usefixtures("gateway")
+def test_the_key_of_an_embedding_service_is_replaced_under_load_without_a_restart(
+    stack: Stack, namespace: str
+) -> None:
+    secret, manifest = yaml.safe_load_all(EMBEDDED.read_text())
+    old, new = secret["stringData"]["token"], f"sk-{secrets.token_urlsafe(32)}"
+    accept(stack, *SERVICE, old)
+    stack.kubectl("-n", namespace, "apply", "-f", str(EMBEDDED))
+    bank = Bank(stack, namespace, manifest["metadata"]["name"], manifest["spec"])
+    bank.wait_ready()
+    bank.remember(FACT)
+    wait_found(bank, QUESTION, FACT)
+    pods, before = containers(bank), in_effect(bank)
+    with load(bank, bank.key()) as statuses:
+        # As services do: both keys are good for a while, then the former one is revoked.
+        accept(stack, *SERVICE, old, new)
+        stack.kubectl(
+            "-n", namespace, "apply", "-f", "-", stdin=yaml.safe_dump(with_value(secret, new))
+        )
+        stack.kubectl("-n", namespace, "annotate", "mb", bank.name, "memorybank.dev/resync=rotated")
+        stack.wait(
+            "the new key in effect",
+            lambda: bank.is_ready() and in_effect(bank) != before,
+            seconds=TAKEN_SECONDS,
+            describe=bank.condition,
+        )
+        accept(stack, *SERVICE, new)
+        bank.remember(LATER)
+        wait_found(bank, LATER_QUESTION, LATER)
+    assert len(statuses) > 10
+    assert set(statuses) <= {200, 201}
+    assert containers(bank) == pods, "nothing restarted"
+    told = str(bank.events()) + str(bank.get())
+    assert not [each for each in (old, new) if each in told]
+
+
+def wait_found(bank: Bank, question: str, fact: str) -> None:
+    """Wait until a fact is found by its vector: both this and the question's are the service's."""
+
+    def found() -> list[str]:
+        return bank.recall(question, mode="vector", limit=1)
+
+    bank.stack.wait(
+        f"{fact!r} found by its vector", lambda: found() == [fact], seconds=TAKEN_SECONDS,
+        describe=found,
+    )  # fmt: skip
 
 
 def containers(bank: Bank) -> list[tuple[str, int]]:

@@ -47,6 +47,8 @@ class EmbeddingServer:
         self.status = 200
         self.failures_left = 0
         """So many requests are answered 503 first."""
+        self.accepted: frozenset[str] | None = None
+        """Keys that are taken, any when None."""
         self.raw: bytes | None = None
         self.hold: threading.Event | None = None
         """Requests wait for it."""
@@ -106,8 +108,18 @@ def _handler(server: EmbeddingServer) -> type[BaseHTTPRequestHandler]:
         # HTTP/1.0: a kept connection would outlive the server that is stopped.
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            server.keys.append(self.headers["Authorization"])
-            self._send(*server.answer(self.path, body))
+            key = self.headers["Authorization"]
+            server.keys.append(key)
+            if server.accepted is not None and key not in server.accepted:
+                self._send(401, b'{"error": "no such key"}')
+            else:
+                self._send(*server.answer(self.path, body))
+
+        def do_PUT(self) -> None:
+            """Take these keys alone from now on: a JSON list to /accepted."""
+            keys = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            server.accepted = frozenset(f"Bearer {each}" for each in keys)
+            self._send(204, b"")
 
         def do_GET(self) -> None:
             if self.path == "/api/tags":
