@@ -5,9 +5,7 @@
 A volume is a folder of the node, as a `local` PersistentVolume: the kubelet applies fsGroup to
 those (it does not to hostPath volumes). In a class with the parameter `medium: memory` the folder
 is a file system of its own in the node's memory, as large as the volume, and really gets full; the
-size of other volumes is recorded, not enforced. Level-triggered: any change is a reason to compare
-everything wanted with everything there, so a missed event or a crash between two steps is made good
-by the next look.
+size of other volumes is recorded, not enforced.
 """
 
 from __future__ import annotations
@@ -17,29 +15,22 @@ import json
 import logging
 import shutil
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
 from kubernetes.utils.quantity import parse_quantity
-from urllib3.exceptions import HTTPError
+from typing_extensions import override
+
+from e2e.cluster.leveled import Controller, Object
 
 PROVISIONER = "memorybank.dev/local"
 # https://kubernetes.io/docs/reference/labels-annotations-taints/
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 HOSTNAME = "kubernetes.io/hostname"
-WATCH_SECONDS = 300
-RETRY_SECONDS = 1.0
 
-# An object of the API as its JSON says it.
-Object = dict[str, Any]
 log = logging.getLogger("volume-provisioner")
 
 
@@ -188,62 +179,28 @@ def new_volume(claim: Object, storage_class: Object, directory: Path, node: str)
     }
 
 
-class Provisioner:
+class Provisioner(Controller):
     """Does what the plan says, whenever something changed."""
 
     def __init__(self, connection: client.ApiClient, *, directory: Path, node: str) -> None:
         self._core = client.CoreV1Api(connection)
-        self._storage = client.StorageV1Api(connection)
+        super().__init__(
+            (
+                self._core.list_persistent_volume_claim_for_all_namespaces,
+                self._core.list_persistent_volume,
+                client.StorageV1Api(connection).list_storage_class,
+            )
+        )
         self._directory = directory
         self._node = node
-        self._changed = threading.Event()
 
-    def run(self) -> None:
-        """Never returns."""
-        for listing in self._listings():
-            threading.Thread(target=self._watch, args=[listing], daemon=True).start()
-        while True:
-            self._changed.wait()
-            self._changed.clear()
-            try:
-                self.reconcile()
-            except (ApiException, HTTPError, OSError, subprocess.CalledProcessError) as error:
-                log.warning("trying again: %s", brief(error))
-                time.sleep(RETRY_SECONDS)
-                self._changed.set()
-
+    @override
     def reconcile(self) -> None:
-        """Compare once, and act."""
         claims, volumes, classes = (
-            json.loads(listing(_preload_content=False).data)["items"]
-            for listing in self._listings()
+            json.loads(listing(_preload_content=False).data)["items"] for listing in self._listings
         )
         for action in plan(claims, volumes, classes, directory=self._directory, node=self._node):
             self._carry_out(action)
-
-    def _listings(self) -> tuple[Callable[..., Any], ...]:
-        return (
-            self._core.list_persistent_volume_claim_for_all_namespaces,
-            self._core.list_persistent_volume,
-            self._storage.list_storage_class,
-        )
-
-    def _watch(self, listing: Callable[..., Any]) -> None:
-        while True:
-            try:
-                for _ in self._events(listing):
-                    self._changed.set()
-            except (ApiException, HTTPError, OSError) as error:
-                log.warning("watching again: %s", brief(error))
-                time.sleep(RETRY_SECONDS)
-
-    def _events(self, listing: Callable[..., Any]) -> Iterator[bytes]:
-        # A watch without a version begins with what is there, so nothing between two is missed.
-        answer = listing(watch=True, timeout_seconds=WATCH_SECONDS, _preload_content=False)
-        try:
-            yield from answer.stream()
-        finally:
-            answer.release_conn()
 
     def _carry_out(self, action: Action) -> None:
         match action:
@@ -275,11 +232,6 @@ def mount(path: Path, size: str, option: str) -> None:
     """Mount a file system in memory of this size, or make the one that is mounted so large."""
     options = f"size={int(quantity(size))},{option}"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "volume", path], check=True)
-
-
-def brief(error: Exception) -> str:
-    """Return an error on one line: the library's own text has the whole answer in it."""
-    return f"{error.status} {error.reason}" if isinstance(error, ApiException) else str(error)
 
 
 def main() -> None:

@@ -206,7 +206,9 @@ class Operator:
     def _render(self) -> RenderSettings:
         settings, defaults = self._settings, self._defaults
         in_force = defaults.in_force if defaults else NO_DEFAULTS
-        return RenderSettings(settings.app_image, settings.cluster_domain, in_force)
+        return RenderSettings(
+            settings.app_image, settings.cluster_domain, in_force, settings.own_namespace
+        )
 
     def _lacking(self) -> str:
         return self._defaults.lacking if self._defaults else ""

@@ -51,6 +51,10 @@ class Settings(BaseSettings):
     """Namespaces to serve, separated by commas. Empty: all, which needs cluster-wide rights."""
     cluster_domain: Annotated[str, Field(pattern=DNS_NAME)] = "cluster.local"
     """DNS domain of the cluster."""
+    own_namespace: Annotated[str, Field(pattern=rf"{DNS_LABEL}|^$")] = ""
+    """Namespace that this operator's pods are in: banks with a network policy let it in from there.
+    Empty: it runs outside of the cluster, and has to be let in by spec.networkPolicy.allowFrom.
+    """
     canary_interval: Annotated[float, Field(ge=1, le=3600)] = 30.0
     """Seconds between two functional checks of a bank that passed the last one; with more banks
     than that, as many seconds as there are banks.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from e2e.cluster.leveled import Object
 from e2e.cluster.provisioner import (
     PROVISIONED_BY,
     PROVISIONER,
@@ -14,7 +15,6 @@ from e2e.cluster.provisioner import (
     Action,
     Expand,
     Free,
-    Object,
     Provision,
     plan,
 )

@@ -296,6 +296,46 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"topologySpreadConstraints": [{"topologyKey": "a zone"}]}),
         ("spec.topologySpreadConstraints[0].topologyKey", "topology.kubernetes.io/zone"),
     ),
+    "a peer that is nobody": (
+        manifest({"networkPolicy": {"allowFrom": [{"namespaceLabels": {}}]}}),
+        ("spec.networkPolicy.allowFrom[0]", "say who is let in"),
+    ),
+    "a peer in a namespace of two kinds": (
+        manifest(
+            {"networkPolicy": {"allowFrom": [{"namespace": "a", "namespaceLabels": {"b": "c"}}]}}
+        ),
+        ("spec.networkPolicy.allowFrom[0]", "remove one of them"),
+    ),
+    "a peer that is addresses and pods": (
+        manifest(
+            {"networkPolicy": {"allowFrom": [{"cidr": "10.0.0.0/8", "podLabels": {"b": "c"}}]}}
+        ),
+        ("spec.networkPolicy.allowFrom[0]", "make two entries of it"),
+    ),
+    "a peer at no network": (
+        manifest({"networkPolicy": {"allowFrom": [{"cidr": "10.20.0.7"}]}}),
+        ("spec.networkPolicy.allowFrom[0].cidr", "or one address, such as 10.20.0.7/32"),
+    ),
+    "a peer at a network with an address of its own": (
+        manifest({"networkPolicy": {"allowFrom": [{"cidr": "10.20.0.7/16"}]}}),
+        ("spec.networkPolicy.allowFrom[0].cidr", "such as 10.20.0.0/16"),
+    ),
+    "a peer in a namespace of no name": (
+        manifest({"networkPolicy": {"allowFrom": [{"namespace": "Team A"}]}}),
+        ("spec.networkPolicy.allowFrom[0].namespace", "lower-case letters"),
+    ),
+    "a peer by labels that are none": (
+        manifest({"networkPolicy": {"allowFrom": [{"podLabels": {"a b": "c"}}]}}),
+        ("spec.networkPolicy.allowFrom[0].podLabels", "write keys as name or prefix/name"),
+    ),
+    "a peer at a port of no name": (
+        manifest({"networkPolicy": {"allowFrom": [{"namespace": "a", "ports": ["8080"]}]}}),
+        ("spec.networkPolicy.allowFrom[0].ports[0]", '"http", "metrics"'),
+    ),
+    "a peer at no port": (
+        manifest({"networkPolicy": {"allowFrom": [{"namespace": "a", "ports": []}]}}),
+        ("spec.networkPolicy.allowFrom[0].ports", "at least 1 items"),
+    ),
     "unknown log level": (
         manifest({"logging": {"level": "loud"}}),
         ("spec.logging.level", '"warning"'),

@@ -53,6 +53,22 @@ tolerations = st.lists(
     max_size=3,
 )
 
+ports = st.lists(st.sampled_from(["http", "metrics"]), min_size=1, unique=True)
+peers = st.one_of(
+    st.fixed_dictionaries(
+        {"namespace": bank_names}, optional={"podLabels": label_maps, "ports": ports}
+    ),
+    st.fixed_dictionaries(
+        {"namespaceLabels": st.just({"team": "a"})}, optional={"podLabels": label_maps}
+    ),
+    st.fixed_dictionaries({"podLabels": st.just({"role": "agent"})}, optional={"ports": ports}),
+    st.fixed_dictionaries(
+        {"cidr": st.sampled_from(["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"])},
+        optional={"ports": ports},
+    ),
+)
+"""Whom a network policy lets in."""
+
 
 def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=fields)
@@ -76,6 +92,7 @@ _placement: dict[str, st.SearchStrategy[Any]] = {
     "tolerations": tolerations,
     "topologySpreadConstraints": st.just([{"topologyKey": "topology.kubernetes.io/zone"}]),
     "priorityClassName": bank_names,
+    "networkPolicy": _optional(enabled=st.booleans(), allowFrom=st.lists(peers, max_size=2)),
 }
 defaults: st.SearchStrategy[dict[str, Any]] = st.one_of(
     _optional(image=st.sampled_from(["app:1", "registry:5000/team/app:2"]), **_placement),
@@ -211,6 +228,10 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
     podAnnotations=annotation_maps,
     env=environments,
     serviceAccount=_optional(annotations=annotation_maps),
+    networkPolicy=_optional(
+        enabled=st.booleans(),
+        allowFrom=st.lists(peers, max_size=3),
+    ),
     # Under Supervised what a spec asks for is not what a bank has; test_rollout.py is about that.
     updatePolicy=_optional(
         rollback=st.sampled_from(["Automatic", "Never"]),

@@ -30,6 +30,9 @@ test compares them with what the API server saw it do. Server-side apply is a pa
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
 # No delete: data is never the operator's to delete. Under deletionPolicy Delete the garbage collector does it.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]

@@ -24,7 +24,13 @@ from e2e.cluster.console import say, step
 from e2e.cluster.controlplane import CLUSTER_DOMAIN
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.local import files, remains
-from e2e.cluster.local.layout import COREDNS_IMAGE, PAUSE_IMAGE, PROVISIONER_USER, Layout
+from e2e.cluster.local.layout import (
+    COREDNS_IMAGE,
+    PAUSE_IMAGE,
+    POLICIES_USER,
+    PROVISIONER_USER,
+    Layout,
+)
 from e2e.cluster.network import Network, allocate, host_networks
 from e2e.cluster.readiness import unready, wait_ready
 from e2e.cluster.registry import Record
@@ -200,8 +206,9 @@ class LocalBackend:
             "domain": CLUSTER_DOMAIN,
             "coredns_image": COREDNS_IMAGE,
             "provisioner_user": PROVISIONER_USER,
+            "policies_user": POLICIES_USER,
         }
-        for name in ("coredns.yaml", "storage.yaml"):
+        for name in ("coredns.yaml", "storage.yaml", "policies.yaml"):
             file = self.state / "config" / name
             text = Template((paths.MANIFESTS / name).read_text()).substitute(values)
             paths.write_private(file, text)

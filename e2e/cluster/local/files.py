@@ -8,7 +8,7 @@ from pathlib import Path
 from e2e.cluster import paths, pki
 from e2e.cluster.controlplane import CLUSTER_DOMAIN
 from e2e.cluster.kubeconfig import Kubeconfig
-from e2e.cluster.local.layout import PROVISIONER_USER, Layout
+from e2e.cluster.local.layout import POLICIES_USER, PROVISIONER_USER, Layout
 from e2e.cluster.pki import Authority
 
 
@@ -37,6 +37,7 @@ def component_users(layout: Layout) -> dict[str, list[str]]:
         "scheduler": ["system:kube-scheduler"],
         "kube-proxy": ["system:kube-proxy"],
         "provisioner": [PROVISIONER_USER],
+        "policies": [POLICIES_USER],
     }
 
 

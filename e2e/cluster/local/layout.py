@@ -21,6 +21,7 @@ API_PORT = 6443
 ETCD_PORT = 2379
 ETCD_PEER_PORT = 2380
 PROVISIONER_USER = "memorybank:volume-provisioner"
+POLICIES_USER = "memorybank:network-policies"
 PAUSE_IMAGE = "localhost/memorybank-pause:dev"
 COREDNS_IMAGE = "localhost/memorybank-coredns:dev"
 CNI_PLUGINS = Path("/usr/lib/cni")
@@ -124,6 +125,7 @@ class Layout:
                 [api],
             ),
             Process("volume-provisioner", self.provisioner(python), [api]),
+            Process("network-policies", self.policies(python), [api]),
         ]
 
     def kubelet(self, program: Path) -> list[str]:
@@ -144,6 +146,13 @@ class Layout:
             "--kubeconfig", str(kubeconfig("provisioner")),
             "--directory", str(STATE / "volumes"),
             "--node", self.node_name,
+        ]  # fmt: skip
+
+    def policies(self, python: Path) -> list[str]:
+        """Return the command line of what enforces network policies."""
+        return [
+            str(python), "-m", "e2e.cluster.policies",
+            "--kubeconfig", str(kubeconfig("policies")),
         ]  # fmt: skip
 
     def files(self, *, snapshotter: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Self
 
 import yaml
@@ -17,6 +18,8 @@ from typing_extensions import override
 
 from memorybank_operator.api.base import ApiModel
 from memorybank_operator.api.quantity import parse_quantity
+from memorybank_operator.api.v1alpha1 import edge
+from memorybank_operator.api.v1alpha1.edge import MAX_PEERS, Peer
 from memorybank_operator.api.v1alpha1.pod import (
     LocalReference,
     Resources,
@@ -32,6 +35,7 @@ MAX_TEXT = 64 * 1024
 """Characters of the document: far more than all of its fields at their longest are of use."""
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_ONE_LABEL = re.compile(_LABEL)
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _QUALIFIED = re.compile(
     rf"({_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"
@@ -119,6 +123,28 @@ def _affordable(resources: Resources) -> Resources:
     return resources
 
 
+def _identified(peers: tuple[Peer, ...]) -> tuple[Peer, ...]:
+    for each in peers:
+        by_pods = bool(each.namespace or each.namespace_labels or each.pod_labels)
+        _require(by_pods or each.cidr, edge.WHO)
+        _require(not (each.namespace and each.namespace_labels), edge.ONE_NAMESPACE)
+        _require(not (each.cidr and by_pods), edge.ADDRESSES_ALONE)
+        _require(each.namespace is None or _ONE_LABEL.fullmatch(each.namespace), edge.NAMESPACE)
+        _placed(each.namespace_labels)
+        _placed(each.pod_labels)
+        _require(each.cidr is None or _is_network(each.cidr), edge.CIDR)
+        _require(len(set(each.ports)) == len(each.ports), "name each port once")
+    return peers
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return "/" in text
+
+
 def _require(holds: object, cure: str) -> None:
     if not holds:
         raise ValueError(cure)
@@ -138,6 +164,19 @@ class DefaultStorage(ApiModel):
 
     volume: DefaultVolume = DefaultVolume()
     """Of volumes that are made from now on."""
+
+
+class DefaultNetworkPolicy(ApiModel):
+    """Who may connect to banks."""
+
+    enabled: bool = False
+    """Whether banks have a network policy that leave spec.networkPolicy.enabled out."""
+    allow_from: Annotated[
+        tuple[Peer, ...], Field(max_length=MAX_PEERS), AfterValidator(_identified)
+    ] = ()
+    """Who may connect to every bank that has a network policy, besides whom its spec lets in: the
+    namespace of the Ingress controller, and that of Prometheus with ports [metrics].
+    """
 
 
 class Defaults(ApiModel):
@@ -205,6 +244,8 @@ class Defaults(ApiModel):
     """How pods spread over zones and nodes."""
     priority_class_name: Name | None = None
     """Priority class of the pod."""
+    network_policy: DefaultNetworkPolicy = DefaultNetworkPolicy()
+    """Who may connect to banks."""
 
     @model_validator(mode="after")
     def _one_image(self) -> Self:

@@ -50,12 +50,21 @@ SECRET = ApiKind("v1", "Secret", "secrets")
 VOLUME_CLAIM = ApiKind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 SERVICE = ApiKind("v1", "Service", "services")
 DEPLOYMENT = ApiKind("apps/v1", "Deployment", "deployments")
+NETWORK_POLICY = ApiKind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 POD = ApiKind("v1", "Pod", "pods")
 STORAGE_CLASS = ApiKind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 EVENT = ApiKind("v1", "Event", "events")
 LEASE = ApiKind("coordination.k8s.io/v1", "Lease", "leases")
 
-CHILDREN = (SERVICE_ACCOUNT, CONFIG_MAP, SECRET, VOLUME_CLAIM, SERVICE, DEPLOYMENT)
+CHILDREN = (
+    SERVICE_ACCOUNT,
+    CONFIG_MAP,
+    SECRET,
+    VOLUME_CLAIM,
+    SERVICE,
+    NETWORK_POLICY,
+    DEPLOYMENT,
+)
 """What a bank consists of, by our own hand."""
 
 LABELLED = (*CHILDREN, POD)

@@ -24,7 +24,10 @@ _MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
     "volumes": ("name",),
 }
 _PORT_KEYS = (("containerPort", "protocol"), ("port", "protocol"))
-_ATOMIC_MAPS = frozenset({"nodeSelector", "selector"})
+_ATOMIC_MAPS = frozenset({"matchLabels", "nodeSelector", "podSelector", "selector"})
+_EXACT = frozenset({"egress", "ingress"})
+"""Rules of a network policy: each part of an entry widens or narrows it, and is rendered in full.
+"""
 _QUANTITIES = frozenset({"limits", "requests", "sizeLimit"})
 
 
@@ -37,6 +40,10 @@ def differences(desired: Any, live: Any) -> tuple[str, ...]:
 
 def _compare(desired: Any, live: Any, path: str, field: str) -> Iterator[str]:
     if _is_empty(desired) and _is_empty(live):
+        return
+    if field in _EXACT:
+        if desired != live:
+            yield path
         return
     if isinstance(desired, dict) and isinstance(live, dict):
         yield from _compare_maps(desired, live, path, field)

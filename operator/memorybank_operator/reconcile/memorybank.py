@@ -41,6 +41,7 @@ from memorybank_operator.reconcile.steps import Apply, Plan, Problem
 from memorybank_operator.resources import names
 from memorybank_operator.resources.build import Rendering
 from memorybank_operator.resources.context import RenderSettings
+from memorybank_operator.resources.effective import fenced
 from memorybank_operator.resources.named_secrets import named_secrets
 from memorybank_operator.status.record import look_again_in
 from memorybank_operator.status.reduce import reduce, reduce_invalid
@@ -117,7 +118,7 @@ class Reconciler:
 
     async def _reconcile(self, key: BankKey, body: KubeObject) -> Outcome:
         try:
-            bank = MemoryBank.parse(body)
+            bank = fenced(MemoryBank.parse(body), self._means.render().defaults)
         except InvalidSpec as error:
             return await self._refuse(key, body, error)
         try:

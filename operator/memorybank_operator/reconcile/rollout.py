@@ -54,6 +54,7 @@ AT_ONCE = frozenset(
         "storage",
         "update_policy",
         "service_account",
+        "network_policy",
         "deletion_policy",
         "deletion_protection",
     }
@@ -287,7 +288,9 @@ def _stay(
     made = _before(bank, through.wanted)
     planned = preview(bank, observed, through.bodies, rollout.current if rollout else None)
     held = replace(held, plan=planned.model_copy(update={"reason": str(held.reason)}))
-    inputs = (names.config_map(bank), names.key_secret(bank), names.deployment(bank))
+    inputs = {names.config_map(bank), names.key_secret(bank), names.deployment(bank)}
+    # The pod that runs is to reach what it uses.
+    inputs |= {names.network_policy(bank)} & through.bodies.keys()
     others = {key: body for key, body in through.bodies.items() if key not in inputs}
     old = _render(bank, observed, ctx, made) if made is not None else None
     if old is not None and made is not None:

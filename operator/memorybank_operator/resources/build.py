@@ -10,6 +10,7 @@ from memorybank_operator.resources.config_map import build_config_map
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.deployment import build_deployment
 from memorybank_operator.resources.key_secret import build_key_secret
+from memorybank_operator.resources.network_policy import build_network_policy
 from memorybank_operator.resources.service import build_service
 from memorybank_operator.resources.service_account import build_service_account
 from memorybank_operator.resources.volume_claim import build_volume_claim
@@ -22,6 +23,7 @@ BUILDERS = (
     build_key_secret,
     build_volume_claim,
     build_service,
+    build_network_policy,
     build_deployment,
 )
 

@@ -18,6 +18,8 @@ class RenderSettings:
     """DNS domain of the cluster."""
     defaults: Defaults = NO_DEFAULTS
     """What banks get that leave it out: the cluster-wide defaults that are in force."""
+    operator_namespace: str = ""
+    """Namespace of the operator's own pods; empty when it runs outside of the cluster."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,24 @@ POD_FIELDS = (
 """Fields of the spec that the defaults fill in, besides the image and the volume's class."""
 
 
+def fenced(bank: MemoryBank, defaults: Defaults) -> MemoryBank:
+    """Return the bank with what the defaults say of its network policy: whether it has one, if its
+    spec leaves that out, and whom every bank lets in besides its own peers.
+    """
+    own, shared = bank.spec.network_policy, defaults.network_policy
+    peers = tuple(each for each in shared.allow_from if each not in own.allow_from)
+    filled = own.model_copy(
+        update={
+            "enabled": shared.enabled if own.enabled is None else own.enabled,
+            "allow_from": own.allow_from + peers,
+        }
+    )
+    if filled == own:
+        return bank
+    spec = bank.spec.model_copy(update={"network_policy": filled})
+    return bank.model_copy(update={"spec": spec})
+
+
 def effective(bank: MemoryBank, defaults: Defaults) -> MemoryBank:
     """Return the bank with what its spec leaves out and the defaults have."""
     filled = {name: getattr(defaults, name) for name in _open(bank.spec, defaults)}

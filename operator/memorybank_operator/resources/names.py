@@ -44,9 +44,15 @@ def service(bank: MemoryBank) -> ChildKey:
     return ChildKey("Service", bank.name)
 
 
+def network_policy(bank: MemoryBank) -> ChildKey:
+    """Name the NetworkPolicy, whether the bank has one or not."""
+    return ChildKey("NetworkPolicy", bank.name)
+
+
 def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
     """Name all of them, in the order in which they are made: the key ring, of a bank that has a
-    generated one, before the volume that may hold something encrypted by it.
+    generated one, before the volume that may hold something encrypted by it; what fences the pod
+    in before the pod.
     """
     return (
         service_account(bank),
@@ -55,6 +61,7 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         *([key_ring(bank)] if bank.spec.encryption.ring_is_generated else []),
         volume_claim(bank),
         service(bank),
+        *([network_policy(bank)] if bank.spec.network_policy.enabled else []),
         deployment(bank),
     )
 

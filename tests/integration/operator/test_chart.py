@@ -55,6 +55,7 @@ def test_each_choice_renders(values: tuple[str, ...]) -> None:
         ("defaults.replicas=1", "replicas"),
         ("defaults.registry=https://mirror", "registry"),
         ("defaults.storage.volume.size=1Gi", "size"),
+        ("defaults.networkPolicy.allowFrom[0].name=ingress", "name"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(value: str, path: str) -> None:
@@ -87,6 +88,7 @@ DEFAULTS = (
     "defaults.tolerations[0].operator=Exists",
     "defaults.topologySpreadConstraints[0].topologyKey=zone",
     "defaults.priorityClassName=high",
+    "defaults.networkPolicy.allowFrom[0].namespace=ingress",
 )
 
 

@@ -55,8 +55,8 @@ class Scenario:
     """A change that is judged, and waits, before."""
 
 
-def changed(before: dict[str, Any] | None = None, **changes: Any) -> Scenario:
-    return Scenario(lambda world: world.change(**changes), spec=before or {})
+def changed(before: dict[str, Any] | None = None, *, writes: int = 1, **changes: Any) -> Scenario:
+    return Scenario(lambda world: world.change(**changes), spec=before or {}, writes=writes)
 
 
 async def create(world: World) -> None:
@@ -146,6 +146,13 @@ async def meddle(world: World) -> None:
     )  # fmt: skip
 
 
+async def break_the_fence(world: World) -> None:
+    """Let everybody in by hand."""
+    await world.client.merge(
+        kinds.NETWORK_POLICY, world.namespace, name="agents", changes={"spec": {"ingress": [{}]}}
+    )
+
+
 async def lose_the_ring(world: World) -> None:
     await world.delete("Secret", "agents-key-ring")
 
@@ -205,6 +212,7 @@ GROWING_BY_ITSELF = {
     }
 }
 SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
+FENCE: dict[str, Any] = {"enabled": True, "allowFrom": [{"namespace": "ingress"}]}
 ENCRYPTED: dict[str, Any] = {"encryption": {"enabled": True}}
 REFERENCE = {"adminKeySecretRef": {"name": "mine"}}
 SCENARIOS = {
@@ -247,6 +255,14 @@ SCENARIOS = {
         podLabels={"team": "a"}, env=[{"name": "X", "value": "1"}]
     ),
     "change the service account": changed(serviceAccount={"annotations": {"example.org/x": "y"}}),
+    "fence a bank in": changed(networkPolicy=FENCE, writes=2),
+    "change the fence": changed(
+        {"networkPolicy": FENCE},
+        networkPolicy={"allowFrom": [{"cidr": "10.20.0.0/16", "ports": ["metrics"]}]},
+    ),
+    "take the fence away": changed({"networkPolicy": FENCE}, networkPolicy=None, writes=2),
+    "create fenced": Scenario(lambda world: world.create(networkPolicy=FENCE), spec=None, writes=8),
+    "put a fence back": Scenario(break_the_fence, spec={"networkPolicy": FENCE}, writes=1),
     "change several objects at once": changed(
         limits={"maxBodyBytes": 4096},
         serviceAccount={"annotations": {"example.org/x": "y"}},

@@ -19,7 +19,7 @@ from memorybank_operator.kube.connection import Connection, from_kubeconfig
 from tests.integration.operator.chart import NAMESPACE, template
 from tests.integration.operator.conftest import serve_kind
 from tests.integration.operator.test_objects import reconciles
-from tests.integration.operator.world import CHILDREN, World, Worlds, until
+from tests.integration.operator.world import CHILDREN, OPTIONAL, World, Worlds, until
 
 USER = "limited-operator"
 DEFAULTS = "memorybank-operator-defaults"
@@ -199,11 +199,12 @@ async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     await write_defaults(on.home, "{}")
     async with world.operator(connection=on.limited, **settings) as operator:
-        bank = await world.create()
+        bank = await world.create(networkPolicy={"enabled": True})
         await world.create_key()
 
         async def is_made() -> bool:
-            return (await world.children()).keys() == CHILDREN.keys() and bool(await world.ready())
+            made = (await world.children()).keys()
+            return made == (CHILDREN | OPTIONAL).keys() and bool(await world.ready())
 
         await until(is_made)
         await change_defaults_again_and_again(on.home)

@@ -42,6 +42,9 @@ CHILDREN = {
     "Deployment": "agents",
 }
 
+OPTIONAL = {"NetworkPolicy": "agents"}
+"""What a bank has only if its spec asks for it."""
+
 
 class NodeProber(Prober):
     """The real probe, that reaches a bank on the node instead of through a Service's address."""
@@ -219,10 +222,10 @@ class World:
         return {}
 
     async def children(self, bank: str = "agents") -> dict[str, Object]:
-        """Return those objects of a bank that exist, by kind."""
+        """Return those objects of a bank that exist, by kind; all that it may have."""
         found = {
             kind: await self.get(kind, bank + name.removeprefix("agents"))
-            for kind, name in CHILDREN.items()
+            for kind, name in (CHILDREN | OPTIONAL).items()
         }
         return {kind: body for kind, body in found.items() if body is not None}
 

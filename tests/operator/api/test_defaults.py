@@ -23,6 +23,7 @@ nodeSelector: {example.org/disk: ssd}
 tolerations: [{key: memory, operator: Exists, effect: NoExecute, tolerationSeconds: 5}]
 topologySpreadConstraints: [{topologyKey: topology.kubernetes.io/zone}]
 priorityClassName: high
+networkPolicy: {enabled: true, allowFrom: [{cidr: 10.0.0.0/8, ports: [metrics]}]}
 """
 
 
@@ -87,6 +88,38 @@ WRONG = {
     "a spread twice": (
         {FILE: "topologySpreadConstraints: [{topologyKey: a}, {topologyKey: a}]"},
         "topologySpreadConstraints: name each topologyKey once",
+    ),
+    "a peer that is nobody": (
+        {FILE: "networkPolicy: {allowFrom: [{ports: [http]}]}"},
+        "networkPolicy.allowFrom: say who is let in",
+    ),
+    "a peer of two kinds of namespace": (
+        {FILE: "networkPolicy: {allowFrom: [{namespace: a, namespaceLabels: {b: c}}]}"},
+        "networkPolicy.allowFrom: .*remove one of them",
+    ),
+    "a peer that is addresses and pods": (
+        {FILE: "networkPolicy: {allowFrom: [{cidr: 10.0.0.0/8, podLabels: {b: c}}]}"},
+        "networkPolicy.allowFrom: .*make two entries of it",
+    ),
+    "a peer at no network": (
+        {FILE: "networkPolicy: {allowFrom: [{cidr: 10.0.0.7/8}]}"},
+        "networkPolicy.allowFrom: write a network",
+    ),
+    "a peer at an address alone": (
+        {FILE: "networkPolicy: {allowFrom: [{cidr: 10.0.0.7}]}"},
+        "networkPolicy.allowFrom: write a network",
+    ),
+    "a peer in no namespace": (
+        {FILE: "networkPolicy: {allowFrom: [{namespace: Team A}]}"},
+        "networkPolicy.allowFrom: write the name of a namespace",
+    ),
+    "a peer's labels": (
+        {FILE: "networkPolicy: {allowFrom: [{podLabels: {a/b/c: d}}]}"},
+        "networkPolicy.allowFrom: write keys as",
+    ),
+    "a peer's ports": (
+        {FILE: "networkPolicy: {allowFrom: [{namespace: a, ports: [http, http]}]}"},
+        "networkPolicy.allowFrom: name each port once",
     ),
     "a priority class": ({FILE: "priorityClassName: ''"}, "priorityClassName: "),
 }  # fmt: skip

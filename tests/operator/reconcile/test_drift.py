@@ -63,6 +63,26 @@ DIFFERENT: dict[str, tuple[Any, Any, tuple[str, ...]]] = {
         {"ports": [{"port": 81, "protocol": "TCP"}]},
         ("ports[80]",),
     ),
+    "a rule of a policy with a port more": (
+        {"ingress": [{"ports": [{"port": 80}]}]},
+        {"ingress": [{"ports": [{"port": 80}, {"port": 81}]}]},
+        ("ingress",),
+    ),
+    "a rule of a policy for fewer": (
+        {"spec": {"egress": [{"ports": [{"port": 80}]}]}},
+        {"spec": {"egress": [{"ports": [{"port": 80}], "to": [{"podSelector": {}}]}]}},
+        ("spec.egress",),
+    ),
+    "a policy about fewer pods": (
+        {"podSelector": {"matchLabels": {"a": "b"}}},
+        {"podSelector": {"matchLabels": {"a": "b", "c": "d"}}},
+        ("podSelector.matchLabels",),
+    ),
+    "a policy about fewer pods by an expression": (
+        {"podSelector": {"matchLabels": {"a": "b"}}},
+        {"podSelector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c"}]}},
+        ("podSelector",),
+    ),
     "one argument more": ({"args": ["a"]}, {"args": ["a", "b"]}, ("args",)),
     "one argument less": ({"args": ["a", "b"]}, {"args": ["a"]}, ("args",)),
     "arguments in another order": ({"args": ["a", "b"]}, {"args": ["b", "a"]}, ("args",)),

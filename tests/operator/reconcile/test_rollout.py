@@ -33,6 +33,10 @@ SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 NEWER = replace(SETTINGS, app_image="localhost/memorybank-app:newer")
 
 
+def ollama(host: str) -> dict[str, Any]:
+    return {"provider": "ollama", "model": "m", "ollama": {"url": f"http://{host}"}}
+
+
 @dataclass
 class Scene:
     """A bank that runs and proved it, and is changed then."""
@@ -540,3 +544,23 @@ def test_what_changed_without_another_pod_is_on_record_too() -> None:
     scene.prove()
     scene.settings = NEWER
     assert condition(scene.judge(), "UpdatePending")["reason"] == Reason.UPDATE_QUEUED
+
+
+def test_while_another_backend_waits_the_pod_reaches_the_one_that_it_uses() -> None:
+    fence = {"networkPolicy": {"enabled": True}}
+    scene = Scene.of_spec(SUPERVISED | fence | {"embedding": ollama("one.a.svc")})
+    before = scene.world.children[names.network_policy(scene.of)]["spec"]
+    scene.change(
+        embedding=ollama("two.b.svc"),
+        networkPolicy={"enabled": True, "allowFrom": [{"podLabels": {"role": "agent"}}]},
+    )
+    scene.settle()
+    waiting = scene.world.children[names.network_policy(scene.of)]["spec"]
+    assert waiting["egress"] == before["egress"]
+    assert waiting["ingress"] != before["ingress"], "whom it lets in needs no new pod"
+    assert scene.of.status.plan is not None
+    scene.change(updatePolicy={"mode": "Supervised", "approved": scene.of.status.plan.id})
+    scene.settle()
+    assert "two" not in str(before)
+    egress = scene.world.children[names.network_policy(scene.of)]["spec"]["egress"]
+    assert "kubernetes.io/metadata.name': 'b'" in str(egress)

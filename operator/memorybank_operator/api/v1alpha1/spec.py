@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from memorybank_operator.api.base import ApiModel, cel, rules
 from memorybank_operator.api.quantity import parse_quantity
+from memorybank_operator.api.v1alpha1.edge import NetworkPolicy
 from memorybank_operator.api.v1alpha1.pod import (
     Affinity,
     EnvVar,
@@ -310,6 +311,8 @@ class Spec(ApiModel):
     """More environment variables for the memory service."""
     service_account: ServiceAccount = ServiceAccount()
     """The service account of the pod."""
+    network_policy: NetworkPolicy = NetworkPolicy()
+    """Who may connect to the bank, and whom its pod may connect to."""
     update_policy: UpdatePolicy = UpdatePolicy()
     """How the bank takes changes that restart its pod."""
     deletion_policy: Literal["Retain", "Delete"] = "Retain"

@@ -1,0 +1,102 @@
+"""The parts of a spec that say who reaches a bank, and whom it reaches."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from memorybank_operator.api.base import ApiModel, cel, rules
+from memorybank_operator.api.v1alpha1.types import NodeLabels
+
+MAX_PEERS = 16
+"""Entries of one list of peers; bounds what the rules over them cost the API server."""
+
+WHO = "say who is let in: namespace, namespaceLabels, podLabels or cidr"
+ONE_NAMESPACE = (
+    "set namespace, for one namespace by its name, or namespaceLabels, for all that have these "
+    "labels: remove one of them"
+)
+ADDRESSES_ALONE = (
+    "cidr is about addresses, and has no namespaces and pods: make two entries of it, one with "
+    "cidr alone"
+)
+CIDR = "write a network, such as 10.20.0.0/16, or one address, such as 10.20.0.7/32"
+NAMESPACE = "write the name of a namespace: lower-case letters, digits and '-'"
+
+
+def _is_set(field: str) -> str:
+    return f"(has(self.{field}) && size(self.{field}) > 0)"
+
+
+class Peer(ApiModel):
+    """Who may connect."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                f"has(self.namespace) || {_is_set('namespaceLabels')} || {_is_set('podLabels')}"
+                " || has(self.cidr)",
+                WHO,
+            ),
+            cel(f"!has(self.namespace) || !{_is_set('namespaceLabels')}", ONE_NAMESPACE),
+            cel(
+                f"!has(self.cidr) || !(has(self.namespace) || {_is_set('namespaceLabels')}"
+                f" || {_is_set('podLabels')})",
+                ADDRESSES_ALONE,
+            ),
+        )
+    )
+
+    namespace: (
+        Annotated[
+            str,
+            Field(
+                max_length=63,
+                json_schema_extra=rules(
+                    cel("!format.dns1123Label().validate(self).hasValue()", NAMESPACE)
+                ),
+            ),
+        ]
+        | None
+    ) = None
+    """Name of the namespace that the pods are in. Without it and namespaceLabels, podLabels are
+    about the bank's own namespace.
+    """
+    namespace_labels: NodeLabels = Field(default_factory=dict)
+    """Labels of the namespaces that the pods are in."""
+    pod_labels: NodeLabels = Field(default_factory=dict)
+    """Labels of the pods. Left out, all pods of the namespaces."""
+    cidr: (
+        Annotated[
+            str,
+            Field(
+                max_length=43,
+                json_schema_extra=rules(
+                    cel("isCIDR(self) && cidr(self) == cidr(self).masked()", CIDR)
+                ),
+            ),
+        ]
+        | None
+    ) = None
+    """Addresses outside of the cluster, such as 10.20.0.0/16."""
+    ports: Annotated[
+        tuple[Literal["http", "metrics"], ...],
+        Field(min_length=1, max_length=2, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = ("http",)
+    """What they may connect to: http (REST and MCP), metrics, or both."""
+
+
+class NetworkPolicy(ApiModel):
+    """Who may connect to the bank, and whom its pod may connect to."""
+
+    enabled: bool | None = None
+    """While true, nobody may connect but the operator and allowFrom, and the pod reaches nothing
+    but DNS and the services that the spec names. Left out, the operator's defaults decide; without
+    them it is off. It needs a network plug-in that enforces network policies.
+    """
+    allow_from: Annotated[
+        tuple[Peer, ...],
+        Field(max_length=MAX_PEERS, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ] = ()
+    """Who else may connect, beside those that the operator's defaults let in to every bank."""

@@ -1,0 +1,110 @@
+"""What a bank's pod connects to, as far as its spec says it, in the terms of a network policy.
+
+A network policy knows addresses, pods, namespaces and ports, but no names. So a name within the
+cluster becomes the namespace of its Service, and any other name its port alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.spec import Spec
+
+PORTS = {"http": 80, "https": 443}
+"""Of the schemes that the service speaks, the ports that an address without one means."""
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""On every namespace, by the API server: its name."""
+
+Rule = dict[str, Any]
+
+
+def urls(spec: Spec) -> Iterator[str]:
+    """Yield the addresses that the service is told to connect to.
+
+    Of the environment all values that are addresses count: a collector of traces, a proxy, a
+    setting of the service. What comes from a Secret or a ConfigMap is not known here.
+    """
+    embedding = spec.embedding
+    if embedding.provider == "ollama" and embedding.ollama is not None:
+        yield embedding.ollama.url
+    if embedding.provider == "openai":
+        yield embedding.openai.base_url
+    if spec.auth.jwt is not None and spec.auth.jwt.jwks_url is not None:
+        yield spec.auth.jwt.jwks_url
+    yield from (each.value for each in spec.env if each.value is not None)
+
+
+def egress_rules(bank: MemoryBank, cluster_domain: str) -> list[Rule]:
+    """Return the rules that let the pod reach what its spec names, in a fixed order."""
+    anywhere: set[int] = set()
+    namespaces: set[str] = set()
+    blocks: set[tuple[str, int]] = set()
+    for url in urls(bank.spec):
+        found = _parsed(url)
+        if found is None or found.hostname is None:
+            continue
+        port = found.port or PORTS[found.scheme]
+        block = _block(found.hostname)
+        if block is not None:
+            blocks.add((block, port))
+            continue
+        namespace, is_sure = _namespace(found.hostname, bank.namespace, cluster_domain)
+        if namespace is not None:
+            namespaces.add(namespace)
+        if not is_sure:
+            anywhere.add(port)
+    return [
+        *([{"ports": [tcp(port) for port in sorted(anywhere)]}] if anywhere else []),
+        # Behind a Service the port of the pod counts, which nothing here tells: so all of them.
+        *(
+            {"ports": [{"protocol": "TCP"}], "to": [{"namespaceSelector": by_name(each)}]}
+            for each in sorted(namespaces)
+        ),
+        *(
+            {"ports": [tcp(port)], "to": [{"ipBlock": {"cidr": block}}]}
+            for block, port in sorted(blocks)
+        ),
+    ]
+
+
+def by_name(namespace: str) -> dict[str, Any]:
+    """Return the selector of one namespace."""
+    return {"matchLabels": {NAMESPACE_NAME: namespace}}
+
+
+def tcp(port: int) -> dict[str, Any]:
+    """Return one port of a rule."""
+    return {"port": port, "protocol": "TCP"}
+
+
+def _parsed(url: str) -> SplitResult | None:
+    """Take an address apart; None for a text that is none."""
+    try:
+        found = urlsplit(url)
+        return found if found.scheme in PORTS and found.hostname and found.port != 0 else None
+    except ValueError:  # such as a port that is no number
+        return None
+
+
+def _block(host: str) -> str | None:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return f"{address}/{address.max_prefixlen}"
+
+
+def _namespace(host: str, own: str, cluster_domain: str) -> tuple[str | None, bool]:
+    """Return the namespace of the Service that a name may mean, and whether it can mean nothing
+    else. `a.b` is the Service a of the namespace b, if there is one, and else a name of the world.
+    """
+    parts = host.rstrip(".").lower().removesuffix(f".{cluster_domain}").split(".")
+    if len(parts) == 1:
+        return own, True
+    if parts[-1] == "svc":
+        return parts[-2], True
+    return (parts[1], False) if len(parts) == 2 else (None, False)

@@ -1,0 +1,86 @@
+"""Who reaches the bank's pod, and whom it reaches: nobody but those who are named here."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from memorybank_operator import constants
+from memorybank_operator.api.v1alpha1.edge import Peer
+from memorybank_operator.resources import names
+from memorybank_operator.resources.context import BuildContext
+from memorybank_operator.resources.destinations import Rule, by_name, egress_rules, tcp
+from memorybank_operator.resources.labels import metadata, selector
+
+PORTS = {"http": constants.HTTP_PORT, "metrics": constants.METRICS_PORT}
+DNS_PORT = 53
+DNS_PODS = {"k8s-app": "kube-dns"}
+"""Label of the pods of CoreDNS and kube-dns, https://kubernetes.io/docs/tasks/administer-cluster/
+dns-custom-nameservers/."""
+DNS_NAMESPACE = "kube-system"
+LINK_LOCAL = "169.254.0.0/16"
+"""Where a node answers for its DNS itself, such as NodeLocal DNSCache at 169.254.20.10."""
+
+
+def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
+    """Build the NetworkPolicy, None where none is asked for. What it does not name is denied, both
+    ways; policies add up, so that others can allow more.
+    """
+    if not ctx.bank.spec.network_policy.enabled:
+        return None
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(ctx.bank, names.network_policy(ctx.bank)),
+        "spec": {
+            "podSelector": {"matchLabels": selector(ctx.bank)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": _ingress(ctx),
+            "egress": [_dns(), *egress_rules(ctx.bank, ctx.settings.cluster_domain)],
+        },
+    }
+
+
+def _ingress(ctx: BuildContext) -> list[Rule]:
+    """Return a rule for the operator, and one for each set of ports with all who may use it."""
+    allowed = ctx.bank.spec.network_policy.allow_from
+    by_ports = groupby(sorted(allowed, key=_ports), key=_ports)
+    rules = [(ports, [_peer(each) for each in peers]) for ports, peers in by_ports]
+    if ctx.settings.operator_namespace:
+        rules.insert(0, ((constants.HTTP_PORT,), [_operator(ctx.settings.operator_namespace)]))
+    return [{"from": peers, "ports": [tcp(port) for port in ports]} for ports, peers in rules]
+
+
+def _ports(peer: Peer) -> tuple[int, ...]:
+    return tuple(sorted(PORTS[name] for name in peer.ports))
+
+
+def _operator(namespace: str) -> Rule:
+    return {
+        "namespaceSelector": by_name(namespace),
+        "podSelector": {"matchLabels": {constants.LABEL_NAME: constants.FIELD_MANAGER}},
+    }
+
+
+def _peer(peer: Peer) -> Rule:
+    if peer.cidr is not None:
+        return {"ipBlock": {"cidr": peer.cidr}}
+    selectors: Rule = {}
+    if peer.namespace is not None:
+        selectors["namespaceSelector"] = by_name(peer.namespace)
+    elif peer.namespace_labels:
+        selectors["namespaceSelector"] = {"matchLabels": dict(peer.namespace_labels)}
+    if peer.pod_labels:
+        selectors["podSelector"] = {"matchLabels": dict(peer.pod_labels)}
+    return selectors
+
+
+def _dns() -> Rule:
+    cluster = {
+        "namespaceSelector": by_name(DNS_NAMESPACE),
+        "podSelector": {"matchLabels": DNS_PODS},
+    }
+    return {
+        "ports": [{"port": DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")],
+        "to": [cluster, {"ipBlock": {"cidr": LINK_LOCAL}}],
+    }
