@@ -24,13 +24,25 @@ def owners(body: dict[str, Any]) -> set[str]:
 @asynccontextmanager
 async def collecting_garbage(world: World, *names: str) -> AsyncIterator[None]:
     """During the block, delete what banks owned that are gone; `agents` when none is named."""
-    collecting = asyncio.create_task(_collect(world, names or ("agents",)))
+    world.collected = names or ("agents",)
+    collecting = asyncio.create_task(_collect(world, world.collected))
     try:
         yield
     finally:
+        world.collected = ()
         collecting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await collecting
+
+
+async def is_collected(world: World) -> bool:
+    """Tell whether nothing is left that a bank owned which is gone, if anybody collects it."""
+    for name in world.collected:
+        bank = await world.get(kinds.MEMORY_BANK, name)
+        present = {bank["metadata"]["uid"]} if bank else set()
+        if any(owners(body) - present for body in await _belongings(world, name)):
+            return False
+    return True
 
 
 async def _collect(world: World, names: tuple[str, ...]) -> None:
@@ -50,12 +62,16 @@ async def _collect(world: World, names: tuple[str, ...]) -> None:
 
 
 async def _collect_from(world: World, name: str, present: set[str]) -> None:
-    ring = await world.ring(name)
-    for body in (*(await world.children(name)).values(), *([ring] if ring else [])):
+    for body in await _belongings(world, name):
         if owners(body) - present:
             # Whatever is being written at the same time is looked at again in a moment.
             with contextlib.suppress(AssertionError, errors.NotFound, errors.Conflict):
                 await _remove(world, body["kind"], body["metadata"]["name"])
+
+
+async def _belongings(world: World, name: str) -> list[dict[str, Any]]:
+    ring = await world.ring(name)
+    return [*(await world.children(name)).values(), *([ring] if ring else [])]
 
 
 async def _remove(world: World, kind: str, name: str) -> None:

@@ -8,6 +8,7 @@ from memorybank_operator.engine.cache import BankKey, owner_of
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.runtime import Operator
+from tests.integration.operator.garbage import is_collected
 from tests.integration.operator.world import World, until
 
 SETTLE_SECONDS = 180.0
@@ -22,7 +23,8 @@ async def settle(
     world: World, operator: Operator, *names: str, seconds: float = SETTLE_SECONDS
 ) -> None:
     """Wait until these banks (`agents` when none is named) are judged for their newest generation,
-    and two more looks at everything, by an operator that knows everything, write nothing.
+    and two more looks at everything, by an operator that knows everything, write nothing. While
+    what a deleted bank owned is still being collected, there is something to come.
     """
     names = names or ("agents",)
     for name in names:
@@ -35,6 +37,8 @@ async def settle(
         await until(is_judged, seconds=seconds, what=what, poll=POLL_SECONDS)
 
     async def is_quiet() -> bool:
+        if not await is_collected(world):
+            return False
         if await versions(world, names) != known_versions(operator, world.namespace, names):
             return False
         writes = len(world.writes())

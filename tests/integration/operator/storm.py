@@ -14,11 +14,11 @@ import contextlib
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import aiohttp
 from aiohttp import web
@@ -63,12 +63,35 @@ class Request(NamedTuple):
         return self.method != "GET"
 
 
+CardT = TypeVar("CardT")
+
+
+class Deck(Generic[CardT]):
+    """Deals each of some cards once, in random order, before any of them again."""
+
+    def __init__(self, cards: Iterable[CardT], dice: random.Random) -> None:
+        self._all = tuple(cards)
+        self._left: list[CardT] = []
+        self._dice = dice
+
+    def deal(self, fits: Callable[[CardT], bool] = lambda _card: True) -> CardT:
+        """Return the next card that fits; those that do not are dealt as soon as they do."""
+        if not any(fits(each) for each in self._left):
+            self._left += self._dice.sample(self._all, len(self._all))
+        card = next(each for each in self._left if fits(each))
+        self._left.remove(card)
+        return card
+
+
 class Storm:
     """The proxy. It does nothing but pass on while `share` and `event_share` are 0."""
 
     def __init__(self, connection: Connection, *, seed: int) -> None:
         self._connection = connection
         self._dice = random.Random(seed)  # noqa: S311 - no secret
+        self._request_faults = Deck(REQUEST_FAULTS, self._dice)
+        self._event_faults = Deck(EVENT_FAULTS, self._dice)
+        self._refusals = Deck(REFUSALS, self._dice)
         self._session: aiohttp.ClientSession
         self._lists: dict[str, list[bytes]] = {}
         self.share = 0.0
@@ -144,15 +167,14 @@ class Storm:
     def _fault(self, request: web.Request) -> str:
         if self._dice.random() >= self.share:
             return ""
-        fault = self._dice.choice(REQUEST_FAULTS)
+        fault = self._request_faults.deal()
         # What does not fit is as good as a late answer.
         if fault == "stale" and request.raw_path not in self._lists:
             return "late"
         return fault
 
     def _refused(self, request: Request) -> web.Response:
-        codes = [code for code in REFUSALS if code != 409 or request.is_write]
-        code = self._dice.choice(codes)
+        code = self._refusals.deal(lambda code: code != 409 or request.is_write)
         self.faults[str(code)] += 1
         # The API server names seconds; what stands before it may name a date.
         return _refusal(code, self._dice.choice(("1", PAST)) if code == 429 else None)
@@ -199,7 +221,7 @@ class Storm:
                 if not line:
                     return response
                 shaken = self._dice.random() < self.event_share
-                fault = self._dice.choice(EVENT_FAULTS) if shaken else ""
+                fault = self._event_faults.deal() if shaken else ""
                 if not await stream.send(line, fault):
                     return response
         except ConnectionError:  # the operator went away

@@ -103,6 +103,8 @@ class World:
         self.connection = connection
         self.namespace = namespace
         self.disk = ToldDisk()
+        self.collected: tuple[str, ...] = ()
+        """Banks whose belongings somebody deletes once they are gone."""
         self._audit_log = audit_log
         self._audit_read = audit_log.stat().st_size
         """Bytes of the log that are read. Nobody acted in this namespace before."""
