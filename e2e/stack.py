@@ -83,8 +83,12 @@ class Stack:
         """Apply objects as a user would."""
         return self.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects)))
 
-    def install_operator(self, *values: str, checkout: Path = ROOT) -> None:
-        """Install or upgrade the operator from a checkout's chart; returns when it is available."""
+    def install_operator(
+        self, *values: str, checkout: Path = ROOT, wave: int | None = None
+    ) -> None:
+        """Install or upgrade the operator from a checkout's chart; returns when it is available.
+        `wave` is how many banks it updates at a time, unless as many as the chart says.
+        """
         name = IMAGES[1]
         chart = checkout / "charts/memorybank-operator"
         made_from = (engines.find().labels(f"{name}:{self.tag}") or {}).get(DIGEST_LABEL, "")
@@ -100,6 +104,7 @@ class Stack:
             "upgrade", "--install", "memorybank-operator", str(chart),
             "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "10m",
             *(word for setting in settings for word in ("--set-string", setting)),
+            *(() if wave is None else ("--set", f"updateWave={wave}")),
         )  # fmt: skip
 
     def leader(self) -> str:

@@ -10,11 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from e2e.bank import Bank
+from e2e.cluster.paths import ROOT
 from e2e.processes import signal_pod
 from e2e.stack import OPERATOR_NAMESPACE, CommandFailed, Stack
 
+OWN_KEY = ROOT / "examples/own-key.yaml"
 FAILOVER = timedelta(seconds=30)
 """The Lease runs out after 15 s, and is looked at every 2 s by an operator that may be kept waiting
 for the processor; how long that takes on a quiet machine is measured by `make proof`.
@@ -176,26 +179,14 @@ def test_a_bank_that_cannot_start_says_why_and_heals_when_corrected(
 def test_a_missing_key_secret_is_named_and_heals_when_it_appears(
     stack: Stack, namespace: str
 ) -> None:
-    bank = Bank(
-        stack, namespace, "byo", {"auth": {"adminKeySecretRef": {"name": "my-key", "key": "token"}}}
-    )
+    secret, manifest = yaml.safe_load_all(OWN_KEY.read_text())
+    bank = Bank(stack, namespace, manifest["metadata"]["name"], manifest["spec"])
     bank.apply()
-    shown = bank.wait_not_ready()
-    bank.stack.wait(
-        "the field in Ready", lambda: "adminKeySecretRef" in bank.condition()["message"]
-    )
-    assert shown["status"] == "False"
-    own = "mb_" + "A" * 43
-    stack.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "my-key", "namespace": namespace},
-            "stringData": {"token": own},
-        }
-    )
+    bank.wait_not_ready("AdminKeySecretNotFound")
+    assert "adminKeySecretRef" in bank.condition()["message"]
+    bank.apply_example("own-key")
     bank.wait_ready()
-    assert bank.recall(QUESTION, key=own) == []
+    assert bank.recall(QUESTION, key=secret["stringData"]["token"]) == []
 
 
 def copy_of_default_class(stack: Stack, name: str) -> str:

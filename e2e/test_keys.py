@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from e2e.bank import Bank
-from e2e.stack import OPERATOR_NAMESPACE, ROOT
+from e2e.stack import OPERATOR_NAMESPACE, ROOT, Stack
 
 JOB = "job/rotation-agent"
 
@@ -23,13 +23,13 @@ def token(bank: Bank) -> str:
         "spec": {"bankRef": {"name": bank.name}, "role": "readonly"},
     }
     bank.stack.apply(key)
-    wait_for_key(bank)
+    wait_for_key(bank, "app")
     return key_of(bank, "app")
 
 
-def wait_for_key(bank: Bank) -> None:
+def wait_for_key(bank: Bank, name: str) -> None:
     bank.stack.kubectl(
-        "-n", bank.namespace, "wait", "mbkey/app", "--for=condition=Ready", "--timeout=180s"
+        "-n", bank.namespace, "wait", f"mbkey/{name}", "--for=condition=Ready", "--timeout=300s"
     )
 
 
@@ -45,13 +45,21 @@ def test_a_key_may_what_its_role_may_until_it_is_deleted(bank: Bank, token: str)
     )
 
 
-def test_a_key_opens_the_bank_that_was_made_again(bank: Bank, token: str) -> None:
-    bank.remember("The ferry leaves at seven.")
-    bank.stack.kubectl("-n", bank.namespace, "delete", "mb", bank.name, "--timeout=180s")
-    bank.apply()
+def test_a_key_opens_the_bank_that_was_made_again(stack: Stack, namespace: str) -> None:
+    bank, key = Bank(stack, namespace, "agents"), "agents-app"
+    bank.apply_example("key")
+    wait_for_key(bank, key)
+    token = key_of(bank, key)
+    with bank.http(token) as client:
+        fact = {"content": "The ferry leaves at seven."}
+        assert client.post("/v1/memories", json=fact).status_code == 201
+    stack.kubectl("-n", namespace, "delete", "mb", bank.name, "--timeout=180s")
+    bank.apply_example("key")
     bank.wait_ready()
-    wait_for_key(bank)
-    assert bank.recall("When does the boat go?", key=token) == ["The ferry leaves at seven."]
+    with bank.http(token) as client:
+        stack.wait("the key taken", lambda: client.get("/v1/memories").status_code == 200)
+    assert key_of(bank, key) == token
+    assert bank.recall("When does the boat go?", key=token) == [fact["content"]]
 
 
 def test_an_agent_goes_on_while_its_key_is_replaced(bank: Bank) -> None:

@@ -179,13 +179,12 @@ def test_a_protected_bank_is_not_deleted(living_bank: Bank) -> None:
 def test_a_namespace_goes_within_a_minute_whatever_state_its_banks_are_in(
     stack: Stack, namespace: str
 ) -> None:
-    volume = {"storage": {"volume": {"size": "64Mi"}}}
-    nowhere = {"provider": "ollama", "model": "m", "ollama": {"url": "http://nowhere.invalid"}}
-    ready = Bank(stack, namespace, "ready", volume | {"deletionProtection": True})
-    without_backend = Bank(stack, namespace, "lonely", volume | {"embedding": nowhere})
-    without_image = Bank(stack, namespace, "imageless", volume | {"version": "no-such-version"})
-    for bank in (ready, without_backend, without_image):
-        bank.apply()
+    ready = Bank(stack, namespace, "agents")
+    ready.apply_example("protected")
+    without_backend = Bank(stack, namespace, "embedded")
+    without_backend.apply_example("ollama")  # nothing answers at that address
+    without_image = Bank(stack, namespace, "imageless", {"version": "no-such-version"})
+    without_image.apply()
     ready.wait_ready()
     without_image.wait_not_ready("ImagePullBackOff")
     stack.kubectl("delete", "namespace", namespace, "--timeout=60s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -64,6 +65,19 @@ def test_a_role_of_its_own_may_what_the_spec_says(shared: Bank) -> None:
         kept = client.post("/v1/memories", json={"content": "Seats are given out on Mondays."})
         assert client.delete(f"/v1/memories/{kept.json()['id']}").status_code in (200, 204)
         assert client.get("/v1/admin/keys").status_code == 403
+
+
+def test_what_nobody_uses_is_forgotten_by_the_rules_of_the_spec(shared: Bank) -> None:
+    rules = shared.spec["forgetting"]
+    with shared.http() as client:
+        told = client.get("/v1/forgetting").json()
+        kept = client.post("/v1/memories", json={"content": "The lift is out of order today."})
+        ahead = client.get("/v1/forgetting/preview?days=0&days=3650").json()
+    assert (told["enabled"], told["grace_days"]) == (True, rules["graceDays"])
+    assert told["half_life_days"].items() >= rules["halfLifeDays"].items()
+    now, then = (json.dumps(each) for each in ahead["forecasts"])
+    assert kept.json()["id"] not in now
+    assert kept.json()["id"] in then
 
 
 def test_what_was_done_is_in_the_audit_log(shared: Bank) -> None:

@@ -13,14 +13,18 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from e2e.bank import Bank
+from e2e.cluster.paths import ROOT
 from e2e.stack import CommandFailed, Stack
 
 FACT = "The annual audit of the warehouse begins on the second Monday of March."
 QUESTION = "When is the warehouse audited?"
 MI = 2**20
-AUTO = {"enabled": True, "thresholdPercent": 70, "step": "32Mi", "maxSize": "96Mi"}
+EXAMPLE = ROOT / "examples/growing.yaml"
+SMALL = {"thresholdPercent": 70, "step": "32Mi", "maxSize": "96Mi"}
+"""What differs from the example: a disk that a test can fill."""
 FILL = """
 import os, sys
 path, share = "/data/ballast", float(sys.argv[1])
@@ -100,7 +104,9 @@ def test_a_larger_size_gives_the_running_pod_more_room(stack: Stack, namespace: 
 def test_a_disk_that_gets_full_grows_by_itself_and_the_bank_takes_memories_again(
     stack: Stack, namespace: str
 ) -> None:
-    bank = Bank(stack, namespace, "growing", volume("32Mi", autoGrow=AUTO))
+    manifest = yaml.safe_load(EXAMPLE.read_text())
+    grows = manifest["spec"]["storage"]["volume"]["autoGrow"] | SMALL
+    bank = Bank(stack, namespace, manifest["metadata"]["name"], volume("32Mi", autoGrow=grows))
     bank.apply()
     bank.wait_ready()
     bank.remember(FACT)

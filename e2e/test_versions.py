@@ -1,21 +1,25 @@
-"""A bank moves on to the next version of the memory service, by the example of a bank of a team:
-applied as its user would, with all that it names, and used by a pod beside it meanwhile.
+"""Banks move on to the next version of the memory service: that of a team, by its example, applied
+as its user would, with all that it names, and used by a pod beside it meanwhile; and a fleet, when
+the operator brings another version.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import yaml
 
-from e2e.bank import Bank
+from e2e.bank import READY_SECONDS, Bank
 from e2e.cluster.paths import ROOT
+from e2e.conftest import EXAMPLE as FIRST_EXAMPLE
+from e2e.conftest import restricted_namespace
 from e2e.images import engines
 from e2e.images.engines import Build
-from e2e.stack import IMAGES, Stack, run_module
+from e2e.stack import IMAGES, OPERATOR_NAMESPACE, Stack, run_module
 
 EXAMPLE = ROOT / "examples/production.yaml"
 NEXT = "0.2.0"
@@ -130,6 +134,114 @@ def test_the_bank_of_a_team_moves_on_to_the_next_version_with_all_that_it_has(
     rollout = (bank.get() or {})["status"]["rollout"]
     assert rollout["previous"]["version"] == version
     assert "rejected" not in rollout
+
+    # What ran on this data may have migrated it: there is no way to an older minor version.
+    bank.apply(version=version)
+    refused = bank.wait_not_ready("VersionRefused")
+    assert f"version {version} is older than {NEXT}" in refused["message"]
+    assert bank.condition("Available")["status"] == "True"
+    assert [pod["metadata"]["uid"] for pod in bank.pods()] == [after["metadata"]["uid"]]
+
+
+@pytest.fixture
+def fleet(stack: Stack, namespace: str) -> Iterator[tuple[Bank, Bank]]:
+    """Two banks of the first example, each in a namespace of its own, and an operator for these
+    namespaces alone; for all, as before, when the test is over.
+    """
+    example = yaml.safe_load(FIRST_EXAMPLE.read_text())
+    with restricted_namespace(stack, "fleet") as other:
+        banks = [
+            Bank(stack, each, example["metadata"]["name"], example["spec"])
+            for each in (namespace, other)
+        ]
+        try:
+            stack.install_operator(served(*banks))
+            for bank in banks:
+                bank.apply()
+            for bank in banks:
+                bank.wait_ready()
+                bank.remember(FACT)
+            yield banks[0], banks[1]
+        finally:
+            stack.install_operator()
+
+
+def test_a_fleet_is_updated_bank_by_bank_and_stops_at_the_first_that_does_not_work(
+    stack: Stack, version: str, fleet: tuple[Bank, Bank]
+) -> None:
+    with restricted_namespace(stack, "outside") as elsewhere:
+        outside = Bank(stack, elsewhere, "agents")
+        outside.apply_example("disposable")
+
+        stack.install_operator(served(*fleet), f"appImage={IMAGES[0]}:{NEXT}", wave=1)
+        for bank in fleet:
+            stack.wait(
+                f"{NEXT} in {bank.namespace}",
+                partial(is_at, bank, NEXT),
+                seconds=READY_SECONDS,
+                describe=bank.get,
+            )
+            assert bank.recall(QUESTION) == [FACT]
+            bank.wait_told("UpdateBegins")
+        first, second = sorted(fleet, key=begun)
+        assert begun(second) >= first.condition()["lastTransitionTime"], "one waits for the other"
+
+        for bank in fleet:  # which restarts nothing
+            bank.apply(updatePolicy={"deadlineSeconds": 10})
+            bank.wait_ready()
+        before = [uid(bank) for bank in fleet]
+        stack.install_operator(served(*fleet), "appImage=localhost/no-such-image:1", wave=1)
+        stack.wait(
+            "one bank back, and the other one untouched",
+            lambda: (
+                all(bank.is_ready() for bank in fleet)
+                and sorted(pending(bank) for bank in fleet) == ["RolledBack", "UpdateQueued"]
+            ),
+            seconds=READY_SECONDS,
+            describe=lambda: [bank.get() for bank in fleet],
+        )
+        for bank, found in zip(fleet, before, strict=True):
+            assert (uid(bank) == found) == (pending(bank) == "UpdateQueued")
+            assert ran(bank) == (NEXT, f"{IMAGES[0]}:{NEXT}")
+            assert bank.recall(QUESTION) == [FACT]
+
+        assert (outside.get() or {})["status"] == {"observedGeneration": -1}
+        assert may(stack, first.namespace) == "yes"
+        assert may(stack, elsewhere) == "no"
+        stack.install_operator()
+        outside.wait_ready()
+
+
+def served(*banks: Bank) -> str:
+    """The setting by which the operator serves the namespaces of these banks alone."""
+    return f"watchNamespaces={{{','.join(bank.namespace for bank in banks)}}}"
+
+
+def is_at(bank: Bank, version: str) -> bool:
+    return bank.is_ready() and ran(bank)[0] == version
+
+
+def begun(bank: Bank) -> str:
+    """When its pod was made."""
+    (pod,) = bank.pods()
+    return str(pod["metadata"]["creationTimestamp"])
+
+
+def uid(bank: Bank) -> str:
+    (pod,) = bank.pods()
+    return str(pod["metadata"]["uid"])
+
+
+def pending(bank: Bank) -> str:
+    """Why a change of its pod waits."""
+    return str(bank.condition("UpdatePending").get("reason"))
+
+
+def may(stack: Stack, namespace: str) -> str:
+    """Whether the operator may make Deployments there: yes or no."""
+    operator = f"system:serviceaccount:{OPERATOR_NAMESPACE}:memorybank-operator"
+    asked = ("auth", "can-i", "create", "deployments.apps", "-n", namespace, f"--as={operator}")
+    return stack.kubectl(*asked, check=False).strip()
 
 
 def ran(bank: Bank) -> tuple[str, str]:

@@ -1,0 +1,21 @@
+"""An example is worth what its test is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.repo.checkout import ROOT
+
+EXAMPLES = sorted(
+    each for each in (ROOT / "examples").iterdir() if each.suffix == ".yaml" or each.is_dir()
+)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
+def test_each_example_is_applied_by_a_test_on_a_real_cluster(example: Path) -> None:
+    path = re.compile(rf'apply_example\("{example.stem}"\)|["/]{re.escape(example.name)}"')
+    tests = [*(ROOT / "e2e").glob("test_*.py"), ROOT / "e2e/conftest.py"]
+    assert [each.name for each in tests if path.search(each.read_text())]
