@@ -12,6 +12,7 @@ MemoryBankError
 ├── ConfigurationError      the service cannot start as configured
 └── Unavailable             the service cannot do it now; a retry may succeed
     ├── StoreUnavailable
+    ├── VectorsUnavailable  the vector server cannot answer
     ├── OutdatedVector      the embedding model was switched while a text was embedded
     └── EmbedderUnavailable
         └── TextRefused     the embedding service works, but does not take one of these texts
@@ -115,6 +116,12 @@ class StoreUnavailable(Unavailable):
     """The store cannot be read or written."""
 
     code = "store_unavailable"
+
+
+class VectorsUnavailable(Unavailable):
+    """The vector server cannot answer, or has not what it should have."""
+
+    code = "vectors_unavailable"
 
 
 class OutdatedVector(Unavailable):

@@ -193,6 +193,11 @@ _HANDLED = "the web server's own limits hold"
 _ROTATED = "what collects standard error keeps and rotates it"
 _BACKUP = "copy the database with `memorybank backup` on a schedule"
 
+
+def _vector_provider(value: Any) -> Any:
+    return "chroma" if value == "chromadb" else value
+
+
 RULES: dict[str, Rule] = {
     "database.max_connections": _no_effect(_ONE_FILE),
     "database.connection_timeout": _no_effect(_ONE_FILE),
@@ -203,10 +208,11 @@ RULES: dict[str, Rule] = {
     "embedding.ollama.model": _becomes("embedding.model"),
     "embedding.ollama.timeout": _becomes("embedding.timeout_seconds", _seconds),
     "embedding.ollama.max_retries": _becomes("embedding.retries"),
-    "vector.provider": _only(
-        ("embedded",), "remove it, or write `embedded`: the index is part of the service"
-    ),
-    "vector.chromadb": _no_effect("the index is part of the service"),
+    "vector.provider": _becomes("vector.provider", _vector_provider),
+    "vector.chromadb.base_url": _becomes("vector.chroma.url"),
+    "vector.chromadb.collection": _becomes("vector.chroma.collections"),
+    "vector.chromadb.timeout": _becomes("vector.chroma.timeout_seconds", _seconds),
+    "vector.chromadb.max_retries": _no_effect("what Chroma did not get it is given again"),
     "performance.embedding.cache_enabled": _cache_switch,
     "performance.embedding.cache_size": _becomes("embedding.cache_entries"),
     "performance.embedding.cache_ttl": _no_effect(_CACHE),
@@ -265,7 +271,7 @@ RULES: dict[str, Rule] = {
 
 
 _SECTIONS = (
-    ("vector",),
+    ("vector", "chromadb"),
     ("performance", "embedding"),
     ("performance", "search"),
     ("performance",),

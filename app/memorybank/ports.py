@@ -774,12 +774,88 @@ class VectorCache(Protocol):
         """Drop everything; return how many entries that were."""
 
 
+@dataclass(frozen=True, slots=True)
+class VectorCollection:
+    """Vectors of one embedding space on a vector server."""
+
+    id: str
+    """Of another one of the same name it would be another."""
+    position: int | None
+    """What was noted of it last; None when nothing was."""
+
+
+class VectorServer(Protocol):
+    """Keeps vectors elsewhere and compares them. All of it can be lost, and be given again.
+
+    Every method raises VectorsUnavailable when the server does not answer as it should, or has no
+    such collection. A collection is meant by its id, unless a name is asked for.
+    """
+
+    async def collections(self, prefix: str) -> dict[str, VectorCollection]:
+        """Return the collections whose names begin so, by name."""
+
+    async def make(self, name: str) -> VectorCollection:
+        """Return the collection of this name; an empty one is made when there is none."""
+
+    async def drop(self, name: str) -> None:
+        """Drop a collection; nothing happens when there is none of this name."""
+
+    async def note(self, collection: str, position: int) -> None:
+        """Keep a number with a collection."""
+
+    async def count(self, collection: str) -> int:
+        """Return how many vectors there are."""
+
+    async def ids(self, collection: str) -> set[str]:
+        """Return whose vectors there are."""
+
+    async def put(self, collection: str, ids: Sequence[str], vectors: Sequence[Vector]) -> None:
+        """Add vectors, or replace those of the same ids."""
+
+    async def remove(self, collection: str, ids: Sequence[str]) -> None:
+        """Remove vectors; those that are not there do not matter."""
+
+    async def get(self, collection: str, memory_id: str) -> Vector | None:
+        """Return a vector, None when it is not there."""
+
+    async def nearest(
+        self, collection: str, vector: Vector, *, count: int, among: Sequence[str] | None
+    ) -> dict[str, float]:
+        """Return the products of a vector with those it has the highest with, by id.
+
+        `among` are the only ones that come into question; None means all. Those that are not there
+        do not matter.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorsStatus:
+    """How far a vector server has what it should have."""
+
+    position: int
+    """The newest change that it knows."""
+    missing: int
+    """Vectors that it still has to get."""
+    problem: str | None
+    """Why it is not asked; None when it is."""
+
+
 class SearchIndex(Protocol):
     """Derived data: finds candidates; can be dropped and rebuilt from the store at any time."""
 
     @property
     def seq(self) -> int:
         """The newest change that is searchable; with StoreStats.seq it tells how far behind."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why meanings are compared less exactly at the moment; None when they are not."""
+
+    def vectors(self) -> VectorsStatus | None:
+        """Tell how a vector server is; None when the vectors are part of the index."""
 
     async def search(
         self,

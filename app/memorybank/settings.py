@@ -208,6 +208,31 @@ class EmbeddingSettings(Section):
         return self
 
 
+class ChromaSettings(Section):
+    """A Chroma server, with provider `chroma`."""
+
+    url: HttpUrl = Field("http://localhost:8000", description="Where it answers.")
+    collections: str = Field(
+        "memorybank",
+        max_length=130,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$",
+        description="What the names of this bank's collections begin with; of the banks that share"
+        " a server each needs one of its own.",
+    )
+    timeout_seconds: float = Field(2.0, gt=0, le=60, description="How long a search waits for it.")
+
+
+class VectorSettings(Section):
+    """Where vectors are compared."""
+
+    provider: Literal["embedded", "chroma"] = Field(
+        "embedded",
+        description="`embedded` keeps all vectors in this process; with `chroma` they are in a"
+        " Chroma server, and a thirtieth of them here.",
+    )
+    chroma: ChromaSettings = ChromaSettings()
+
+
 class SecuritySettings(Section):
     """Who may be asked for."""
 
@@ -520,6 +545,7 @@ class Settings(BaseSettings):
     )
     database: DatabaseSettings = DatabaseSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
+    vector: VectorSettings = VectorSettings()
     security: SecuritySettings = SecuritySettings()
     auth: AuthSettings = AuthSettings()
     audit: AuditSettings = AuditSettings()

@@ -109,8 +109,9 @@ def test_the_environment_wins_over_a_guides_key_as_over_ours(tmp_path: Path) -> 
     ("text", "field", "said"),
     [
         ("database: {backup_enabled: true}", "database.backup_enabled", "memorybank backup"),
-        ("vector: {provider: chromadb}", "vector.provider", "write `embedded`"),
-        ("vector: {flavour: x}", "vector.flavour", "the known ones are chromadb, provider"),
+        ("vector: {provider: milvus}", "vector.provider", "'embedded' or 'chroma'"),
+        ("vector: {flavour: x}", "vector.flavour", "the known ones are chroma, provider"),
+        ("vector: {chromadb: {flavour: x}}", "vector.chromadb.flavour", "base_url, collection"),
         ("performance: {serach: 1}", "performance.serach", "did you mean `search`?"),
         (
             "performance: {embedding: {cache_sise: 1}}",
@@ -175,8 +176,8 @@ def test_what_would_be_a_broken_promise_is_refused_with_path_and_cure(
 
 
 def test_all_that_cannot_be_is_told_at_once(tmp_path: Path) -> None:
-    error = refusal(tmp_path, "{logging: {output: /x}, vector: {provider: chromadb}}")
-    for path in ("logging.output", "vector.provider"):
+    error = refusal(tmp_path, "{logging: {output: /x}, security: {audit: {log_file: /y}}}")
+    for path in ("logging.output", "security.audit.log_file"):
         assert path in error.message
         assert f"{path}: " in (error.hint or "")
 

@@ -17,9 +17,8 @@ from memorybank.configuration import load
 from memorybank.embedders.switched import SwitchedEmbedder
 from memorybank.http.app import Api
 from memorybank.ports import Embedder, Generation, GenerationState, MemoryStore
-from memorybank.search.index import MemoryIndex
 from memorybank.server.app import Application, build_application
-from memorybank.server.engine import Engine, open_store
+from memorybank.server.engine import Engine, build_index, open_store
 from memorybank.server.services import Services
 from memorybank.settings import Settings
 from memorybank.telemetry import Telemetry
@@ -102,7 +101,7 @@ async def open_engine(
     embedders = GivenEmbedders(embedder, *others)
     if others:
         await embedders.choose(store)
-    index = MemoryIndex(store, dimensions=embedders.current.dimensions)
+    index = build_index(settings, store, embedders.current)
     try:
         yield Engine(store, embedders.current, embedders, index)
     finally:

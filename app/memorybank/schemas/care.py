@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from memorybank.domain.configuration import ConfigurationReport
-from memorybank.ports import StoreCheck, StoreStatus
+from memorybank.ports import StoreCheck, StoreStatus, VectorsStatus
 from memorybank.schemas.fields import Response
 
 
@@ -25,11 +25,37 @@ class StoreView(Response):
     connections: int = Field(description="Open connections to the database.")
 
 
+class VectorServerView(Response):
+    """The server that compares vectors."""
+
+    position: int = Field(description="The newest change that it knows.")
+    lag: int = Field(description="Changes that it does not know yet.")
+    missing: int = Field(description="Vectors that it still has to get after it lost some.")
+    problem: str | None = Field(
+        description="Why it is not asked, and meanings are compared roughly; null when it is."
+    )
+
+    @classmethod
+    def of(cls, status: VectorsStatus | None, newest: int) -> VectorServerView | None:
+        """Show its state; `newest` is the last change of the store."""
+        if status is None:
+            return None
+        return cls(
+            position=status.position,
+            lag=max(0, newest - status.position),
+            missing=status.missing,
+            problem=status.problem,
+        )
+
+
 class IndexView(Response):
     """The search index."""
 
     position: int = Field(description="The newest change that can be found.")
     lag: int = Field(description="Changes that are stored and cannot be found yet.")
+    vectors: VectorServerView | None = Field(
+        description="The vector server; null when the vectors are part of the index."
+    )
 
 
 class EmbedderView(Response):

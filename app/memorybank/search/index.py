@@ -14,8 +14,9 @@ from memorybank.domain.memory import MemoryChange, MemoryFilter, MemoryState
 from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
 from memorybank.errors import OutdatedVector
 from memorybank.lanes import Lanes
-from memorybank.ports import IndexCheck, MemoryStore, Vector
+from memorybank.ports import IndexCheck, MemoryStore, Vector, VectorsStatus
 from memorybank.search.tenant import TenantIndex
+from memorybank.search.vectors import Vectors, WholeVectors
 from memorybank.spaces import space_of
 
 Portion = list[tuple[str, MemoryColumns]]
@@ -55,8 +56,18 @@ class MemoryIndex:
     loop stays free and a search never sees half a change.
     """
 
-    def __init__(self, store: MemoryStore, *, dimensions: int) -> None:
-        """`dimensions` is the length of the vectors, in the store and in queries."""
+    def __init__(
+        self,
+        store: MemoryStore,
+        *,
+        dimensions: int,
+        vectors: Callable[[int], Vectors] = WholeVectors,
+    ) -> None:
+        """`dimensions` is the length of the vectors, in the store and in queries.
+
+        `vectors` makes what keeps those of a tenant.
+        """
+        self._kept_by = vectors
         self._store = store
         self._content = _Content(None, dimensions)
         self._following = asyncio.Lock()
@@ -67,6 +78,15 @@ class MemoryIndex:
     def seq(self) -> int:
         """See SearchIndex."""
         return self._content.position
+
+    @property
+    def problem(self) -> str | None:
+        """See SearchIndex: there is nobody to wait for."""
+        return None
+
+    def vectors(self) -> VectorsStatus | None:
+        """See SearchIndex."""
+        return None
 
     async def search(
         self,
@@ -156,7 +176,7 @@ class MemoryIndex:
         space = None if vector is None else space_of(vector)
         if space is not None and content.model not in (None, space):
             raise OutdatedVector("the embedding model was switched", hint="ask again")
-        return content.tenants.get(tenant) or TenantIndex(content.dimensions)
+        return content.tenants.get(tenant) or TenantIndex(content.dimensions, self._kept_by)
 
     async def _feed(self, content: _Content, seq: int | None = None) -> None:
         portions = 0
@@ -173,7 +193,7 @@ class MemoryIndex:
         page = await self._store.feed(content.position, limit=_PAGE, model=content.model)
         portions = await self._thread.run(partial(_begun, content, page))
         for portion in portions:
-            await self._thread.run(partial(_add, content, portion))
+            await self._thread.run(partial(_add, content, portion, self._kept_by))
         content.position = page.seq
         return len(portions), page.complete
 
@@ -220,11 +240,11 @@ def _begun(content: _Content, page: FeedPage) -> list[Portion]:
     return portions
 
 
-def _add(content: _Content, portion: Portion) -> None:
+def _add(content: _Content, portion: Portion, vectors: Callable[[int], Vectors]) -> None:
     for tenant, memories in portion:
         index = content.tenants.get(tenant)
         if index is None:
-            index = content.tenants[tenant] = TenantIndex(content.dimensions)
+            index = content.tenants[tenant] = TenantIndex(content.dimensions, vectors)
         index.put(
             memories._replace(
                 vectors=[

@@ -35,22 +35,30 @@ class Signs:
     """
 
     def __init__(self, dimensions: int) -> None:
+        self._dimensions = dimensions
         self._words = -(-dimensions // _WORD)
         self._bits = np.zeros((self._words, _FIRST_CAPACITY), dtype=np.uint64)
         self.count = 0
 
     def follow(self, vectors: npt.NDArray[np.float32]) -> None:
         """Add the rows of the table that came since; zeros are as far from any as chance is."""
-        while self.count < len(vectors):
-            capacity = self._bits.shape[1]
-            if self.count == capacity:
-                grown = np.zeros((self._words, 2 * capacity), dtype=np.uint64)
-                grown[:, :capacity] = self._bits
-                self._bits = grown
-                continue
-            end = min(len(vectors), capacity, self.count + _AT_ONCE)
-            self._bits[:, self.count : end] = self._packed(vectors[self.count : end]).T
-            self.count = end
+        self.extend(vectors[self.count :])
+
+    def extend(self, vectors: npt.NDArray[np.float32]) -> None:
+        """Add rows."""
+        end = self.count + len(vectors)
+        capacity = self._bits.shape[1]
+        if end > capacity:
+            while capacity < end:
+                capacity *= 2
+            grown = np.zeros((self._words, capacity), dtype=np.uint64)
+            grown[:, : self.count] = self._bits[:, : self.count]
+            self._bits = grown
+        for start in range(0, len(vectors), _AT_ONCE):
+            part = vectors[start : start + _AT_ONCE]
+            first = self.count + start
+            self._bits[:, first : first + len(part)] = self._packed(part).T
+        self.count = end
 
     def agrees(self, place: int, vector: Vector | None) -> bool:
         """Tell whether a row is what `follow` makes, or will make, of the vector."""
@@ -96,6 +104,13 @@ class Signs:
         positive = weights.astype(np.float32) @ counts.astype(np.float32)
         scale = np.float32(_SPREAD / len(vector) ** 0.5)
         return np.asarray(scale * (2 * positive - vector.sum()), dtype=np.float32)
+
+    def units(self, places: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """Return some rows as vectors of length 1 whose components all have the same magnitude."""
+        bits = np.ascontiguousarray(self._bits.take(places, axis=1).T).view(np.uint8)
+        positive = np.unpackbits(bits, axis=1, count=self._dimensions)
+        sized = np.float32(1 / self._dimensions**0.5)
+        return np.where(positive, sized, -sized)
 
     def _packed(self, table: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
         """Return for each row of a table which of its values are above 0, as words of bits."""

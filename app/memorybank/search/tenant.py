@@ -9,8 +9,10 @@ are many candidates, their signs choose which ones are compared exactly.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,8 +36,8 @@ from memorybank.search.columns import Columns
 from memorybank.search.evidence import Evidence, FrequentTerms
 from memorybank.search.postings import Postings, Rows
 from memorybank.search.sessions import Sessions
-from memorybank.search.signs import Signs
 from memorybank.search.tokens import Terms
+from memorybank.search.vectors import Known, Table, Vectors, WholeVectors
 from memorybank.search.words import Words
 
 Mask = npt.NDArray[np.bool_]
@@ -85,6 +87,15 @@ _LIFTED = 64
 """So many of the best get what their neighbours' meaning adds. Looking at the neighbours of more
 changes no figure, and costs."""
 
+_ASKED = 300
+"""So many of the nearest a vector server is asked for, or a few times the limit where that is more:
+what is not among them has the lower cosines, for which estimates do."""
+_ASKED_MOST = 2_000
+_NAMED = 2_000
+"""Up to so many memories that a filter means are named to the server, which then compares all."""
+_ACCOMPANIED = 400
+"""Up to so many, their neighbours in their sessions are named as well."""
+
 _LENGTHS = (("1-24", 24), ("25-99", 99), ("100-399", 399), ("400+", _EVER))
 """Numbers of words that facets tell apart: a sentence, a paragraph, a page, more."""
 _MOST_VALUES = 50
@@ -99,11 +110,34 @@ _DECIMALS = 6
 """Scores are rounded: the order of equal memories must not hang on the last bit of a sum."""
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which memories a vector server is asked for."""
+
+    vector: Vector
+    """Not of length 1: the server is to tell the products of this with the vectors it has."""
+    count: int
+    among: list[str] | None = None
+    """None: among all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """What a vector server answered."""
+
+    products: Mapping[str, float]
+    """Of the question's vector with those of memories, by id."""
+    most: float = math.inf
+    """What the products are at most that are not told."""
+
+
 class TenantIndex:
     """Finds memories of one tenant. Not safe for threads: one thread owns it."""
 
-    def __init__(self, dimensions: int) -> None:
-        self._rows = Columns(_COLUMNS, vector=dimensions)
+    def __init__(self, dimensions: int, vectors: Callable[[int], Vectors] = WholeVectors) -> None:
+        """`vectors` makes what keeps the vectors, which have so many dimensions."""
+        self._rows = Columns(_COLUMNS, vector=0)
+        self._vectors = vectors(dimensions)
         self._nothing = np.zeros(dimensions, dtype=np.float32)
         self._ids: list[str] = []
         self._places: dict[str, int] = {}
@@ -113,9 +147,6 @@ class TenantIndex:
         self._titles: dict[int, str] = {}
         self._projects: dict[str, int] = {}
         self._sessions = Sessions()
-        self._signs = Signs(dimensions)
-        self._sum = np.zeros(dimensions)
-        """Of all vectors; in double precision, as it is not added up anew."""
         self._norms: ranking.Scores | None = None
         """BM25's handicaps of all rows, until a row changes."""
         self._frequent = FrequentTerms()
@@ -151,7 +182,7 @@ class TenantIndex:
         self._sessions.extend(
             memories.sessions, moments=memories.moments, lengths=values["length"], ids=self._ids
         )
-        self._sum += values["vector"].sum(axis=0, dtype=np.float64)
+        self._vectors.extend(self._table(memories.vectors))
         self._changed()
 
     def remove(self, memory_id: str) -> None:
@@ -160,7 +191,7 @@ class TenantIndex:
         if place is None:
             return
         self._rows["alive"][place] = False
-        self._sum -= self._rows["vector"][place]
+        self._vectors.forget(place, of=len(self._places) + 1)
         self._titles.pop(place, None)
         self._sessions.remove(place)
         self._changed()
@@ -173,7 +204,7 @@ class TenantIndex:
         self._words.settle()
         if self._rows.count > _EXACT:
             self._words.learn()
-            self._signs.follow(self._rows["vector"])
+            self._vectors.signs()
 
     def agrees(self, memory: Memory, vector: Vector | None) -> bool:
         """Tell whether what `put` would keep of a memory is what is here."""
@@ -184,7 +215,7 @@ class TenantIndex:
         words = terms("\n".join([searchable_text(memory), *memory.tags]))
         return (
             all(np.array_equal(self._rows[name][place], value[0]) for name, value in values.items())
-            and self._signs.agrees(place, vector)
+            and self._vectors.agrees(place, vector)
             and self._titles.get(place) == memory.title
             and self._words.agrees(place, words)
             and self._tags.agrees(place, memory.tags)
@@ -220,16 +251,62 @@ class TenantIndex:
             "valid_to": [_EVER if at is None else at for at in memories.valid_to],
         }
         values = {name: np.asarray(column, _COLUMNS[name]) for name, column in columns.items()}
-        vectors = [self._nothing if each is None else each for each in memories.vectors]
-        return words, values | {"vector": np.concatenate(vectors).reshape(len(vectors), -1)}
+        return words, values
+
+    def _table(self, vectors: Sequence[Vector | None]) -> Table:
+        """Return vectors as rows, zeros where there is none."""
+        rows = [self._nothing if each is None else each for each in vectors]
+        return np.concatenate(rows).reshape(len(rows), -1)
 
     def vector(self, memory_id: str) -> Vector | None:
         """Return the vector of a memory, None when it has none or is not there."""
         place = self._places.get(memory_id)
         if place is None:
             return None
-        vector: Vector = self._rows["vector"][place]
-        return vector.copy() if vector.any() else None
+        return self._vectors.one(place)
+
+    def embedded(self) -> list[str]:
+        """Return the ids of the memories that have a vector."""
+        held = np.flatnonzero(self._rows["alive"] & self._vectors.held())
+        return [self._ids[place] for place in held]
+
+    def with_vector(self) -> int:
+        """Return how many memories have a vector."""
+        return int(np.count_nonzero(self._rows["alive"] & self._vectors.held()))
+
+    def question(
+        self,
+        vector: Vector,
+        *,
+        where: MemoryFilter,
+        limit: int,
+        refine: Refinement = _NO_REFINEMENT,
+    ) -> Question | None:
+        """Return what to ask a vector server, so that its answer helps `search` with the same.
+
+        None when the filter means nothing that has a vector.
+        """
+        places = np.flatnonzero(self._meant(where, refine) & self._vectors.held())
+        if not places.size:
+            return None
+        count = max(_ASKED, _SPREAD * limit)
+        some = places.size < len(self)
+        if some and places.size <= _NAMED:
+            around = self._sessions.around(places) if places.size <= _ACCOMPANIED else None
+            if around is not None and refine.words:
+                places = np.union1d(places, around)
+                places = places[self._vectors.held()[places]]
+            among = [self._ids[place] for place in places]
+            return Question(self._aimed(vector, refine)[0], len(among), among)
+        if some:  # of the nearest of all, only some will be meant
+            count = min(_ASKED_MOST, count * len(self) // places.size)
+        return Question(self._aimed(vector, refine)[0], min(count, len(self)))
+
+    def _aimed(self, vector: Vector, refine: Refinement) -> tuple[Vector, float]:
+        """Return the vector to compare with, and what to add to its products."""
+        if not refine.words:
+            return vector, 0.0
+        return ranking.centred(vector, self._vectors.mean(len(self)))
 
     def search(
         self,
@@ -239,11 +316,12 @@ class TenantIndex:
         where: MemoryFilter,
         limit: int,
         refine: Refinement = _NO_REFINEMENT,
+        near: Nearness | None = None,
     ) -> list[Hit]:
         """Return the memories that the filter means, best first.
 
         With a vector, every such memory is a candidate; without, those that share a word with the
-        query, or whose session does.
+        query, or whose session does. `near` is what a vector server answered to `question`.
         """
         places = np.flatnonzero(self._meant(where, refine))
         if not places.size:
@@ -252,27 +330,29 @@ class TenantIndex:
             lexical, session = self._lexical_parts(query, places)
         else:
             lexical = session = np.zeros(places.size, dtype=np.float32)
-        vectors, raised = None, 0.0
+        vectors, raised, known = None, 0.0, None
         newest = int(self._at(places, self._rows["moment"]).max())
         wanted = limit if not refine.diversity else _SPREAD * limit
         if vector is None and places.size > wanted:
             hopeful = _hopeful(ranking.fused(lexical, session, None), wanted)
             places, lexical, session = places[hopeful], lexical[hopeful], session[hopeful]
         elif vector is not None:
-            if refine.words:
-                mean = (self._sum / len(self)).astype(np.float32)
-                vector, raised = ranking.centred(vector, mean)
+            vector, raised = self._aimed(vector, refine)
+            known = self._by_place(near)
             if places.size > max(_EXACT, 4 * limit):
                 words = (lexical, session) if refine.words else None
-                chosen = self._chosen(vector, raised, places, words, newest=newest, limit=limit)
+                chosen = self._chosen(
+                    vector, raised, places, words, known, newest=newest, limit=limit
+                )
                 places, lexical, session = places[chosen], lexical[chosen], session[chosen]
-            vectors = ranking.vector_share(self._cosines(vector, places) + raised)
+            cosines = self._vectors.products(vector, places, known)
+            vectors = ranking.vector_share(cosines + raised)
         prior = self._prior(places, newest)
         if refine.words:
             whole = ranking.fused(lexical, session, vectors)
             if vector is not None and vectors is not None:
                 top = np.flatnonzero(_highest(whole * prior, _LIFTED))
-                vectors[top] = self._lifted(vectors[top], places[top], vector, raised)
+                vectors[top] = self._lifted(vectors[top], places[top], vector, raised, known)
                 whole[top] = ranking.fused(lexical[top], session[top], vectors[top])
         else:
             whole = np.zeros_like(lexical) if vectors is None else vectors
@@ -280,7 +360,7 @@ class TenantIndex:
         best = self._best(places, scores, wanted)
         best = [at for at in best if scores[at] >= refine.min_score]
         if refine.diversity:
-            vectors_of = self._rows["vector"][places[best]]
+            vectors_of = self._vectors.several(places[best])
             order = ranking.spread_out(scores[best], vectors_of, refine.diversity, limit)
             best = [best[at] for at in order]
         return [
@@ -401,6 +481,7 @@ class TenantIndex:
         raised: float,
         places: ranking.Places,
         words: tuple[ranking.Scores, ranking.Scores] | None,
+        known: Known | None,
         *,
         newest: int,
         limit: int,
@@ -409,15 +490,19 @@ class TenantIndex:
 
         `words` are the lexical and the session parts of the places, where these count.
         """
-        self._signs.follow(self._rows["vector"])
-        cosines = np.float32(np.linalg.norm(vector)) * self._at(places, self._signs.cosines(vector))
+        signs = self._vectors.signs()
+        cosines = np.float32(np.linalg.norm(vector)) * self._at(places, signs.cosines(vector))
         some = _highest(cosines, max(_NEAR, 4 * limit))
         if words is not None:
             fit = ranking.fused(*words, ranking.vector_share(cosines + raised))
             some |= _highest(fit, max(_FIT, 4 * limit))
+        if known is not None:
+            some |= ~np.isnan(known.products[places])
         rows = np.flatnonzero(some)
         at = places[rows]
-        guesses = self._signs.estimates(vector, at)
+        guesses = signs.estimates(vector, at)
+        if known is not None:
+            guesses = known.better(guesses, at)
         chosen = _highest(guesses, max(_NEAREST, 2 * limit))
         if words is not None:
             lexical, session = words[0][rows], words[1][rows]
@@ -433,14 +518,24 @@ class TenantIndex:
         """Return the entries of these rows, of different ones in order; not to be written to."""
         return column if places.size == len(column) else column.take(places)
 
-    def _cosines(self, vector: Vector, places: ranking.Places) -> ranking.Scores:
-        matrix = self._rows["vector"]
-        if 2 * places.size < self._rows.count:  # below that, copying rows costs less than skipping
-            return np.asarray(matrix[places] @ vector)
-        return np.asarray((matrix @ vector)[places])
+    def _by_place(self, near: Nearness | None) -> Known | None:
+        """Return what is known of memories by their rows."""
+        if near is None:
+            return None
+        products = np.full(self._rows.count, np.nan, dtype=np.float32)
+        for memory_id, product in near.products.items():
+            place = self._places.get(memory_id)
+            if place is not None:
+                products[place] = product
+        return Known(products, near.most)
 
     def _lifted(
-        self, shares: ranking.Scores, places: ranking.Places, vector: Vector, raised: float
+        self,
+        shares: ranking.Scores,
+        places: ranking.Places,
+        vector: Vector,
+        raised: float,
+        known: Known | None,
     ) -> ranking.Scores:
         """Return vector shares of these places, lifted by their neighbours in their sessions."""
         around = self._sessions.around(places)
@@ -448,7 +543,7 @@ class TenantIndex:
             return shares
         accompanied = np.flatnonzero((around != places[:, np.newaxis]).any(axis=1))
         neighbours = around[accompanied]
-        cosines = self._rows["vector"][neighbours.ravel()] @ vector + raised
+        cosines = self._vectors.products(vector, neighbours.ravel(), known) + raised
         nearest = ranking.vector_share(cosines).reshape(neighbours.shape).max(axis=1, initial=0)
         shares[accompanied] = ranking.lifted(shares[accompanied], nearest)
         return shares
@@ -529,7 +624,7 @@ class TenantIndex:
         self._metadata.renumber(new_places)
         self._titles = {int(new_places[place]): title for place, title in self._titles.items()}
         self._sessions.renumber(new_places)
-        self._signs.keep(alive)
+        self._vectors.keep(alive)
         self._changed()
 
     def _changed(self) -> None:

@@ -10,12 +10,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from memorybank.configuration import key_ring
-from memorybank.errors import MemoryBankError
-from memorybank.ports import Embedders, MemoryStore, ReplaceableEmbedder, SearchIndex, VectorCache
-from memorybank.search.index import MemoryIndex
+from memorybank.errors import ConfigurationError, MemoryBankError
+from memorybank.ports import (
+    Embedder,
+    Embedders,
+    MemoryStore,
+    ReplaceableEmbedder,
+    SearchIndex,
+    VectorCache,
+)
+from memorybank.search import MemoryIndex, ServedIndex
 from memorybank.server.embedding import Counted, OpenedEmbedders, open_embedder
+from memorybank.services.selftest import INTERNAL_TENANT
 from memorybank.settings import Settings
 from memorybank.stores.sqlite import SqliteStore
+from memorybank.vectors import ChromaServer
 
 _logger = logging.getLogger(__name__)
 
@@ -51,7 +60,7 @@ async def open_engine(
         embedders = OpenedEmbedders(settings, opened, counted=counted)
         stack.push_async_callback(embedders.close)
         await embedders.choose(store.embeddings)
-        index = MemoryIndex(store, dimensions=embedders.current.dimensions)
+        index = build_index(settings, store, embedders.current)
         stack.push_async_callback(index.close)
         await stack.enter_async_context(_built_in_background(index))
         yield Engine(store, embedders.current, embedders, index, opened.cache)
@@ -66,6 +75,31 @@ async def open_store(settings: Settings, model: str) -> SqliteStore:
         ring=key_ring(settings),
         checkpoints=settings.database.checkpoints == "service",
     )
+
+
+def build_index(settings: Settings, store: MemoryStore, embedder: Embedder) -> MemoryIndex:
+    """Return an empty index; a task keeps the vector server up to date until it is closed.
+
+    Raises ConfigurationError.
+    """
+    if settings.vector.provider == "embedded":
+        return MemoryIndex(store, dimensions=embedder.dimensions)
+    if settings.encryption.enabled:
+        raise ConfigurationError(
+            "the bank is encrypted, and Chroma would hold its vectors in clear",
+            field="vector.provider",
+            hint="write `embedded`: the vectors of an encrypted bank stay in memory",
+        )
+    chroma = settings.vector.chroma
+    index = ServedIndex(
+        store,
+        ChromaServer(chroma.url, timeout_seconds=chroma.timeout_seconds),
+        prefix=chroma.collections,
+        space=(embedder.model, embedder.dimensions),
+        but=(INTERNAL_TENANT,),
+    )
+    index.start()
+    return index
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from memorybank.schemas.care import (
     IndexRebuilt,
     IndexView,
     PoolView,
+    VectorServerView,
     store_view,
 )
 
@@ -56,7 +57,11 @@ class CareService:
             version=self._version,
             uptime_seconds=round(time.monotonic() - self._began, 1),
             store=store_view(await self._store.care.status()),
-            index=IndexView(position=self._index.seq, lag=max(0, stats.seq - self._index.seq)),
+            index=IndexView(
+                position=self._index.seq,
+                lag=max(0, stats.seq - self._index.seq),
+                vectors=VectorServerView.of(self._index.vectors(), stats.seq),
+            ),
             embedder=EmbedderView(model=self._embedder.model, dimensions=self._embedder.dimensions),
             pool=PoolView.model_validate(asdict(self._store.care.pool())),
             cache=None if cache is None else CacheView.model_validate(asdict(cache)),

@@ -38,7 +38,8 @@ class Found:
 
     memories: list[tuple[Memory, Hit]]
     degraded: str | None = None
-    """Why the meaning of the query could not be used; None when it was, or was not asked for."""
+    """Why the meaning of the query could not be used, or only roughly; None when it was, or was not
+    asked for."""
 
 
 class Finding:
@@ -88,6 +89,8 @@ class Finding:
         found = await self._find(
             caller, request.query, vector, request.where(), refine, limit=request.limit
         )
+        if vector is not None:
+            degraded = self._index.problem
         self._echoes.served(caller, (memory for memory, _ in found), self._clock())
         asyncio.get_running_loop().call_soon(self._echoes.settle)  # behind the answer
         return Found(found, degraded)
@@ -106,7 +109,9 @@ class Finding:
             Refinement(words=vector is None), limit=query.limit + 1,
         )  # fmt: skip
         others = [each for each in found if each[0].id != memory_id][: query.limit]
-        return Found(others, None if vector is not None else "this memory is not embedded yet")
+        return Found(
+            others, self._index.problem if vector is not None else "this memory is not embedded yet"
+        )
 
     async def context(self, caller: Principal, request: ContextRequest) -> tuple[Bundle, Found]:
         """Return the best memories for a query as text of at most so many tokens."""

@@ -10,7 +10,12 @@ from datetime import UTC, datetime
 
 from memorybank.domain.ids import new_id
 from memorybank.domain.memory import Memory, MemoryFilter
-from memorybank.errors import EmbedderUnavailable, MemoryBankError, StoreUnavailable
+from memorybank.errors import (
+    EmbedderUnavailable,
+    MemoryBankError,
+    StoreUnavailable,
+    VectorsUnavailable,
+)
 from memorybank.ports import PENDING, Embedder, MemoryStore, SearchIndex, Vector
 from memorybank.schemas.health import Check, Status
 
@@ -118,6 +123,10 @@ class _Canary:
         await self._index.catch_up(self._seq)
         if self._memory.id not in await self._search():
             raise MemoryBankError("a memory that was just stored is not found")
+        if self._index.problem is not None:
+            # Meanings are still compared, roughly.
+            self.degraded = True
+            raise VectorsUnavailable(self._index.problem)
 
     async def delete(self) -> None:
         seq = await self._store.delete(INTERNAL_TENANT, self._memory.id)

@@ -16,6 +16,7 @@ from memorybank.search import MemoryIndex
 from memorybank.search.postings import Occurrences, Postings
 from memorybank.search.tenant import TenantIndex
 from memorybank.search.tokens import hash_of
+from memorybank.search.vectors import WholeVectors
 from memorybank.stores.sqlite import SqliteStore
 from tests.support.memory_samples import a_memory, a_vector
 
@@ -74,6 +75,12 @@ def of(index: MemoryIndex, tenant: str = "acme") -> TenantIndex:
     return index._content.tenants[tenant]
 
 
+def whole(index: MemoryIndex) -> WholeVectors:
+    vectors = of(index)._vectors
+    assert isinstance(vectors, WholeVectors)
+    return vectors
+
+
 def words_of(postings: Postings, term: str) -> Occurrences:
     """The places and counts of a term within a segment, to be written to."""
     postings._seal()
@@ -96,12 +103,11 @@ def lose_a_tag(index: MemoryIndex) -> None:
 
 
 def flip_a_vector(index: MemoryIndex) -> None:
-    of(index)._rows["vector"][200] *= -1
+    whole(index)._rows["vector"][200] *= -1
 
 
 def flip_a_sign(index: MemoryIndex) -> None:
-    of(index)._signs.follow(of(index)._rows["vector"])
-    of(index)._signs._bits[0, 200] ^= 1
+    whole(index).signs()._bits[0, 200] ^= 1
 
 
 def another_state(index: MemoryIndex) -> None:
