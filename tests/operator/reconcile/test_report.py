@@ -92,6 +92,8 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
     named = set(re.findall(r"`([A-Z][A-Za-z]+)`", text)) - {"Ready"}
     told = {
         Reason.CANARY_PASSED,
+        Reason.DEFAULTS_ACCEPTED,
+        Reason.DEFAULTS_REFUSED,
         Reason.DRIFT_CORRECTED,
         Reason.KEY_ACCEPTED,
         Reason.KEY_EXPIRES_SOON,
