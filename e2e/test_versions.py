@@ -34,6 +34,8 @@ RUN sed -i 's/^Version: .*/Version: {version}/' \
 USER 65532:65532
 """
 """The memory service that is tested, as another version of itself."""
+OPERATORS = 2
+"""As many as the chart says."""
 FACT = "A refund above five hundred euros needs a second signature."
 QUESTION = "Which refund needs a second signature?"
 VISITOR = """
@@ -156,6 +158,7 @@ def fleet(stack: Stack, namespace: str) -> Iterator[tuple[Bank, Bank]]:
         ]
         try:
             stack.install_operator(served(*banks))
+            stack.wait("the operators before gone", lambda: len(operators(stack)) == OPERATORS)
             for bank in banks:
                 bank.apply()
             for bank in banks:
@@ -184,7 +187,7 @@ def test_a_fleet_is_updated_bank_by_bank_and_stops_at_the_first_that_does_not_wo
             assert bank.recall(QUESTION) == [FACT]
             bank.wait_told("UpdateBegins")
         first, second = sorted(fleet, key=begun)
-        assert begun(second) >= first.condition()["lastTransitionTime"], "one waits for the other"
+        assert begun(second) >= started(first), "one waits for the other"
 
         for bank in fleet:  # which restarts nothing
             bank.apply(updatePolicy={"deadlineSeconds": 10})
@@ -227,6 +230,13 @@ def begun(bank: Bank) -> str:
     return str(pod["metadata"]["creationTimestamp"])
 
 
+def started(bank: Bank) -> str:
+    """When its service was, which is before it is ready."""
+    (pod,) = bank.pods()
+    (container,) = pod["status"]["containerStatuses"]
+    return str(container["state"]["running"]["startedAt"])
+
+
 def uid(bank: Bank) -> str:
     (pod,) = bank.pods()
     return str(pod["metadata"]["uid"])
@@ -235,6 +245,14 @@ def uid(bank: Bank) -> str:
 def pending(bank: Bank) -> str:
     """Why a change of its pod waits."""
     return str(bank.condition("UpdatePending").get("reason"))
+
+
+def operators(stack: Stack) -> list[str]:
+    """The pods of operators, those on their way out as well."""
+    selector = "app.kubernetes.io/name=memorybank-operator"
+    return stack.kubectl(
+        "-n", OPERATOR_NAMESPACE, "get", "pods", "-l", selector, "-o", "name"
+    ).split()
 
 
 def may(stack: Stack, namespace: str) -> str:

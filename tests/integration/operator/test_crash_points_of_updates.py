@@ -24,6 +24,7 @@ import pytest
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.kube import kinds
+from memorybank_operator.runtime import Operator
 from tests.integration.operator import releases
 from tests.integration.operator.effort import FULL
 from tests.integration.operator.faults import DiesAfter, deaths, doomed
@@ -250,14 +251,11 @@ async def play(stage: Stage, update: Update, *, writes: int | None = None) -> Ou
         async with world.operator(prober=prober, app_image=update.image, update_wave=1) as operator:
             if writes is None:
                 await update.act(stage)
-            await until(lambda: update.over(stage), seconds=stage.seconds, what="the update's end")
-            await settle(world, operator, *stage.names)
-            assert await update.over(stage)
+            await comes_to_its_end(stage, update, operator)
         done = len(world.writes())
         # Whoever comes now has nothing to do.
         async with world.operator(prober=prober, app_image=update.image, update_wave=1) as operator:
-            await settle(world, operator, *stage.names)
-            assert await update.over(stage)
+            await comes_to_its_end(stage, update, operator)
         assert world.writes()[done:] == []
         await chronicle.catch_up(stage)
     finally:
@@ -267,6 +265,17 @@ async def play(stage: Stage, update: Update, *, writes: int | None = None) -> Ou
     chronicle.check(update)
     likenesses = [await likeness(world, name) for name in stage.names]
     return Outcome(sorted(likenesses, key=json.dumps), done - before, died)
+
+
+async def comes_to_its_end(stage: Stage, update: Update, operator: Operator) -> None:
+    """Wait until an update is over, and so it is when its operator has nothing left to do."""
+
+    async def has_settled() -> bool:
+        await settle(stage.world, operator, *stage.names)
+        return await update.over(stage)
+
+    await until(lambda: update.over(stage), seconds=stage.seconds, what="the update's end")
+    await until(has_settled, seconds=stage.seconds, what="an end that lasts")
 
 
 async def likeness(world: World, name: str) -> Object:
@@ -288,13 +297,8 @@ async def dies(stage: Stage, update: Update, writes: int) -> bool:
     async with doomed(
         stage.world, fault, prober=prober, app_image=update.image, update_wave=1
     ) as operator:
-
-        async def ends() -> None:
-            await until(lambda: update.over(stage), seconds=stage.seconds, what="the update's end")
-            await settle(stage.world, operator, *stage.names)
-
         await update.act(stage)
-        return await fault.comes_before(ends())
+        return await fault.comes_before(comes_to_its_end(stage, update, operator))
 
 
 async def prove(name: str, stages: Callable[..., Any], undisturbed: Outcome, writes: int) -> bool:
