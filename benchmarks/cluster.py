@@ -1,6 +1,6 @@
 """A bank's figures on a real cluster: time to an answer, repairs, idle writes, memory.
 
-    python -m benchmarks.cluster [--idle-minutes 10] [--banks 10]
+    python -m benchmarks.cluster [--idle-minutes 2] [--banks 10]
 
 Needs the cluster and images; both are made when missing. Prints one table, goals beside figures.
 """
@@ -29,7 +29,7 @@ OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:memorybank-operator
 def main() -> None:
     """Run all measurements and print them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
-    parser.add_argument("--idle-minutes", type=float, default=10)
+    parser.add_argument("--idle-minutes", type=float, default=2)
     parser.add_argument("--banks", type=int, default=10)
     options = parser.parse_args()
     stack = Stack.up(CLUSTER)
