@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from memorybank.domain.keys import Role
 from memorybank.domain.memory import MemoryType
 from memorybank.server import reload
 from memorybank.server.secrets import Fingerprints
-from memorybank.settings import CorsSettings, Settings
+from memorybank.settings import ChromaSettings, CorsSettings, Settings
 from memorybank_operator.api.v1alpha1.service import BUILTIN_ROLES, MEMORY_TYPES
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.configfiles import in_effect
@@ -106,6 +107,24 @@ def test_every_part_of_the_spec_arrives_in_the_service(tmp_path: Path) -> None:
     assert (forgetting.interval_hours, forgetting.grace_days) == (6, 7)
     assert forgetting.threshold == 0.05
     assert forgetting.half_life_days == {"note": 10, "decision": 365.5}
+
+
+@pytest.mark.parametrize(
+    ("chroma", "collections"), [({}, "team_agents"), ({"collections": "mine"}, "mine")]
+)
+def test_a_bank_with_chroma_has_collections_of_its_own(
+    chroma: dict[str, str], collections: str, tmp_path: Path
+) -> None:
+    url = {"url": "http://chroma.vectors.svc:8000"}
+    loaded = pod_settings({"vector": {"provider": "chroma", "chroma": url | chroma}}, tmp_path)
+    assert loaded.vector.provider == "chroma"
+    assert loaded.vector.chroma.url == url["url"]
+    assert loaded.vector.chroma.collections == collections
+
+
+def test_the_longest_names_fit_into_those_of_collections() -> None:
+    longest = f"{'n' * 63}_{'b' * 63}"
+    assert ChromaSettings(collections=longest).collections == longest
 
 
 def test_what_a_spec_leaves_out_is_the_same_on_both_sides() -> None:

@@ -114,6 +114,7 @@ class Banks:
         return dict(answer.json())
 
 
+CHROMA = {"provider": "chroma", "chroma": {"url": "http://chroma:8000"}}
 JWT = {"issuer": "i", "audience": ["a"], "jwksUrl": "https://login.example.org/keys"}
 LONG_NAME = "a-name-of-forty-one-characters-is-too-long"
 
@@ -251,6 +252,18 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "ollama without an address": (
         manifest({"embedding": {"provider": "ollama", "model": "m"}}),
         ("spec.embedding.provider", "spec.embedding.ollama.url must say"),
+    ),
+    "chroma without an address": (
+        manifest({"vector": {"provider": "chroma"}}),
+        ("spec.vector.provider", "spec.vector.chroma.url must say"),
+    ),
+    "collections of chroma that it would not name so": (
+        manifest({"vector": {"chroma": {"url": "http://chroma:8000", "collections": "a.b"}}}),
+        ("spec.vector.chroma.collections", "write letters, digits"),
+    ),
+    "clear vectors of an encrypted bank": (
+        manifest({"vector": CHROMA, "encryption": {"enabled": True}}),
+        ("spec.vector.provider", "must be embedded in an encrypted bank"),
     ),
     "key of an embedding service within its address": (
         manifest({"embedding": {"openai": {"baseUrl": "https://user:key@models.example.org/v1"}}}),
@@ -508,6 +521,9 @@ CHANGES: dict[str, Change] = {
     ),
     "the address of the embedder removed": Change(
         {"embedding": OLLAMA}, {"embedding": {"ollama": None}}, "spec.embedding.ollama.url must say"
+    ),
+    "the address of chroma removed": Change(
+        {"vector": CHROMA}, {"vector": {"chroma": None}}, "spec.vector.chroma.url must say"
     ),
     "the built-in embedder, and the model of the other one left": Change(
         {"embedding": OLLAMA},

@@ -125,6 +125,17 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
             ),
         )
     ),
+    vector=st.one_of(
+        st.just({"provider": "embedded"}),
+        st.fixed_dictionaries(
+            {
+                "provider": st.just("chroma"),
+                "chroma": st.fixed_dictionaries(
+                    {"url": urls}, optional={"collections": st.just("team_notes")}
+                ),
+            }
+        ),
+    ),
     embedding=st.one_of(
         st.just({"provider": "builtin"}),
         st.fixed_dictionaries(

@@ -84,6 +84,20 @@ class Embedding(_SparseSection):
     cache_entries: int | None = None
 
 
+class Chroma(_Section):
+    """A Chroma server."""
+
+    url: str
+    collections: str
+
+
+class Vector(_Section):
+    """Where vectors are compared."""
+
+    provider: str
+    chroma: Chroma
+
+
 class Security(_SparseSection):
     """Which Host headers are answered."""
 
@@ -182,6 +196,7 @@ class AppConfig(_SparseSection):
 
     environment: str
     embedding: Embedding
+    vector: Vector | None = None
     security: Security
     limits: Limits
     logging: Logging
@@ -205,6 +220,7 @@ def app_config(bank: MemoryBank, *, hosts: tuple[str, ...]) -> AppConfig:
     return AppConfig(
         environment="production",
         embedding=_embedding(spec),
+        vector=_vector(bank),
         security=Security(allowed_hosts=hosts + more_hosts, public_url=spec.security.public_url),
         limits=Limits.model_validate(spec.limits),
         logging=Logging.model_validate(spec.logging),
@@ -245,6 +261,15 @@ def _embedding(spec: Spec) -> Embedding:
         breaker_seconds=embedding.breaker_seconds,
         cache_entries=cached,
     )
+
+
+def _vector(bank: MemoryBank) -> Vector | None:
+    vector = bank.spec.vector
+    if vector.provider == "embedded" or vector.chroma is None:
+        return None
+    own = f"{bank.namespace}_{bank.name}"  # no name has a _: no other bank's begins so
+    chroma = Chroma(url=vector.chroma.url, collections=vector.chroma.collections or own)
+    return Vector(provider=vector.provider, chroma=chroma)
 
 
 def _encryption(encryption: service.Encryption) -> Encryption | None:

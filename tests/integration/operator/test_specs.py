@@ -49,6 +49,12 @@ ALTERNATIVES: dict[str, Values] = {
             "ollama": {"url": "http://ollama.example.org", "keepAlive": "5m", "truncate": False},
         }
     },
+    "vectors in chroma": {
+        "vector": {
+            "provider": "chroma",
+            "chroma": {"url": "http://chroma.example.org:8000", "collections": "team_notes"},
+        }
+    },
     "auth.jwt by a secret": {
         "auth": {
             "jwt": {

@@ -94,17 +94,20 @@ def test_every_address_that_the_spec_names_can_be_reached() -> None:
         {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}},
     ]
     openai = {"provider": "openai", "model": "m", "openai": {"baseUrl": "http://models:9000/v1"}}
-    of = bank({"auth": {"jwt": jwt}, "env": env, "embedding": openai})
+    chroma = {"provider": "chroma", "chroma": {"url": "http://chroma.vectors.svc:8000"}}
+    of = bank({"auth": {"jwt": jwt}, "env": env, "embedding": openai, "vector": chroma})
     assert egress_rules(of, "cluster.local") == [
         by_port(443),
         within("team"),
         within("tracing"),
+        within("vectors"),
         at("192.0.2.9/32", 3128),
     ]
 
 
 def test_a_service_that_the_bank_does_not_use_cannot_be_reached() -> None:
-    of = bank({"embedding": {"openai": {"baseUrl": "http://models:9000/v1"}}})
+    chroma = {"chroma": {"url": "http://chroma.vectors.svc:8000"}}
+    of = bank({"embedding": {"openai": {"baseUrl": "http://models:9000/v1"}}, "vector": chroma})
     assert egress_rules(of, "cluster.local") == []
 
 

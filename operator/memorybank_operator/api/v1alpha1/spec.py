@@ -29,6 +29,7 @@ from memorybank_operator.api.v1alpha1.service import (
     Limits,
     Logging,
     Security,
+    VectorIndex,
     WriteGate,
 )
 from memorybank_operator.api.v1alpha1.types import (
@@ -198,6 +199,12 @@ class Spec(ApiModel):
                 "spec.version and spec.image both choose the image: remove one of them",
                 field_path=".version",
             ),
+            cel(
+                "!self.encryption.enabled || self.vector.provider != 'chroma'",
+                "spec.vector.provider must be embedded in an encrypted bank: Chroma would hold its "
+                "vectors in clear",
+                field_path=".vector.provider",
+            ),
         )
     )
 
@@ -257,6 +264,8 @@ class Spec(ApiModel):
     """Where memories are kept."""
     embedding: Embedding = Embedding()
     """What turns texts into vectors."""
+    vector: VectorIndex = VectorIndex()
+    """Where vectors are compared."""
     encryption: Encryption = Encryption()
     """Whether the database on the volume holds no clear text."""
     auth: Auth = Auth()
