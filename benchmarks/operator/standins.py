@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import sys
 import uuid
@@ -51,6 +52,7 @@ class StandIns:
         app = web.Application()
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/v1/admin/configuration", self._configuration)
+        app.router.add_put("/v1/admin/keys/managed", self._keep_keys)
         app.router.add_get("/v1/memories", self._list)
         app.router.add_post("/v1/memories", self._add)
         app.router.add_post("/v1/search", self._search)
@@ -67,15 +69,18 @@ class StandIns:
             group.create_task(self._follow(kinds.SECRET, self._take_secret))
 
     async def _follow(self, kind: kinds.ApiKind, take: Take) -> None:
+        # The server ends a watch whose events are taken too slowly. The next begins with all again.
+        async with self._connection.session() as session:
+            while True:
+                with contextlib.suppress(aiohttp.ClientError):
+                    await self._watch(session, kind, take)
+
+    async def _watch(self, session: aiohttp.ClientSession, kind: kinds.ApiKind, take: Take) -> None:
         query = {"watch": "true", "labelSelector": kinds.selector(kind)}
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with (
-            self._connection.session() as session,
-            session.get(
-                self._connection.server + kind.collection(), params=query,
-                timeout=timeout, read_bufsize=LINE_BYTES,
-            ) as response,
-        ):  # fmt: skip
+        async with session.get(
+            self._connection.server + kind.collection(), params=query,
+            timeout=aiohttp.ClientTimeout(total=None), read_bufsize=LINE_BYTES,
+        ) as response:  # fmt: skip
             while line := await response.content.readline():
                 event = json.loads(line)
                 if event["type"] in ("ADDED", "MODIFIED"):
@@ -122,6 +127,10 @@ class StandIns:
                 "needs_restart": [],
             }
         )
+
+    async def _keep_keys(self, request: web.Request) -> web.Response:
+        told = (await request.json())["keys"]
+        return web.json_response({"keys": [{"id": each["digest"]} for each in told]})
 
     async def _list(self, request: web.Request) -> web.Response:
         memories = self._memories.get(self._bank(request), {})
