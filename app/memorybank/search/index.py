@@ -15,7 +15,7 @@ from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
 from memorybank.errors import OutdatedVector
 from memorybank.lanes import Lanes
 from memorybank.ports import IndexCheck, MemoryStore, Vector, VectorsStatus
-from memorybank.search.tenant import TenantIndex
+from memorybank.search.tenant import Nearness, TenantIndex
 from memorybank.search.vectors import Vectors, WholeVectors
 from memorybank.spaces import space_of
 
@@ -99,12 +99,25 @@ class MemoryIndex:
         refine: Refinement = _NO_REFINEMENT,
     ) -> list[Hit]:
         """See SearchIndex."""
+        near = await self._near(tenant, vector, where=where, limit=limit, refine=refine)
 
         def run() -> list[Hit]:
             index = self._of(tenant, vector)
-            return index.search(query, vector, where=where, limit=limit, refine=refine)
+            return index.search(query, vector, where=where, limit=limit, refine=refine, near=near)
 
         return await self._thread.run(run)
+
+    async def _near(
+        self,
+        tenant: str,
+        vector: Vector | None,
+        *,
+        where: MemoryFilter,
+        limit: int,
+        refine: Refinement,
+    ) -> Nearness | None:
+        """Return what somebody else knows of the same search: here nobody does."""
+        return None
 
     async def vector(self, tenant: str, memory_id: str) -> Vector | None:
         """See SearchIndex."""

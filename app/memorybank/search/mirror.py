@@ -93,9 +93,11 @@ class Mirror:
         """Something has changed in the store."""
         self._woken.set()
 
-    def start_again(self, space: tuple[str, int]) -> None:
-        """Drop what the server has and fill it anew, with the vectors of this space."""
-        self._space = space
+    def start_again(self, space: tuple[str, int] | None) -> None:
+        """Drop what the server has and fill it anew, with the vectors of this space, or with those
+        of the same as before.
+        """
+        self._space = space or self._space
         self._clean = self._again = True
         self._problem = "the vector server is filled anew"
         self.wake()
@@ -140,9 +142,7 @@ class Mirror:
         count = 0
         try:
             for tenant, ids in expected.items():
-                collection = self._collections.get(self._name(tenant))
-                there = set() if collection is None else await self._server.ids(collection)
-                count += len(there.symmetric_difference(ids))
+                count += len((await self._ids(tenant)).symmetric_difference(ids))
         except VectorsUnavailable as error:
             self._doubt(error.message)
             return 0
@@ -220,13 +220,17 @@ class Mirror:
         """Return what the server lacks, by tenant; remove what it has and should not have."""
         lacking = {}
         for tenant, ids in expected.items():
-            collection = self._collections.get(self._name(tenant))
-            there = set() if collection is None else await self._server.ids(collection)
-            if collection is not None and (strange := there - ids):
-                await self._server.remove(collection, sorted(strange))
+            there = await self._ids(tenant)
+            if strange := there - ids:
+                await self._server.remove(self._collections[self._name(tenant)], sorted(strange))
             if missing := ids - there:
                 lacking[tenant] = missing
         return lacking
+
+    async def _ids(self, tenant: str) -> set[str]:
+        """Return whose vectors the server has of a tenant."""
+        collection = self._collections.get(self._name(tenant))
+        return set() if collection is None else await self._server.ids(collection)
 
     async def _fill(self, lacking: Mapping[str, set[str]]) -> None:
         """Give the server what it lacks of what it should have had at its position."""

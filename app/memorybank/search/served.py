@@ -9,13 +9,12 @@ from contextlib import suppress
 from typing_extensions import override
 
 from memorybank.domain.memory import MemoryFilter
-from memorybank.domain.search import Hit, Refinement
+from memorybank.domain.search import Refinement
 from memorybank.ports import IndexCheck, MemoryStore, Vector, VectorServer, VectorsStatus
 from memorybank.search.index import MemoryIndex
 from memorybank.search.mirror import Mirror
+from memorybank.search.tenant import Nearness
 from memorybank.search.vectors import CoarseVectors
-
-_NO_REFINEMENT = Refinement()
 
 
 class ServedIndex(MemoryIndex):
@@ -38,7 +37,6 @@ class ServedIndex(MemoryIndex):
         """`space` is the embedding space in use, and its dimensions; see Mirror for the rest."""
         super().__init__(store, dimensions=space[1], vectors=CoarseVectors)
         self._server = server
-        self._space = space
         self._mirror = Mirror(server, store, prefix=prefix, space=space, indexed=self, but=but)
         self._task: asyncio.Task[None] | None = None
 
@@ -58,32 +56,25 @@ class ServedIndex(MemoryIndex):
         self._task = asyncio.create_task(self._mirror.run())
 
     @override
-    async def search(
+    async def _near(
         self,
         tenant: str,
-        query: str,
-        *,
         vector: Vector | None,
+        *,
         where: MemoryFilter,
         limit: int,
-        refine: Refinement = _NO_REFINEMENT,
-    ) -> list[Hit]:
-        """See SearchIndex."""
-        near = None
-        if vector is not None and self._mirror.status().problem is None:
-            question = await self._thread.run(
-                lambda: self._of(tenant, vector).question(
-                    vector, where=where, limit=limit, refine=refine
-                )
+        refine: Refinement,
+    ) -> Nearness | None:
+        if vector is None or self.problem is not None:
+            return None
+        question = await self._thread.run(
+            lambda: self._of(tenant, vector).question(
+                vector, where=where, limit=limit, refine=refine
             )
-            if question is not None:
-                near = await self._mirror.nearest(tenant, question, seq=self.seq)
-
-        def run() -> list[Hit]:
-            index = self._of(tenant, vector)
-            return index.search(query, vector, where=where, limit=limit, refine=refine, near=near)
-
-        return await self._thread.run(run)
+        )
+        if question is None:
+            return None
+        return await self._mirror.nearest(tenant, question, seq=self.seq)
 
     @override
     async def vector(self, tenant: str, memory_id: str) -> Vector | None:
@@ -108,8 +99,7 @@ class ServedIndex(MemoryIndex):
     ) -> int:
         """See SearchIndex. The server is filled anew behind the answer."""
         count = await super().rebuild(space, before=before)
-        self._space = space or self._space
-        self._mirror.start_again(self._space)
+        self._mirror.start_again(space)
         return count
 
     @override

@@ -74,23 +74,14 @@ class Vectors(Protocol):
         """Return the products of a vector with these rows, `known` being of the same vector."""
 
 
-class WholeVectors:
-    """The vectors themselves, and their signs once there are many."""
+class _Kept:
+    """What every way to keep vectors has: a table, their signs, and what they add up to."""
 
-    def __init__(self, dimensions: int) -> None:
-        self._rows = Columns({}, vector=dimensions)
+    def __init__(self, rows: Columns, dimensions: int) -> None:
+        self._rows = rows
         self._signs = Signs(dimensions)
         self._sum = np.zeros(dimensions)
         """Of all vectors; in double precision, as it is not added up anew."""
-
-    def extend(self, table: Table) -> None:
-        """See Vectors."""
-        self._rows.extend(len(table), vector=table)
-        self._sum += table.sum(axis=0, dtype=np.float64)
-
-    def forget(self, place: int, *, of: int) -> None:  # exact without it
-        """See Vectors."""
-        self._sum -= self._rows["vector"][place]
 
     def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
         """See Vectors."""
@@ -100,6 +91,22 @@ class WholeVectors:
     def mean(self, alive: int) -> Vector:
         """See Vectors."""
         return (self._sum / alive).astype(np.float32)
+
+
+class WholeVectors(_Kept):
+    """The vectors themselves, and their signs once there are many."""
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__(Columns({}, vector=dimensions), dimensions)
+
+    def extend(self, table: Table) -> None:
+        """See Vectors."""
+        self._rows.extend(len(table), vector=table)
+        self._sum += table.sum(axis=0, dtype=np.float64)
+
+    def forget(self, place: int, *, of: int) -> None:  # exact without it
+        """See Vectors."""
+        self._sum -= self._rows["vector"][place]
 
     def signs(self) -> Signs:
         """See Vectors."""
@@ -138,13 +145,11 @@ class WholeVectors:
         return np.asarray((matrix @ vector)[places])
 
 
-class CoarseVectors:
+class CoarseVectors(_Kept):
     """The signs only: 48 bytes instead of 1.5 KB for 384 dimensions."""
 
     def __init__(self, dimensions: int) -> None:
-        self._rows = Columns({"held": np.bool_}, vector=0)
-        self._signs = Signs(dimensions)
-        self._sum = np.zeros(dimensions)
+        super().__init__(Columns({"held": np.bool_}, vector=0), dimensions)
 
     def extend(self, table: Table) -> None:
         """See Vectors."""
@@ -155,15 +160,6 @@ class CoarseVectors:
     def forget(self, place: int, *, of: int) -> None:  # what it was is not known
         """See Vectors. The mean stays what it was, as if an average vector had gone."""
         self._sum -= self._sum / of
-
-    def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
-        """See Vectors."""
-        self._rows.keep(chosen)
-        self._signs.keep(chosen)
-
-    def mean(self, alive: int) -> Vector:
-        """See Vectors."""
-        return (self._sum / alive).astype(np.float32)
 
     def signs(self) -> Signs:
         """See Vectors."""
