@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import httpx
 
 from e2e.cluster import paths
+from e2e.cluster.apiserver import free_ports
 
 VERSION = "1.5.9"
 _HASHES = (
@@ -63,9 +63,7 @@ class Chroma:
     def __init__(self, folder: Path) -> None:
         """Nothing runs yet. The server's files and its log are in the folder."""
         self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
