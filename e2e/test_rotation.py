@@ -55,14 +55,7 @@ def test_every_secret_is_replaced_under_load_without_a_failed_request_or_a_resta
                 ]
             )
         )  # fmt: skip
-        # Secrets of others are looked at once a minute; who is in a hurry asks for a look.
-        stack.kubectl("-n", namespace, "annotate", "mb", bank.name, "memorybank.dev/resync=rotated")
-        stack.wait(
-            "the new Secrets in effect",
-            lambda: bank.is_ready() and in_effect(bank) != before,
-            seconds=TAKEN_SECONDS,
-            describe=bank.condition,
-        )
+        wait_taken(bank, before)
         assert bank.key() == new_admin
         assert bank.recall(QUESTION)[0] == FACT, "what the former ring sealed is read"
         for key, status in {
@@ -74,11 +67,7 @@ def test_every_secret_is_replaced_under_load_without_a_failed_request_or_a_resta
         }.items():
             with bank.http(key) as client:
                 assert client.get("/v1/memories").status_code == status
-    assert len(statuses) > 10
-    assert set(statuses) <= {200, 201}
-    assert containers(bank) == pods, "nothing restarted"
-    told = str(bank.events()) + str(bank.get())
-    assert not [each for each in (new_admin, new_tokens) if each in told]
+    check_unharmed(bank, statuses, pods, untold=(new_admin, new_tokens))
 
 
 @pytest.fixture
@@ -106,21 +95,11 @@ def test_the_key_of_an_embedding_service_is_replaced_under_load_without_a_restar
         stack.kubectl(
             "-n", namespace, "apply", "-f", "-", stdin=yaml.safe_dump(with_value(secret, new))
         )
-        stack.kubectl("-n", namespace, "annotate", "mb", bank.name, "memorybank.dev/resync=rotated")
-        stack.wait(
-            "the new key in effect",
-            lambda: bank.is_ready() and in_effect(bank) != before,
-            seconds=TAKEN_SECONDS,
-            describe=bank.condition,
-        )
+        wait_taken(bank, before)
         accept(stack, *SERVICE, new)
         bank.remember(LATER)
         wait_found(bank, LATER_QUESTION, LATER)
-    assert len(statuses) > 10
-    assert set(statuses) <= {200, 201}
-    assert containers(bank) == pods, "nothing restarted"
-    told = str(bank.events()) + str(bank.get())
-    assert not [each for each in (old, new) if each in told]
+    check_unharmed(bank, statuses, pods, untold=(old, new))
 
 
 def wait_found(bank: Bank, question: str, fact: str) -> None:
@@ -133,6 +112,31 @@ def wait_found(bank: Bank, question: str, fact: str) -> None:
         f"{fact!r} found by its vector", lambda: found() == [fact], seconds=TAKEN_SECONDS,
         describe=found,
     )  # fmt: skip
+
+
+def wait_taken(bank: Bank, before: str) -> None:
+    """Wait until the bank works by other Secrets than those in effect before."""
+    # Secrets of others are looked at once a minute; who is in a hurry asks for a look.
+    bank.stack.kubectl(
+        "-n", bank.namespace, "annotate", "mb", bank.name, "memorybank.dev/resync=rotated"
+    )
+    bank.stack.wait(
+        "the new Secrets in effect",
+        lambda: bank.is_ready() and in_effect(bank) != before,
+        seconds=TAKEN_SECONDS,
+        describe=bank.condition,
+    )
+
+
+def check_unharmed(
+    bank: Bank, statuses: list[int], pods: list[tuple[str, int]], *, untold: tuple[str, ...]
+) -> None:
+    """No request failed, nothing restarted, and nobody was told a secret."""
+    assert len(statuses) > 10
+    assert set(statuses) <= {200, 201}
+    assert containers(bank) == pods, "nothing restarted"
+    told = str(bank.events()) + str(bank.get())
+    assert not [each for each in untold if each in told]
 
 
 def containers(bank: Bank) -> list[tuple[str, int]]:
