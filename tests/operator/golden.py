@@ -60,7 +60,9 @@ def _rendered_key(given: Mapping[str, Any]) -> dict[str, str]:
     before: dict[str, Any] = {}
     if "before" in given:
         former = _key(given["before"])
-        secret = _made(deliver(former, None, lambda: KEY, NOW))
+        made = deliver(former, None, lambda: KEY, NOW).step
+        assert made is not None
+        secret = _stored(made)
         before = _key_status(former, deliver(former, secret, _never, NOW), "id-1", NOW)
         secret = copy.deepcopy(dict(secret))
         _merge(secret, given.get("secret", {}))
@@ -70,10 +72,10 @@ def _rendered_key(given: Mapping[str, Any]) -> dict[str, str]:
     delivery, key_id, steps = deliver(key, secret, lambda: OTHER_KEY, now), "id-1", []
     if delivery.step is not None:
         steps.append(delivery.step)
-        delivery = deliver(key, delivery.step.body, _never, now)
+        delivery = deliver(key, _stored(delivery.step), _never, now)
     if delivery.rotates:
         steps.append(rotation(key, delivery, OTHER_KEY, key_id=key_id, now=now))
-        delivery, key_id = deliver(key, steps[-1].body, _never, now), "id-2"
+        delivery, key_id = deliver(key, _stored(steps[-1]), _never, now), "id-2"
     status = _key_status(key, delivery, key_id, now)
     plan = {
         "steps": [_line(step) for step in steps],
@@ -90,9 +92,8 @@ def _key(body: Mapping[str, Any]) -> MemoryBankKey:
     return MemoryBankKey.parse({**body, "metadata": metadata | body.get("metadata", {})})
 
 
-def _made(delivery: Delivery) -> KubeObject:
-    assert delivery.step is not None
-    return delivery.step.body
+def _stored(step: Apply | Create) -> KubeObject:
+    return {**step.body, "metadata": {**step.body["metadata"], "uid": "secret-1"}}
 
 
 def _never() -> str:

@@ -42,8 +42,10 @@ class Delivery:
     """What belongs to the token; None without one."""
     rotates: bool = False
     """Whether it is time for another key."""
+    uid: str = ""
+    """Of the Secret that this is about."""
     version: str = ""
-    """Resource version of the Secret that this is about."""
+    """Its resource version."""
     step: Apply | Create | None = None
     problem: Problem | None = None
 
@@ -60,13 +62,14 @@ def deliver(
     problem = _not_ours(key, secret)
     if problem is not None:
         return Delivery(problem=problem)
+    uid = secret["metadata"]["uid"]
     stored = read_record(secret)
     token = read_entry(secret, TOKEN)
     if token is None or not SYNTAX.fullmatch(token):
         former = stored.former if stored is not None else ()
         renewed = first_record(key, now).model_copy(update={"former": former})
         record = present_record(key, renewed, now)
-        return Delivery(step=Apply(build_binding_secret(key, new_token(), record)))
+        return Delivery(step=Apply(build_binding_secret(key, new_token(), record), uid=uid))
     made = first_record(key, _made_at(secret, now)).model_copy(update={"request": ""})
     record = present_record(key, stored or made, now)
     body = build_binding_secret(key, token, record)
@@ -76,8 +79,9 @@ def deliver(
         token,
         record,
         rotates=is_due(key, record, now),
+        uid=uid,
         version=secret["metadata"].get("resourceVersion", ""),
-        step=Apply(body, () if changed else drift) if changed or drift else None,
+        step=Apply(body, () if changed else drift, uid=uid) if changed or drift else None,
     )
 
 
@@ -88,7 +92,7 @@ def rotation(
     of this id.
 
     It writes the new key and the record of the former one at once, and only over the Secret that
-    the delivery was read from: Conflict otherwise.
+    the delivery was read from, as it was then.
     """
     if delivery.token is None or delivery.record is None:
         raise ValueError("there is no key to replace")
@@ -97,7 +101,7 @@ def rotation(
     )
     body = build_binding_secret(key, token, record)
     metadata: dict[str, Any] = body["metadata"] | {"resourceVersion": delivery.version}
-    return Apply(body | {"metadata": metadata})
+    return Apply(body | {"metadata": metadata}, uid=delivery.uid)
 
 
 def digest_of(token: str) -> str:

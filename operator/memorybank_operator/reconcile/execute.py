@@ -30,16 +30,43 @@ class Executor:
         Raises KubeError, or ObservationOutdated when the step's premise does not hold any more.
         """
         match step:
-            case Apply(body):
-                self._keep(await self._client.apply(body))
-                why = f", changed by somebody: {', '.join(step.drift)}" if step.drift else ""
-                logger.info("applied %s%s", _name(body), why)
+            case Apply():
+                await self._apply(step)
             case Create(body):
                 await self._create(body)
             case Mark():
                 await self._mark(step, namespace)
             case Delete():
                 await self._delete(step, namespace)
+
+    async def _apply(self, step: Apply) -> None:
+        """Without the uid, an object deleted meanwhile would be made again by what was to change
+        it, with a key that somebody has just thrown away. A resource version does not prevent
+        that: the API server compares it only with what exists.
+        """
+        body = step.body
+        if step.uid:
+            body = {**body, "metadata": body["metadata"] | {"uid": step.uid}}
+        try:
+            self._keep(await self._client.apply(body))
+        except errors.Conflict as conflict:
+            if not step.uid:
+                raise
+            await self._read_anew(body)
+            raise ObservationOutdated(str(conflict)) from None
+        why = f", changed by somebody: {', '.join(step.drift)}" if step.drift else ""
+        logger.info("applied %s%s", _name(body), why)
+
+    async def _read_anew(self, body: KubeObject) -> None:
+        """Know what is there instead of the object of the body before an event tells."""
+        kind, metadata = kinds.by_kind(body["kind"]), body["metadata"]
+        live = await self._client.get(kind, metadata["namespace"], metadata["name"])
+        if live is None or live["metadata"]["uid"] != metadata["uid"]:
+            self._cache.gone(
+                body["kind"], metadata["namespace"], metadata["name"], uid=metadata["uid"]
+            )
+        if live is not None:
+            self._keep(live)
 
     async def _create(self, body: KubeObject) -> None:
         try:

@@ -193,12 +193,16 @@ def _settle(
     child: ChildKey, body: KubeObject, live: KubeObject | None, *, draft: _Draft, spare: bool
 ) -> None:
     """Apply an object if it is absent, if its rendering is new or if somebody changed it."""
-    if live is None or _rendered_hash(live) != _rendered_hash(body):
+    if live is None:
         draft.steps.append(Apply(body, spare=spare))
+        return
+    uid = live["metadata"]["uid"]
+    if _rendered_hash(live) != _rendered_hash(body):
+        draft.steps.append(Apply(body, spare=spare, uid=uid))
         return
     drift = differences(body, live)
     if drift:
-        draft.steps.append(Apply(body, drift))
+        draft.steps.append(Apply(body, drift, uid=uid))
         shown = ", ".join(drift[:SHOWN_PATHS]) + (", ..." if len(drift) > SHOWN_PATHS else "")
         draft.notes.append(
             Note(
@@ -223,8 +227,8 @@ def _store_new_key(
 ) -> None:
     name = names.key_secret(bank)
     body = next(each for each in rendered if (each["kind"], each["metadata"]["name"]) == name)
-    exists = name in observed.children
-    draft.steps.append(Apply(body) if exists else Create(body))
+    live = observed.children.get(name)
+    draft.steps.append(Create(body) if live is None else Apply(body, uid=live["metadata"]["uid"]))
     draft.again.append(CONTINUE_SECONDS)
     if key.note:
         draft.notes.append(key.note)

@@ -27,6 +27,8 @@ class Apply:
     """
     spare: bool = False
     """Whether the bank goes on without it: when it is refused, that is told, and nothing waits."""
+    uid: str = ""
+    """Of the object observed: this one is changed or none. Empty for one to be made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,27 @@ async def deaths(prove: Callable[[int], Coroutine[Any, Any, bool]], *, at_once: 
             return died
 
 
+class DeletedBefore:
+    """Somebody deletes a Secret just before a change of it arrives: the first one that is made
+    while it is told to.
+    """
+
+    def __init__(self, world: World, secret: str) -> None:
+        self._world = world
+        self._secret = secret
+        self.armed = False
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        if (
+            self.armed
+            and request.method == "PATCH"
+            and request.url.path.endswith(f"/secrets/{self._secret}")
+        ):
+            self.armed = False
+            await self._world.delete("Secret", self._secret)
+        return await handler(request)
+
+
 class MortalProber(NodeProber):
     """Tells banks their keys until the operator dies; that counts as a write, too."""
 

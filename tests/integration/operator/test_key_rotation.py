@@ -23,6 +23,7 @@ from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.runtime import Operator
+from tests.integration.operator.faults import DeletedBefore, faulty
 from tests.integration.operator.node import Node
 from tests.integration.operator.test_keys import key_is, status_of, token_of
 from tests.integration.operator.world import NodeProber, World, until
@@ -161,6 +162,24 @@ async def test_a_key_is_rotated_on_request_under_load(
     for token in (first, second):
         assert token not in text
         assert base64.b64encode(token.encode()).decode() not in text
+
+
+async def test_a_secret_that_is_thrown_away_while_its_key_is_rotated_takes_the_key_with_it(
+    world: World, node: Node, prober: NodeProber
+) -> None:
+    fault = DeletedBefore(world, "app")
+    async with world.operator(connection=faulty(world, fault), prober=prober):
+        await world.create()
+        await world.create_key(rotation={"overlap": "10m"})
+        await until(key_is(world, "True", Reason.KEY_ACCEPTED), seconds=START_SECONDS)
+        first = await token_of(world)
+        fault.armed = True
+        await world.change_key(rotation={"request": "leaked"})
+        await until(is_refused(node, first))
+        assert not fault.armed
+        await until(request_is_done(world, "leaked"))
+        assert await status_of(node, await token_of(world)) == 200
+        assert (await rotation_of(world)).get("former", []) == []
 
 
 async def test_a_key_is_rotated_by_its_schedule_also_when_nobody_looked_in_time(

@@ -13,6 +13,7 @@ from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.kube import kinds
 from memorybank_operator.runtime import Operator
+from tests.integration.operator.faults import DeletedBefore, faulty
 from tests.integration.operator.settling import settle
 from tests.integration.operator.world import CHILDREN, World, fastest, until
 
@@ -277,6 +278,28 @@ async def test_a_lost_key_is_replaced_and_an_event_says_so(
         assert token not in event["message"]
     deployment = await world.must("Deployment", "agents")
     assert deployment["spec"]["template"] == before["Deployment"]["spec"]["template"], "no roll"
+
+
+async def test_a_key_that_is_thrown_away_while_its_secret_is_put_back_does_not_come_back(
+    world: World,
+) -> None:
+    fault = DeletedBefore(world, "agents-key")
+    async with world.operator(connection=faulty(world, fault)):
+        before = await bank_with_objects(world)
+        fault.armed = True
+        unlabelled = {"metadata": {"labels": {"app.kubernetes.io/name": None}}}
+        await world.client.merge(
+            kinds.SECRET, world.namespace, name="agents-key", changes=unlabelled
+        )
+
+        async def is_replaced() -> bool:
+            secret = await world.get("Secret", "agents-key")
+            uid = before["Secret"]["metadata"]["uid"]
+            return secret is not None and secret["metadata"]["uid"] != uid
+
+        await until(is_replaced)
+        new = await world.must("Secret", "agents-key")
+        assert new["data"]["token"] != before["Secret"]["data"]["token"]
 
 
 async def test_an_object_of_somebody_else_is_left_alone_and_named(

@@ -22,6 +22,7 @@ TOKEN = f"mb_{'a' * 43}"
 OTHER = f"mb_{'b' * 43}"
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+SECRET_UID = "secret-1"
 
 
 def a_key(uid: str = "uid-1") -> MemoryBankKey:
@@ -29,8 +30,16 @@ def a_key(uid: str = "uid-1") -> MemoryBankKey:
     return MemoryBankKey.parse({"metadata": metadata, "spec": {"bankRef": {"name": "agents"}}})
 
 
-def secret_of(token: str, record: KeyRecord | None = None) -> dict[str, Any]:
+def rendered(token: str, record: KeyRecord | None = None) -> dict[str, Any]:
     return build_binding_secret(a_key(), token, record or first_record(a_key(), NOW))
+
+
+def secret_of(token: str, record: KeyRecord | None = None) -> dict[str, Any]:
+    return stored(rendered(token, record))
+
+
+def stored(body: Mapping[str, Any]) -> dict[str, Any]:
+    return changed(body, uid=SECRET_UID)
 
 
 def never() -> str:
@@ -45,7 +54,7 @@ def test_a_new_key_is_created_and_not_yet_used() -> None:
     found = deliver(a_key(), None, lambda: TOKEN, NOW)
     assert found.token is None
     assert isinstance(found.step, Create)
-    assert found.step.body == secret_of(TOKEN)
+    assert found.step.body == rendered(TOKEN)
 
 
 def test_a_key_that_is_there_is_used_and_nothing_is_written() -> None:
@@ -68,7 +77,7 @@ def test_a_damaged_key_is_replaced(damaged: str) -> None:
     secret = secret | {"data": secret["data"] | {"token": damaged}}
     found = deliver(a_key(), secret, lambda: OTHER, NOW)
     assert found.token is None
-    assert found.step == Apply(secret_of(OTHER))
+    assert found.step == Apply(rendered(OTHER), uid=SECRET_UID)
 
 
 def test_the_secret_of_a_former_key_of_this_name_is_left_to_go() -> None:
@@ -104,9 +113,12 @@ def test_a_rotation_writes_the_new_key_with_what_is_left_of_the_former_one() -> 
     secret = changed(secret_of(TOKEN), resourceVersion="7")
     found = deliver(key, secret, never, NOW + HOUR)
     assert (found.token, found.rotates, found.step) == (TOKEN, True, None)
-    body = rotation(key, found, OTHER, key_id="id-1", now=NOW + HOUR).body
-    assert body["metadata"]["resourceVersion"] == "7", "over no Secret that nobody looked at"
-    after = deliver(key, changed(body, resourceVersion="8"), never, NOW + HOUR)
+    step = rotation(key, found, OTHER, key_id="id-1", now=NOW + HOUR)
+    body = step.body
+    assert (step.uid, body["metadata"]["resourceVersion"]) == (SECRET_UID, "7"), (
+        "over no Secret that nobody looked at"
+    )
+    after = deliver(key, changed(stored(body), resourceVersion="8"), never, NOW + HOUR)
     assert (after.token, after.rotates, after.step) == (OTHER, False, None)
     assert after.record is not None
     (former,) = after.record.former
@@ -119,17 +131,17 @@ def test_a_key_whose_overlap_is_over_is_struck_out_once() -> None:
     key = asking(request="leaked")
     found = deliver(key, secret_of(TOKEN), never, NOW)
     body = rotation(key, found, OTHER, key_id="id-1", now=NOW).body
-    struck = deliver(key, body, never, NOW + HOUR)
+    struck = deliver(key, stored(body), never, NOW + HOUR)
     assert struck.record is not None
     assert struck.record.former == ()
     assert isinstance(struck.step, Apply)
-    assert deliver(key, struck.step.body, never, NOW + HOUR).step is None
+    assert deliver(key, stored(struck.step.body), never, NOW + HOUR).step is None
 
 
 def test_a_damaged_key_is_replaced_beside_the_former_one() -> None:
     key = asking(request="leaked")
     body = rotation(key, deliver(key, secret_of(TOKEN), never, NOW), OTHER, key_id="", now=NOW).body
-    damaged = {**body, "data": {**body["data"], "token": ""}}
+    damaged = {**stored(body), "data": {**body["data"], "token": ""}}
     step = deliver(key, damaged, lambda: OTHER, NOW).step
     assert isinstance(step, Apply)
     record = read_record(step.body)
@@ -148,5 +160,5 @@ def test_a_secret_without_a_record_is_as_old_as_it_is(record: str | None) -> Non
     assert found.record is not None
     assert found.record.issued_at == made
     assert isinstance(found.step, Apply)
-    assert deliver(a_key(), found.step.body, never, NOW).step is None
+    assert deliver(a_key(), stored(found.step.body), never, NOW).step is None
     assert deliver(asking(request="x"), secret, never, NOW).rotates
