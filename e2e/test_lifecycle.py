@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from e2e.bank import Bank, timed
+from e2e.cluster.pki import Authority
 from e2e.conftest import restricted_namespace
 from e2e.stack import CommandFailed, Stack
 
 FACT = "The billing service keeps its invoices for ten years."
 QUESTION = "How long do we have to store bills?"
+OUTSIDE = "memory.example.org"
+"""The host of the example of a bank that is exposed."""
 
 
 def test_kubectl_get_shows_what_a_person_needs(shared_bank: Bank) -> None:
@@ -164,6 +169,77 @@ def test_a_restart_replaces_the_pod_once_and_a_resync_is_echoed(living_bank: Ban
     assert bank.is_ready(), "the same text does nothing"
     assert uids(bank) == after
     assert bank.recall(QUESTION) == [FACT]
+
+
+def test_a_bank_has_a_name_outside_for_as_long_as_its_spec_says(living_bank: Bank) -> None:
+    """No Ingress controller runs here: what one reads is looked at, and how the service answers to
+    the requests that it would forward.
+    """
+    bank, before = living_bank, uids(living_bank)
+    within = f"http://{bank.host}"
+    assert bank.child("ingress") is None
+    bank.apply_example("exposed")
+    told = bank.wait_not_ready("TlsSecretNotFound")["message"]
+    assert "Secret agents-tls does not exist" in told
+    bank.stack.apply(certificate(bank, "agents-tls", OUTSIDE))
+    bank.wait_ready()
+
+    ingress = bank.child("ingress") or {}
+    assert ingress["spec"] == {
+        "ingressClassName": "nginx",
+        "rules": [
+            {
+                "host": OUTSIDE,
+                "http": {
+                    "paths": [
+                        {
+                            "path": "/",
+                            "pathType": "Prefix",
+                            "backend": {"service": {"name": "agents", "port": {"name": "http"}}},
+                        }
+                    ]
+                },
+            }
+        ],
+        "tls": [{"hosts": [OUTSIDE], "secretName": "agents-tls"}],
+    }
+    annotations = ingress["metadata"]["annotations"]
+    assert annotations["cert-manager.io/cluster-issuer"] == "letsencrypt"
+    status = (bank.get() or {})["status"]
+    assert status["url"] == status["endpoints"]["http"] == f"https://{OUTSIDE}"
+    assert answers(bank) == {bank.host: 200, OUTSIDE: 200, "evil.example": 421}
+    secret = (bank.child("secret", "-key") or {})["data"]
+    assert base64.b64decode(secret["uri"]).decode() == within, "who is inside stays inside"
+
+    bank.apply_example("memorybank")
+    bank.wait_ready()
+    bank.stack.wait("the Ingress gone", lambda: bank.child("ingress") is None)
+    assert (bank.get() or {})["status"]["url"] == within
+    assert answers(bank) == {bank.host: 200, OUTSIDE: 421, "evil.example": 421}
+    assert uids(bank) == before, "no pod was replaced for it"
+    assert bank.recall(QUESTION) == [FACT]
+
+
+def certificate(bank: Bank, name: str, host: str) -> dict[str, Any]:
+    """The Secret with a certificate for the host, as an issuer makes it."""
+    pair = Authority("authority of a test").issue(host, hosts=[host])
+    entries = {"tls.crt": pair.certificate.decode(), "tls.key": pair.key.decode()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": name, "namespace": bank.namespace},
+        "stringData": entries,
+    }
+
+
+def answers(bank: Bank) -> dict[str, int]:
+    """Return what the service answers to who asks for each host."""
+    found = {}
+    for host in (bank.host, OUTSIDE, "evil.example"):
+        with bank.http(host=host) as client:
+            found[host] = client.get("/v1/memories").status_code
+    return found
 
 
 def test_a_protected_bank_is_not_deleted(living_bank: Bank) -> None:

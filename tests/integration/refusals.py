@@ -309,6 +309,41 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"topologySpreadConstraints": [{"topologyKey": "a zone"}]}),
         ("spec.topologySpreadConstraints[0].topologyKey", "topology.kubernetes.io/zone"),
     ),
+    "an address for a host": (
+        manifest({"expose": {"ingress": {"host": "https://memory.example.org"}}}),
+        ("spec.expose.ingress.host", "without scheme, port and path"),
+    ),
+    "an ingress at no host": (
+        manifest({"expose": {"ingress": {"className": "nginx"}}}),
+        ("spec.expose.ingress.host", "Required value"),
+    ),
+    "an ingress with a certificate of nobody": (
+        manifest({"expose": {"ingress": {"host": "a.example", "tls": {}}}}),
+        ("spec.expose.ingress.tls", "set secretName, where the certificate is"),
+    ),
+    "an ingress with an issuer of another kind": (
+        manifest(
+            {
+                "expose": {
+                    "ingress": {
+                        "host": "a.example",
+                        "tls": {"issuerRef": {"name": "a", "kind": "Vault"}},
+                    }
+                }
+            }
+        ),
+        ("spec.expose.ingress.tls.issuerRef.kind", '"ClusterIssuer"'),
+    ),
+    "an ingress that waits for ever": (
+        manifest({"expose": {"ingress": {"host": "a.example", "timeoutSeconds": 0}}}),
+        ("spec.expose.ingress.timeoutSeconds", "greater than or equal to 1"),
+    ),
+    "an annotation of the operator": (
+        manifest(
+            {"expose": {"ingress": {"host": "a.example", "annotations": {"memorybank.dev/x": "y"}}}}
+        ),
+        ("spec.expose.ingress.annotations", "are the operator's"),
+    ),
     "a peer that is nobody": (
         manifest({"networkPolicy": {"allowFrom": [{"namespaceLabels": {}}]}}),
         ("spec.networkPolicy.allowFrom[0]", "say who is let in"),

@@ -151,6 +151,8 @@ def _change(world: World, of: MemoryBank, change: Mapping[str, Any]) -> None:
             _merge(world.pods[0], value)
         case "secret":
             world.admin_key_secret = value
+        case "tls secret":
+            world.tls_secret = value
         case "named secret":
             world.named_secrets[value["metadata"]["name"]] = value
         case "canary":

@@ -92,6 +92,7 @@ _placement: dict[str, st.SearchStrategy[Any]] = {
     "tolerations": tolerations,
     "topologySpreadConstraints": st.just([{"topologyKey": "topology.kubernetes.io/zone"}]),
     "priorityClassName": bank_names,
+    "expose": _optional(ingress=_optional(className=bank_names)),
     "networkPolicy": _optional(enabled=st.booleans(), allowFrom=st.lists(peers, max_size=2)),
 }
 defaults: st.SearchStrategy[dict[str, Any]] = st.one_of(
@@ -239,6 +240,16 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
     podAnnotations=annotation_maps,
     env=environments,
     serviceAccount=_optional(annotations=annotation_maps),
+    expose=_optional(
+        ingress=st.fixed_dictionaries(
+            {"host": names_of_hosts},
+            optional={
+                "className": bank_names,
+                "annotations": annotation_maps,
+                "timeoutSeconds": st.integers(1, 3600),
+            },
+        )
+    ),
     networkPolicy=_optional(
         enabled=st.booleans(),
         allowFrom=st.lists(peers, max_size=3),

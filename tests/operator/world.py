@@ -106,6 +106,7 @@ class World:
     storage_classes: dict[str, KubeObject] = field(default_factory=lambda: dict(CLASSES))
     admin_key_secret: dict[str, Any] | None = None
     named_secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tls_secret: dict[str, Any] | None = None
     canary: CanaryResult | None = None
     disk: Disk | None = None
     growth_refused: str = ""
@@ -118,6 +119,7 @@ class World:
             storage_classes=self.storage_classes,
             admin_key_secret=self.admin_key_secret,
             named_secrets=self.named_secrets,
+            tls_secret=self.tls_secret,
             canary=self.canary,
             disk=self.disk,
             growth_refused=self.growth_refused,

@@ -31,7 +31,7 @@ test compares them with what the API server saw it do. Server-side apply is a pa
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
-  resources: [networkpolicies]
+  resources: [networkpolicies, ingresses]
   verbs: [get, list, watch, create, patch, delete]
 # No delete: data is never the operator's to delete. Under deletionPolicy Delete the garbage collector does it.
 - apiGroups: [""]

@@ -179,6 +179,20 @@ class DefaultNetworkPolicy(ApiModel):
     """
 
 
+class DefaultIngress(ApiModel):
+    """Of the Ingresses of banks."""
+
+    class_name: Name | None = None
+    """Ingress class of banks that name none. Left out, the cluster's default class is used."""
+
+
+class DefaultExpose(ApiModel):
+    """How banks are reached from outside of the cluster."""
+
+    ingress: DefaultIngress = DefaultIngress()
+    """Of the Ingresses of banks."""
+
+
 class Defaults(ApiModel):
     """What banks get that leave it out: the names are those of MemoryBank.spec."""
 
@@ -244,6 +258,8 @@ class Defaults(ApiModel):
     """How pods spread over zones and nodes."""
     priority_class_name: Name | None = None
     """Priority class of the pod."""
+    expose: DefaultExpose = DefaultExpose()
+    """How banks are reached from outside of the cluster."""
     network_policy: DefaultNetworkPolicy = DefaultNetworkPolicy()
     """Who may connect to banks."""
 

@@ -216,12 +216,13 @@ DEFAULT = Spec()
 def app_config(bank: MemoryBank, *, hosts: tuple[str, ...]) -> AppConfig:
     """Return the configuration of a bank that is addressed by any of these host names."""
     spec = bank.spec
-    more_hosts = tuple(each for each in spec.security.allowed_hosts if each not in hosts)
+    more = (*spec.expose.hosts, *spec.security.allowed_hosts)
+    more_hosts = tuple(each for each in dict.fromkeys(more) if each not in hosts)
     return AppConfig(
         environment="production",
         embedding=_embedding(spec),
         vector=_vector(bank),
-        security=Security(allowed_hosts=hosts + more_hosts, public_url=spec.security.public_url),
+        security=Security(allowed_hosts=hosts + more_hosts, public_url=_public_url(spec)),
         limits=Limits.model_validate(spec.limits),
         logging=Logging.model_validate(spec.logging),
         auth=_auth(spec.auth),
@@ -238,6 +239,14 @@ def app_config(bank: MemoryBank, *, hosts: tuple[str, ...]) -> AppConfig:
         if spec.lifecycle == DEFAULT.lifecycle
         else Server.model_validate(spec.lifecycle),
     )
+
+
+def _public_url(spec: Spec) -> str | None:
+    """Return the address that clients are told. Only those with tokens of an identity provider are
+    told one, and a running service does not take another.
+    """
+    derived = spec.expose.url if spec.auth.jwt is not None else None
+    return spec.security.public_url or derived
 
 
 def _embedding(spec: Spec) -> Embedding:

@@ -51,6 +51,7 @@ VOLUME_CLAIM = ApiKind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 SERVICE = ApiKind("v1", "Service", "services")
 DEPLOYMENT = ApiKind("apps/v1", "Deployment", "deployments")
 NETWORK_POLICY = ApiKind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+INGRESS = ApiKind("networking.k8s.io/v1", "Ingress", "ingresses")
 POD = ApiKind("v1", "Pod", "pods")
 STORAGE_CLASS = ApiKind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 EVENT = ApiKind("v1", "Event", "events")
@@ -64,6 +65,7 @@ CHILDREN = (
     SERVICE,
     NETWORK_POLICY,
     DEPLOYMENT,
+    INGRESS,
 )
 """What a bank consists of, by our own hand."""
 

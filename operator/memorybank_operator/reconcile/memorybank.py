@@ -42,6 +42,7 @@ from memorybank_operator.resources import names
 from memorybank_operator.resources.build import Rendering
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.resources.effective import fenced
+from memorybank_operator.resources.ingress import tls_secret
 from memorybank_operator.resources.named_secrets import named_secrets
 from memorybank_operator.status.record import look_again_in
 from memorybank_operator.status.reduce import reduce, reduce_invalid
@@ -261,7 +262,11 @@ class Reconciler:
         self._failing.discard(key)
         # A Secret that the spec names is not ours to watch, nor is an object in the way of ours.
         spec = bank.spec
-        names_secrets = spec.auth.admin_key_secret_ref is not None or bool(named_secrets(spec))
+        names_secrets = (
+            spec.auth.admin_key_secret_ref is not None
+            or bool(named_secrets(spec))
+            or tls_secret(bank) is not None
+        )
         ready = status.condition(ConditionType.READY)
         is_ready = ready is not None and ready.status == "True"
         watched = is_ready and not names_secrets

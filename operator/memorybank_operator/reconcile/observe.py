@@ -13,6 +13,7 @@ from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.resources import names
+from memorybank_operator.resources.ingress import tls_secret
 from memorybank_operator.resources.named_secrets import named_secrets
 
 CHILD_KINDS = frozenset(kind.kind for kind in kinds.CHILDREN)
@@ -57,6 +58,10 @@ class Observer:
         secrets = await asyncio.gather(
             *(self._get(bank, ChildKey(kinds.SECRET.kind, each)) for each in names_of_secrets)
         )
+        certificate = tls_secret(bank)
+        tls = None
+        if certificate is not None:
+            tls = await self._get(bank, ChildKey(kinds.SECRET.kind, certificate))
         return Observed(
             children=children,
             pods=self.pods(key),
@@ -67,6 +72,7 @@ class Observer:
                 for name, body in zip(names_of_secrets, secrets, strict=True)
                 if body is not None
             },
+            tls_secret=tls,
             canary=self._canaries.result(key),
         )
 

@@ -79,6 +79,10 @@ class Observed:
     """
     named_secrets: Mapping[str, KubeObject] = field(default_factory=dict)
     """By name, the other Secrets that the spec names, as far as they exist."""
+    tls_secret: KubeObject | None = None
+    """The Secret with the certificate of the bank's host, None when it does not exist or none is
+    asked for.
+    """
     canary: CanaryResult | None = None
     disk: Disk | None = None
     """What the pod said last of its disk; None when nobody said anything yet."""

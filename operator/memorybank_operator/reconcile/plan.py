@@ -18,6 +18,7 @@ from memorybank_operator.configfiles.in_effect import (
 from memorybank_operator.constants import ANNOTATION_RENDERED_HASH, LABEL_BANK
 from memorybank_operator.reconcile.drift import differences
 from memorybank_operator.reconcile.entries import read_entry
+from memorybank_operator.reconcile.exposure import decide_exposure
 from memorybank_operator.reconcile.keys import KeyDecision, decide_key
 from memorybank_operator.reconcile.named import SecretsDecision, decide_secrets
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
@@ -88,9 +89,10 @@ def plan(
     volume = decide_volume(bank, observed, settings.defaults.storage.volume.storage_class_name)
     ring = decide_ring(bank, observed, new_ring)
     secrets = decide_secrets(bank, observed, ring)
+    exposure = decide_exposure(bank, observed)
     missing = [
         each
-        for each in (key.problem, ring.problem, volume.problem, *secrets.problems)
+        for each in (key.problem, ring.problem, volume.problem, *secrets.problems, exposure)
         if each is not None
     ]
     draft.problems += missing

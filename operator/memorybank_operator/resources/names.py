@@ -49,6 +49,11 @@ def network_policy(bank: MemoryBank) -> ChildKey:
     return ChildKey("NetworkPolicy", bank.name)
 
 
+def ingress(bank: MemoryBank) -> ChildKey:
+    """Name the Ingress, whether the bank has one or not."""
+    return ChildKey("Ingress", bank.name)
+
+
 def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
     """Name all of them, in the order in which they are made: the key ring, of a bank that has a
     generated one, before the volume that may hold something encrypted by it; what fences the pod
@@ -63,6 +68,7 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         service(bank),
         *([network_policy(bank)] if bank.spec.network_policy.enabled else []),
         deployment(bank),
+        *([ingress(bank)] if bank.spec.expose.ingress is not None else []),
     )
 
 
@@ -82,9 +88,14 @@ def http_url(bank: MemoryBank) -> str:
     return f"http://{host(bank)}:{HTTP_PORT}"
 
 
+def public_url(bank: MemoryBank) -> str:
+    """Return the base URL for clients: from outside of the cluster where the bank is exposed."""
+    return bank.spec.expose.url or http_url(bank)
+
+
 def mcp_url(bank: MemoryBank) -> str:
     """Return the URL for MCP clients."""
-    return f"{http_url(bank)}/mcp"
+    return f"{public_url(bank)}/mcp"
 
 
 def metrics_url(bank: MemoryBank) -> str:

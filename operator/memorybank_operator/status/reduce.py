@@ -79,9 +79,11 @@ def reduce(
             observed_generation=bank.generation,
             phase=_phase(bank, ready, progress),
             conditions=tuple(sorted(conditions, key=lambda each: each.type)),
-            url=names.http_url(bank),
+            url=names.public_url(bank),
             endpoints=Endpoints(
-                http=names.http_url(bank), mcp=names.mcp_url(bank), metrics=names.metrics_url(bank)
+                http=names.public_url(bank),
+                mcp=names.mcp_url(bank),
+                metrics=names.metrics_url(bank),
             ),
             binding=_binding(bank, observed),
             version=(observed.canary.version if observed.canary else "") or bank.status.version,

@@ -89,6 +89,7 @@ DEFAULTS = (
     "defaults.topologySpreadConstraints[0].topologyKey=zone",
     "defaults.priorityClassName=high",
     "defaults.networkPolicy.allowFrom[0].namespace=ingress",
+    "defaults.expose.ingress.className=nginx",
 )
 
 

@@ -213,6 +213,7 @@ GROWING_BY_ITSELF = {
 }
 SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 FENCE: dict[str, Any] = {"enabled": True, "allowFrom": [{"namespace": "ingress"}]}
+EXPOSED: dict[str, Any] = {"ingress": {"host": "memory.example.org"}}
 ENCRYPTED: dict[str, Any] = {"encryption": {"enabled": True}}
 REFERENCE = {"adminKeySecretRef": {"name": "mine"}}
 SCENARIOS = {
@@ -263,6 +264,11 @@ SCENARIOS = {
     "take the fence away": changed({"networkPolicy": FENCE}, networkPolicy=None, writes=2),
     "create fenced": Scenario(lambda world: world.create(networkPolicy=FENCE), spec=None, writes=8),
     "put a fence back": Scenario(break_the_fence, spec={"networkPolicy": FENCE}, writes=1),
+    "expose a bank": changed(expose=EXPOSED, writes=3),
+    "expose it under another name": changed(
+        {"expose": EXPOSED}, expose={"ingress": {"host": "other.example.org"}}, writes=3
+    ),
+    "expose it no more": changed({"expose": EXPOSED}, expose=None, writes=3),
     "change several objects at once": changed(
         limits={"maxBodyBytes": 4096},
         serviceAccount={"annotations": {"example.org/x": "y"}},

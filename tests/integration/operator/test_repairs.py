@@ -29,6 +29,7 @@ TOKENS = {
         "secretRef": {"name": "tokens", "key": "secret"},
     }
 }
+EXPOSED = {"ingress": {"host": "memory.example.org", "tls": {"secretName": "memory-tls"}}}
 QUOTA = {"services": "0"}
 Act = Callable[[World], Awaitable[object]]
 
@@ -65,6 +66,12 @@ async def secret(world: World, name: str, entry: str, value: str) -> None:
     data = {entry: base64.b64encode(value.encode()).decode()}
     body = {"apiVersion": "v1", "kind": "Secret", "data": data}
     await world.client.apply(body | {"metadata": {"name": name, "namespace": world.namespace}})
+
+
+async def certificate(world: World) -> None:
+    body = {"apiVersion": "v1", "kind": "Secret", "data": {"tls.crt": "eA==", "tls.key": "eA=="}}
+    metadata = {"name": "memory-tls", "namespace": world.namespace}
+    await world.client.apply(body | {"metadata": metadata})
 
 
 async def take_the_name(world: World) -> None:
@@ -149,6 +156,10 @@ TROUBLES = {
         change(auth=TOKENS), Reason.SECRET_NOT_FOUND,
         lambda world: secret(world, "tokens", "secret", "t" * 64),
         last={"auth": TOKENS}, always=lambda world: secret(world, "tokens", "secret", "t" * 64),
+    ),
+    "a certificate that is missing": Trouble(
+        change(expose=EXPOSED), Reason.TLS_SECRET_NOT_FOUND, certificate,
+        last={"expose": EXPOSED}, always=certificate,
     ),
     "a storage class that comes later": Trouble(
         lambda world: world.create(storage={"volume": {"storageClassName": LATER}}),

@@ -23,6 +23,7 @@ from tests.integration.operator.world import CHILDREN, OPTIONAL, World, Worlds, 
 
 USER = "limited-operator"
 DEFAULTS = "memorybank-operator-defaults"
+EXPOSED = {"ingress": {"host": "memory.example.org"}}
 ROLES = {"ClusterRole": "clusterroles", "Role": "roles"}
 # Discovery and health, which every authenticated user may read.
 FREE = {"version", "api", "apis"}
@@ -199,7 +200,7 @@ async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     await write_defaults(on.home, "{}")
     async with world.operator(connection=on.limited, **settings) as operator:
-        bank = await world.create(networkPolicy={"enabled": True})
+        bank = await world.create(networkPolicy={"enabled": True}, expose=EXPOSED)
         await world.create_key()
 
         async def is_made() -> bool:

@@ -135,6 +135,15 @@ def difference(one: Values, other: Values) -> list[str]:
 async def named_secrets(world: World) -> None:
     """Create what the changes name."""
     named = {"mine": ("key", KEY), "models": ("token", "secret"), "tokens": ("secret", "t" * 64)}
+    certificate = {"tls.crt": "eA==", "tls.key": "eA=="}
+    await world.client.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "memory-tls", "namespace": world.namespace},
+            "data": certificate,
+        }
+    )
     for name, (entry, value) in named.items():
         await world.client.create(
             {

@@ -42,7 +42,7 @@ CHILDREN = {
     "Deployment": "agents",
 }
 
-OPTIONAL = {"NetworkPolicy": "agents"}
+OPTIONAL = {"NetworkPolicy": "agents", "Ingress": "agents"}
 """What a bank has only if its spec asks for it."""
 
 

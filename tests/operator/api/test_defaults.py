@@ -23,6 +23,7 @@ nodeSelector: {example.org/disk: ssd}
 tolerations: [{key: memory, operator: Exists, effect: NoExecute, tolerationSeconds: 5}]
 topologySpreadConstraints: [{topologyKey: topology.kubernetes.io/zone}]
 priorityClassName: high
+expose: {ingress: {className: nginx}}
 networkPolicy: {enabled: true, allowFrom: [{cidr: 10.0.0.0/8, ports: [metrics]}]}
 """
 

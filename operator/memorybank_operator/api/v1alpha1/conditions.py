@@ -129,6 +129,10 @@ class Reason(Explained):
         "SecretNotFound",
         "A Secret that the spec names for the service does not exist or lacks the entry.",
     )
+    TLS_SECRET_NOT_FOUND = (
+        "TlsSecretNotFound",
+        "The Secret with the certificate of spec.expose.ingress.tls does not exist or holds none.",
+    )
     SECRET_INVALID = (
         "SecretInvalid",
         "The entry of a Secret that the spec names is not what it should be.",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, cel, rules
-from memorybank_operator.api.v1alpha1.types import NodeLabels
+from memorybank_operator.api.v1alpha1.types import Annotations, NodeLabels, ObjectName
 
 MAX_PEERS = 16
 """Entries of one list of peers; bounds what the rules over them cost the API server."""
@@ -100,3 +100,80 @@ class NetworkPolicy(ApiModel):
         Field(max_length=MAX_PEERS, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ] = ()
     """Who else may connect, beside those that the operator's defaults let in to every bank."""
+
+
+class IssuerReference(ApiModel):
+    """Names an issuer of cert-manager."""
+
+    name: ObjectName
+    """Name of the issuer."""
+    kind: Literal["Issuer", "ClusterIssuer"] = "Issuer"
+    """Issuer for one of the bank's namespace, ClusterIssuer for one of the whole cluster."""
+
+
+class IngressTls(ApiModel):
+    """The certificate of the bank's host."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "has(self.secretName) || has(self.issuerRef)",
+                "set secretName, where the certificate is, or issuerRef, who makes one",
+            )
+        )
+    )
+
+    secret_name: ObjectName | None = None
+    """Secret of the type kubernetes.io/tls with the certificate. With issuerRef it is the one that
+    cert-manager makes, the bank's name with -tls where nothing is said.
+    """
+    issuer_ref: IssuerReference | None = None
+    """Who makes the certificate, where cert-manager is installed."""
+
+
+class Ingress(ApiModel):
+    """The bank at a host name of an Ingress controller."""
+
+    class_name: ObjectName | None = None
+    """Ingress class. Left out, that of the operator's defaults, or the cluster's default class."""
+    host: Annotated[
+        str,
+        Field(
+            max_length=253,
+            json_schema_extra=rules(
+                cel(
+                    "!format.dns1123Subdomain().validate(self).hasValue()",
+                    "spec.expose.ingress.host must be a host name without scheme, port and path, "
+                    "such as memory.example.org",
+                )
+            ),
+        ),
+    ]
+    """Host name by which clients ask for the bank, which is all that is at this name."""
+    annotations: Annotations = Field(default_factory=dict)
+    """Annotations for the Ingress, as its controller understands them. They win over those that the
+    operator sets by itself, for NGINX and cert-manager.
+    """
+    tls: IngressTls | None = None
+    """The certificate. Left out, the Ingress asks for none, and the bank's URL begins with http."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=3600)] | None = None
+    """How long an answer may take, for NGINX. Left out, the controller's own."""
+
+
+class Expose(ApiModel):
+    """How the bank is reached from outside of the cluster."""
+
+    ingress: Ingress | None = None
+    """By an Ingress. Left out, there is none."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The host names by which clients outside address the bank."""
+        return () if self.ingress is None else (self.ingress.host,)
+
+    @property
+    def url(self) -> str | None:
+        """The bank's address for clients outside; None when it is not exposed."""
+        if self.ingress is None:
+            return None
+        return f"{'http' if self.ingress.tls is None else 'https'}://{self.ingress.host}"

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from memorybank_operator.api.base import ApiModel, cel, rules
 from memorybank_operator.api.quantity import parse_quantity
-from memorybank_operator.api.v1alpha1.edge import NetworkPolicy
+from memorybank_operator.api.v1alpha1.edge import Expose, NetworkPolicy
 from memorybank_operator.api.v1alpha1.pod import (
     Affinity,
     EnvVar,
@@ -320,6 +320,8 @@ class Spec(ApiModel):
     """More environment variables for the memory service."""
     service_account: ServiceAccount = ServiceAccount()
     """The service account of the pod."""
+    expose: Expose = Expose()
+    """How the bank is reached from outside of the cluster."""
     network_policy: NetworkPolicy = NetworkPolicy()
     """Who may connect to the bank, and whom its pod may connect to."""
     update_policy: UpdatePolicy = UpdatePolicy()

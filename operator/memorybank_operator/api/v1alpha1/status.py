@@ -40,7 +40,7 @@ Conditions = Annotated[
 
 
 class Endpoints(StatusModel):
-    """Where the bank is reached within the cluster."""
+    """Where the bank is reached: by spec.expose, or within the cluster; metrics always within."""
 
     http: str
     """The REST API, version 1 under /v1."""
@@ -84,7 +84,7 @@ class MemoryBankStatus(StatusModel):
     conditions: Conditions = ()
     """The bank's state. Ready is always present; Reconciling, Stalled, Paused only while True."""
     url: str = ""
-    """Where agents reach the bank within the cluster."""
+    """Where agents reach the bank: by spec.expose, or within the cluster."""
     endpoints: Endpoints | None = None
     """Where each face of the bank is reached."""
     binding: Binding | None = None
