@@ -14,6 +14,8 @@ TAG ?= dev
 # It makes pods by a template that covers every setting and Secret: an upgrade from it could restart them all.
 FROM ?= 8cf1108
 MEMORYBANK_E2E_CLUSTER ?= memorybank-test
+# The tests start our programs hundreds of times: what each imports is compiled once, not at every start.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## show every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
