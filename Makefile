@@ -63,7 +63,7 @@ test: $(READY)  ## everything, up to e2e on a cluster of its own that is removed
 	$(PYTHON) -m scripts.suite lint type unit chart-test integration e2e
 
 test-fast: $(READY)  ## lint, type, the quick unit tests: no cluster, under a minute
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint type unit UNIT_OPTIONS='-m "not slow"'
+	@MEMORYBANK_QUICK=1 $(MAKE) --no-print-directory --jobs 3 --output-sync=target lint type unit UNIT_OPTIONS='-m "not slow"'
 
 e2e-full: $(READY)  ## e2e on every pinned Kubernetes version; each is built first, which takes minutes
 	for each in e2e/cluster/modules/kubernetes-*; do $(PYTHON) -m scripts.suite --kubernetes $${each##*-} e2e || exit 1; done

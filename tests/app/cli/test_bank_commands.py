@@ -22,6 +22,8 @@ from tests.support.server_process import Server
 
 from .conftest import Run
 
+pytestmark = pytest.mark.slow
+
 LIGHT = """
 import sys
 from memorybank.__main__ import main

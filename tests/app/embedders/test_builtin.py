@@ -56,6 +56,7 @@ async def test_a_long_text_is_found_by_what_it_says_late() -> None:
     assert asked @ with_it > asked @ without + 0.02
 
 
+@pytest.mark.slow
 async def test_a_text_counts_by_some_thousand_tokens() -> None:
     start = "word " * 4_000
     one, other = await builtin_embedder().embed([start + "apples", start + "submarines"])

@@ -10,6 +10,8 @@ import pytest
 from tests.app.http.test_refusals import problem
 from tests.support.service import Service, service
 
+pytestmark = pytest.mark.slow
+
 WRITE = ("POST", "/v1/memories", {"content": "x"})
 READ = ("POST", "/v1/search", {"query": "x"})
 LIST = ("GET", "/v1/memories", None)

@@ -14,6 +14,8 @@ from tests.app.http.test_refusals import problem
 from tests.app.http.test_tenants import key_of, make_tenant
 from tests.support.service import Service, service
 
+pytestmark = pytest.mark.slow
+
 AUDIT = "/v1/admin/audit"
 SECRET = "the launch code is 8675309"
 

@@ -20,6 +20,8 @@ from memorybank.http.direct import DirectRoutes
 from memorybank.server import app as server_app
 from tests.support.service import BASE_URL, Service
 
+pytestmark = pytest.mark.slow
+
 _BODIES: list[Any] = [
     {"query": "where is the key"},
     {"query": "key", "limit": 2, "types": ["note"], "tags": ["a"], "project": "p"},

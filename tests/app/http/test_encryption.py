@@ -23,6 +23,8 @@ from tests.app.http.test_tenants import key_of, make_tenant
 from tests.app.services.test_embedding import Unsteady
 from tests.support.service import Service, service
 
+pytestmark = pytest.mark.slow
+
 
 def a_ring(active: str = "k1", **keys: str) -> dict[str, Any]:
     return {"active": active, "keys": keys or {"k1": new_key()}}

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from tests.support.service import service
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["content", "title", "type", "tags", "metadata", "importance", "occurred_at", "query"]
 NAMES += ["tenant", "expires_at", "overlap_seconds", "max_memories", "burst"]
 NAMES += ["limit", "project", "session", "types", "created_after", "name", "role", "other"]

@@ -17,6 +17,8 @@ from memorybank.stores.sqlite import care
 from memorybank.stores.sqlite.connection import migrations
 from tests.support.service import Service, service
 
+pytestmark = pytest.mark.slow
+
 STEPS = ["embedder", "store", "search", "delete"]
 
 

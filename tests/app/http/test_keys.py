@@ -14,6 +14,8 @@ import pytest
 from tests.app.http.test_refusals import problem
 from tests.support.service import Service, service
 
+pytestmark = pytest.mark.slow
+
 KEYS = "/v1/admin/keys"
 
 

@@ -13,6 +13,8 @@ import pytest
 from memorybank.services.adding import CANARY_PROJECT
 from tests.support.service import Service
 
+pytestmark = pytest.mark.slow
+
 FRIDAY = "Deploys are frozen on Fridays"
 
 

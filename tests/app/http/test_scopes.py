@@ -16,6 +16,8 @@ from tests.app.http.test_refusals import problem
 from tests.app.http.test_tenants import key_of, make_tenant
 from tests.support.service import Service, service
 
+pytestmark = pytest.mark.slow
+
 SCOPES = ["read", "write", "delete", "admin"]
 NAMED = {"id": "x", "target": "y", "name": "acme"}
 

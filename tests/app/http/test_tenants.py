@@ -12,6 +12,8 @@ import pytest
 from tests.app.http.test_refusals import problem
 from tests.support.service import Service, service
 
+pytestmark = pytest.mark.slow
+
 TENANTS = "/v1/admin/tenants"
 KEYS = "/v1/admin/keys"
 

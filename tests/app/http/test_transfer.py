@@ -23,6 +23,8 @@ from tests.support.memory_samples import a_memory
 from tests.support.service import Service, service
 from tests.support.word_embedder import WordEmbedder
 
+pytestmark = pytest.mark.slow
+
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.service import Service, service
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "gh" + "p_" + "a1B2c3D4e5F6g7H8i9J0" * 2
 MAIL = "ada@example.org"
 SECRET = f"The robot signs in with {TOKEN}."

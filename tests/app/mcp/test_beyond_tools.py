@@ -25,6 +25,8 @@ from mcp_types import (
 
 from tests.support.service import BASE_URL, Service, service
 
+pytestmark = pytest.mark.slow
+
 Mode = Literal["auto", "legacy", "2026-07-28"]
 MODES: list[Mode] = ["auto", "legacy", "2026-07-28"]
 FEW = ["remember", "recall", "context", "update", "forget"]

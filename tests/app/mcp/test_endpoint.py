@@ -17,7 +17,11 @@ from mcp_types import CallToolResult, TextContent
 from tests.support.service import BASE_URL, Service
 
 Mode = Literal["auto", "legacy", "2026-07-28"]
-MODES: list[Mode] = ["auto", "legacy", "2026-07-28"]
+MODES = [
+    "auto",
+    pytest.param("legacy", marks=pytest.mark.slow),
+    pytest.param("2026-07-28", marks=pytest.mark.slow),
+]
 CALL = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -240,6 +244,7 @@ async def test_what_is_no_json_is_a_parse_error(admin: httpx.AsyncClient, body: 
     assert answer.json()["error"]["code"] == -32700
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
 @pytest.mark.parametrize(
     "message",

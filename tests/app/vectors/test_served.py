@@ -30,7 +30,7 @@ ALL = MemoryFilter()
 SPACE = ("m", 64)
 WORDS = ("apple", "pear", "plum", "quince", "cherry", "fig", "grape", "lemon", "melon", "olive")
 
-pytestmark = pytest.mark.usefixtures("_looks_often")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_looks_often")]
 
 
 @pytest.fixture
