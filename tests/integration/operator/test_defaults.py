@@ -30,7 +30,7 @@ from tests.integration.operator.garbage import collecting_garbage
 from tests.integration.operator.node import Node
 from tests.integration.operator.settling import settle
 from tests.integration.operator.test_specs import KEY, assert_taken
-from tests.integration.operator.test_updates import OLD, START_SECONDS, is_ready, runs
+from tests.integration.operator.test_updates import OLD, START_SECONDS, is_ready, is_told, runs
 from tests.integration.operator.world import NodeProber, World, until
 from tests.operator.strategies import defaults
 
@@ -110,6 +110,7 @@ async def test_banks_take_them_and_each_change_and_nothing_of_a_wrong_one(world:
         await settle(world, operator)
         assert (await pod(world))["nodeSelector"] == {"disk": "ssd"}
         assert parse({FILE: (await record(world))[FILE]}).node_selector == {"disk": "ssd"}
+        await until(lambda: is_told(world, Reason.DEFAULTS_ACCEPTED, Reason.DEFAULTS_REFUSED))
     told = {each["reason"]: each for each in await world.events()}
     assert told[Reason.DEFAULTS_ACCEPTED]["involvedObject"]["name"] == NAME
     warning = told[Reason.DEFAULTS_REFUSED]
@@ -239,7 +240,7 @@ async def test_another_default_version_is_a_fleets_update(
     async with following(world, prober=prober, app_image=OLD, update_wave=1):
         await until(lambda: runs(world, "agents", "memorybank-app:0.1.2"), seconds=START_SECONDS)
         await until(lambda: is_ready(world), seconds=START_SECONDS)
-    assert Reason.UPDATE_BEGINS in {each["reason"] for each in await world.events()}
+        await until(lambda: is_told(world, Reason.UPDATE_BEGINS))
 
 
 @pytest.mark.proof

@@ -101,6 +101,7 @@ async def test_a_key_that_cannot_be_read_is_stalled_and_opens_what_it_did(
             await world.create_key(role="readonly")
             await world.create_key("other")
             await until(key_is(world, "True", Reason.KEY_ACCEPTED), seconds=START_SECONDS)
+            await until(key_is(world, "True", Reason.KEY_ACCEPTED, "other"))
             token = await token_of(world)
 
             async def is_unreadable() -> bool:

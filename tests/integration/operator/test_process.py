@@ -29,6 +29,8 @@ from tests.integration.operator.world import CHILDREN, World, until
 START_SECONDS = 300.0
 CREATION_WRITES = 7
 """Six objects and a status."""
+CHANGE_WRITES = 3
+"""Of a changed setting: its file, the pod and the status."""
 
 
 class Process:
@@ -261,7 +263,8 @@ async def test_an_api_server_that_crashes_and_comes_back_is_followed_without_a_r
                 return bool(await world.ready())
 
             await until(is_followed, seconds=START_SECONDS)
-            assert await process.is_ready()
+            await until(process.is_ready, seconds=START_SECONDS)
+            await until_written(world, written + CHANGE_WRITES)
             assert (await process.get("/healthz"))[0] == 200
             writes = Counter(world.writes()[written:])
             # What the change is about, and nothing because of the crash but that it may be told.

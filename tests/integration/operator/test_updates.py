@@ -208,12 +208,10 @@ async def test_an_upgraded_operator_stops_at_the_first_bank_that_does_not_work(
 
         await until(has_failed, seconds=START_SECONDS)
         await until(lambda: all_ready(world), seconds=START_SECONDS)
-        reasons = sorted([(await world.condition("UpdatePending", x))["reason"] for x in FLEET])
-        assert reasons == [Reason.ROLLED_BACK, Reason.UPDATE_QUEUED, Reason.UPDATE_QUEUED]
+        await until(lambda: is_held_back(world))
         same = [fleet.running[x].pod["metadata"]["uid"] == pods[x] for x in FLEET]
         assert sorted(same) == [False, True, True]
-    told = {each["reason"] for each in await world.events()}
-    assert {Reason.UPDATE_BEGINS, Reason.ROLLED_BACK} <= told
+        await until(lambda: is_told(world, Reason.UPDATE_BEGINS, Reason.ROLLED_BACK))
 
     # A new leader knows of the failure from the banks' status alone, and begins nothing.
     async with world.operator(prober=prober, app_image=bad, update_wave=1) as operator:
@@ -229,7 +227,24 @@ async def test_an_upgraded_operator_stops_at_the_first_bank_that_does_not_work(
         for name in FLEET:
             await until(partial(runs, world, name, good), seconds=START_SECONDS)
         await until(lambda: all_ready(world), seconds=START_SECONDS)
-        assert stands(operator) == {"waiting": 0.0, "rolling": 0.0, "failed": 0.0}
+
+        async def is_over() -> bool:
+            return stands(operator) == {"waiting": 0.0, "rolling": 0.0, "failed": 0.0}
+
+        await until(is_over)
+
+
+async def is_told(world: World, *reasons: Reason) -> bool:
+    """Whether there are events of these reasons, which follow what they are about."""
+    return set(reasons) <= {each["reason"] for each in await world.events()}
+
+
+async def is_held_back(world: World) -> bool:
+    """Whether one bank of the fleet went back, and all others wait."""
+    said = [(await world.condition("UpdatePending", name)).get("reason") for name in FLEET]
+    return sorted(map(str, said)) == [
+        Reason.ROLLED_BACK, Reason.UPDATE_QUEUED, Reason.UPDATE_QUEUED,
+    ]  # fmt: skip
 
 
 async def all_ready(world: World) -> bool:
