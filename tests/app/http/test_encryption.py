@@ -17,7 +17,7 @@ import pytest
 from memorybank.configuration import key_ring, load
 from memorybank.encryption import parse_key_ring
 from memorybank.errors import ConfigurationError
-from memorybank.stores.sqlite import access
+from memorybank.stores.sql import access
 from tests.app.http.test_refusals import problem
 from tests.app.http.test_tenants import key_of, make_tenant
 from tests.app.services.test_embedding import Unsteady

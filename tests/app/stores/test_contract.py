@@ -30,7 +30,8 @@ from memorybank.errors import (
     StoreUnavailable,
 )
 from memorybank.ports import MemoryStore, StoreStats, Vector
-from memorybank.stores.sqlite import SqliteStore, feed
+from memorybank.stores.sql import feed
+from memorybank.stores.sqlite import SqliteStore
 from tests.support.memory_samples import a_key, a_memory, a_vector, later, means
 from tests.support.memory_strategies import TENANTS, filters, memories
 

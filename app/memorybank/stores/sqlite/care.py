@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import apsw
 
 from memorybank.errors import ConfigurationError, StoreUnavailable
 from memorybank.ports import Disk, PoolStatus, StoreCheck, StoreStatus
-from memorybank.stores.sqlite.access import Run
 from memorybank.stores.sqlite.connection import migrations, open_reader, open_writer
 from memorybank.stores.sqlite.errors import Damage, translated, translated_at_start
 from memorybank.stores.sqlite.lock import DataFolderLock
+
+Answer = TypeVar("Answer")
 
 _MOST_PROBLEMS = 100
 _COUNTED = ("memories", "keys", "tenants")
@@ -23,6 +25,13 @@ _COUNTED = ("memories", "keys", "tenants")
 _PAGES_AT_ONCE = 1_000
 _DISK_SECONDS = 1.0
 """Longer than any disk takes to tell its size; one on a network may never answer."""
+
+
+class Run(Protocol):
+    """Runs statements on a reading connection, in a thread of its own."""
+
+    def __call__(self, work: Callable[[apsw.Connection], Answer], /) -> Awaitable[Answer]:
+        """Return what the work returned."""
 
 
 @dataclass(frozen=True, slots=True)

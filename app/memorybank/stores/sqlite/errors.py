@@ -9,13 +9,7 @@ from pathlib import Path
 
 import apsw
 
-from memorybank.errors import (
-    ConfigurationError,
-    MemoryBankError,
-    NotFound,
-    QuotaExceeded,
-    StoreUnavailable,
-)
+from memorybank.errors import ConfigurationError, StoreUnavailable
 
 _CAUSES: dict[type[apsw.Error], tuple[str, str]] = {
     apsw.FullError: (
@@ -83,19 +77,6 @@ def unavailable(error: apsw.Error) -> StoreUnavailable:
     """Return what to tell a caller whose request met this error."""
     message, hint = _cause(error)
     return StoreUnavailable(message, hint=hint)
-
-
-def refused_by_trigger(error: apsw.Error) -> MemoryBankError | None:
-    """Return what a trigger of the schema says to the caller, None when it was none of them."""
-    if getattr(error, "extendedresult", 0) != apsw.SQLITE_CONSTRAINT_TRIGGER:
-        return None
-    if "quota" in str(error):
-        return QuotaExceeded(
-            "the tenant holds as many memories as it may",
-            hint="purge some: the trash counts, too; or have an administrator of the bank raise"
-            " max_memories",
-        )
-    return NotFound("the tenant of this key is deleted", hint="use a key of another tenant")
 
 
 @contextmanager

@@ -16,10 +16,10 @@ import apsw
 from memorybank.batching import BatchThread, Closed, Job, QueueFull
 from memorybank.domain.audit import AuditEvent
 from memorybank.errors import StoreUnavailable
-from memorybank.stores.sqlite.audit import Recorder
+from memorybank.stores.sql.audit import Recorder
+from memorybank.stores.sql.sealing import PLAIN, Seal
 from memorybank.stores.sqlite.connection import BUSY_MS
 from memorybank.stores.sqlite.errors import Damage, unavailable
-from memorybank.stores.sqlite.sealing import PLAIN, Seal
 
 _PATIENCE_MS = 200
 """How long emptying the log waits for readers; meanwhile nothing is written."""

@@ -21,8 +21,9 @@ from memorybank.domain.audit import (
 )
 from memorybank.domain.tenants import Tenant
 from memorybank.errors import QuotaExceeded
+from memorybank.stores.sql.audit import append, following
 from memorybank.stores.sqlite import SqliteStore
-from memorybank.stores.sqlite.audit import append, following, stored_chains
+from memorybank.stores.sqlite.audit import stored_chains
 from memorybank.stores.sqlite.connection import open_writer
 from tests.support.memory_samples import NOON, a_memory, a_vector, later
 

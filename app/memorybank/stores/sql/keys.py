@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import apsw
-
 from memorybank.domain.keys import ApiKey, ManagedKeys
 from memorybank.domain.times import (
     from_microseconds,
@@ -16,7 +14,8 @@ from memorybank.domain.times import (
     maybe_moment,
     to_microseconds,
 )
-from memorybank.stores.sqlite import rows
+from memorybank.stores.sql import rows
+from memorybank.stores.sql.connection import Connection
 
 _COLUMNS = (
     "id, tenant, name, role, digest, created_at, revoked_at, bootstrap, expires_at, last_used_at,"
@@ -25,19 +24,19 @@ _COLUMNS = (
 _PLACES = ", ".join("?" * len(_COLUMNS.split(",")))
 
 
-def find(connection: apsw.Connection, digest: str) -> ApiKey | None:
+def find(connection: Connection, digest: str) -> ApiKey | None:
     """Return the key of this digest, valid or not."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE digest = ?", (digest,)).fetchone()
     return None if row is None else _key(row)
 
 
-def of_id(connection: apsw.Connection, key_id: str) -> ApiKey | None:
+def of_id(connection: Connection, key_id: str) -> ApiKey | None:
     """Return the key of this id, valid or not, whoever's it is."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,)).fetchone()
     return None if row is None else _key(row)
 
 
-def of_tenant(connection: apsw.Connection, tenant: str) -> list[ApiKey]:
+def of_tenant(connection: Connection, tenant: str) -> list[ApiKey]:
     """Return all keys of the tenant, oldest first."""
     found = connection.execute(
         f"SELECT {_COLUMNS} FROM keys WHERE tenant = ? ORDER BY added", (tenant,)
@@ -45,12 +44,12 @@ def of_tenant(connection: apsw.Connection, tenant: str) -> list[ApiKey]:
     return [_key(row) for row in found]
 
 
-def insert(connection: apsw.Connection, key: ApiKey) -> None:
+def insert(connection: Connection, key: ApiKey) -> None:
     """Store a key."""
     connection.execute(f"INSERT INTO keys ({_COLUMNS}) VALUES ({_PLACES})", _row(key))
 
 
-def revoke(connection: apsw.Connection, tenant: str, key_id: str, *, at: datetime) -> bool:
+def revoke(connection: Connection, tenant: str, key_id: str, *, at: datetime) -> bool:
     """Mark the key as revoked, unless it is already; False when the tenant has no such key."""
     connection.execute(
         "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE tenant = ? AND id = ?",
@@ -59,15 +58,15 @@ def revoke(connection: apsw.Connection, tenant: str, key_id: str, *, at: datetim
     return connection.changes() == 1
 
 
-def rotate(connection: apsw.Connection, successor: ApiKey, *, old_until: datetime) -> bool:
+def rotate(connection: Connection, successor: ApiKey, *, old_until: datetime) -> bool:
     """Store a key that replaces another, and let that one expire no later than this.
 
     False, with nothing changed, when the old key is gone or revoked.
     """
     connection.execute(
-        "UPDATE keys SET expires_at = min(coalesce(expires_at, ?1), ?1)"
-        " WHERE id = ?2 AND tenant = ?3 AND revoked_at IS NULL",
-        (to_microseconds(old_until), successor.rotated_from, successor.tenant),
+        "UPDATE keys SET expires_at = CASE WHEN expires_at < ? THEN expires_at ELSE ? END"
+        " WHERE id = ? AND tenant = ? AND revoked_at IS NULL",
+        (*[to_microseconds(old_until)] * 2, successor.rotated_from, successor.tenant),
     )
     if connection.changes() != 1:
         return False
@@ -75,15 +74,16 @@ def rotate(connection: apsw.Connection, successor: ApiKey, *, old_until: datetim
     return True
 
 
-def note_use(connection: apsw.Connection, used: Mapping[str, datetime]) -> None:
+def note_use(connection: Connection, used: Mapping[str, datetime]) -> None:
     """Note when keys were used last, by id; never moves a time back."""
     connection.executemany(
-        "UPDATE keys SET last_used_at = max(coalesce(last_used_at, ?1), ?1) WHERE id = ?2",
-        [(to_microseconds(at), key_id) for key_id, at in used.items()],
+        "UPDATE keys SET last_used_at = CASE WHEN last_used_at > ? THEN last_used_at ELSE ? END"
+        " WHERE id = ?",
+        [(*[to_microseconds(at)] * 2, key_id) for key_id, at in used.items()],
     )
 
 
-def replace_bootstrap(connection: apsw.Connection, key: ApiKey, old_until: datetime | None) -> bool:
+def replace_bootstrap(connection: Connection, key: ApiKey, old_until: datetime | None) -> bool:
     """Make this the only valid bootstrap key; False when it already was.
 
     The others are revoked, as of the new key's creation, or expire by `old_until`. A record of the
@@ -99,17 +99,15 @@ def replace_bootstrap(connection: apsw.Connection, key: ApiKey, old_until: datet
         )
     else:
         connection.execute(
-            "UPDATE keys SET bootstrap = 0, expires_at = ? WHERE bootstrap AND revoked_at IS NULL",
-            (to_microseconds(old_until),),
+            "UPDATE keys SET bootstrap = ?, expires_at = ? WHERE bootstrap AND revoked_at IS NULL",
+            (False, to_microseconds(old_until)),
         )
     connection.execute("DELETE FROM keys WHERE digest = ?", (key.digest,))
     insert(connection, key)
     return True
 
 
-def replace_managed(
-    connection: apsw.Connection, listed: Sequence[ApiKey], at: datetime
-) -> ManagedKeys:
+def replace_managed(connection: Connection, listed: Sequence[ApiKey], at: datetime) -> ManagedKeys:
     """Make these the only valid managed keys. A key is known by its digest and keeps its id."""
     found = connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE managed ORDER BY added")
     before = {key.digest: key for key in map(_key, found)}
@@ -124,7 +122,7 @@ def replace_managed(
     return ManagedKeys(tuple(kept), tuple(changed), tuple(revoked))
 
 
-def _keep_managed(connection: apsw.Connection, key: ApiKey, known: ApiKey | None) -> ApiKey | None:
+def _keep_managed(connection: Connection, key: ApiKey, known: ApiKey | None) -> ApiKey | None:
     if known is None:
         if find(connection, key.digest) is not None:
             return None
@@ -152,11 +150,11 @@ def _row(key: ApiKey) -> tuple[Any, ...]:
         key.digest,
         to_microseconds(key.created_at),
         maybe_microseconds(key.revoked_at),
-        int(key.bootstrap),
+        key.bootstrap,
         maybe_microseconds(key.expires_at),
         maybe_microseconds(key.last_used_at),
         key.rotated_from,
-        int(key.managed),
+        key.managed,
     )
 
 

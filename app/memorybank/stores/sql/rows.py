@@ -29,7 +29,7 @@ from memorybank.domain.times import (
 )
 from memorybank.errors import InvalidCursor
 from memorybank.ports import Vector
-from memorybank.stores.sqlite.sealing import PLAIN, Seal
+from memorybank.stores.sql.sealing import Seal
 
 Row = Sequence[Any]
 Bindings = list[Any]
@@ -81,8 +81,8 @@ def memory_row(memory: Memory, seal: Seal) -> tuple[Any, ...]:
         memory.state.value,
         maybe_microseconds(memory.state_changed_at),
         memory.state_run,
-        int(memory.pinned),
-        int(memory.legal_hold),
+        memory.pinned,
+        memory.legal_hold,
         maybe_microseconds(memory.valid_from),
         maybe_microseconds(memory.valid_to),
         memory.supersedes,
@@ -175,20 +175,20 @@ def vector_from(stored: bytes, tenant: str, memory_id: str, seal: Seal) -> Vecto
     return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
 
 
-def condition(tenant: str, where: MemoryFilter, seal: Seal) -> tuple[str, Bindings]:
+def condition(tenant: str, where: MemoryFilter) -> tuple[str, Bindings]:
     """Return the WHERE clause, and its values, of the tenant's memories that the filter means.
 
-    In an encrypted bank a condition on tags opens the tags of every memory that meets the others.
+    All but the tags, which the databases look into each in their own way.
     """
     clauses = ["tenant = ?"]
     values: Bindings = [tenant]
-    for clause, *bound in (*_about_names(where, seal), *_about_times(where)):
+    for clause, *bound in (*_about_names(where), *_about_times(where)):
         clauses.append(clause)
         values += bound
     return " AND ".join(clauses), values
 
 
-def _about_names(where: MemoryFilter, seal: Seal) -> Iterator[tuple[Any, ...]]:
+def _about_names(where: MemoryFilter) -> Iterator[tuple[Any, ...]]:
     """Yield clauses with their values."""
     for column, wanted in (
         ("project", where.project),
@@ -205,12 +205,7 @@ def _about_names(where: MemoryFilter, seal: Seal) -> Iterator[tuple[Any, ...]]:
         if len(any_of) == 1:  # an equation, which an index serves in order
             yield f"{column} = ?", *any_of
         elif any_of:
-            yield f"{column} IN (SELECT value FROM json_each(?))", json.dumps(sorted(any_of))
-    tags = "memories.tags"
-    if seal.active:
-        tags = f"unsealed(memories.tenant, memories.id, 'tags', {tags})"
-    for tag in sorted(where.tags_all):
-        yield f"EXISTS (SELECT 1 FROM json_each({tags}) WHERE value = ?)", tag
+            yield f"{column} IN ({', '.join('?' * len(any_of))})", *sorted(any_of)
     if where.trust_min > 0:
         yield "trust >= ?", where.trust_min
 
@@ -253,6 +248,6 @@ def decode_cursor(tenant: str, where: MemoryFilter, cursor: str) -> int:
 
 
 def _checksum(tenant: str, where: MemoryFilter, created_seq: int) -> bytes:
-    clause, values = condition(tenant, where, PLAIN)
-    about = json.dumps([clause, values, created_seq])
+    clause, values = condition(tenant, where)
+    about = json.dumps([clause, values, sorted(where.tags_all), created_seq])
     return hashlib.blake2b(about.encode(), digest_size=8).digest()

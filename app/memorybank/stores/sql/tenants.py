@@ -7,20 +7,20 @@ import binascii
 from collections.abc import Sequence
 from datetime import datetime
 
-import apsw
-
 from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
 from memorybank.domain.times import from_microseconds, maybe_moment, to_microseconds
 from memorybank.errors import Conflict, InvalidCursor
-from memorybank.stores.sqlite import rows
+from memorybank.stores.sql import rows
+from memorybank.stores.sql.connection import Connection, Dialect
 
 _COLUMNS = "name, created_at, max_memories, requests_per_minute, burst, memories"
+_EXCLUDED = ", ".join(f"excluded.{name}" for name in _COLUMNS.split(", "))
 
 _ERASED_AT_ONCE = 500
 """Memories deleted per transaction: some 10 ms, which other writers wait."""
 
 
-def find(connection: apsw.Connection, name: str) -> Tenant | None:
+def find(connection: Connection, name: str) -> Tenant | None:
     """Return the tenant, unless it is deleted."""
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM tenants WHERE name = ? AND state = 'active'", (name,)
@@ -28,7 +28,7 @@ def find(connection: apsw.Connection, name: str) -> Tenant | None:
     return None if row is None else _tenant(row)
 
 
-def every(connection: apsw.Connection) -> list[Tenant]:
+def every(connection: Connection) -> list[Tenant]:
     """Return all tenants in the order of their names."""
     found = connection.execute(
         f"SELECT {_COLUMNS} FROM tenants WHERE state = 'active' ORDER BY name"
@@ -36,7 +36,7 @@ def every(connection: apsw.Connection) -> list[Tenant]:
     return [_tenant(row) for row in found]
 
 
-def page(connection: apsw.Connection, *, limit: int, cursor: str | None) -> TenantPage:
+def page(connection: Connection, *, limit: int, cursor: str | None) -> TenantPage:
     """Return one page in the order of names. Raises InvalidCursor."""
     after = "" if cursor is None else _decode(cursor)
     with connection:  # the page and the total are of the same moment
@@ -51,7 +51,7 @@ def page(connection: apsw.Connection, *, limit: int, cursor: str | None) -> Tena
     return TenantPage(tenants, _encode(tenants[-1].name) if more else None, total)
 
 
-def insert(connection: apsw.Connection, tenant: Tenant) -> bool:
+def insert(connection: Connection, tenant: Tenant) -> bool:
     """Store a tenant; False when there is one of that name. A deleted one's name is free again.
 
     Raises Conflict while the one before is still being deleted.
@@ -65,7 +65,9 @@ def insert(connection: apsw.Connection, tenant: Tenant) -> bool:
         return False
     quotas = tenant.quotas
     connection.execute(
-        f"INSERT OR REPLACE INTO tenants (state, {_COLUMNS}) VALUES ('active', ?, ?, ?, ?, ?, 0)",
+        f"INSERT INTO tenants (state, {_COLUMNS}) VALUES ('active', ?, ?, ?, ?, ?, 0)"
+        " ON CONFLICT (name) DO UPDATE SET"
+        f" (state, {_COLUMNS}) = (excluded.state, {_EXCLUDED})",
         (
             tenant.name,
             to_microseconds(tenant.created_at),
@@ -77,7 +79,7 @@ def insert(connection: apsw.Connection, tenant: Tenant) -> bool:
     return True
 
 
-def set_quotas(connection: apsw.Connection, name: str, quotas: Quotas) -> Tenant | None:
+def set_quotas(connection: Connection, name: str, quotas: Quotas) -> Tenant | None:
     """Replace the quotas; None when there is no such tenant."""
     connection.execute(
         "UPDATE tenants SET max_memories = ?, requests_per_minute = ?, burst = ?"
@@ -87,7 +89,7 @@ def set_quotas(connection: apsw.Connection, name: str, quotas: Quotas) -> Tenant
     return find(connection, name)
 
 
-def stats(connection: apsw.Connection, name: str, *, now: datetime) -> TenantStats:
+def stats(connection: Connection, name: str, *, now: datetime) -> TenantStats:
     """Count what the tenant holds, all at one moment."""
     with connection:
         memories, projects, sessions, oldest, newest = connection.execute(
@@ -115,7 +117,7 @@ def stats(connection: apsw.Connection, name: str, *, now: datetime) -> TenantSta
     )
 
 
-def begin_deletion(connection: apsw.Connection, name: str) -> bool:
+def begin_deletion(connection: Connection, name: str) -> bool:
     """Close the tenant for good; False when there is none. Its keys are void from now on."""
     connection.execute(
         "UPDATE tenants SET state = 'deleting' WHERE name = ? AND state = 'active'", (name,)
@@ -123,13 +125,13 @@ def begin_deletion(connection: apsw.Connection, name: str) -> bool:
     return connection.changes() == 1
 
 
-def being_deleted(connection: apsw.Connection) -> list[str]:
+def being_deleted(connection: Connection) -> list[str]:
     """Return the tenants whose deletion has begun and not ended."""
     found = connection.execute("SELECT name FROM tenants WHERE state = 'deleting' ORDER BY name")
     return [name for (name,) in found]
 
 
-def erase_some(connection: apsw.Connection, name: str) -> bool:
+def erase_some(connection: Connection, name: str, dialect: Dialect) -> bool:
     """Delete some memories of a tenant that is being deleted; say whether that was all.
 
     The feed tells of each, so that every index follows. With the last memories goes all else that
@@ -149,20 +151,11 @@ def erase_some(connection: apsw.Connection, name: str) -> bool:
         )
     if len(gone) == _ERASED_AT_ONCE:
         return False
-    for table in _tables_of_tenants(connection):
-        connection.execute(f'DELETE FROM "{table}" WHERE tenant = ?', (name,))
+    for (table,) in connection.execute(dialect.tables_of_tenants).fetchall():
+        if table != "deletions":  # the feed's own record of what is gone
+            connection.execute(f'DELETE FROM "{table}" WHERE tenant = ?', (name,))
     connection.execute("UPDATE tenants SET state = 'deleted', memories = 0 WHERE name = ?", (name,))
     return True
-
-
-def _tables_of_tenants(connection: apsw.Connection) -> list[str]:
-    """Return every table with a column `tenant`, but the feed's own record of what is gone."""
-    found = connection.execute(
-        "SELECT tables.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns"
-        " WHERE tables.type = 'table' AND columns.name = 'tenant' AND tables.name != 'deletions'"
-        " ORDER BY tables.name"
-    )
-    return [name for (name,) in found]
 
 
 def _tenant(row: rows.Row) -> Tenant:

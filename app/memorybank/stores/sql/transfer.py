@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, TypeVar
-
-import apsw
 
 from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.keys import ApiKey
@@ -20,29 +16,39 @@ from memorybank.domain.times import from_microseconds, to_microseconds
 from memorybank.errors import MemoryBankError
 from memorybank.ports import Kept, KeptLink, KeptRevision, Put, Snapshot
 from memorybank.spaces import space_of
-from memorybank.stores.sqlite import keys, life, rows, tenants
-from memorybank.stores.sqlite.access import Run, Write
-from memorybank.stores.sqlite.connection import open_reader
-from memorybank.stores.sqlite.embeddings import WITH_VECTOR, VectorTable
-from memorybank.stores.sqlite.errors import refused_by_trigger, translated
-from memorybank.stores.sqlite.sealing import Seal
+from memorybank.stores.sql import admission, keys, life, rows, tenants
+from memorybank.stores.sql.connection import Connection, Dialect, Run, Write
+from memorybank.stores.sql.embeddings import WITH_VECTOR, VectorTable
+from memorybank.stores.sql.sealing import Seal
 
 Answer = TypeVar("Answer")
 
 _PLACES = rows.placeholders(rows.WRITTEN_COLUMNS)
 _ALL = "tenant IN (SELECT name FROM tenants WHERE state = 'active')"
-_ONE = "+tenant = ?"
-"""The plus keeps the order of creation as the way through the table: one pass over it gives all
-pages, where what an index on the tenant finds would be sorted anew for each."""
+_ONE = "tenant || '' = ?"
+"""No index serves what is no column: that keeps the order of creation as the way through the table,
+one pass over which gives all pages, where what an index finds would be sorted anew for each."""
+
+
+Moment = Callable[[], AbstractContextManager[Connection]]
+"""Gives a connection of its own that sees one moment only; entered and left in any thread."""
 
 
 class TransferTables:
     """See TransferStore. A snapshot has a connection of its own; writes share the one writer."""
 
     def __init__(
-        self, path: Path, vectors: VectorTable, seal: Seal, *, read: Run, write: Write
+        self,
+        dialect: Dialect,
+        vectors: VectorTable,
+        seal: Seal,
+        *,
+        read: Run,
+        write: Write,
+        moment: Moment,
     ) -> None:
-        self._path = path
+        self._dialect = dialect
+        self._moment = moment
         self._seal = seal
         self._vectors = vectors
         self._read = read
@@ -50,26 +56,24 @@ class TransferTables:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
-        """See TransferStore. While one is open, the write-ahead log grows with every write."""
-        connection = await asyncio.to_thread(open_reader, self._path)
+        """See TransferStore."""
+        held = self._moment()
+        connection = await asyncio.to_thread(held.__enter__)
         try:
-            yield await asyncio.to_thread(
-                SqliteSnapshot, connection, self._seal, self._vectors.model
-            )
+            yield SqlSnapshot(connection, self._seal, self._vectors.model, self._dialect.translated)
         finally:
-            await asyncio.to_thread(connection.close)
+            await asyncio.to_thread(held.__exit__, None, None, None)
 
     async def find_many(self, names: Sequence[tuple[str, str]]) -> list[Memory]:
         """See TransferStore."""
-        wanted = json.dumps(names)
+        wanted = self._dialect.bound_pairs(names)
 
-        def read(connection: apsw.Connection) -> list[Memory]:
+        def read(connection: Connection) -> list[Memory]:
             # CROSS JOIN: SQLite must look each name up, not go through the table.
             found = connection.execute(
-                f"SELECT {rows.MEMORY_COLUMNS} FROM (SELECT value ->> 0 AS whose, value ->> 1 AS"
-                " wanted FROM json_each(?)) CROSS JOIN memories"
+                f"SELECT {rows.MEMORY_COLUMNS} FROM {self._dialect.paired} CROSS JOIN memories"
                 " WHERE tenant = whose AND id = wanted",
-                (wanted,),
+                wanted,
             )
             return [rows.memory_from(row, self._seal) for row in found]
 
@@ -84,7 +88,7 @@ class TransferTables:
             for each in items
         ]
 
-        def write(connection: apsw.Connection) -> tuple[int, list[Put | MemoryBankError]]:
+        def write(connection: Connection) -> tuple[int, list[Put | MemoryBankError]]:
             outcomes: list[Put | MemoryBankError] = []
             seq = int(connection.execute("SELECT seq FROM feed").get)
             for item, row, blob in prepared:
@@ -92,10 +96,7 @@ class TransferTables:
                     outcome = self._put(connection, item, row, blob, seq + 1, replace=replace)
                     outcomes.append(outcome)
                     seq += outcome is not Put.KEPT
-                except apsw.ConstraintError as error:  # undoes its own statement only
-                    refusal = refused_by_trigger(error)
-                    if refusal is None:
-                        raise
+                except MemoryBankError as refusal:
                     outcomes.append(refusal)
             connection.execute("UPDATE feed SET seq = ?", (seq,))
             return seq, outcomes
@@ -129,7 +130,7 @@ class TransferTables:
 
     def _put(
         self,
-        connection: apsw.Connection,
+        connection: Connection,
         item: Kept,
         row: tuple[Any, ...],
         blob: bytes | None,
@@ -145,11 +146,7 @@ class TransferTables:
         if there is not None and not replace:
             return Put.KEPT
         if there is None:
-            connection.execute(
-                f"INSERT INTO memories (created_seq, seq, {rows.WRITTEN_COLUMNS})"
-                f" VALUES (?, ?, {_PLACES})",
-                (seq, seq, *row),
-            )
+            admission.insert(connection, self._dialect, seq, row)
         else:
             connection.execute(
                 f"UPDATE memories SET (seq, {rows.WRITTEN_COLUMNS}) = (?, {_PLACES})"
@@ -163,16 +160,20 @@ class TransferTables:
         return Put.ADDED if there is None else Put.REPLACED
 
 
-class SqliteSnapshot:
+class SqlSnapshot:
     """One reading transaction, which sees the database as it was when it began."""
 
-    def __init__(self, connection: apsw.Connection, seal: Seal, model: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        seal: Seal,
+        model: str,
+        translated: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self._model = model
         self._connection = connection
         self._seal = seal
-        with translated():
-            connection.execute("BEGIN")
-            connection.execute("SELECT seq FROM feed").fetchall()  # the first read fixes the moment
+        self._translated = translated
 
     async def tenants(self) -> list[Tenant]:
         """See Snapshot."""
@@ -186,7 +187,7 @@ class SqliteSnapshot:
         """See Snapshot."""
         clause, values = (_ALL, ()) if tenant is None else (_ONE, (tenant,))
 
-        def read(connection: apsw.Connection) -> list[Kept]:
+        def read(connection: Connection) -> list[Kept]:
             found = connection.execute(
                 f"SELECT {rows.MEMORY_COLUMNS}, memories.created_seq, vector FROM {WITH_VECTOR}"
                 f" WHERE memories.created_seq > ? AND {clause}"
@@ -203,7 +204,7 @@ class SqliteSnapshot:
         """See Snapshot."""
         clause, values = (_ALL, ()) if tenant is None else ("tenant = ?", (tenant,))
 
-        def read(connection: apsw.Connection) -> list[KeptRevision]:
+        def read(connection: Connection) -> list[KeptRevision]:
             found = connection.execute(
                 f"SELECT {rows.MEMORY_COLUMNS}, replaced_at, replaced_by, action, created_seq,"
                 " revision FROM revisions"
@@ -222,12 +223,12 @@ class SqliteSnapshot:
         clause, values = (_ALL, ()) if tenant is None else ("tenant = ?", (tenant,))
         clause = clause.replace("tenant", "one.tenant", 1)
 
-        def read(connection: apsw.Connection) -> list[KeptLink]:
+        def read(connection: Connection) -> list[KeptLink]:
             found = connection.execute(
                 "SELECT one.tenant, one.id, other.id, links.type, links.created_at, source, target"
-                " FROM links CROSS JOIN memories AS one ON one.created_seq = source"
-                " CROSS JOIN memories AS other ON other.created_seq = target"
-                f" WHERE (source, target, links.type) > (?, ?, ?) AND {clause}"
+                " FROM links CROSS JOIN memories AS one CROSS JOIN memories AS other"
+                " WHERE one.created_seq = source AND other.created_seq = target"
+                f" AND (source, target, links.type) > (?, ?, ?) AND {clause}"
                 " ORDER BY source, target, links.type LIMIT ?",
                 (*after, *values, limit),
             )
@@ -235,9 +236,9 @@ class SqliteSnapshot:
 
         return await self._read(read)
 
-    async def _read(self, read: Callable[[apsw.Connection], Answer]) -> Answer:
+    async def _read(self, read: Callable[[Connection], Answer]) -> Answer:
         def run() -> Answer:
-            with translated():
+            with self._translated():
                 return read(self._connection)
 
         return await asyncio.to_thread(run)
@@ -262,7 +263,7 @@ def _link(row: rows.Row) -> KeptLink:
     return KeptLink(tenant, link, (source, target, kind))
 
 
-def _put_revision(connection: apsw.Connection, revision: Revision, seal: Seal) -> bool | None:
+def _put_revision(connection: Connection, revision: Revision, seal: Seal) -> bool | None:
     memory = revision.memory
     newest = connection.execute(
         "SELECT created_seq, revision FROM memories WHERE tenant = ? AND id = ?",
@@ -271,9 +272,9 @@ def _put_revision(connection: apsw.Connection, revision: Revision, seal: Seal) -
     if newest is None or newest[1] <= memory.revision:
         return None
     connection.execute(
-        "INSERT OR IGNORE INTO revisions"
+        "INSERT INTO revisions"
         f" (created_seq, replaced_at, replaced_by, action, {rows.MEMORY_COLUMNS})"
-        f" VALUES (?, ?, ?, ?, {rows.placeholders(rows.MEMORY_COLUMNS)})",
+        f" VALUES (?, ?, ?, ?, {rows.placeholders(rows.MEMORY_COLUMNS)}) ON CONFLICT DO NOTHING",
         (
             newest[0],
             to_microseconds(revision.replaced_at),

@@ -10,15 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import apsw
-
 from memorybank.domain.times import from_microseconds, maybe_moment
 from memorybank.errors import Conflict
 from memorybank.ports import EmbeddingProgress, Generation, GenerationState, Unembedded, Vector
 from memorybank.spaces import space_of
-from memorybank.stores.sqlite import life, rows
-from memorybank.stores.sqlite.access import Run, Write
-from memorybank.stores.sqlite.sealing import Seal
+from memorybank.stores.sql import life, rows
+from memorybank.stores.sql.connection import Connection, Run, Write
+from memorybank.stores.sql.sealing import Seal
 
 GENERATION = "(SELECT id FROM generations WHERE model = ?)"
 """In SQL, the id of the space of a name."""
@@ -38,7 +36,7 @@ class VectorTable:
         self.model = model
 
     def replace(
-        self, connection: apsw.Connection, created_seq: int, vector: Vector, blob: bytes
+        self, connection: Connection, created_seq: int, vector: Vector, blob: bytes
     ) -> None:
         """Give a text its only vector: those of all other spaces are of what it said before.
 
@@ -48,11 +46,12 @@ class VectorTable:
         if blob:
             self.put(connection, created_seq, space_of(vector) or self.model, blob)
 
-    def put(self, connection: apsw.Connection, created_seq: int, model: str, blob: bytes) -> None:
+    def put(self, connection: Connection, created_seq: int, model: str, blob: bytes) -> None:
         """Store a vector; one of a space that was dropped meanwhile is dropped as well."""
         connection.execute(
-            "INSERT OR REPLACE INTO vectors (created_seq, generation, vector)"
-            " SELECT ?, id, ? FROM generations WHERE model = ?",
+            "INSERT INTO vectors (created_seq, generation, vector)"
+            " SELECT ?, id, ? FROM generations WHERE model = ?"
+            " ON CONFLICT (created_seq, generation) DO UPDATE SET vector = excluded.vector",
             (created_seq, blob, model),
         )
 
@@ -72,7 +71,7 @@ class EmbeddingTables:
         """See EmbeddingStore."""
         wanted = model or self._vectors.model
 
-        def read(connection: apsw.Connection) -> list[Unembedded]:
+        def read(connection: Connection) -> list[Unembedded]:
             found = connection.execute(
                 f"SELECT {rows.MEMORY_COLUMNS}, memories.created_seq, seq FROM {WITH_VECTOR}"
                 " WHERE memories.created_seq > ? AND vector IS NULL"
@@ -92,7 +91,7 @@ class EmbeddingTables:
         """See EmbeddingStore."""
         prepared = [(item, rows.to_blob(vector, item.memory, self._seal)) for item, vector in items]
 
-        def write(connection: apsw.Connection) -> tuple[int, int]:
+        def write(connection: Connection) -> tuple[int, int]:
             space = model or self._vectors.model
             newest = count = 0
             for item, blob in prepared:
@@ -117,7 +116,7 @@ class EmbeddingTables:
         """See EmbeddingStore."""
         wanted = model or self._vectors.model
 
-        def read(connection: apsw.Connection) -> EmbeddingProgress:
+        def read(connection: Connection) -> EmbeddingProgress:
             memories, embedded = connection.execute(
                 "SELECT (SELECT count(*) FROM memories),"
                 f" (SELECT count(*) FROM vectors WHERE generation = {GENERATION})",
@@ -131,7 +130,7 @@ class EmbeddingTables:
         """See EmbeddingStore."""
         wanted = model or self._vectors.model
 
-        def read(connection: apsw.Connection) -> int | None:
+        def read(connection: Connection) -> int | None:
             row = connection.execute(
                 f"SELECT length(vector) FROM vectors WHERE generation = {GENERATION} LIMIT 1",
                 (wanted,),
@@ -143,7 +142,7 @@ class EmbeddingTables:
     async def generations(self) -> list[Generation]:
         """See EmbeddingStore."""
 
-        def read(connection: apsw.Connection) -> list[Generation]:
+        def read(connection: Connection) -> list[Generation]:
             found: Sequence[rows.Row] = connection.execute(
                 "SELECT model, state, embedder, dimensions, created_at, activated_at,"
                 " (SELECT count(*) FROM vectors WHERE generation = generations.id)"
@@ -180,7 +179,7 @@ class EmbeddingTables:
     async def activate(self, model: str, *, refuse: bool = False) -> None:
         """See EmbeddingStore."""
 
-        def write(connection: apsw.Connection) -> None:
+        def write(connection: Connection) -> None:
             activate(connection, model, before="refused" if refuse else "kept")
             self._vectors.model = model
 
@@ -189,7 +188,7 @@ class EmbeddingTables:
     async def resume(self, model: str) -> bool:
         """See EmbeddingStore."""
 
-        def write(connection: apsw.Connection) -> bool:
+        def write(connection: Connection) -> bool:
             connection.execute(
                 "UPDATE generations SET state = 'building' WHERE model = ? AND state = 'refused'",
                 (model,),
@@ -201,7 +200,7 @@ class EmbeddingTables:
     async def discard(self, *, but: str) -> int:
         """See EmbeddingStore."""
 
-        def write(connection: apsw.Connection) -> int:
+        def write(connection: Connection) -> int:
             clause = "state <> 'active' AND model <> ?"
             connection.execute(
                 "DELETE FROM vectors WHERE generation IN"
@@ -215,7 +214,7 @@ class EmbeddingTables:
         return await self._write(write)
 
 
-def register(connection: apsw.Connection, model: str) -> None:
+def register(connection: Connection, model: str) -> None:
     """Make sure that there is a generation of this model, the active one when there is no other.
 
     An active one without any vector has nothing to serve, so it makes way at once. Of the others
@@ -223,8 +222,8 @@ def register(connection: apsw.Connection, model: str) -> None:
     """
     with connection:
         connection.execute(
-            "INSERT OR IGNORE INTO generations (model, state, created_at)"
-            " VALUES (?, 'building', ?)",
+            "INSERT INTO generations (model, state, created_at) VALUES (?, 'building', ?)"
+            " ON CONFLICT (model) DO NOTHING",
             (model, time.time_ns() // 1_000),
         )
         served = connection.execute(
@@ -241,7 +240,7 @@ def register(connection: apsw.Connection, model: str) -> None:
             )
 
 
-def activate(connection: apsw.Connection, model: str, *, before: str) -> None:
+def activate(connection: Connection, model: str, *, before: str) -> None:
     """Make a generation the active one; the one before becomes `before`. Raises Conflict."""
     connection.execute("UPDATE generations SET state = ? WHERE state = 'active'", (before,))
     connection.execute(

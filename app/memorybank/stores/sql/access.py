@@ -1,15 +1,12 @@
-"""AccessStore on the tables of a SqliteStore: who may come in."""
+"""AccessStore on a SQL database: who may come in."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
-from typing import Protocol, TypeVar
-
-import apsw
 
 from memorybank.domain.audit import (
     AuditEvent,
@@ -24,42 +21,29 @@ from memorybank.domain.keys import ApiKey, ManagedKeys
 from memorybank.domain.tenants import DEFAULT_TENANT, Quotas, Tenant, TenantPage, TenantStats
 from memorybank.domain.usage import Count, Endpoint
 from memorybank.encryption import KeyRing
-from memorybank.stores.sqlite import audit, keys, rows, tenants
-from memorybank.stores.sqlite import usage as usage_table
-from memorybank.stores.sqlite.audit import done
-from memorybank.stores.sqlite.sealing import Seal
-
-Answer = TypeVar("Answer")
+from memorybank.stores.sql import audit, keys, rows, tenants
+from memorybank.stores.sql import usage as usage_table
+from memorybank.stores.sql.audit import done
+from memorybank.stores.sql.connection import Connection, Dialect, Run, Write
+from memorybank.stores.sql.sealing import Seal
 
 _LOG_ATTEMPTS = 10
 _LOG_PAUSE_SECONDS = 0.5
-
-
-class Write(Protocol):
-    """Writes, in the one thread that does, and records what was done in the same transaction."""
-
-    def __call__(
-        self,
-        work: Callable[[apsw.Connection], Answer],
-        events: Callable[[Answer], Iterable[AuditEvent]] | None = None,
-        /,
-    ) -> Awaitable[Answer]:
-        """Return what the work returned, once it is durable."""
-
-
-class Run(Protocol):
-    """Runs statements on a connection, in the thread of that connection."""
-
-    def __call__(self, work: Callable[[apsw.Connection], Answer], /) -> Awaitable[Answer]:
-        """Return what the work returned."""
 
 
 class AccessTables:
     """See AccessStore: every write is one transaction, shared with the writes beside it."""
 
     def __init__(
-        self, *, read: Run, write: Write, empty_log: Callable[[], Awaitable[bool]], seal: Seal
+        self,
+        dialect: Dialect,
+        seal: Seal,
+        *,
+        read: Run,
+        write: Write,
+        empty_log: Callable[[], Awaitable[bool]],
     ) -> None:
+        self._dialect = dialect
         self._read = read
         self._write = write
         self._empty_log = empty_log
@@ -76,7 +60,7 @@ class AccessTables:
     async def add_key(self, key: ApiKey) -> None:
         """See AccessStore."""
 
-        def write(connection: apsw.Connection) -> bool:
+        def write(connection: Connection) -> bool:
             keys.insert(connection, key)
             return True
 
@@ -158,7 +142,7 @@ class AccessTables:
     async def begin_deletion(self, name: str) -> bool:
         """See AccessStore."""
 
-        def write(connection: apsw.Connection) -> Chain | None:
+        def write(connection: Connection) -> Chain | None:
             begun = tenants.begin_deletion(connection, name)
             return audit.chain_of(connection, name) if begun else None
 
@@ -175,7 +159,7 @@ class AccessTables:
         """See AccessStore. A transaction per some hundred memories: other writes slip in."""
         gone = await self._read(tenants.being_deleted)
         for name in gone:
-            erase_some = partial(tenants.erase_some, name=name)
+            erase_some = partial(tenants.erase_some, name=name, dialect=self._dialect)
             while not await self._write(erase_some):
                 pass
             self._seal.forget(name)
@@ -208,7 +192,7 @@ class AccessTables:
     async def encryption(self) -> EncryptionStatus:
         """See AccessStore."""
 
-        def read(connection: apsw.Connection) -> EncryptionStatus:
+        def read(connection: Connection) -> EncryptionStatus:
             with connection:
                 enabled = connection.execute("SELECT 1 FROM encryption").fetchone() is not None
                 by_key: Sequence[rows.Row] = connection.execute(
@@ -254,7 +238,7 @@ class AccessTables:
     ) -> None:
         """See AccessStore. What is of a tenant that was deleted meanwhile is dropped."""
 
-        def write(connection: apsw.Connection) -> None:
+        def write(connection: Connection) -> None:
             named = {where.tenant for where in usage} | {each.event.tenant for each in events}
             there = {name for name in named if tenants.find(connection, name) is not None}
             counts = {where: count for where, count in usage.items() if where.tenant in there}

@@ -1,12 +1,10 @@
-"""ForgettingStore on SQLite."""
+"""ForgettingStore on a SQL database."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-
-import apsw
 
 from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.forgetting import Step, Vitals
@@ -18,9 +16,9 @@ from memorybank.domain.times import (
     to_microseconds,
 )
 from memorybank.ports import BankStats, ClockReading, ForgettingRun
-from memorybank.stores.sqlite import life, rows
-from memorybank.stores.sqlite.access import Run, Write
-from memorybank.stores.sqlite.audit import done
+from memorybank.stores.sql import life, rows
+from memorybank.stores.sql.audit import done
+from memorybank.stores.sql.connection import Connection, Run, Write
 
 _VITALS = (
     "id, type, importance, pinned, legal_hold, access_count, updated_at, accessed_at, state,"
@@ -42,7 +40,7 @@ class ForgettingTables:
     async def tenants_with_memories(self) -> list[str]:
         """See ForgettingStore."""
 
-        def read(connection: apsw.Connection) -> list[str]:
+        def read(connection: Connection) -> list[str]:
             # One look into the index per tenant, however many memories each has.
             found = connection.execute(
                 "WITH RECURSIVE each(tenant) AS (SELECT min(tenant) FROM memories UNION ALL"
@@ -59,9 +57,9 @@ class ForgettingTables:
     ) -> tuple[list[Vitals], int | None]:
         """See ForgettingStore."""
 
-        def read(connection: apsw.Connection) -> tuple[list[Vitals], int | None]:
+        def read(connection: Connection) -> tuple[list[Vitals], int | None]:
             found: Sequence[rows.Row] = connection.execute(
-                f"SELECT {_VITALS} FROM memories WHERE +tenant = ? AND created_seq > ?"
+                f"SELECT {_VITALS} FROM memories WHERE tenant || '' = ? AND created_seq > ?"
                 " ORDER BY created_seq LIMIT ?",
                 (tenant, after, limit),
             ).fetchall()
@@ -75,10 +73,10 @@ class ForgettingTables:
     ) -> tuple[dict[Step, int], int]:
         """See ForgettingStore."""
 
-        def write(connection: apsw.Connection) -> tuple[dict[Step, int], int]:
+        def write(connection: Connection) -> tuple[dict[Step, int], int]:
             connection.execute(
-                "INSERT OR IGNORE INTO forgetting_runs (id, tenant, started_at, cause)"
-                " VALUES (?, ?, ?, ?)",
+                "INSERT INTO forgetting_runs (id, tenant, started_at, cause)"
+                " VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
                 (run.id, run.tenant, to_microseconds(run.started_at), run.cause),
             )
             taken = dict.fromkeys(Step, 0)
@@ -121,7 +119,7 @@ class ForgettingTables:
         """See ForgettingStore."""
         moment = to_microseconds(at)
 
-        def write(connection: apsw.Connection) -> tuple[int, int] | None:
+        def write(connection: Connection) -> tuple[int, int] | None:
             connection.execute(
                 "UPDATE forgetting_runs SET undone_at = ?"
                 " WHERE id = ? AND tenant = ? AND undone_at IS NULL",
@@ -132,15 +130,14 @@ class ForgettingTables:
             changed: Sequence[rows.Row] = connection.execute(
                 "SELECT created_seq, changes.state, changes.state_changed_at, changes.state_run"
                 " FROM forgetting_changes AS changes JOIN memories USING (created_seq)"
-                " WHERE changes.run = ?1 AND memories.state_run = ?1 AND memories.tenant = ?2",
-                (run_id, tenant),
+                " WHERE changes.run = ? AND memories.state_run = ? AND memories.tenant = ?",
+                (run_id, run_id, tenant),
             ).fetchall()
             for created_seq, *before in changed:
                 connection.execute(
                     "UPDATE memories SET (state, state_changed_at, state_run) = (?, ?, ?),"
-                    " seq = ?, accessed_at = max(coalesce(accessed_at, 0), ?)"
-                    " WHERE created_seq = ?",
-                    (*before, life.next_seq(connection), moment, created_seq),
+                    f" seq = ?, accessed_at = {life.LATER_ACCESS} WHERE created_seq = ?",
+                    (*before, life.next_seq(connection), moment, moment, created_seq),
                 )
             return len(changed), int(connection.execute("SELECT seq FROM feed").get)
 
@@ -150,7 +147,7 @@ class ForgettingTables:
     async def read_clock(self) -> ClockReading | None:
         """See ForgettingStore."""
 
-        def read(connection: apsw.Connection) -> ClockReading | None:
+        def read(connection: Connection) -> ClockReading | None:
             row: Any = connection.execute(
                 "SELECT wall, steady, job_ran_at FROM steady_clock"
             ).fetchone()
@@ -169,8 +166,9 @@ class ForgettingTables:
         ]
         await self._write(
             lambda connection: connection.execute(
-                "INSERT OR REPLACE INTO steady_clock (id, wall, steady, job_ran_at)"
-                " VALUES (1, ?, ?, ?)",
+                "INSERT INTO steady_clock (id, wall, steady, job_ran_at) VALUES (1, ?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET wall = excluded.wall, steady = excluded.steady,"
+                " job_ran_at = excluded.job_ran_at",
                 values,
             )
         )
@@ -179,7 +177,7 @@ class ForgettingTables:
         """See ForgettingStore."""
         live = MemoryState.LIVE.value
 
-        def read(connection: apsw.Connection) -> BankStats:
+        def read(connection: Connection) -> BankStats:
             with connection:  # all of the same moment
                 states: Any = connection.execute(
                     "SELECT state, count(*) FROM memories WHERE tenant = ? GROUP BY state",
@@ -192,7 +190,8 @@ class ForgettingTables:
                 ).fetchall()
                 figures: Any = connection.execute(
                     "SELECT avg(importance), min(created_at), max(created_at),"
-                    " coalesce(sum(pinned), 0) FROM memories WHERE tenant = ? AND state = ?",
+                    " count(CASE WHEN pinned THEN 1 END) FROM memories"
+                    " WHERE tenant = ? AND state = ?",
                     (tenant, live),
                 ).fetchone()
             average, oldest, newest, pinned = figures
@@ -208,11 +207,12 @@ class ForgettingTables:
         return await self._read(read)
 
 
-def _take(connection: apsw.Connection, run: ForgettingRun, vitals: Vitals, step: Step) -> int:
+def _take(connection: Connection, run: ForgettingRun, vitals: Vitals, step: Step) -> int:
     """Take one step, unless something has happened to the memory since; return 0 or 1."""
     row = connection.execute(
         "SELECT created_seq FROM memories WHERE tenant = ? AND id = ? AND state = ?"
-        " AND state_changed_at IS ? AND updated_at = ? AND accessed_at IS ?"
+        " AND state_changed_at IS NOT DISTINCT FROM ? AND updated_at = ?"
+        " AND accessed_at IS NOT DISTINCT FROM ?"
         " AND NOT pinned AND NOT legal_hold",
         (
             run.tenant,
@@ -247,11 +247,11 @@ def _take(connection: apsw.Connection, run: ForgettingRun, vitals: Vitals, step:
     return 1
 
 
-def _forget_old_runs(connection: apsw.Connection, tenant: str) -> None:
+def _forget_old_runs(connection: Connection, tenant: str) -> None:
     connection.execute(
-        "DELETE FROM forgetting_runs WHERE tenant = ?1 AND added <= (SELECT added"
-        " FROM forgetting_runs WHERE tenant = ?1 ORDER BY added DESC LIMIT 1 OFFSET ?2)",
-        (tenant, _RUNS_KEPT),
+        "DELETE FROM forgetting_runs WHERE tenant = ? AND added <= (SELECT added"
+        " FROM forgetting_runs WHERE tenant = ? ORDER BY added DESC LIMIT 1 OFFSET ?)",
+        (tenant, tenant, _RUNS_KEPT),
     )
 
 

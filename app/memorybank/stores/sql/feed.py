@@ -6,13 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import apsw
-
 from memorybank.domain.feed import FeedPage, MemoryColumns
 from memorybank.domain.memory import MemoryState, joined_text
-from memorybank.stores.sqlite import rows
-from memorybank.stores.sqlite.embeddings import WITH_VECTOR
-from memorybank.stores.sqlite.sealing import Seal
+from memorybank.stores.sql import rows
+from memorybank.stores.sql.connection import Connection
+from memorybank.stores.sql.embeddings import WITH_VECTOR
+from memorybank.stores.sql.sealing import Seal
 
 _TRASH = MemoryState.TRASH.value
 
@@ -28,7 +27,7 @@ _COLUMNS = (
 
 
 def read_page(
-    connection: apsw.Connection, after: int, *, limit: int, model: str, seal: Seal
+    connection: Connection, after: int, *, limit: int, model: str, seal: Seal
 ) -> FeedPage:
     """Return what changed after a change: so many memories, and deletions, at most, and fewer
     memories when their texts are long.

@@ -19,14 +19,13 @@ import hmac
 import secrets
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import apsw
 from typing_extensions import override
 
 from memorybank.encryption import FIELD, KeyRing
 from memorybank.errors import ConfigurationError, StoreUnavailable
+from memorybank.stores.sql.connection import Connection
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -69,16 +68,16 @@ class Seal:
         """Return what to store and look for of a fingerprint: the same for the same."""
         return value
 
-    def attach(self, connection: apsw.Connection, path: Path) -> None:
+    def attach(self, connection: Connection, name: str) -> None:
         """Make sure, at start, that the bank is as this expects; raises ConfigurationError."""
         if connection.execute("SELECT 1 FROM encryption").fetchone() is not None:
             raise ConfigurationError(
-                f"the bank {path} is encrypted, and encryption is not enabled",
+                f"the bank {name} is encrypted, and encryption is not enabled",
                 field="encryption.enabled",
                 hint="enable it, with the key ring that the bank was made with",
             )
 
-    def renew(self, _connection: apsw.Connection, *, ring: KeyRing) -> None:
+    def renew(self, _connection: Connection, *, ring: KeyRing) -> None:
         """Wrap by another ring from now on; raises ConfigurationError, with nothing changed."""
         raise ConfigurationError(
             f"the ring with the key {ring.active} is of no use: the bank is not encrypted",
@@ -86,7 +85,7 @@ class Seal:
             hint="take the key ring away",
         )
 
-    def save(self, _connection: apsw.Connection) -> list[str]:
+    def save(self, _connection: Connection) -> list[str]:
         """Store new data keys, within a transaction; return whose."""
         return []
 
@@ -96,7 +95,7 @@ class Seal:
     def forget(self, _tenant: str) -> None:
         """Drop the data key of a tenant that is gone."""
 
-    def rewrap(self, _connection: apsw.Connection) -> bool:
+    def rewrap(self, _connection: Connection) -> bool:
         """Wrap some data keys by the active key of the ring; say whether there may be more."""
         return False
 
@@ -176,20 +175,19 @@ class AesSeal(Seal):
         return hmac.digest(secret, value, hashlib.sha256)[: len(value)]
 
     @override
-    def attach(self, connection: apsw.Connection, path: Path) -> None:
+    def attach(self, connection: Connection, name: str) -> None:
         """See Seal. A bank without memories becomes an encrypted one."""
         row = connection.execute("SELECT key_id, proof FROM encryption").fetchone()
         if row is None:
-            self._begin(connection, path)
+            self._begin(connection, name)
         else:
             self._unwrapped("the bank", str(row[0]), bytes(row[1]))
         for tenant, key_id, wrapped in connection.execute("SELECT * FROM data_keys"):
-            name = str(tenant)
-            secret = self._unwrapped(name, str(key_id), bytes(wrapped))
-            self._keys[name] = self._data_key(secret)
+            secret = self._unwrapped(str(tenant), str(key_id), bytes(wrapped))
+            self._keys[str(tenant)] = self._data_key(secret)
 
     @override
-    def renew(self, connection: apsw.Connection, *, ring: KeyRing) -> None:
+    def renew(self, connection: Connection, *, ring: KeyRing) -> None:
         """See Seal. Every wrapped key in the tables is opened by the new ring first."""
         tried = AesSeal(ring)
         key_id, proof = next(connection.execute("SELECT key_id, proof FROM encryption"))
@@ -200,12 +198,13 @@ class AesSeal(Seal):
         self.active_key = ring.active
 
     @override
-    def save(self, connection: apsw.Connection) -> list[str]:
+    def save(self, connection: Connection) -> list[str]:
         """See Seal."""
         with self._guard:
             fresh = sorted(self._unsaved)
         connection.executemany(
-            "INSERT OR REPLACE INTO data_keys (tenant, key_id, wrapped) VALUES (?, ?, ?)",
+            "INSERT INTO data_keys (tenant, key_id, wrapped) VALUES (?, ?, ?) ON CONFLICT (tenant)"
+            " DO UPDATE SET key_id = excluded.key_id, wrapped = excluded.wrapped",
             [
                 (tenant, self._ring.active, self._wrapped(tenant, self._keys[tenant].secret))
                 for tenant in fresh
@@ -227,7 +226,7 @@ class AesSeal(Seal):
             self._unsaved.discard(tenant)
 
     @override
-    def rewrap(self, connection: apsw.Connection) -> bool:
+    def rewrap(self, connection: Connection) -> bool:
         """See Seal."""
         active = self._ring.active
         old = connection.execute(
@@ -248,11 +247,11 @@ class AesSeal(Seal):
         )
         return False
 
-    def _begin(self, connection: apsw.Connection, path: Path) -> None:
+    def _begin(self, connection: Connection, name: str) -> None:
         there = connection.execute("SELECT 1 FROM memories WHERE tenant != '_selftest'")
         if there.fetchone() is not None:
             raise ConfigurationError(
-                f"the bank {path} holds memories that are not encrypted",
+                f"the bank {name} holds memories that are not encrypted",
                 field="encryption.enabled",
                 hint="export it, import that into a new bank that is encrypted from the start,"
                 " then destroy the old one; or leave encryption off",

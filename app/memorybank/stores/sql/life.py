@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-import apsw
-
 from memorybank.domain.memory import (
     Link,
     LinkType,
@@ -21,19 +19,23 @@ from memorybank.domain.memory import (
 )
 from memorybank.domain.times import from_microseconds, to_microseconds
 from memorybank.ports import Claim, Move
-from memorybank.stores.sqlite import rows
-from memorybank.stores.sqlite.sealing import Seal
+from memorybank.stores.sql import rows
+from memorybank.stores.sql.connection import Connection
+from memorybank.stores.sql.sealing import Seal
+
+LATER_ACCESS = "CASE WHEN accessed_at > ? THEN accessed_at ELSE ? END"
+"""In SQL, the later of the time that is kept and one that is bound twice."""
 
 _MOST_TWINS = 100
 """Memories of the same words that are looked at; more differ by project and type only."""
 
 
-def next_seq(connection: apsw.Connection) -> int:
+def next_seq(connection: Connection) -> int:
     """Return the number of the change that is being made."""
     return int(connection.execute("UPDATE feed SET seq = seq + 1 RETURNING seq").get)
 
 
-def created_seq(connection: apsw.Connection, tenant: str, memory_id: str) -> int | None:
+def created_seq(connection: Connection, tenant: str, memory_id: str) -> int | None:
     """Return the row of a memory."""
     row = connection.execute(
         "SELECT created_seq FROM memories WHERE tenant = ? AND id = ?", (tenant, memory_id)
@@ -42,7 +44,7 @@ def created_seq(connection: apsw.Connection, tenant: str, memory_id: str) -> int
 
 
 def revise(
-    connection: apsw.Connection, memory: Memory, seal: Seal, *, by: str, action: str
+    connection: Connection, memory: Memory, seal: Seal, *, by: str, action: str
 ) -> int | None:
     """Keep the state before and store what the memory says now; return its row."""
     row = created_seq(connection, memory.tenant, memory.id)
@@ -78,7 +80,7 @@ def revise(
 
 
 def history(
-    connection: apsw.Connection,
+    connection: Connection,
     tenant: str,
     memory_id: str,
     seal: Seal,
@@ -106,23 +108,24 @@ def history(
     return RevisionPage(revisions, total)
 
 
-def move(connection: apsw.Connection, tenant: str, move: Move) -> int | None:
+def move(connection: Connection, tenant: str, move: Move) -> int | None:
     """Put a memory into a state, by hand; return the change."""
     connection.execute(
-        "UPDATE memories SET state = ?1, state_changed_at = ?2, state_run = NULL"
-        " WHERE tenant = ?3 AND id = ?4 AND state <> ?1 AND NOT (legal_hold AND ?1 = ?5)",
+        "UPDATE memories SET state = ?, state_changed_at = ?, state_run = NULL"
+        " WHERE tenant = ? AND id = ? AND state <> ?"
+        + (" AND NOT legal_hold" if move.state is MemoryState.TRASH else ""),
         (
             move.state.value,
             to_microseconds(move.at),
             tenant,
             move.memory_id,
-            MemoryState.TRASH.value,
+            move.state.value,
         ),
     )
     return renumbered(connection, tenant, move.memory_id) if connection.changes() else None
 
 
-def renumbered(connection: apsw.Connection, tenant: str, memory_id: str) -> int:
+def renumbered(connection: Connection, tenant: str, memory_id: str) -> int:
     """Let the feed tell of a memory; return the change."""
     seq = next_seq(connection)
     connection.execute(
@@ -132,7 +135,7 @@ def renumbered(connection: apsw.Connection, tenant: str, memory_id: str) -> int:
 
 
 def mark(
-    connection: apsw.Connection,
+    connection: Connection,
     tenant: str,
     memory_id: str,
     *,
@@ -148,18 +151,19 @@ def mark(
     return renumbered(connection, tenant, memory_id) if connection.changes() else None
 
 
-def touch(connection: apsw.Connection, touches: Sequence[Touch]) -> None:
+def touch(connection: Connection, touches: Sequence[Touch]) -> None:
     """Count uses."""
     connection.executemany(
         "UPDATE memories SET access_count = access_count + ?,"
-        " accessed_at = max(coalesce(accessed_at, 0), ?) WHERE tenant = ? AND id = ?",
-        [(each.times, to_microseconds(each.at), each.tenant, each.memory_id) for each in touches],
+        f" accessed_at = {LATER_ACCESS} WHERE tenant = ? AND id = ?",
+        [
+            (each.times, *[to_microseconds(each.at)] * 2, each.tenant, each.memory_id)
+            for each in touches
+        ],
     )
 
 
-def same_words(
-    connection: apsw.Connection, tenant: str, fingerprint: bytes, seal: Seal
-) -> list[Memory]:
+def same_words(connection: Connection, tenant: str, fingerprint: bytes, seal: Seal) -> list[Memory]:
     """Return live memories of this fingerprint."""
     found = connection.execute(
         f"SELECT {rows.MEMORY_COLUMNS} FROM memories"
@@ -170,7 +174,7 @@ def same_words(
 
 
 def find_claim(
-    connection: apsw.Connection, tenant: str, key_id: str, name: str, seal: Seal
+    connection: Connection, tenant: str, key_id: str, name: str, seal: Seal
 ) -> Claim | None:
     """Return the claim."""
     row = connection.execute(
@@ -186,13 +190,14 @@ def find_claim(
     return Claim(tenant, key_id, name, digest, answer, from_microseconds(row[2]))
 
 
-def keep_claim(connection: apsw.Connection, claim: Claim, seal: Seal, *, since: datetime) -> None:
+def keep_claim(connection: Connection, claim: Claim, seal: Seal, *, since: datetime) -> None:
     """Store a claim, in place of one that is too old, and drop all that are."""
     where = f"{claim.key_id}/{claim.name}"
     connection.execute("DELETE FROM idempotency WHERE created_at < ?", (to_microseconds(since),))
     connection.execute(
-        "INSERT OR REPLACE INTO idempotency"
-        " (tenant, key_id, name, digest, answer, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO idempotency (tenant, key_id, name, digest, answer, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, key_id, name) DO UPDATE SET"
+        " digest = excluded.digest, answer = excluded.answer, created_at = excluded.created_at",
         (
             claim.tenant,
             claim.key_id,
@@ -204,21 +209,22 @@ def keep_claim(connection: apsw.Connection, claim: Claim, seal: Seal, *, since: 
     )
 
 
-def link(connection: apsw.Connection, tenant: str, edge: Link) -> bool | None:
+def link(connection: Connection, tenant: str, edge: Link) -> bool | None:
     """Store an edge."""
     source = created_seq(connection, tenant, edge.source)
     target = created_seq(connection, tenant, edge.target)
     if source is None or target is None:
         return None
     connection.execute(
-        "INSERT OR IGNORE INTO links (source, target, type, created_at) VALUES (?, ?, ?, ?)",
+        "INSERT INTO links (source, target, type, created_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
         (source, target, edge.type.value, to_microseconds(edge.created_at)),
     )
     return connection.changes() == 1
 
 
 def unlink(
-    connection: apsw.Connection, tenant: str, source: str, target: str, kind: LinkType | None
+    connection: Connection, tenant: str, source: str, target: str, kind: LinkType | None
 ) -> int:
     """Remove edges."""
     connection.execute(
@@ -232,7 +238,7 @@ def unlink(
     return connection.changes()
 
 
-def links(connection: apsw.Connection, tenant: str, memory_id: str) -> list[Link] | None:
+def links(connection: Connection, tenant: str, memory_id: str) -> list[Link] | None:
     """Return the edges of a memory."""
     with connection:  # all of the same moment
         row = created_seq(connection, tenant, memory_id)
@@ -242,10 +248,10 @@ def links(connection: apsw.Connection, tenant: str, memory_id: str) -> list[Link
             "SELECT source.id, target.id, links.type, links.created_at FROM links"
             " JOIN memories AS source ON source.created_seq = links.source"
             " JOIN memories AS target ON target.created_seq = links.target"
-            " WHERE (links.source = ?1 OR links.target = ?1)"
-            " AND source.state <> ?2 AND target.state <> ?2"
+            " WHERE (links.source = ? OR links.target = ?)"
+            " AND source.state <> ? AND target.state <> ?"
             " ORDER BY links.created_at, source.id, target.id, links.type",
-            (row, MemoryState.TRASH.value),
+            (row, row, MemoryState.TRASH.value, MemoryState.TRASH.value),
         ).fetchall()
     return [
         Link(source, target, LinkType(kind), from_microseconds(at))

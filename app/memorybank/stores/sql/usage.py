@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import apsw
-
 from memorybank.domain.usage import Count, Endpoint
+from memorybank.stores.sql.connection import Connection
 
 
-def add(connection: apsw.Connection, counts: Mapping[Endpoint, Count]) -> None:
+def add(connection: Connection, counts: Mapping[Endpoint, Count]) -> None:
     """Add what was counted."""
     connection.executemany(
         "INSERT INTO usage (tenant, day, endpoint, requests, refused, failed)"
         " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, day, endpoint) DO UPDATE SET"
-        " requests = requests + excluded.requests, refused = refused + excluded.refused,"
-        " failed = failed + excluded.failed",
+        " requests = usage.requests + excluded.requests,"
+        " refused = usage.refused + excluded.refused, failed = usage.failed + excluded.failed",
         [
             (where.tenant, where.day, where.name, count.requests, count.refused, count.failed)
             for where, count in counts.items()
@@ -23,9 +22,7 @@ def add(connection: apsw.Connection, counts: Mapping[Endpoint, Count]) -> None:
     )
 
 
-def of_tenant(
-    connection: apsw.Connection, tenant: str, *, first: str, last: str
-) -> dict[str, Count]:
+def of_tenant(connection: Connection, tenant: str, *, first: str, last: str) -> dict[str, Count]:
     """Return what a tenant asked from one day to another, both included, by endpoint."""
     found = connection.execute(
         "SELECT endpoint, sum(requests), sum(refused), sum(failed) FROM usage"
