@@ -10,8 +10,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,7 +33,8 @@ ADMIN_KEY_VARIABLE = "MEMORY_BANK_ADMIN_KEY"
 CONFIG_VARIABLE = "MEMORY_BANK_CONFIG"
 
 _CLIENT_VARIABLES = {"MEMORY_BANK_URL", "MEMORY_BANK_KEY", "MEMORY_BANK_KEY_FILE", CONFIG_VARIABLE}
-SECRETS = frozenset({"admin_key", "admin_key_file", "encryption_key_ring"})
+_URL_FIELD = "database.url_file"
+SECRETS = frozenset({"admin_key", "admin_key_file", "database_url", "encryption_key_ring"})
 """Settings that have no place in the file."""
 # What Kubernetes sets in every pod for a Service named `memory-bank` or `memory-bank-...`.
 _SERVICE_LINK = re.compile(
@@ -53,10 +55,11 @@ _CURES = {
     " | tr -d =)",
     "extra_forbidden": "remove it, or correct its name",
     "model_type": "write its settings below it, as `name: value`",
+    "other_engine": "remove it, or choose the other database.engine",
     "builtin_model": "remove it, or choose the provider that serves it",
     "no_model": "set embedding.model to the name by which the service knows it",
     "secret_in_file": "set it in the environment, or name a file that holds it:"
-    f" {ADMIN_KEY_VARIABLE}_FILE, encryption.key_ring_file",
+    f" {ADMIN_KEY_VARIABLE}_FILE, database.url_file, encryption.key_ring_file",
 }
 
 
@@ -243,6 +246,36 @@ def key_ring(settings: Settings) -> KeyRing | None:
         raise ConfigurationError(
             f"the encryption key ring {file} cannot be read: {reason}",
             field=RING_FIELD,
+            hint="mount the Secret there, or correct the path",
+        ) from None
+
+
+def database_url(settings: Settings) -> Callable[[], str]:
+    """Return what tells the address of the database, at this moment; both raise ConfigurationError.
+
+    From a file it is read each time, as its password may have changed.
+    """
+    value, file = settings.database_url, settings.database.url_file
+    if (value is None) == (file is None):
+        raise ConfigurationError(
+            f"the engine postgres has {'no address' if value is None else 'two addresses'}",
+            field=_URL_FIELD,
+            hint=f"name a file in {_URL_FIELD}, or set {PREFIX}DATABASE_URL, not both",
+        )
+    if value is not None:
+        return value.get_secret_value
+    assert file is not None  # noqa: S101  # one of the two is there
+    return partial(_read_url, file)
+
+
+def _read_url(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(
+            f"the file {file} with the address of the database cannot be read: {reason}",
+            field=_URL_FIELD,
             hint="mount the Secret there, or correct the path",
         ) from None
 

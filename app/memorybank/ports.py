@@ -321,7 +321,8 @@ class StoreStatus:
     """Of the write-ahead log, which the next checkpoint empties."""
     reusable_bytes: int
     """Within the database: what deleted memories left."""
-    disk: Disk
+    disk: Disk | None
+    """None where it is another machine's."""
     connections: int
     """Open ones, to the database."""
 
@@ -649,6 +650,23 @@ class ForgettingStore(Protocol):
 
     async def bank_stats(self, tenant: str) -> BankStats:
         """Count what a tenant holds, all of one moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How far a store is; what is larger than before has changed."""
+
+    seq: int
+    """At least that of the newest change in the feed."""
+    access: int
+    """Counts changes of who may come in."""
+
+
+class SharedStore(Protocol):
+    """A store that several processes may write."""
+
+    async def marks(self) -> Marks:
+        """Tell how far it is; cheap enough to be asked several times a second."""
 
 
 class MemoryStore(LifeStore, Protocol):

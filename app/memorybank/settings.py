@@ -102,6 +102,10 @@ class Section(BaseModel):
 class DatabaseSettings(Section):
     """Where the memories are."""
 
+    engine: Literal["sqlite", "postgres"] = Field(
+        "sqlite",
+        description="`sqlite` is a file, of one process alone; `postgres` a database on a server.",
+    )
     path: LocalPath | None = Field(
         None, description="SQLite file; default memory_bank.db under `data`."
     )
@@ -110,6 +114,43 @@ class DatabaseSettings(Section):
         description="Who moves the write-ahead log into the database: this service, or Litestream,"
         " which must run then, or the log grows without end.",
     )
+    url_file: LocalPath | None = Field(
+        None,
+        description="A file that holds the address of the PostgreSQL database, with user and"
+        " password: `postgresql://user:password@host:5432/name`. It is read for each connection.",
+    )
+    readers: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="How many reads PostgreSQL is asked at once, each on a connection of its own;"
+        " writes have one more.",
+    )
+    connect_seconds: int = Field(
+        5, ge=2, le=60, description="How long PostgreSQL may take to accept a connection."
+    )
+    statement_seconds: int = Field(
+        30, ge=1, le=3_600, description="How long PostgreSQL may take for a statement."
+    )
+
+    @model_validator(mode="after")
+    def _of_one_engine(self) -> Self:
+        sqlite, postgres = {"path", "checkpoints"}, {
+            "url_file", "readers", "connect_seconds", "statement_seconds",
+        }  # fmt: skip
+        strange = {
+            name
+            for name in (postgres if self.engine == "sqlite" else sqlite)
+            # What `config init` writes says all that holds anyway.
+            if getattr(self, name) != type(self).model_fields[name].default
+        }
+        if strange:
+            raise PydanticCustomError(
+                "other_engine",
+                "should have no {name} with the engine {engine}",
+                {"name": min(strange), "engine": self.engine},
+            )
+        return self
 
 
 HttpUrl = Annotated[
@@ -567,6 +608,9 @@ class Settings(BaseSettings):
     admin_key_file: LocalPath | None = Field(None, description="A file that holds it instead.")
     encryption_key_ring: SecretStr | None = Field(
         None, description="The key ring itself, instead of `encryption.key_ring_file`."
+    )
+    database_url: SecretStr | None = Field(
+        None, description="The address of the database itself, instead of `database.url_file`."
     )
 
     @property

@@ -213,8 +213,9 @@ class Telemetry:
             self._lag.set(max(0, stats.seq - index.seq))
             self._database_bytes.labels("database").set(status.database_bytes)
             self._database_bytes.labels("log").set(status.log_bytes)
-            self._disk_free.set(status.disk.free_bytes)
-            self._disk_total.set(status.disk.total_bytes)
+            disk = status.disk
+            self._disk_free.set(math.nan if disk is None else disk.free_bytes)
+            self._disk_total.set(math.nan if disk is None else disk.total_bytes)
             self._connections.set(status.connections)
             self._schema.set(status.schema_version)
         return generate_latest(self._registry)

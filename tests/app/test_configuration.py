@@ -41,6 +41,19 @@ def refusal(**arguments: Any) -> ConfigurationError:
     return error
 
 
+@pytest.mark.parametrize(
+    ("database", "strange"),
+    [
+        ("{readers: 2}", "no readers with the engine sqlite"),
+        ("{engine: postgres, path: bank.db}", "no path with the engine postgres"),
+    ],
+)
+def test_a_setting_of_the_other_database_is_refused(
+    tmp_path: Path, database: str, strange: str
+) -> None:
+    assert strange in refusal(file=written(tmp_path, f"database: {database}")).message
+
+
 def test_no_configuration_at_all_is_enough(tmp_path: Path) -> None:
     settings = load(environ={})
     assert settings.server.host == "127.0.0.1"

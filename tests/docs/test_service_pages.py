@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.repo.checkout import ROOT
+from tests.support import postgres
 from tests.support.server_process import Server, serving
 
 PAGES = [*sorted((ROOT / "docs/service").glob("*.md")), ROOT / "app/README.md"]
@@ -45,6 +46,14 @@ def test_the_examples_of_a_page_do_what_it_says(page: Path, server: Server, tmp_
             "MEMORY_BANK_URL": server.url,
             "MEMORY_BANK_KEY": server.key,
             "METRICS_URL": server.metrics_url,
+            **(
+                {
+                    "DATABASE_URL": postgres.server().database("docs"),
+                    "MEMORY_BANK_DATABASE__CONNECT_SECONDS": "60",
+                }
+                if page.stem == "postgresql"
+                else {}
+            ),
         },
         capture_output=True,
         text=True,

@@ -44,8 +44,9 @@ class Authenticator:
     """Looks keys up by their digest and remembers the valid ones.
 
     The cache holds digests, never tokens, and is asked by digest: how long a comparison takes tells
-    nothing about a key. It is exact, not merely fresh: this process is the only one that changes
-    keys and tenants, every change goes through `forget_all`, and expiry is looked at each time.
+    nothing about a key. It is exact, not merely fresh: every change of keys and tenants in this
+    process goes through `forget_all`, and expiry is looked at each time. What other processes
+    change in a store that they share takes a moment (services/following.py).
     """
 
     def __init__(

@@ -87,7 +87,14 @@ def _database(arguments: argparse.Namespace) -> Path:
     from memorybank.configuration import load
 
     overrides = {} if arguments.data is None else {"data": str(arguments.data)}
-    path = load(file=arguments.config, overrides=overrides).database_path
+    settings = load(file=arguments.config, overrides=overrides)
+    if settings.database.engine != "sqlite":
+        raise InvalidRequest(
+            f"the bank is on {settings.database.engine}, not in a file",
+            field="database.engine",
+            hint="copy it with pg_dump; `memorybank serve` brings its schema up to date",
+        )
+    path = settings.database_path
     if not path.exists():
         raise InvalidRequest(
             f"there is no database at {path}", hint="name the data folder by --data"

@@ -20,8 +20,8 @@ class StoreView(Response):
     database_bytes: int
     log_bytes: int = Field(description="Of the write-ahead log.")
     reusable_bytes: int = Field(description="In the database, left by what was deleted.")
-    disk_free_bytes: int
-    disk_total_bytes: int
+    disk_free_bytes: int | None = Field(description="null where the disk is another machine's.")
+    disk_total_bytes: int | None
     connections: int = Field(description="Open connections to the database.")
 
 
@@ -172,7 +172,7 @@ def store_view(status: StoreStatus) -> StoreView:
         database_bytes=status.database_bytes,
         log_bytes=status.log_bytes,
         reusable_bytes=status.reusable_bytes,
-        disk_free_bytes=status.disk.free_bytes,
-        disk_total_bytes=status.disk.total_bytes,
+        disk_free_bytes=status.disk and status.disk.free_bytes,
+        disk_total_bytes=status.disk and status.disk.total_bytes,
         connections=status.connections,
     )

@@ -35,7 +35,6 @@ from memorybank.server.reload import Surroundings
 from memorybank.server.services import Services
 from memorybank.services.activity import Activity
 from memorybank.settings import Settings
-from memorybank.stores.sqlite.connection import migrations
 from memorybank.telemetry import Telemetry
 from memorybank.tracing import Tracer, Unrecorded
 from memorybank.version import VERSION
@@ -77,7 +76,7 @@ async def build_application(
         engine.store.care,
         version=VERSION,
         revision=settings.revision,
-        schema_version=migrations()[-1].version,
+        schema_version=(await engine.store.care.status()).schema_version,
     )
 
     def load_mcp() -> WithLifespan:

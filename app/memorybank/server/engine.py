@@ -8,8 +8,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from memorybank.configuration import key_ring
+from memorybank.configuration import database_url, key_ring
 from memorybank.errors import ConfigurationError, MemoryBankError
 from memorybank.ports import (
     Embedder,
@@ -17,6 +18,7 @@ from memorybank.ports import (
     MemoryStore,
     ReplaceableEmbedder,
     SearchIndex,
+    SharedStore,
     VectorCache,
 )
 from memorybank.search import MemoryIndex, ServedIndex
@@ -25,6 +27,9 @@ from memorybank.services.selftest import INTERNAL_TENANT
 from memorybank.settings import Settings
 from memorybank.stores.sqlite import SqliteStore
 from memorybank.vectors import ChromaServer
+
+if TYPE_CHECKING:
+    from memorybank.stores.postgres import PostgresStore
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +42,8 @@ class Engine:
     embedder: ReplaceableEmbedder
     embedders: Embedders
     index: SearchIndex
+    shared: SharedStore | None = None
+    """The store, where other processes may write it."""
     cache: VectorCache | None = None
     """Vectors of the texts met last; None when none are remembered."""
 
@@ -63,11 +70,20 @@ async def open_engine(
         index = build_index(settings, store, embedders.current)
         stack.push_async_callback(index.close)
         await stack.enter_async_context(_built_in_background(index))
-        yield Engine(store, embedders.current, embedders, index, opened.cache)
+        shared = None if isinstance(store, SqliteStore) else store
+        yield Engine(store, embedders.current, embedders, index, shared, opened.cache)
 
 
-async def open_store(settings: Settings, model: str) -> SqliteStore:
+async def open_store(settings: Settings, model: str) -> SqliteStore | PostgresStore:
     """Open the store for vectors of this embedding space. Raises ConfigurationError."""
+    if settings.database.engine == "postgres":
+        return await _open_postgres(settings, model)
+    if settings.database_url is not None:
+        raise ConfigurationError(
+            "there is an address of a database, and the engine is sqlite",
+            field="database.engine",
+            hint="choose the engine postgres, or take the address away",
+        )
     return await SqliteStore.open(
         settings.database_path,
         model=model,
@@ -100,6 +116,34 @@ def build_index(settings: Settings, store: MemoryStore, embedder: Embedder) -> M
     )
     index.start()
     return index
+
+
+async def _open_postgres(settings: Settings, model: str) -> PostgresStore:
+    # Loaded here: a bank on SQLite needs neither the driver nor the megabytes that it takes.
+    from memorybank.stores.postgres import PostgresStore
+    from memorybank.stores.postgres.connection import Server
+
+    if key_ring(settings) is not None:
+        raise ConfigurationError(
+            "a bank on PostgreSQL cannot be encrypted by the service",
+            field="encryption.enabled",
+            hint="leave encryption off and encrypt the server's disk, or choose the engine sqlite",
+        )
+    if settings.vector.provider != "embedded":
+        raise ConfigurationError(
+            "a bank on PostgreSQL keeps its vectors in memory: several processes would fill Chroma",
+            field="vector.provider",
+            hint="write `embedded`, or choose the engine sqlite",
+        )
+    database = settings.database
+    server = Server(
+        database_url(settings),
+        connect_seconds=database.connect_seconds,
+        statement_seconds=database.statement_seconds,
+    )
+    return await PostgresStore.open(
+        server, model=model, audited=settings.audit.kinds(), readers=database.readers
+    )
 
 
 @asynccontextmanager

@@ -189,7 +189,9 @@ def _log_start(settings: Settings, http: socket.socket, metrics: socket.socket) 
         "url": _url(http),
         "mcp": f"{_url(http)}/mcp",
         "metrics": f"{_url(metrics)}/metrics",
-        "database": settings.database_path,
+        "database": settings.database_path
+        if settings.database.engine == "sqlite"
+        else settings.database.engine,
         "environment": settings.environment,
         "version": VERSION,
     }

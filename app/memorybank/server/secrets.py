@@ -22,6 +22,7 @@ def secret_files(settings: Settings) -> dict[str, Path]:
     jwt = settings.auth.jwt
     named = {
         "admin_key_file": settings.admin_key_file,
+        "database.url_file": settings.database.url_file,
         "auth.jwt.secret_file": None if jwt is None else jwt.secret_file,
         "embedding.openai.key_file": settings.embedding.openai.key_file
         if settings.embedding.provider == "openai"

@@ -19,6 +19,7 @@ from memorybank.services.care import CareService
 from memorybank.services.embedding import Reembedding
 from memorybank.services.encryption import EncryptionService
 from memorybank.services.exporting import ExportService
+from memorybank.services.following import Following
 from memorybank.services.forgetting import Forgetting
 from memorybank.services.importing import ImportService
 from memorybank.services.keys import KeyService
@@ -46,6 +47,8 @@ class Services:
     encryption: EncryptionService
     authenticator: Authenticator
     selftest: SelfTest
+    following: Following | None
+    """None where no other process writes."""
 
     @classmethod
     async def on(
@@ -111,6 +114,9 @@ class Services:
             encryption=EncryptionService(access),
             authenticator=authenticator,
             selftest=SelfTest(engine.store, engine.embedder, engine.index),
+            following=None
+            if engine.shared is None
+            else Following(engine.shared, engine.index, authenticator),
         )
 
     @asynccontextmanager
@@ -120,6 +126,7 @@ class Services:
             self.memories.touches.run(),
             self.forgetting.follow_schedule(),
             self.embedding.run(),
+            *(() if self.following is None else (self.following.run(),)),
         )
         tasks = [asyncio.create_task(each) for each in work]
         try:

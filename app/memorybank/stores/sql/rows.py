@@ -47,7 +47,7 @@ SAID_COLUMNS = (
 )
 """What a revision changes: neither the state nor the use of a memory, which go their own ways."""
 
-_dumped = json.JSONEncoder(ensure_ascii=False).encode
+dumped = json.JSONEncoder(ensure_ascii=False).encode
 """What json.dumps does, which makes an encoder for each call with an option."""
 _EMPTY = frozenset({"[]", "{}"})
 # An index is built from every row: a dict is found in a fifth of the time of calling an enum.
@@ -69,15 +69,15 @@ def memory_row(memory: Memory, seal: Seal) -> tuple[Any, ...]:
         memory.type.value,
         memory.project,
         memory.session,
-        sealed("tags", _dumped(memory.tags)),
+        sealed("tags", dumped(memory.tags)),
         memory.importance,
         to_microseconds(memory.created_at),
         to_microseconds(memory.updated_at),
         maybe_microseconds(memory.occurred_at),
         None if memory.title is None else sealed("title", memory.title),
-        sealed("metadata", _dumped(memory.metadata)),
+        sealed("metadata", dumped(memory.metadata)),
         sealed("content", memory.content),
-        sealed("details", _dumped(memory.details)),
+        sealed("details", dumped(memory.details)),
         memory.state.value,
         maybe_microseconds(memory.state_changed_at),
         memory.state_run,

@@ -1,0 +1,5 @@
+"""The store on a PostgreSQL database, for one process or several."""
+
+from memorybank.stores.postgres.store import PostgresStore
+
+__all__ = ["PostgresStore"]

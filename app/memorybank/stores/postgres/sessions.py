@@ -1,0 +1,118 @@
+"""Transactions on connections that are opened when they are needed and replaced when they broke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from memorybank.stores.postgres.connection import Server, Session
+
+Answer = TypeVar("Answer")
+
+
+class Line:
+    """One connection, of one thread."""
+
+    def __init__(self, server: Server, begin: str) -> None:
+        """`begin` are the statements that a transaction begins with."""
+        self._server = server
+        self._begin = begin.encode()
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
+    def begin(self) -> Session:
+        """Begin a transaction. Raises psycopg.Error when the database cannot be reached.
+
+        A connection that broke while nobody used it is replaced: nothing was begun on it.
+        """
+        if self._connection is not None:
+            try:
+                self._connection.execute(self._begin)
+            except psycopg.OperationalError:
+                self.close()
+            else:
+                return Session(self._connection)
+        self._connection = self._server.connect()
+        self._connection.execute(self._begin)
+        return Session(self._connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Commit what is done in the block, or undo it."""
+        session = self.begin()
+        try:
+            yield session
+            session.raw.execute("COMMIT")
+        except BaseException:
+            self.undo()
+            raise
+
+    def undo(self) -> None:
+        """Undo what was begun, or give up a connection that cannot."""
+        connection = self._connection
+        if connection is None or connection.info.transaction_status == TransactionStatus.IDLE:
+            return
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+
+def reading(server: Server) -> str:
+    """Return how a transaction begins that reads, all of one moment."""
+    return (
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+        f" SET LOCAL statement_timeout = '{server.statement_seconds}s';"
+        f" SET LOCAL idle_in_transaction_session_timeout = '{server.statement_seconds}s'"
+    )
+
+
+def holding(server: Server) -> str:
+    """Return how a transaction begins that holds on to a moment for as long as an export takes."""
+    return (
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+        f" SET LOCAL statement_timeout = '{100 * server.statement_seconds}s';"
+        " SET LOCAL idle_in_transaction_session_timeout = 0;"
+        " SELECT seq FROM feed"  # the first statement that reads fixes the moment
+    )
+
+
+def writing(server: Server, *, lock: bool = True) -> str:
+    """Return how a transaction begins that writes: as the only one, until it ends.
+
+    That gives the changes their numbers in the order of their commits (ADR 81). A writer that is
+    frozen or cut off meanwhile loses its transaction, so that the others go on.
+    """
+    return (
+        "BEGIN ISOLATION LEVEL READ COMMITTED;"
+        f" SET LOCAL statement_timeout = '{server.statement_seconds}s';"
+        f" SET LOCAL idle_in_transaction_session_timeout = '{server.statement_seconds}s';"
+        " SELECT set_config('synchronous_commit', 'on', true)"
+        " WHERE current_setting('synchronous_commit') = 'off'"
+        + ("; SELECT 1 FROM feed FOR UPDATE" if lock else "")
+    )
+
+
+def once(server: Server, begin: str, work: Callable[[Session], Answer]) -> Answer:
+    """Do something in a transaction on a connection of its own."""
+    line = Line(server, begin)
+    try:
+        with line.transaction() as session:
+            return work(session)
+    finally:
+        line.close()

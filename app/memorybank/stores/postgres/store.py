@@ -1,0 +1,182 @@
+"""MemoryStore on PostgreSQL: one writing thread, a few reading ones, each with its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
+
+from typing_extensions import override
+
+from memorybank.domain.audit import EventKind
+from memorybank.errors import StoreUnavailable
+from memorybank.lanes import Lanes
+from memorybank.ports import Marks, PoolStatus
+from memorybank.stores.postgres.care import CareTables
+from memorybank.stores.postgres.connection import Server, Session
+from memorybank.stores.postgres.errors import translated, translated_at_start
+from memorybank.stores.postgres.schema import migrate
+from memorybank.stores.postgres.sessions import Line, holding, once, reading, writing
+from memorybank.stores.postgres.writer import Writer
+from memorybank.stores.sql import rows
+from memorybank.stores.sql.audit import Recorder
+from memorybank.stores.sql.connection import Connection, Dialect
+from memorybank.stores.sql.embeddings import VectorTable, register
+from memorybank.stores.sql.sealing import PLAIN
+from memorybank.stores.sql.store import SqlStore
+
+Answer = TypeVar("Answer")
+
+_READERS = 4
+
+_DELETIONS_KEPT = "7 days"
+"""How long the feed tells of what is gone: longer than any process lags behind. One that was frozen
+for longer holds in its index what the store has no more, which a search then passes over."""
+
+POSTGRES = Dialect(
+    listed="unnest(?::text[]) WITH ORDINALITY AS listed (wanted, place)",
+    paired="unnest(?::text[], ?::text[]) AS paired (whose, wanted)",
+    bound_list=list,
+    bound_pairs=lambda pairs: ([one for one, _ in pairs], [other for _, other in pairs]),
+    tables_of_tenants=(
+        "SELECT table_name::text FROM information_schema.columns"
+        " WHERE table_schema = current_schema() AND column_name = 'tenant' ORDER BY table_name"
+    ),
+    refused=(),  # a row that is too much is left out
+    translated=translated,
+)
+
+
+class PostgresStore(SqlStore):
+    """One PostgreSQL database, which several processes may share.
+
+    Acknowledged writes are on the server's disk. Whatever breaks, a connection, the server, its
+    password, is tried anew with the next request.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        model: str,
+        audited: Iterable[EventKind] = (),
+        readers: int = _READERS,
+    ) -> None:
+        with translated_at_start():
+            once(server, writing(server, lock=False), partial(_prepare, model=model))
+        self._server = server
+        self._count = readers
+        self._readers: queue.SimpleQueue[Line] = queue.SimpleQueue()
+        for _ in range(readers):
+            self._readers.put(Line(server, reading(server)))
+        self._writer = Writer(Line(server, writing(server)), Recorder(audited))
+        self._lanes = Lanes("postgres-reader", readers)
+        self._connected = 0
+        super().__init__(
+            POSTGRES,
+            VectorTable(model),
+            PLAIN,
+            read=self._run,
+            write=self._writer.run,
+            moment=self._moment,
+            empty_log=_nothing_to_empty,
+        )
+        self._care = CareTables(self._run, self._busy, self._connections)
+
+    @property
+    @override
+    def care(self) -> CareTables:
+        """See MemoryStore."""
+        return self._care
+
+    @classmethod
+    async def open(
+        cls,
+        server: Server,
+        *,
+        model: str,
+        audited: Iterable[EventKind] = (),
+        readers: int = _READERS,
+    ) -> PostgresStore:
+        """Reach the database and bring its schema up to date.
+
+        `model` names the embedding space of the vectors to come, `audited` the events that the
+        audit log records, `readers` is how many reads may go on at once. Raises ConfigurationError
+        when the database cannot be used, StoreUnavailable when it does not answer.
+        """
+        return await asyncio.to_thread(cls, server, model=model, audited=audited, readers=readers)
+
+    async def marks(self) -> Marks:
+        """See SharedStore."""
+        return await self._run(
+            lambda connection: Marks(*connection.execute("SELECT seq, access FROM feed").get)
+        )
+
+    @override
+    def _release(self) -> None:
+        self._lanes.close()
+        for _ in range(self._count):
+            self._readers.get().close()
+        self._writer.close()
+
+    @override
+    def _tagged(
+        self, connection: Connection, clause: str, values: rows.Bindings, tags: Sequence[str]
+    ) -> tuple[str, rows.Bindings]:
+        """See SqlStore. Tags are compared as the JSON that they are written in: PostgreSQL cannot
+        turn every such text into one of its own.
+        """
+        has = (
+            " AND EXISTS (SELECT 1 FROM json_array_elements(memories.tags::json) AS tag"
+            " WHERE tag.value::text = ?)"
+        )
+        return clause + has * len(tags), [*values, *map(rows.dumped, tags)]
+
+    def _busy(self) -> PoolStatus:
+        return PoolStatus(self._count, self._count - self._readers.qsize(), self._writer.waiting)
+
+    def _connections(self) -> int:
+        return self._connected + self._writer.connected
+
+    async def _run(self, read: Callable[[Connection], Answer]) -> Answer:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+
+        def run() -> Answer:
+            line = self._readers.get()
+            before = line.open
+            try:
+                with translated(), line.transaction() as session:
+                    return read(session)
+            finally:
+                self._connected += line.open - before
+                self._readers.put(line)
+
+        return await self._lanes.run(run)
+
+    @contextmanager
+    def _moment(self) -> Iterator[Session]:
+        line = Line(self._server, holding(self._server))
+        try:
+            with translated(), line.transaction() as session:
+                yield session
+        finally:
+            line.close()
+
+
+def _prepare(session: Session, *, model: str) -> None:
+    migrate(session)
+    session.execute("SELECT 1 FROM feed FOR UPDATE")
+    PLAIN.attach(session, "in this database")
+    register(session, model)
+    session.execute(
+        f"DELETE FROM deletions WHERE deleted_at < now() - interval '{_DELETIONS_KEPT}'"
+    )
+
+
+async def _nothing_to_empty() -> bool:
+    """The server's log is the server's business."""
+    return True
