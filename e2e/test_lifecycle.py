@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -240,6 +241,65 @@ def answers(bank: Bank) -> dict[str, int]:
         with bank.http(host=host) as client:
             found[host] = client.get("/v1/memories").status_code
     return found
+
+
+def test_a_node_keeps_a_bank_that_serves_until_its_spec_lets_it_go(living_bank: Bank) -> None:
+    bank, before = living_bank, uids(living_bank)
+    assert bank.child("poddisruptionbudget") is None
+    bank.apply_example("undisturbed")
+    wait_budget(bank, allowed=0)
+    bank.wait_ready()
+    with pytest.raises(CommandFailed, match="would violate the pod's disruption budget"):
+        evict(bank)
+    assert uids(bank) == before
+
+    patch = ("patch", "mb", bank.name, "--type", "merge", "--patch")
+    budget = '{"spec": {"podDisruptionBudget": {"maxUnavailable": 1}}}'
+    bank.stack.kubectl("-n", bank.namespace, *patch, budget)
+    wait_budget(bank, allowed=1)
+    bank.wait_ready()
+    since = bank.condition()["lastTransitionTime"]
+    evict(bank)
+    bank.stack.wait("another pod", lambda: uids(bank) not in ([], before))
+    bank.stack.wait(
+        "Ready by the other pod",
+        lambda: bank.is_ready() and bank.condition()["lastTransitionTime"] != since,
+        describe=bank.condition,
+    )
+    assert bank.recall(QUESTION) == [FACT]
+
+    bank.apply_example("memorybank")
+    bank.stack.wait("no budget", lambda: bank.child("poddisruptionbudget") is None)
+    bank.wait_ready()
+
+
+def wait_budget(bank: Bank, *, allowed: int) -> None:
+    """Wait until the cluster counts by the bank's newest budget, and lets so many pods go."""
+
+    def is_counted() -> bool:
+        budget = bank.child("poddisruptionbudget") or {}
+        status = budget.get("status", {})
+        return (
+            budget.get("spec", {}).get("maxUnavailable") == allowed
+            and status.get("observedGeneration") == budget["metadata"]["generation"]
+            and (status.get("expectedPods"), status.get("disruptionsAllowed")) == (1, allowed)
+        )
+
+    bank.stack.wait(
+        f"a budget of {allowed}", is_counted, describe=lambda: bank.child("poddisruptionbudget")
+    )
+
+
+def evict(bank: Bank) -> None:
+    """Ask for the pod to go, as the drain of its node does."""
+    [pod] = bank.pods()
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod["metadata"]["name"], "namespace": bank.namespace},
+    }
+    path = f"/api/v1/namespaces/{bank.namespace}/pods/{pod['metadata']['name']}/eviction"
+    bank.stack.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
 
 
 def test_a_protected_bank_is_not_deleted(living_bank: Bank) -> None:

@@ -309,6 +309,18 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"topologySpreadConstraints": [{"topologyKey": "a zone"}]}),
         ("spec.topologySpreadConstraints[0].topologyKey", "topology.kubernetes.io/zone"),
     ),
+    "a budget of two kinds": (
+        manifest({"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 0}}),
+        ("spec.podDisruptionBudget", "set either minAvailable or maxUnavailable"),
+    ),
+    "a budget of nothing": (
+        manifest({"podDisruptionBudget": {}}),
+        ("spec.podDisruptionBudget", "set either minAvailable or maxUnavailable"),
+    ),
+    "a budget of less than nobody": (
+        manifest({"podDisruptionBudget": {"minAvailable": -1}}),
+        ("spec.podDisruptionBudget.minAvailable", "greater than or equal to 0"),
+    ),
     "an address for a host": (
         manifest({"expose": {"ingress": {"host": "https://memory.example.org"}}}),
         ("spec.expose.ingress.host", "without scheme, port and path"),

@@ -240,6 +240,10 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
     podAnnotations=annotation_maps,
     env=environments,
     serviceAccount=_optional(annotations=annotation_maps),
+    podDisruptionBudget=st.one_of(
+        st.builds(lambda count: {"minAvailable": count}, st.integers(0, 3)),
+        st.builds(lambda count: {"maxUnavailable": count}, st.integers(0, 3)),
+    ),
     expose=_optional(
         ingress=st.fixed_dictionaries(
             {"host": names_of_hosts},

@@ -33,6 +33,9 @@ test compares them with what the API server saw it do. Server-side apply is a pa
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies, ingresses]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
 # No delete: data is never the operator's to delete. Under deletionPolicy Delete the garbage collector does it.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]

@@ -51,6 +51,7 @@ VOLUME_CLAIM = ApiKind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 SERVICE = ApiKind("v1", "Service", "services")
 DEPLOYMENT = ApiKind("apps/v1", "Deployment", "deployments")
 NETWORK_POLICY = ApiKind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+DISRUPTION_BUDGET = ApiKind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 INGRESS = ApiKind("networking.k8s.io/v1", "Ingress", "ingresses")
 POD = ApiKind("v1", "Pod", "pods")
 STORAGE_CLASS = ApiKind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
@@ -64,6 +65,7 @@ CHILDREN = (
     VOLUME_CLAIM,
     SERVICE,
     NETWORK_POLICY,
+    DISRUPTION_BUDGET,
     DEPLOYMENT,
     INGRESS,
 )

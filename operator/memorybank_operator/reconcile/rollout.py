@@ -55,6 +55,7 @@ AT_ONCE = frozenset(
         "update_policy",
         "service_account",
         "network_policy",
+        "pod_disruption_budget",
         "deletion_policy",
         "deletion_protection",
     }

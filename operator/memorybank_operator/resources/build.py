@@ -9,6 +9,7 @@ from memorybank_operator.constants import ANNOTATION_RENDERED_HASH
 from memorybank_operator.resources.config_map import build_config_map
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.deployment import build_deployment
+from memorybank_operator.resources.disruption_budget import build_disruption_budget
 from memorybank_operator.resources.ingress import build_ingress
 from memorybank_operator.resources.key_secret import build_key_secret
 from memorybank_operator.resources.network_policy import build_network_policy
@@ -25,6 +26,7 @@ BUILDERS = (
     build_volume_claim,
     build_service,
     build_network_policy,
+    build_disruption_budget,
     build_deployment,
     build_ingress,
 )

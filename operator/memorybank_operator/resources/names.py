@@ -49,6 +49,11 @@ def network_policy(bank: MemoryBank) -> ChildKey:
     return ChildKey("NetworkPolicy", bank.name)
 
 
+def disruption_budget(bank: MemoryBank) -> ChildKey:
+    """Name the PodDisruptionBudget, whether the bank has one or not."""
+    return ChildKey("PodDisruptionBudget", bank.name)
+
+
 def ingress(bank: MemoryBank) -> ChildKey:
     """Name the Ingress, whether the bank has one or not."""
     return ChildKey("Ingress", bank.name)
@@ -67,6 +72,7 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         volume_claim(bank),
         service(bank),
         *([network_policy(bank)] if bank.spec.network_policy.enabled else []),
+        *([disruption_budget(bank)] if bank.spec.pod_disruption_budget is not None else []),
         deployment(bank),
         *([ingress(bank)] if bank.spec.expose.ingress is not None else []),
     )

@@ -264,6 +264,10 @@ SCENARIOS = {
     "take the fence away": changed({"networkPolicy": FENCE}, networkPolicy=None, writes=2),
     "create fenced": Scenario(lambda world: world.create(networkPolicy=FENCE), spec=None, writes=8),
     "put a fence back": Scenario(break_the_fence, spec={"networkPolicy": FENCE}, writes=1),
+    "hold up the drain of a node": changed(podDisruptionBudget={"maxUnavailable": 0}, writes=2),
+    "let a node be drained again": changed(
+        {"podDisruptionBudget": {"minAvailable": 1}}, podDisruptionBudget=None, writes=2
+    ),
     "expose a bank": changed(expose=EXPOSED, writes=3),
     "expose it under another name": changed(
         {"expose": EXPOSED}, expose={"ingress": {"host": "other.example.org"}}, writes=3

@@ -23,7 +23,12 @@ from tests.integration.operator.world import CHILDREN, OPTIONAL, World, Worlds, 
 
 USER = "limited-operator"
 DEFAULTS = "memorybank-operator-defaults"
-EXPOSED = {"ingress": {"host": "memory.example.org"}}
+EDGE: dict[str, Any] = {
+    "networkPolicy": {"enabled": True},
+    "podDisruptionBudget": {"maxUnavailable": 0},
+    "expose": {"ingress": {"host": "memory.example.org"}},
+}
+"""What makes the objects that a bank has only if its spec asks for them."""
 ROLES = {"ClusterRole": "clusterroles", "Role": "roles"}
 # Discovery and health, which every authenticated user may read.
 FREE = {"version", "api", "apis"}
@@ -200,7 +205,7 @@ async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     await write_defaults(on.home, "{}")
     async with world.operator(connection=on.limited, **settings) as operator:
-        bank = await world.create(networkPolicy={"enabled": True}, expose=EXPOSED)
+        bank = await world.create(**EDGE)
         await world.create_key()
 
         async def is_made() -> bool:

@@ -42,6 +42,7 @@ MORE_FIELDS: Values = {
 }  # fmt: skip
 """What cannot be in one example with all the others, or has its default there."""
 ALTERNATIVES: dict[str, Values] = {
+    "podDisruptionBudget by those that serve": {"podDisruptionBudget": {"minAvailable": 1}},
     "embedding by ollama": {
         "embedding": {
             "provider": "ollama",

@@ -43,7 +43,7 @@ CHILDREN = {
     "Deployment": "agents",
 }
 
-OPTIONAL = {"NetworkPolicy": "agents", "Ingress": "agents"}
+OPTIONAL = dict.fromkeys(("NetworkPolicy", "PodDisruptionBudget", "Ingress"), "agents")
 """What a bank has only if its spec asks for it."""
 
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from memorybank_operator.api.base import ApiModel, cel, rules
 from memorybank_operator.api.quantity import parse_quantity
+from memorybank_operator.api.v1alpha1.disruption import PodDisruptionBudget
 from memorybank_operator.api.v1alpha1.edge import Expose, NetworkPolicy
 from memorybank_operator.api.v1alpha1.pod import (
     Affinity,
@@ -320,6 +321,8 @@ class Spec(ApiModel):
     """More environment variables for the memory service."""
     service_account: ServiceAccount = ServiceAccount()
     """The service account of the pod."""
+    pod_disruption_budget: PodDisruptionBudget | None = None
+    """When a node may be emptied of the bank's pod. Left out, at any time."""
     expose: Expose = Expose()
     """How the bank is reached from outside of the cluster."""
     network_policy: NetworkPolicy = NetworkPolicy()
