@@ -92,7 +92,7 @@ async def client(connection: Connection) -> AsyncIterator[KubeClient]:
 
 
 @pytest.fixture
-async def kind(client: KubeClient, connection: Connection) -> None:
+async def served(client: KubeClient, connection: Connection) -> None:
     """The MemoryBank kind is served, and there is a default storage class."""
     await serve_kind(client, connection)
 
@@ -120,7 +120,7 @@ async def serve_kind(client: KubeClient, connection: Connection) -> None:
 
 @pytest.fixture
 def world(
-    kind: None, client: KubeClient, connection: Connection, namespace: str, api_server: ApiServer
+    served: None, client: KubeClient, connection: Connection, namespace: str, api_server: ApiServer
 ) -> World:
     """A namespace to act in."""
     return World(client, connection, namespace=namespace, audit_log=api_server.audit_log)
