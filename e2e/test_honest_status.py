@@ -17,6 +17,9 @@ from e2e.bank import Bank
 from e2e.processes import signal_pod
 from e2e.stack import CommandFailed, Stack
 
+FROZEN_SECONDS = 3
+"""As long as this is waited for an answer of a process that is stopped."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -86,10 +89,13 @@ def seen(body: dict[str, object]) -> Seen:
     )
 
 
-def works(bank: Bank) -> bool:
-    """What Ready promises, tried by a user: stored, found by meaning, deleted."""
+def works(bank: Bank, *, seconds: float = 30) -> bool:
+    """What Ready promises, tried by a user: stored, found by meaning, deleted. Who does not answer
+    within these seconds does not work.
+    """
     try:
         with bank.http() as http:
+            http.timeout = httpx.Timeout(seconds)
             stored = http.post(
                 "/v1/memories", json={"content": "The parrot is blue.", "project": "probe"}
             )
@@ -128,7 +134,7 @@ def test_ready_is_never_claimed_while_the_bank_does_not_work(stack: Stack, names
         uid = bank.pods()[0]["metadata"]["uid"]
         assert signal_pod(uid, signal.SIGSTOP) > 0
         bank.wait_not_ready()
-        assert not works(bank)
+        assert not works(bank, seconds=FROZEN_SECONDS)
         thawed = time.monotonic()
         signal_pod(uid, signal.SIGCONT)
         bank.wait_ready()

@@ -122,7 +122,7 @@ def wait_taken(bank: Bank, before: str) -> None:
     )
     bank.stack.wait(
         "the new Secrets in effect",
-        lambda: bank.is_ready() and in_effect(bank) != before,
+        lambda: bank.hurry_kubelet() and bank.is_ready() and in_effect(bank) != before,
         seconds=TAKEN_SECONDS,
         describe=bank.condition,
     )
