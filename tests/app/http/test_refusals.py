@@ -7,14 +7,30 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from memorybank.schemas import fields
-from tests.support.service import Service
+from tests.support.service import Service, service
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JSON = {"Content-Type": "application/json"}
 DEEP: Any = 0
 for _ in range(20):
     DEEP = {"deeper": DEEP}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bank(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """One for all: what is refused leaves nothing behind."""
+    async with service(tmp_path_factory.mktemp("refusals")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def admin(bank: Service) -> AsyncIterator[httpx.AsyncClient]:
+    async with bank.client(bank.admin_key) as client:
+        yield client
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, str]:

@@ -136,6 +136,7 @@ def test_what_is_left_is_sent_on_the_way_out(
     assert collector.named("last words").parent_span_id == b""
 
 
+@pytest.mark.slow
 def test_without_a_collector_nothing_of_it_is_imported() -> None:
     program = """
 import sys

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.server_process import Server, serving
 
 
@@ -21,6 +23,7 @@ def logged(server: Server, text: str, count: int) -> dict[str, Any]:
     raise AssertionError(f"not logged: {text}")
 
 
+@pytest.mark.slow
 def test_a_signal_applies_what_it_can_and_names_the_rest(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("logging: {level: info, format: json}\n")

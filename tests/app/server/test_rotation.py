@@ -232,6 +232,7 @@ def shows(server: Server, key: str, name: str, wanted: str) -> bool | None:
     return (shown is not None and shown["secrets"][name] == wanted) or None
 
 
+@pytest.mark.slow
 def test_a_secret_that_is_wrong_changes_nothing_and_is_told(tmp_path: Path) -> None:
     old = ring_key()
     mount = Mount(tmp_path / "secrets", admin=tokens.generate(), ring=a_ring("k1", k1=old))

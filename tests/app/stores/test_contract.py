@@ -233,6 +233,7 @@ async def test_the_feed_tells_each_change_once_with_the_newest_state(store: Memo
     np.testing.assert_array_equal(feed[1].vector, a_vector(1))
 
 
+@pytest.mark.slow
 async def test_a_reader_of_the_feed_misses_nothing_that_is_written_meanwhile(
     store: MemoryStore,
 ) -> None:
@@ -629,6 +630,7 @@ class StoreModel(RuleBasedStateMachine):
             self.changed = {key: seq for key, seq in self.changed.items() if key in self.expected}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_NAME)
 def test_any_sequence_of_calls_does_what_a_dictionary_would(name: str) -> None:
     class Model(StoreModel):
