@@ -23,6 +23,7 @@ from e2e.cluster import binaries, imagetar, paths
 from e2e.cluster.local import remains
 
 IMAGE = "localhost/testpod:dev"
+TRIES = 5
 HOST_SETTINGS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
 # Files of the state folder in the order in which `up` makes them: where it is killed.
 CRASH_POINTS = ("cluster.json", "config/node.json", "node.pid", "kubelet", "config/storage.yaml")
@@ -175,12 +176,15 @@ def test_a_service_answers_the_host_and_other_pods_by_its_name(
 def test_a_name_outside_the_cluster_is_unknown_at_once(cluster: Cluster, namespace: str) -> None:
     cluster.apply(pod(namespace, "visitor"))
     wait_ready(cluster, namespace, "visitor")
-    start = time.monotonic()
-    said = cluster.kubectl(
-        "-n", namespace, "exec", "visitor", "--", "/testpod", "lookup", "example.org", check=False
-    )
-    assert "no such host" in said
-    assert time.monotonic() - start < 5
+
+    def look_up() -> None:
+        said = cluster.kubectl(
+            "-n", namespace, "exec", "visitor", "--", "/testpod", "lookup", "example.org",
+            check=False,
+        )  # fmt: skip
+        assert "no such host" in said
+
+    succeeds_within(5, look_up)
 
 
 def test_a_volume_keeps_its_data_grows_and_is_freed(cluster: Cluster, namespace: str) -> None:
@@ -226,7 +230,7 @@ def test_a_pods_own_token_names_its_service_account_and_gives_no_more(
         headers={"Authorization": f"Bearer {token.strip()}"},
     )
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, context=trust, timeout=10)  # noqa: S310  (as above)
+        urllib.request.urlopen(request, context=trust, timeout=60)  # noqa: S310  (as above)
     with refused.value as answer:
         assert answer.code == 403
         assert f"system:serviceaccount:{namespace}:default" in answer.read().decode()
@@ -238,7 +242,7 @@ def test_the_kubelet_answers_nobody_without_a_certificate(cluster: Cluster) -> N
     )
     trust = ssl.create_default_context(cafile=str(cluster.state / "pki" / "ca.crt"))
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"https://{address}:10250/pods", context=trust, timeout=10)
+        urllib.request.urlopen(f"https://{address}:10250/pods", context=trust, timeout=60)
     with refused.value as answer:
         assert answer.code == 401
 
@@ -246,16 +250,19 @@ def test_the_kubelet_answers_nobody_without_a_certificate(cluster: Cluster) -> N
 def test_writes_can_be_counted_in_the_audit_log(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("-n", namespace, "create", "configmap", "counted")
     log = Path(cluster.status()["audit_log"])
-    # A last line that is still being written is about somebody else.
-    lines, _, _ = log.read_text().rpartition("\n")
-    events = [json.loads(line) for line in lines.splitlines()]
-    writes = [
-        event["verb"]
-        for event in events
-        if event.get("objectRef", {}).get("name") == "counted"
-        and event["objectRef"]["namespace"] == namespace
-    ]
-    assert writes == ["create"]
+
+    def writes() -> list[str]:
+        # A last line that is still being written is read the next time.
+        lines, _, _ = log.read_text().rpartition("\n")
+        return [
+            event["verb"]
+            for event in map(json.loads, lines.splitlines())
+            if event.get("objectRef", {}).get("name") == "counted"
+            and event["objectRef"]["namespace"] == namespace
+        ]
+
+    until(lambda: writes() != [])  # the audit follows the answer
+    assert writes() == ["create"]
 
 
 def test_a_program_that_dies_is_started_again(cluster: Cluster) -> None:
@@ -271,9 +278,7 @@ def test_a_program_that_dies_is_started_again(cluster: Cluster) -> None:
 
 def test_a_second_up_changes_nothing_and_is_quick(cluster: Cluster) -> None:
     node = (cluster.state / "node.pid").read_text()
-    start = time.monotonic()
-    cluster.up()
-    assert time.monotonic() - start < 5
+    succeeds_within(5, cluster.up)
     assert (cluster.state / "node.pid").read_text() == node
 
 
@@ -444,6 +449,16 @@ def greets(url: str) -> bool:
             return bool(answer.read().startswith(b"hello from web-"))
     except OSError:
         return False
+
+
+def succeeds_within(seconds: float, attempt: Callable[[], None]) -> None:
+    """Fail unless one of some attempts takes less time: what else the machine does adds to it."""
+    took: list[float] = []
+    while not took or took[-1] >= seconds:
+        assert len(took) < TRIES, f"not within {seconds:g} s, but {took}"
+        start = time.monotonic()
+        attempt()
+        took.append(time.monotonic() - start)
 
 
 def until(condition: Callable[[], bool], *, seconds: float = 180) -> None:

@@ -47,7 +47,7 @@ def test_a_bank_keeps_its_generated_ring_with_its_volume_and_tells_when_it_is_lo
     bank.wait_ready()
     made = ring(bank)
     bank.remember(FACT)
-    bank.stack.wait("the memory found", lambda: bank.recall(QUESTION) == [FACT], seconds=60)
+    bank.stack.wait("the memory found", lambda: bank.recall(QUESTION) == [FACT])
     restart(bank)
     assert bank.recall(QUESTION) == [FACT]
 

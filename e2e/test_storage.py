@@ -116,7 +116,7 @@ def test_a_disk_that_gets_full_grows_by_itself_and_the_bank_takes_memories_again
     wait_capacity(bank, "64Mi")
     assert disk_bytes(bank) == 64 * MI
     wait_low(bank, None)
-    assert bank.is_ready()
+    bank.wait_ready()
 
     fill(bank, 1.0)  # and when somebody was faster
     with contextlib.suppress(httpx.HTTPError, CommandFailed):
