@@ -30,13 +30,13 @@ class Health:
         streams: Streams,
         queues: Mapping[str, Queue],
         *,
-        is_leading: Callable[[], bool],
+        is_working: Callable[[], bool],
         lacking: Callable[[], str] = str,
     ) -> None:
         """`lacking` says what else work cannot begin without; empty for nothing."""
         self._streams = streams
         self._queues = queues
-        self._is_leading = is_leading
+        self._is_working = is_working
         self._lacking = lacking
 
     def problems(self) -> list[str]:
@@ -47,7 +47,7 @@ class Health:
             if age > SILENCE_SECONDS
         ]
         stuck: list[str] = []
-        if not self._is_leading():
+        if not self._is_working():
             return silent  # queues fill up until this operator is to work on them
         for name, queue in self._queues.items():
             depth = queue.depth()

@@ -1,7 +1,8 @@
 """Puts the parts of an operator together, starts them in order and stops them in order.
 
 The order matters: first everything that exists is learned, then work begins, so that a restart
-writes nothing; at the end running work finishes while the watches still feed it.
+writes nothing; but for banks that are new, which are begun as soon as all banks are known. At the
+end running work finishes while the watches still feed it.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.queue import KeyedQueue, Priority
 from memorybank_operator.engine.streams import Streams
 from memorybank_operator.engine.waves import Waves
-from memorybank_operator.engine.workers import Workers
+from memorybank_operator.engine.workers import Outcome, Workers
 from memorybank_operator.events import Events
 from memorybank_operator.handlers import watching
-from memorybank_operator.handlers.intake import Intake
+from memorybank_operator.handlers.intake import Intake, is_new
 from memorybank_operator.handlers.relisting import Relisting
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
@@ -141,8 +142,13 @@ class Operator:
             self._client, settings.defaults,
             events=self._events, metrics=self.metrics, changed=self._look_at_all,
         ) if settings.defaults else None  # fmt: skip
+        self._held: dict[BankKey, Priority] = {}
+        """What is to be looked at once everything is known."""
+        self._opened = asyncio.Event()
+        """Everything is known, and no bank waits for it any more."""
+        self._reconcile = self._reconciler()
         queue: KeyedQueue[BankKey] = KeyedQueue(time.monotonic)
-        self._banks = Workers(queue, self._reconciler(), count=settings.workers, name="bank")
+        self._banks = Workers(queue, self._look, count=settings.workers, name="bank")
         self._keys: Workers[BankKey] = Workers(
             KeyedQueue(time.monotonic),
             Keyring(
@@ -151,7 +157,10 @@ class Operator:
             ),
             count=settings.workers, name="keys",
         )  # fmt: skip
-        self._intake = Intake(self.cache, self._streams, self._enqueue)
+        self._intake = Intake(
+            self.cache, self._streams, self._enqueue,
+            begin=lambda bank: self._banks.add(bank, Priority.USER),
+        )  # fmt: skip
         self._observer = WatchObserver(
             connection.server, self._expected, self._streams, self._intake.take
         )
@@ -166,7 +175,7 @@ class Operator:
             health.application(
                 health.Health(
                     self._streams, queues,
-                    is_leading=self._leadership.leading.is_set, lacking=self._lacking,
+                    is_working=self._is_working, lacking=self._lacking,
                 ),
                 self.metrics.registry,
             ),
@@ -222,9 +231,32 @@ class Operator:
             self._enqueue(bank, Priority.CHILD)
 
     def _enqueue(self, bank: BankKey, priority: Priority) -> None:
-        """Have a bank looked at, and its keys: whatever happened may concern both."""
-        self._banks.add(bank, priority)
-        self._keys.add(bank, priority)
+        """Have a bank looked at, and its keys: whatever happened may concern both. As soon as
+        everything is known, that is.
+        """
+        if self._opened.is_set():
+            self._banks.add(bank, priority)
+            self._keys.add(bank, priority)
+        else:
+            self._held[bank] = min(priority, self._held.get(bank, priority))
+
+    async def _look(self, bank: BankKey) -> Outcome:
+        """Reconcile a bank; as long as not everything is known, only if it is new indeed: a bank
+        that was looked at before may have pods that nobody has told of yet.
+        """
+        if not self._opened.is_set():
+            try:
+                body = await self._client.get(kinds.MEMORY_BANK, *bank)
+            except errors.KubeError as error:
+                logger.warning("%s", error)
+                return Outcome(failed=True)
+            if body is None or not is_new(body):
+                return Outcome()
+            self.cache.put(body)
+        return await self._reconcile(bank)
+
+    def _is_working(self) -> bool:
+        return self._leadership.leading.is_set() and self._opened.is_set()
 
     async def run(
         self, stop: asyncio.Event, *, on_watching: Callable[[], None] = lambda: None
@@ -275,7 +307,7 @@ class Operator:
         relisting = asyncio.create_task(
             relist.run(self._expected, interval=self._settings.resync_interval)
         )
-        # Whoever leads must know everything, so it stands for election only then.
+        # Whoever leads must know what to begin with, so it stands for election only then.
         elected = asyncio.create_task(self._elected())
         ends = (stopped, gone, elected, *watches)
         try:
@@ -294,27 +326,37 @@ class Operator:
                 task.cancel()
 
     async def _elected(self) -> None:
-        """Work as soon as everything is known and this operator leads; return when it is lost."""
+        """Work as soon as this operator leads; return when it is lost."""
         async with asyncio.TaskGroup() as group:
             tasks = []
             if self._defaults:
                 tasks.append(group.create_task(self._defaults.follow()))
                 await self._defaults.known()
-            await self._streams.wait_complete()
-            logger.info("%d objects known", len(self.cache))
-            tasks.append(group.create_task(self._lead()))
+            await self._streams.wait_begun()
+            tasks += [group.create_task(self._open()), group.create_task(self._lead())]
             await self._leadership.run()
             for task in tasks:
                 task.cancel()
 
+    async def _open(self) -> None:
+        """Have everything looked at that was held back, once everything is known."""
+        await self._streams.wait_complete()
+        logger.info("%d objects known", len(self.cache))
+        self._opened.set()
+        for bank, priority in self._held.items():
+            self._enqueue(bank, priority)
+        self._held.clear()
+
     async def _lead(self) -> None:
+        """Begin with new banks, and go on with all others as soon as everything is known."""
         await self._leadership.leading.wait()
         async with asyncio.TaskGroup() as group:
             if self._defaults:
                 group.create_task(self._defaults.keep())
                 await self._defaults.settled()
-            logger.info("reconciling begins")
             self._banks.start()
+            await self._opened.wait()
+            logger.info("reconciling begins")
             self._keys.start()
             self._canaries.workers.start()
             self._disks.workers.start()

@@ -34,7 +34,7 @@ class Fixture:
         self.waves = Waves(1, wake=lambda _: None, underway=lambda: ())
         self.metrics.observe({"banks": self.queue}, self.streams, self.waves)
         self.leading = True
-        health = Health(self.streams, {"banks": self.queue}, is_leading=lambda: self.leading)
+        health = Health(self.streams, {"banks": self.queue}, is_working=lambda: self.leading)
         self.application = module.application(health, self.metrics.registry)
 
     def clock(self) -> float:
@@ -149,7 +149,7 @@ def test_metric_names_have_our_prefix_and_their_unit(it: Fixture) -> None:
 async def test_what_work_cannot_begin_without_is_named(it: Fixture) -> None:
     lacking = ["the defaults are refused"]
     health = Health(
-        it.streams, {"banks": it.queue}, is_leading=lambda: False, lacking=lambda: lacking[0]
+        it.streams, {"banks": it.queue}, is_working=lambda: False, lacking=lambda: lacking[0]
     )
     assert "the defaults are refused" in health.unready()
     lacking[0] = ""

@@ -1,7 +1,8 @@
 """Whether we know everything yet, and whether we would hear of changes.
 
 A reconcile that starts before all watched kinds are listed would take what it has not heard of
-for missing. So work starts when each stream's first listing is complete.
+for missing. So work starts when each stream's first listing is complete. New banks are the
+exception, of which there is nothing to hear: what they need to be made is listed first.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from memorybank_operator.engine.cache import Affected, Cache
+from memorybank_operator.kube import kinds
 from memorybank_operator.kube.watching import Stream
+
+FIRST = (kinds.MEMORY_BANK, kinds.STORAGE_CLASS)
+"""What a new bank is made from, and the place for its volume."""
 
 
 class Streams:
@@ -31,6 +36,8 @@ class Streams:
         self._alive: dict[Stream, float] = {}
         self._unlisted = set(expected)
         self._complete = asyncio.Event()
+        self._begun = asyncio.Event()
+        self._judge()
         self._gone = asyncio.Event()
         self._lost: list[Stream] = []
 
@@ -45,8 +52,14 @@ class Streams:
         )
         self._affected(gone)
         self._unlisted.discard(stream)
-        if not self._unlisted:
-            self._complete.set()
+        self._judge()
+
+    async def turn(self, stream: Stream) -> None:
+        """Return when a listing may begin. Banks come first, so that new ones need not wait for
+        what thousands of others consist of.
+        """
+        if stream.kind not in FIRST:
+            await self._begun.wait()
 
     def alive(self, stream: Stream) -> None:
         """The API server answered on this stream."""
@@ -67,6 +80,10 @@ class Streams:
         """Whether everything that existed at the start is known."""
         return self._complete.is_set()
 
+    async def wait_begun(self) -> None:
+        """Wait until all banks are known, though not what they consist of."""
+        await self._begun.wait()
+
     async def wait_complete(self) -> None:
         """Wait until everything that existed at the start is known."""
         await self._complete.wait()
@@ -79,3 +96,9 @@ class Streams:
         """Return the seconds since the API server last answered on each stream."""
         now = self._clock()
         return {stream: now - at for stream, at in self._alive.items()}
+
+    def _judge(self) -> None:
+        if not any(stream.kind in FIRST for stream in self._unlisted):
+            self._begun.set()
+        if not self._unlisted:
+            self._complete.set()

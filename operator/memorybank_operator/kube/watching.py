@@ -76,6 +76,9 @@ Take = Callable[[Event], None]
 class Listener(Protocol):
     """Wants to know about the streams."""
 
+    async def turn(self, stream: Stream) -> None:
+        """Return when a listing may begin: others may have to be there first."""
+
     def listed(self, stream: Stream, uids: frozenset[str], *, resource_version: int) -> None:
         """A listing is complete: at this resource version there were exactly these objects, all of
         which were handed over before.
@@ -117,6 +120,7 @@ class WatchObserver:
             return await _whole(await _sent(request, handler))
         first = not request.url.query.get("continue")
         if first:
+            await self._listener.turn(stream)
             await self._paces[stream].wait()
         response = await _sent(request, handler)
         watching = bool(request.url.query.get("watch"))

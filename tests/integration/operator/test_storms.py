@@ -313,3 +313,22 @@ async def lose_the_key(world: World, node: Node) -> None:
     # Through a storm, the operator may not have heard yet that it is lost already.
     with contextlib.suppress(AssertionError, errors.NotFound):
         await world.delete("Secret", "agents-key")
+
+
+async def test_a_new_bank_is_made_while_the_rest_is_not_known_yet(world: World) -> None:
+    async with world.operator() as operator:
+        await world.create("bees")
+        await settle(world, operator, "bees")
+    await world.delete("ConfigMap", "bees-config")
+    async with (
+        blowing(world, 0) as (storm, connection),
+        world.operator(connection=connection) as operator,
+    ):
+        storm.refuse = lambda made: (503, None) if made.path.endswith("/pods") else None
+        await world.create("crows")
+        await until(lambda: world.get("Deployment", "crows"))
+        assert await world.get("ConfigMap", "bees-config") is None
+        assert operator._streams.missing() != ()
+        storm.refuse = lambda _made: None
+        await settle(world, operator, "bees", "crows")
+    assert await world.get("ConfigMap", "bees-config") is not None

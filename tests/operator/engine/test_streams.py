@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -52,6 +53,19 @@ async def test_everything_is_known_once_every_kind_is_listed(it: Fixture) -> Non
     it.listed(SECRETS, "a")
     assert it.streams.complete
     await it.streams.wait_complete()
+
+
+async def test_banks_are_listed_before_what_they_consist_of(it: Fixture) -> None:
+    await it.streams.turn(BANKS)
+    others = asyncio.create_task(it.streams.turn(SECRETS))
+    begun = asyncio.create_task(it.streams.wait_begun())
+    await asyncio.sleep(0)
+    assert not others.done()
+    it.listed(BANKS)
+    async with asyncio.timeout(60):
+        await others
+        await begun
+    assert not it.streams.complete
 
 
 def test_a_renewed_listing_tells_the_banks_that_lost_something(it: Fixture) -> None:

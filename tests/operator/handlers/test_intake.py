@@ -19,12 +19,16 @@ AGENTS = BankKey("team", "agents")
 class Fixture:
     def __init__(self) -> None:
         self.asked: list[tuple[BankKey, Priority]] = []
+        self.begun: list[BankKey] = []
         self.cache = Cache()
         (self.stream,) = streams((kinds.MEMORY_BANK,), ())
         self.streams = Streams(
             (self.stream,), cache=self.cache, affected=lambda _: None, clock=lambda: 0.0
         )
-        self.intake = Intake(self.cache, self.streams, lambda *call: self.asked.append(call))
+        self.intake = Intake(
+            self.cache, self.streams, lambda *call: self.asked.append(call),
+            begin=self.begun.append,
+        )  # fmt: skip
 
     def listed(self) -> None:
         self.streams.listed(self.stream, frozenset(), resource_version=1)
@@ -75,6 +79,23 @@ def test_at_the_start_banks_are_looked_at_without_haste(it: Fixture) -> None:
 
 def test_at_the_start_a_bank_that_was_changed_meanwhile_goes_first(it: Fixture) -> None:
     assert it.take(None, bank(observed=-1)) == [(AGENTS, Priority.USER)]
+
+
+def test_at_the_start_a_bank_that_nobody_looked_at_is_begun_before_the_rest_is_known(
+    it: Fixture,
+) -> None:
+    new = {each: value for each, value in bank("new").items() if each != "status"}
+    it.take(None, bank("known"))
+    it.take(None, bank("changed", observed=0))
+    it.take(None, child())
+    it.take("ADDED", new)
+    assert it.begun == [BankKey("team", "new")]
+
+
+def test_later_nobody_is_begun_before_others(it: Fixture) -> None:
+    it.listed()
+    it.take("ADDED", bank(observed=-1))
+    assert it.begun == []
 
 
 def test_later_a_bank_is_its_users_business_and_a_child_the_cluster_s(it: Fixture) -> None:

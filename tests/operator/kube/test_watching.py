@@ -60,6 +60,9 @@ class Heard:
     def listed(self, stream: Stream, uids: frozenset[str], *, resource_version: int) -> None:
         self.listings.append((str(stream), set(uids), resource_version))
 
+    async def turn(self, stream: Stream) -> None:
+        assert stream == SECRETS
+
     def alive(self, stream: Stream) -> None:
         assert stream == SECRETS
         self.signs_of_life += 1
