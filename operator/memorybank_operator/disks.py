@@ -22,7 +22,7 @@ from memorybank_operator.reconcile.observed import Disk
 
 NEAR_PERCENT = 60
 """From this share on a disk is looked at more often than those of a crowd that has room."""
-READ_PER_SECOND = 2.0
+READ_PER_SECOND = 1.0
 """Readings of banks that have room, of all together, and as many of those that have little. One
 takes some 3 ms of CPU time.
 """

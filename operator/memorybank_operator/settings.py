@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     operator runs outside the cluster and cannot resolve names.
     """
     resync_interval: Annotated[float, Field(ge=1, le=86400)] = 600.0
-    """Seconds after which a bank is looked at though nothing happened, and what the watches told is
-    compared with a new listing.
+    """Seconds after which a bank is looked at though nothing happened (with more banks than that,
+    as many seconds as there are banks), and what the watches told is compared with a new listing.
     """
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     """Banks that are reconciled at the same time."""

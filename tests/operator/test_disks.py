@@ -187,4 +187,4 @@ async def test_a_crowd_is_asked_slowly_and_those_with_little_room_more_often(
     assert near is not None
     assert far is not None
     assert near <= 30.0
-    assert 400 < far <= 500
+    assert 800 < far <= 1_000

@@ -140,6 +140,11 @@ class Cache:
         entry = self._entries.get(_Address(KIND, *key))
         return entry.body() if entry else None
 
+    @property
+    def crowd(self) -> int:
+        """How many banks there are, those included that only left something."""
+        return len(self._by_bank)
+
     def banks(self) -> Iterator[BankKey]:
         """Yield every known bank."""
         for address in tuple(self._entries):

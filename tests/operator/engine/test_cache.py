@@ -51,6 +51,15 @@ def test_only_the_kinds_asked_for_are_returned(cache: Cache) -> None:
     assert list(cache.belongings(AGENTS, {"Pod"})) == [ChildKey("Pod", "agents-0")]
 
 
+def test_a_crowd_is_counted_by_banks_and_not_by_objects(cache: Cache) -> None:
+    cache.put(obj("agents", kind="MemoryBank", bank=None, uid="b"))
+    cache.put(obj())
+    cache.put(obj("others-data", uid="u2", bank="others"))
+    assert cache.crowd == 2
+    cache.remove(obj("others-data", uid="u2", bank="others", version=2))
+    assert cache.crowd == 1
+
+
 def test_the_bank_itself_is_kept_under_its_name(cache: Cache) -> None:
     bank = obj("agents", kind="MemoryBank", bank=None, spec={})
     assert cache.put(bank) == frozenset({AGENTS})
