@@ -3,6 +3,8 @@ own.
 
 - A key waits at most once. Added again, it takes the more urgent priority and the earlier time.
 - One worker at a time works on a key. Added again meanwhile, it waits as soon as that is done.
+- The most urgent goes first, but one in a few is who has waited longest: a crowd of new banks does
+  not keep those from getting ready that it has made already.
 - Failures back off exponentially with jitter, per key; a success forgets them.
 - Changes of children are paced per key: whoever fights with us over a field gets one answer a
   second, not a loop.
@@ -24,6 +26,12 @@ BACKOFF_MAX = 300.0
 PACE_BURST = 30.0
 """Child-driven reconciles of one bank at full speed; a bank's creation takes about 20."""
 PACE_PER_SECOND = 1.0
+
+
+LONGEST_WAITING_EVERY = 4
+"""One taken in so many is who has waited longest. A change by a user waits for one other at the
+most, a crowd of them takes a third longer, and nothing that is less urgent waits forever.
+"""
 
 
 class Priority(IntEnum):
@@ -88,7 +96,8 @@ class KeyedQueue(Generic[KeyT]):
         self._jitter = jitter
         self._states: dict[KeyT, _State] = {}
         self._delayed: list[tuple[float, int, KeyT]] = []
-        self._ready: list[tuple[Priority, float, int, KeyT]] = []
+        self._ready: dict[Priority, list[tuple[float, int, KeyT]]] = {each: [] for each in Priority}
+        self._taken = 0
         self._tickets = 0
         self._last_finished = clock()
         self.retries = 0
@@ -108,20 +117,24 @@ class KeyedQueue(Generic[KeyT]):
         self._last_finished = self._clock()
 
     def take(self) -> KeyT | None:
-        """Take the most urgent key that is due, None when there is none. It runs from now on."""
+        """Take the most urgent key that is due, now and then the one that is due longest; None
+        when there is none. It runs from now on.
+        """
         self._promote()
-        while self._ready:
-            *_, ticket, key = heapq.heappop(self._ready)
-            state = self._states.get(key)
-            if state is not None and state.ticket == ticket:
-                state.started, state.due = self._clock(), None
-                return key
-        return None
+        waiting = [each for each in self._ready.values() if self._is_waited_in(each)]
+        if not waiting:
+            return None
+        self._taken += 1
+        by_due = self._taken % LONGEST_WAITING_EVERY == 0
+        *_, key = heapq.heappop(min(waiting) if by_due else waiting[0])
+        state = self._states[key]
+        state.started, state.due = self._clock(), None
+        return key
 
     def next_due(self) -> float | None:
         """Return the seconds until a key may be due, 0 for now, None when no key waits."""
         self._promote()
-        if self._ready:
+        if any(self._is_waited_in(each) for each in self._ready.values()):
             return 0.0
         return max(0.0, self._delayed[0][0] - self._clock()) if self._delayed else None
 
@@ -198,7 +211,17 @@ class KeyedQueue(Generic[KeyT]):
             due, ticket, key = heapq.heappop(self._delayed)
             state = self._states.get(key)
             if state is not None and state.ticket == ticket:
-                heapq.heappush(self._ready, (state.priority, due, ticket, key))
+                heapq.heappush(self._ready[state.priority], (due, ticket, key))
+
+    def _is_waited_in(self, heap: list[tuple[float, int, KeyT]]) -> bool:
+        """Tell whether the first entry of a heap counts, once those that are void are dropped."""
+        while heap:
+            _, ticket, key = heap[0]
+            state = self._states.get(key)
+            if state is not None and state.ticket == ticket:
+                return True
+            heapq.heappop(heap)
+        return False
 
 
 def _paced(state: _State, now: float, *, due: float) -> float:

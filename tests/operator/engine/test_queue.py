@@ -48,6 +48,31 @@ def test_a_user_goes_before_a_child_and_a_child_before_a_resync(queue: KeyedQueu
     assert drain(queue) == ["user", "child", "resync"]
 
 
+def test_a_crowd_of_the_more_urgent_lets_one_in_four_be_who_waits_longest(
+    queue: KeyedQueue[str], clock: FakeClock
+) -> None:
+    queue.add("child", Priority.CHILD)
+    queue.add("resync", Priority.RESYNC, delay=1)
+    clock.now += 2
+    for each in range(9):
+        queue.add(f"user-{each}", Priority.USER)
+    taken = drain(queue)
+    assert [taken.index(each) for each in ("child", "resync")] == [3, 7]
+    assert [each for each in taken if each.startswith("user")] == [f"user-{n}" for n in range(9)]
+
+
+def test_a_user_waits_for_one_other_at_the_most_however_many_wait_longer(
+    queue: KeyedQueue[str], clock: FakeClock
+) -> None:
+    for each in range(50):
+        queue.add(f"child-{each}", Priority.CHILD)
+    clock.now += 2
+    for each in range(10):
+        queue.add(f"user-{each}", Priority.USER)
+        first, second = queue.take(), queue.take()
+        assert f"user-{each}" in (first, second)
+
+
 def test_within_a_priority_who_is_due_first_goes_first(
     queue: KeyedQueue[str], clock: FakeClock
 ) -> None:
