@@ -65,8 +65,8 @@ TRUSTED_INTERVALS = 3
 class CanaryFailed(Exception):
     """The bank did not do its job; the message says what it answered instead."""
 
-    schema_version = 0
-    """Schema of the bank's database, if it said so before it failed."""
+    said: Proof | None = None
+    """What the bank said about itself before it failed."""
 
 
 class KeysUnknown(CanaryFailed):
@@ -138,6 +138,8 @@ class Proof(NamedTuple):
     """0 from services that do not tell."""
     takes_changes: bool = True
     """Whether the service takes changed settings and Secrets while it runs."""
+    degraded: tuple[tuple[str, str], ...] = ()
+    """As in CanaryResult."""
 
 
 class Prober:
@@ -204,20 +206,25 @@ async def _session(url: str, connect_to: str, key: str) -> AsyncIterator[aiohttp
 
 async def _check_ready(session: aiohttp.ClientSession, revision: str) -> Proof:
     answer = await _call(session, "GET", "/ready", expect=(200, 503))
-    failing = [
-        f"{check.get('name')}: {check.get('message') or check.get('status')}"
-        for check in answer.get("checks") or ()
-        if check.get("status") != "ok"
-    ]
+    failing = [each for each in answer.get("checks") or () if each.get("status") != "ok"]
     schema_version = answer.get("schema_version")
     proof = Proof(
-        str(answer.get("version") or ""), schema_version if isinstance(schema_version, int) else 0
+        str(answer.get("version") or ""),
+        schema_version if isinstance(schema_version, int) else 0,
+        degraded=tuple(
+            (str(each.get("name")), str(each.get("message"))[:MAX_MESSAGE])
+            for each in failing
+            if each.get("status") == "degraded"
+        ),
     )
     if answer.get("status") != "ready":
+        reasons = [
+            f"{each.get('name')}: {each.get('message') or each.get('status')}" for each in failing
+        ]
         failure = CanaryFailed(
-            f"the service is not ready: {'; '.join(failing) or 'no reason given'}"
+            f"the service is not ready: {'; '.join(reasons) or 'no reason given'}"
         )
-        failure.schema_version = proof.schema_version
+        failure.said = proof
         raise failure
     if answer.get("revision") != revision:
         raise CanaryFailed(
@@ -231,7 +238,7 @@ async def _check_work(session: aiohttp.ClientSession, wanted: Configuration, pro
         takes_changes = await _check_configuration(session, wanted)
         await _check_memory(session)
     except CanaryFailed as failure:
-        failure.schema_version = proof.schema_version
+        failure.said = proof
         raise
     return proof._replace(takes_changes=takes_changes)
 
@@ -421,13 +428,15 @@ class Canaries:
                 version=proof.version,
                 schema_version=proof.schema_version,
                 takes_changes=proof.takes_changes,
+                degraded=proof.degraded,
             )
         except CanaryFailed as error:
-            failure = error
+            failure, told = error, error.said
             result = replace(
                 result,
                 message=str(error),
-                schema_version=error.schema_version,
+                schema_version=told.schema_version if told else 0,
+                degraded=told.degraded if told else (),
                 pending=isinstance(error, NotYetInEffect | TakesNoChanges),
                 takes_changes=False if isinstance(error, TakesNoChanges) else None,
             )

@@ -184,6 +184,24 @@ async def test_a_service_that_is_not_ready_says_why(target: Target, service: Ser
     assert await failure(target) == "the service is not ready: store: disk full"
 
 
+async def test_a_service_that_is_ready_without_something_says_what(
+    target: Target, service: Service
+) -> None:
+    checks = [
+        {"name": "embedder", "status": "ok"},
+        {"name": "search", "status": "degraded", "message": "Chroma answered 500"},
+    ]
+    body = {"status": "ready", "version": "1.2", "revision": "r1", "checks": checks}
+    service.answers["GET", "/ready"] = answering(200, body)
+    lacking = (("search", "Chroma answered 500"),)
+    assert (await Prober().probe(target)).degraded == lacking
+    service.answers["POST", "/v1/search"] = answering(500, {})
+    with pytest.raises(CanaryFailed) as failed:
+        await Prober().probe(target)
+    assert failed.value.said is not None
+    assert failed.value.said.degraded == lacking
+
+
 async def test_a_search_that_finds_nothing_is_a_failure(target: Target, service: Service) -> None:
     service.answers["POST", "/v1/search"] = answering(200, {"results": []})
     assert "the search for it did not find it" in await failure(target)

@@ -83,6 +83,8 @@ class RemoteEmbedder:
         self._breaker = CircuitBreaker(
             failures=patience.breaker_failures, seconds=patience.breaker_seconds, clock=clock
         )
+        self._trouble = ""
+        """Why the service was asked in vain last: said also while it is left alone."""
         self._slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
         self._waiting = 0
         self._client = httpx.AsyncClient(
@@ -166,7 +168,7 @@ class RemoteEmbedder:
         wait = self._breaker.wait()
         if wait:
             raise EmbedderUnavailable(
-                "the embedding service does not answer",
+                f"the embedding service {self._trouble}",
                 hint=f"it is asked again in {wait:.0f} seconds",
             )
         try:
@@ -176,7 +178,8 @@ class RemoteEmbedder:
             raise TextRefused(str(error)) from None
         except (_Failed, _Transient) as error:
             self._breaker.failed()
-            raise EmbedderUnavailable(f"the embedding service {error}") from None
+            self._trouble = str(error)
+            raise EmbedderUnavailable(f"the embedding service {self._trouble}") from None
         except BaseException:
             self._breaker.abandoned()
             raise

@@ -47,6 +47,10 @@ class CanaryResult:
     """Version of the memory service, as the answering pod said; empty when it said nothing."""
     schema_version: int = 0
     """Schema of its database, likewise, even if the probe failed; 0 when it said nothing."""
+    degraded: tuple[tuple[str, str], ...] = ()
+    """What the service can be without for a while and does not have now, even if the probe failed:
+    names of its checks and why, for people. The first one matters most.
+    """
     message: str = ""
     """Why it failed, for people; holds no secret and no memory's content."""
 

@@ -91,6 +91,7 @@ class Reporter:
             transition(_ready(before), _ready(status)),
             update(before, status),
             *volume(before, status),
+            degradation(before, status),
         ]
         for note in filter(None, notes):
             level = logging.WARNING if note.warning else logging.INFO
@@ -138,6 +139,17 @@ def volume(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note
     for each in _of(after, *kinds):
         if each["reason"] in TROUBLE_WITH_VOLUMES and each["reason"] not in reasons:
             yield Note(each["reason"], each["message"], warning=True)
+
+
+def degradation(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | None:
+    """Return what is worth an event about what the bank lacks; that it has it again, the condition
+    tells by its absence.
+    """
+    reasons = [each["reason"] for each in _of(before, ConditionType.DEGRADED)]
+    for each in _of(after, ConditionType.DEGRADED):
+        if each["reason"] not in reasons:
+            return Note(each["reason"], each["message"], warning=True)
+    return None
 
 
 def _updates(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -25,6 +25,7 @@ from memorybank_operator.resources.deployment import image_in
 from memorybank_operator.resources.labels import selector_text
 from memorybank_operator.status.available import judge_available
 from memorybank_operator.status.conditions import condition, stamped
+from memorybank_operator.status.degraded import judge_degraded
 from memorybank_operator.status.progress import Progress, judge_progress
 from memorybank_operator.status.ready import STOPPED, judge_ready
 from memorybank_operator.status.record import record, way_back
@@ -68,6 +69,7 @@ def reduce(
     conditions += [
         condition(bank, kind, verdict, now)
         for kind, verdict in (
+            *judge_degraded(bank, observed),
             *judge_update(bank, plan, ready, progress),
             *judge_volume(bank, observed, now=now, deadline=progress_deadline),
         )

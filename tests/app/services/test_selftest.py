@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from memorybank.domain.memory import MemoryFilter
-from memorybank.errors import StoreUnavailable
+from memorybank.errors import EmbedderUnavailable, StoreUnavailable
 from memorybank.ports import Vector
 from memorybank.schemas.health import Check
 from memorybank.server.engine import Engine
@@ -69,14 +69,53 @@ async def test_what_a_killed_test_left_is_removed_by_the_next(
 async def test_a_part_that_hangs_fails_the_test_in_time(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def hangs(*_: object) -> int:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(engine.store, "delete", hangs)
+    checks = await selftest(engine, timeout=2).run()
+    assert statuses(checks) == ["ok", "ok", "ok", "failed"]
+    assert checks[-1].message == "no answer in time"
+
+
+async def test_an_embedder_that_hangs_leaves_the_bank_ready_with_words_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def hangs(_texts: Sequence[str]) -> Vector:
         await asyncio.Event().wait()
         raise AssertionError
 
     monkeypatch.setattr(engine.embedder, "embed", hangs)
-    checks = await selftest(engine, timeout=0.05).run()
-    assert statuses(checks) == ["failed", "skipped", "skipped", "skipped"]
+    checks = await selftest(engine, timeout=10).run()
+    assert statuses(checks) == ["degraded", "ok", "ok", "ok"]
     assert checks[0].message == "no answer in time"
+
+
+async def test_an_embedder_whose_texts_are_cached_is_asked_for_others_now_and_then(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, gone = 0.0, False
+    known: set[str] = set()
+    embed = engine.embedder.embed
+
+    async def caches(texts: Sequence[str]) -> Vector:
+        if gone and not known.issuperset(texts):
+            raise EmbedderUnavailable("the service is gone")
+        known.update(texts)
+        return await embed(texts)
+
+    monkeypatch.setattr(engine.embedder, "embed", caches)
+    test = SelfTest(engine.store, engine.embedder, engine.index, keep=5, clock=lambda: now)
+    assert set(statuses(await test.run())) == {"ok"}
+    asked = len(known)
+    now, gone = 10.0, True
+    assert set(statuses(await test.run())) == {"ok"}
+    assert len(known) == asked, "not each time: it may have to be paid"
+    now = 16.0
+    assert statuses(await test.run()) == ["degraded", "ok", "ok", "ok"]
+    now, gone = 22.0, False
+    assert set(statuses(await test.run())) == {"ok"}, "at once when it is back"
 
 
 async def test_an_index_that_forgets_nothing_fails(

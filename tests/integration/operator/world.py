@@ -54,6 +54,8 @@ class NodeProber(Prober):
         self._node = node
         self.told = 0
         """How often banks were told their keys."""
+        self.passed = 0
+        """How many probes passed."""
         self.proven: tuple[int, str] | None = None
         """Generation and revision that the last probe proved, None when it failed. A probe that
         is under way changes nothing yet: what the operator says meanwhile is by the one before.
@@ -68,6 +70,7 @@ class NodeProber(Prober):
         try:
             proof = await super().probe(replace(target, connect_to=address))
             proven = (target.generation, target.revision)
+            self.passed += 1
         finally:
             self.proven = proven
         return proof

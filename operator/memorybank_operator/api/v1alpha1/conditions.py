@@ -39,6 +39,11 @@ class ConditionType(Explained):
         "when the cause is gone.",
     )
     AVAILABLE = ("Available", "Whether a pod serves requests, of whatever revision.")
+    DEGRADED = (
+        "Degraded",
+        "Present, and True, while something that the bank uses fails without which it serves, but "
+        "finds less. Ready stays as it is; the bank heals by itself.",
+    )
     PAUSED = ("Paused", "Present, and True, while spec.paused is true.")
     UPDATE_PENDING = (
         "UpdatePending",
@@ -239,6 +244,16 @@ class Reason(Explained):
     # Available
     POD_AVAILABLE = ("PodAvailable", "A pod serves requests.")
     NO_POD_AVAILABLE = ("NoPodAvailable", "No pod serves requests.")
+    # Degraded
+    EMBEDDING_UNAVAILABLE = (
+        "EmbeddingUnavailable",
+        "The embedding service does not do its job: memories are taken and found by their words.",
+    )
+    VECTORS_UNAVAILABLE = (
+        "VectorsUnavailable",
+        "The vector server does not do its job: meanings are compared roughly.",
+    )
+    SERVICE_DEGRADED = ("ServiceDegraded", "The memory service does its job less well.")
     # MemoryBankKey
     KEY_ACCEPTED = ("KeyAccepted", "The bank takes the key that is in the Secret.")
     KEY_REFUSED = ("KeyRefused", "The bank has no such role or tenant, so the key opens nothing.")
