@@ -329,10 +329,6 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"expose": {"ingress": {"className": "nginx"}}}),
         ("spec.expose.ingress.host", "Required value"),
     ),
-    "an ingress with a certificate of nobody": (
-        manifest({"expose": {"ingress": {"host": "a.example", "tls": {}}}}),
-        ("spec.expose.ingress.tls", "set secretName, where the certificate is"),
-    ),
     "an ingress with an issuer of another kind": (
         manifest(
             {

@@ -251,6 +251,7 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
                 "className": bank_names,
                 "annotations": annotation_maps,
                 "timeoutSeconds": st.integers(1, 3600),
+                "tls": st.just({}),
             },
         )
     ),

@@ -41,9 +41,10 @@ def build_ingress(ctx: BuildContext) -> dict[str, Any] | None:
     class_name = ingress.class_name or ctx.settings.defaults.expose.ingress.class_name
     if class_name is not None:
         spec["ingressClassName"] = class_name
-    secret = tls_secret(ctx.bank)
-    if secret is not None:
-        spec["tls"] = [{"hosts": [ingress.host], "secretName": secret}]
+    if ingress.tls is not None:
+        secret = tls_secret(ctx.bank)
+        named = {} if secret is None else {"secretName": secret}
+        spec["tls"] = [{"hosts": [ingress.host], **named}]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
@@ -55,11 +56,14 @@ def build_ingress(ctx: BuildContext) -> dict[str, Any] | None:
 
 
 def tls_secret(bank: MemoryBank) -> str | None:
-    """Name the Secret with the certificate, whoever makes it; None without TLS."""
+    """Name the Secret with the certificate, whoever makes it; None without TLS, and where the
+    controller has a certificate of its own.
+    """
     ingress = bank.spec.expose.ingress
     if ingress is None or ingress.tls is None:
         return None
-    return ingress.tls.secret_name or f"{bank.name}-tls"
+    issued = f"{bank.name}-tls" if ingress.tls.issuer_ref is not None else None
+    return ingress.tls.secret_name or issued
 
 
 def is_issued(bank: MemoryBank) -> bool:

@@ -43,6 +43,9 @@ MORE_FIELDS: Values = {
 """What cannot be in one example with all the others, or has its default there."""
 ALTERNATIVES: dict[str, Values] = {
     "podDisruptionBudget by those that serve": {"podDisruptionBudget": {"minAvailable": 1}},
+    "expose by a certificate of the controller": {
+        "expose": {"ingress": {"host": "memory.example.org", "tls": {}}}
+    },
     "embedding by ollama": {
         "embedding": {
             "provider": "ollama",

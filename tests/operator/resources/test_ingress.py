@@ -53,6 +53,13 @@ def test_a_certificate_is_named_or_asked_for(
     assert annotations.items() <= made["metadata"]["annotations"].items()
 
 
+def test_a_controller_may_have_a_certificate_for_all_hosts() -> None:
+    assert ingress_of(exposed(tls={}))["spec"]["tls"] == [{"hosts": [HOST]}]
+    world, of = World(), bank(exposed(tls={}))
+    assert of.spec.expose.url == f"https://{HOST}"
+    assert world.plan(of).problems == ()
+
+
 def test_the_class_is_the_specs_then_that_of_the_defaults_then_the_clusters() -> None:
     given = Defaults.model_validate({"expose": {"ingress": {"className": "shared"}}})
     under = replace(SETTINGS, defaults=given)

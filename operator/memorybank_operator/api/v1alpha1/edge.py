@@ -112,16 +112,9 @@ class IssuerReference(ApiModel):
 
 
 class IngressTls(ApiModel):
-    """The certificate of the bank's host."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel(
-                "has(self.secretName) || has(self.issuerRef)",
-                "set secretName, where the certificate is, or issuerRef, who makes one",
-            )
-        )
-    )
+    """The certificate of the bank's host. Empty, it is the one that the controller has for all
+    hosts, such as of a wildcard.
+    """
 
     secret_name: ObjectName | None = None
     """Secret of the type kubernetes.io/tls with the certificate. With issuerRef it is the one that
@@ -155,7 +148,9 @@ class Ingress(ApiModel):
     operator sets by itself, for NGINX and cert-manager.
     """
     tls: IngressTls | None = None
-    """The certificate. Left out, the Ingress asks for none, and the bank's URL begins with http."""
+    """The certificate of the host. Left out, the Ingress asks for none, and the bank's URL begins
+    with http.
+    """
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] | None = None
     """How long an answer may take, for NGINX. Left out, the controller's own."""
 
