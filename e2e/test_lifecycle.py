@@ -176,7 +176,11 @@ def test_a_bank_has_a_name_outside_for_as_long_as_its_spec_says(living_bank: Ban
     """No Ingress controller runs here: what one reads is looked at, and how the service answers to
     the requests that it would forward.
     """
-    bank, before = living_bank, uids(living_bank)
+    bank = living_bank
+    # What another test asked for, such as a restart, is not taken back by the first change here.
+    bank.apply_example("memorybank")
+    bank.wait_ready()
+    before = uids(bank)
     within = f"http://{bank.host}"
     assert bank.child("ingress") is None
     bank.apply_example("exposed")
@@ -244,7 +248,10 @@ def answers(bank: Bank) -> dict[str, int]:
 
 
 def test_a_node_keeps_a_bank_that_serves_until_its_spec_lets_it_go(living_bank: Bank) -> None:
-    bank, before = living_bank, uids(living_bank)
+    bank = living_bank
+    bank.apply_example("memorybank")
+    bank.wait_ready()
+    before = uids(bank)
     assert bank.child("poddisruptionbudget") is None
     bank.apply_example("undisturbed")
     wait_budget(bank, allowed=0)
