@@ -16,6 +16,9 @@ LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 APP_NAME = "memorybank"
 COMPONENT_SERVER = "server"
+CHROMA_NAME = "chroma"
+"""On the pod of a bank's Chroma server, in place of APP_NAME."""
+COMPONENT_VECTORS = "vectors"
 COMPONENT_KEY = "key"
 """Of the Secret of a MemoryBankKey."""
 
@@ -50,6 +53,9 @@ ANNOTATION_GROWN_FROM = f"{GROUP}/grown-from"
 
 HTTP_PORT = 8080
 METRICS_PORT = 9090
+CHROMA_PORT = 8000
+CHROMA_IMAGE = "chromadb/chroma:1.5.9"
+"""The version that the tests run."""
 
 RESERVED_ENVIRONMENT = (
     "MEMORY_BANK_ADMIN_KEY",

@@ -216,7 +216,11 @@ class Operator:
         settings, defaults = self._settings, self._defaults
         in_force = defaults.in_force if defaults else NO_DEFAULTS
         return RenderSettings(
-            settings.app_image, settings.cluster_domain, in_force, settings.own_namespace
+            settings.app_image,
+            settings.cluster_domain,
+            in_force,
+            settings.own_namespace,
+            settings.chroma_image,
         )
 
     def _lacking(self) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from memorybank_operator.constants import CHROMA_IMAGE
+
 PREFIX = "MEMORYBANK_OPERATOR_"
 
 
@@ -43,6 +45,8 @@ class Settings(BaseSettings):
 
     app_image: Annotated[str, Field(min_length=1)] = "memorybank-app:0.1.0"
     """Image of banks that name none themselves."""
+    chroma_image: Annotated[str, Field(min_length=1)] = CHROMA_IMAGE
+    """Image of Chroma for banks that have a server of their own (spec.vector.chroma.managed)."""
     defaults: Annotated[str, Field(pattern=rf"{DNS_LABEL[:-1]}/{DNS_NAME[1:]}|^$")] = ""
     """ConfigMap with what banks get that leave it out, as <namespace>/<name>, see
     docs/banks/defaults.md. It is read while it changes. Empty: there is none.

@@ -255,7 +255,23 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "chroma without an address": (
         manifest({"vector": {"provider": "chroma"}}),
-        ("spec.vector.provider", "spec.vector.chroma.url must say"),
+        ("spec.vector.provider", "spec.vector.chroma must say which Chroma"),
+    ),
+    "chroma of nobody": (
+        manifest({"vector": {"chroma": {"collections": "notes"}}}),
+        ("spec.vector.chroma", "name one of both: url of a Chroma server"),
+    ),
+    "chroma of two": (
+        manifest({"vector": {"chroma": {"url": "http://chroma:8000", "managed": {}}}}),
+        ("spec.vector.chroma", "name one of both: url of a Chroma server"),
+    ),
+    "volume of chroma that is too small": (
+        manifest({"vector": {"chroma": {"managed": {"storage": {"size": "1Mi"}}}}}),
+        ("spec.vector.chroma.managed.storage.size", "at least 10Mi"),
+    ),
+    "image of chroma that is none": (
+        manifest({"vector": {"chroma": {"managed": {"image": "chroma 1.5"}}}}),
+        ("spec.vector.chroma.managed.image", "write the reference of an image"),
     ),
     "collections of chroma that it would not name so": (
         manifest({"vector": {"chroma": {"url": "http://chroma:8000", "collections": "a.b"}}}),
@@ -398,7 +414,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "request above its limit": (
         manifest({"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
-        ("spec.resources", "lower spec.resources.requests"),
+        ("spec.resources", "lower the one or raise the other"),
     ),
     "cpu that is no quantity": (
         manifest({"resources": {"limits": {"cpu": "fast"}}}),
@@ -552,7 +568,7 @@ CHANGES: dict[str, Change] = {
     "a limit below what is requested": Change(
         {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}},
         {"resources": {"limits": {"memory": "512Mi"}}},
-        "lower spec.resources.requests",
+        "lower the one or raise the other",
     ),
     "the rate removed, and its burst left": Change(
         {"limits": {"requestsPerMinute": 60, "burst": 10}},
@@ -566,7 +582,12 @@ CHANGES: dict[str, Change] = {
         {"embedding": OLLAMA}, {"embedding": {"ollama": None}}, "spec.embedding.ollama.url must say"
     ),
     "the address of chroma removed": Change(
-        {"vector": CHROMA}, {"vector": {"chroma": None}}, "spec.vector.chroma.url must say"
+        {"vector": CHROMA}, {"vector": {"chroma": None}}, "spec.vector.chroma must say which"
+    ),
+    "another volume for chroma": Change(
+        {"vector": {"provider": "chroma", "chroma": {"managed": {}}}},
+        {"vector": {"chroma": {"managed": {"storage": {"size": "3Gi"}}}}},
+        "spec.vector.chroma.managed.storage cannot change",
     ),
     "the built-in embedder, and the model of the other one left": Change(
         {"embedding": OLLAMA},

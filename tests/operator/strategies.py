@@ -82,6 +82,11 @@ def _resources() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+own_chromas = _optional(
+    image=st.just("registry.example/chroma:1.5.9"),
+    storage=_optional(size=memory, storageClassName=st.sampled_from(["standard", "rigid"])),
+    resources=_resources(),
+)
 _placement: dict[str, st.SearchStrategy[Any]] = {
     "imagePullSecrets": st.lists(
         st.builds(lambda name: {"name": name}, bank_names), max_size=2, unique_by=str
@@ -131,8 +136,11 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
         st.fixed_dictionaries(
             {
                 "provider": st.just("chroma"),
-                "chroma": st.fixed_dictionaries(
-                    {"url": urls}, optional={"collections": st.just("team_notes")}
+                "chroma": st.one_of(
+                    st.fixed_dictionaries(
+                        {"url": urls}, optional={"collections": st.just("team_notes")}
+                    ),
+                    st.fixed_dictionaries({"managed": own_chromas}),
                 ),
             }
         ),

@@ -213,15 +213,17 @@ DEFAULT = Spec()
 """What a spec says that says nothing."""
 
 
-def app_config(bank: MemoryBank, *, hosts: tuple[str, ...]) -> AppConfig:
-    """Return the configuration of a bank that is addressed by any of these host names."""
+def app_config(bank: MemoryBank, *, hosts: tuple[str, ...], own_chroma: str) -> AppConfig:
+    """Return the configuration of a bank that is addressed by any of these host names. `own_chroma`
+    is the URL of its own Chroma server, if it has one.
+    """
     spec = bank.spec
     more = (*spec.expose.hosts, *spec.security.allowed_hosts)
     more_hosts = tuple(each for each in dict.fromkeys(more) if each not in hosts)
     return AppConfig(
         environment="production",
         embedding=_embedding(spec),
-        vector=_vector(bank),
+        vector=_vector(bank, own_chroma),
         security=Security(allowed_hosts=hosts + more_hosts, public_url=_public_url(spec)),
         limits=Limits.model_validate(spec.limits),
         logging=Logging.model_validate(spec.logging),
@@ -272,12 +274,13 @@ def _embedding(spec: Spec) -> Embedding:
     )
 
 
-def _vector(bank: MemoryBank) -> Vector | None:
+def _vector(bank: MemoryBank, own_chroma: str) -> Vector | None:
     vector = bank.spec.vector
     if vector.provider == "embedded" or vector.chroma is None:
         return None
     own = f"{bank.namespace}_{bank.name}"  # no name has a _: no other bank's begins so
-    chroma = Chroma(url=vector.chroma.url, collections=vector.chroma.collections or own)
+    url = vector.chroma.url or own_chroma
+    chroma = Chroma(url=url, collections=vector.chroma.collections or own)
     return Vector(provider=vector.provider, chroma=chroma)
 
 

@@ -50,6 +50,7 @@ SECRET = ApiKind("v1", "Secret", "secrets")
 VOLUME_CLAIM = ApiKind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 SERVICE = ApiKind("v1", "Service", "services")
 DEPLOYMENT = ApiKind("apps/v1", "Deployment", "deployments")
+STATEFUL_SET = ApiKind("apps/v1", "StatefulSet", "statefulsets")
 NETWORK_POLICY = ApiKind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 DISRUPTION_BUDGET = ApiKind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 INGRESS = ApiKind("networking.k8s.io/v1", "Ingress", "ingresses")
@@ -67,6 +68,7 @@ CHILDREN = (
     NETWORK_POLICY,
     DISRUPTION_BUDGET,
     DEPLOYMENT,
+    STATEFUL_SET,
     INGRESS,
 )
 """What a bank consists of, by our own hand."""

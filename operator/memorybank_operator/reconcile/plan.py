@@ -132,7 +132,9 @@ def plan(
             draft.steps.append(ring.step)
             draft.notes += [ring.note] if ring.note else []
             draft.again += [CONTINUE_SECONDS]
-    draft.steps += _removals(bank, observed)
+    # While a change waits, the pod that runs uses what it was made for.
+    kept = () if rollout.held is None else names.chroma_children(bank)
+    draft.steps += _removals(bank, observed, kept)
     configuration = _configuration(bank, observed, rollout, secrets)
     return _finished(bank, draft, rollout, configuration)
 
@@ -236,11 +238,11 @@ def _store_new_key(
         draft.notes.append(key.note)
 
 
-def _removals(bank: MemoryBank, observed: Observed) -> Iterable[Delete]:
+def _removals(bank: MemoryBank, observed: Observed, kept: Iterable[ChildKey]) -> Iterable[Delete]:
     """Yield what an older version of the operator made and this one does not want. Never a
     volume, nor a key ring, which is needed to go back from one that the spec names.
     """
-    wanted = {*names.children(bank), names.key_ring(bank)}
+    wanted = {*names.children(bank), names.key_ring(bank), *kept}
     for child, live in sorted(observed.children.items()):
         if child in wanted or child.kind == "PersistentVolumeClaim":
             continue

@@ -6,6 +6,11 @@ from typing import Any
 
 from memorybank_operator.configfiles.checksum import object_checksum
 from memorybank_operator.constants import ANNOTATION_RENDERED_HASH
+from memorybank_operator.resources.chroma import (
+    build_chroma,
+    build_chroma_policy,
+    build_chroma_service,
+)
 from memorybank_operator.resources.config_map import build_config_map
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.deployment import build_deployment
@@ -26,6 +31,9 @@ BUILDERS = (
     build_volume_claim,
     build_service,
     build_network_policy,
+    build_chroma_service,
+    build_chroma_policy,
+    build_chroma,
     build_disruption_budget,
     build_deployment,
     build_ingress,

@@ -33,4 +33,8 @@ def config_text(ctx: BuildContext) -> str:
 
 def config_of(ctx: BuildContext) -> AppConfig:
     """Return the file as a model."""
-    return app_config(ctx.bank, hosts=names.hosts(ctx.bank, ctx.settings.cluster_domain))
+    return app_config(
+        ctx.bank,
+        hosts=names.hosts(ctx.bank, ctx.settings.cluster_domain),
+        own_chroma=names.chroma_url(ctx.bank),
+    )

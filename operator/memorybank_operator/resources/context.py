@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from memorybank_operator.api.defaults import NO_DEFAULTS, Defaults
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.constants import CHROMA_IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class RenderSettings:
     """What banks get that leave it out: the cluster-wide defaults that are in force."""
     operator_namespace: str = ""
     """Namespace of the operator's own pods; empty when it runs outside of the cluster."""
+    chroma_image: str = CHROMA_IMAGE
+    """Image of Chroma servers for which nobody names another one."""
 
 
 @dataclass(frozen=True, slots=True)

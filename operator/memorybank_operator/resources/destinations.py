@@ -33,8 +33,9 @@ def urls(spec: Spec) -> Iterator[str]:
         yield embedding.ollama.url
     if embedding.provider == "openai":
         yield embedding.openai.base_url
-    if spec.vector.provider == "chroma" and spec.vector.chroma is not None:
-        yield spec.vector.chroma.url
+    chroma = spec.vector.chroma if spec.vector.provider == "chroma" else None
+    if chroma is not None and chroma.url is not None:
+        yield chroma.url
     if spec.auth.jwt is not None and spec.auth.jwt.jwks_url is not None:
         yield spec.auth.jwt.jwks_url
     yield from (each.value for each in spec.env if each.value is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memorybank_operator.api.defaults import Defaults
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.resources.context import RenderSettings
 
@@ -13,11 +14,16 @@ def image_of(spec: Spec, settings: RenderSettings) -> str:
     if spec.image is not None:
         return spec.image
     defaults = settings.defaults
-    image = defaults.image or settings.app_image
-    if defaults.registry is not None:
-        image = f"{defaults.registry}/{_without_registry(image)}"
+    image = with_registry(defaults.image or settings.app_image, defaults)
     version = spec.version or defaults.version
     return image if version is None else f"{_repository(image)}:{version}"
+
+
+def with_registry(image: str, defaults: Defaults) -> str:
+    """Return an image from the registry that the defaults name, if they name one."""
+    if defaults.registry is None:
+        return image
+    return f"{defaults.registry}/{_without_registry(image)}"
 
 
 def _without_registry(image: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.edge import Peer
 from memorybank_operator.resources import names
+from memorybank_operator.resources.chroma import chroma_selector
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.destinations import Rule, by_name, egress_rules, tcp
 from memorybank_operator.resources.labels import metadata, selector
@@ -36,7 +37,11 @@ def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
             "podSelector": {"matchLabels": selector(ctx.bank)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": _ingress(ctx),
-            "egress": [_dns(), *egress_rules(ctx.bank, ctx.settings.cluster_domain)],
+            "egress": [
+                _dns(),
+                *_own_chroma(ctx),
+                *egress_rules(ctx.bank, ctx.settings.cluster_domain),
+            ],
         },
     }
 
@@ -49,6 +54,13 @@ def _ingress(ctx: BuildContext) -> list[Rule]:
     if ctx.settings.operator_namespace:
         rules.insert(0, ((constants.HTTP_PORT,), [_operator(ctx.settings.operator_namespace)]))
     return [{"from": peers, "ports": [tcp(port) for port in ports]} for ports, peers in rules]
+
+
+def _own_chroma(ctx: BuildContext) -> list[Rule]:
+    if ctx.bank.spec.vector.managed_chroma is None:
+        return []
+    pods = {"podSelector": {"matchLabels": chroma_selector(ctx.bank)}}
+    return [{"ports": [tcp(constants.CHROMA_PORT)], "to": [pods]}]
 
 
 def _ports(peer: Peer) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.pod import TopologySpread
+from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.configfiles.checksum import object_checksum, text_checksum
 from memorybank_operator.configfiles.in_effect import restart_checksum
 from memorybank_operator.resources import names
@@ -130,13 +131,20 @@ def _placement(ctx: BuildContext) -> dict[str, Any]:
     """Return what the spec says about where the pod runs; what it leaves out is left out."""
     spec = ctx.bank.spec
     fields = {
-        "imagePullSecrets": [{"name": each.name} for each in spec.image_pull_secrets],
-        "nodeSelector": spec.node_selector,
-        "tolerations": [each.model_dump(exclude_none=True) for each in spec.tolerations],
         "affinity": spec.affinity,
         "topologySpreadConstraints": [
             _spread(ctx, each) for each in spec.topology_spread_constraints
         ],
+    }
+    return placement(spec) | {name: value for name, value in fields.items() if value}
+
+
+def placement(spec: Spec) -> dict[str, Any]:
+    """Return what every pod of the bank has of what the spec says about nodes and registries."""
+    fields = {
+        "imagePullSecrets": [{"name": each.name} for each in spec.image_pull_secrets],
+        "nodeSelector": spec.node_selector,
+        "tolerations": [each.model_dump(exclude_none=True) for each in spec.tolerations],
         "priorityClassName": spec.priority_class_name,
     }
     return {name: value for name, value in fields.items() if value}

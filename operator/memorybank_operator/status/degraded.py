@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.reconcile.observed import Observed
+from memorybank_operator.resources import names
 from memorybank_operator.status.serving import serving
 from memorybank_operator.status.verdict import Verdict
 
@@ -38,4 +39,18 @@ def judge_degraded(bank: MemoryBank, observed: Observed) -> Iterator[tuple[Condi
     elif observed.canary.degraded:
         check, why = observed.canary.degraded[0]
         reason, consequence = CONSEQUENCES.get(check, OTHERWISE)
-        yield ConditionType.DEGRADED, Verdict("True", reason, f"{consequence}: {why}.")
+        message = f"{consequence}: {why}.{_of_own_chroma(bank, observed, reason)}"
+        yield ConditionType.DEGRADED, Verdict("True", reason, message)
+
+
+def _of_own_chroma(bank: MemoryBank, observed: Observed, reason: Reason) -> str:
+    """Say where to look when the bank's own Chroma server has no pod that is ready."""
+    server = observed.children.get(names.chroma(bank))
+    if reason is not Reason.VECTORS_UNAVAILABLE or server is None:
+        return ""
+    if server.get("status", {}).get("readyReplicas"):
+        return ""
+    return (
+        f" StatefulSet {names.chroma(bank).name} has no pod that is ready: `kubectl -n "
+        f"{bank.namespace} describe pod {names.chroma(bank).name}-0` says why."
+    )

@@ -213,6 +213,7 @@ GROWING_BY_ITSELF = {
 }
 SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 FENCE: dict[str, Any] = {"enabled": True, "allowFrom": [{"namespace": "ingress"}]}
+OWN_CHROMA: dict[str, Any] = {"provider": "chroma", "chroma": {"managed": {}}}
 EXPOSED: dict[str, Any] = {"ingress": {"host": "memory.example.org"}}
 ENCRYPTED: dict[str, Any] = {"encryption": {"enabled": True}}
 REFERENCE = {"adminKeySecretRef": {"name": "mine"}}
@@ -268,6 +269,17 @@ SCENARIOS = {
     "let a node be drained again": changed(
         {"podDisruptionBudget": {"minAvailable": 1}}, podDisruptionBudget=None, writes=2
     ),
+    "give a bank an own Chroma": changed(vector=OWN_CHROMA, writes=5),
+    "create with an own Chroma": Scenario(
+        lambda world: world.create(vector=OWN_CHROMA), spec=None, writes=10
+    ),
+    "change the own Chroma": changed(
+        {"vector": OWN_CHROMA},
+        vector={"chroma": {"managed": {"resources": {"limits": {"memory": "3Gi"}}}}},
+        writes=2,
+    ),
+    "take the own Chroma away": changed({"vector": OWN_CHROMA}, vector=None, writes=6),
+    "let the own Chroma sleep": changed({"vector": OWN_CHROMA}, hibernate=True, writes=3),
     "expose a bank": changed(expose=EXPOSED, writes=3),
     "expose it under another name": changed(
         {"expose": EXPOSED}, expose={"ingress": {"host": "other.example.org"}}, writes=3

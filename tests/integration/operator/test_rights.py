@@ -27,6 +27,7 @@ EDGE: dict[str, Any] = {
     "networkPolicy": {"enabled": True},
     "podDisruptionBudget": {"maxUnavailable": 0},
     "expose": {"ingress": {"host": "memory.example.org"}},
+    "vector": {"provider": "chroma", "chroma": {"managed": {}}},
 }
 """What makes the objects that a bank has only if its spec asks for them."""
 ROLES = {"ClusterRole": "clusterroles", "Role": "roles"}

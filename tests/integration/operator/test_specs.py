@@ -59,6 +59,18 @@ ALTERNATIVES: dict[str, Values] = {
             "chroma": {"url": "http://chroma.example.org:8000", "collections": "team_notes"},
         }
     },
+    "vectors in an own chroma": {
+        "vector": {
+            "provider": "chroma",
+            "chroma": {
+                "managed": {
+                    "image": "registry.example/chroma:1.5.9",
+                    "storage": {"size": "3Gi", "storageClassName": "standard"},
+                    "resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "3Gi"}},
+                }
+            },
+        }
+    },
     "auth.jwt by a secret": {
         "auth": {
             "jwt": {

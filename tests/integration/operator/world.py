@@ -43,8 +43,11 @@ CHILDREN = {
     "Deployment": "agents",
 }
 
-OPTIONAL = dict.fromkeys(("NetworkPolicy", "PodDisruptionBudget", "Ingress"), "agents")
-"""What a bank has only if its spec asks for it."""
+OPTIONAL = {
+    **dict.fromkeys(("NetworkPolicy", "PodDisruptionBudget", "Ingress"), "agents"),
+    "StatefulSet": "agents-chroma",
+}
+"""What a bank has only if its spec asks for it; of each kind one."""
 
 
 class NodeProber(Prober):

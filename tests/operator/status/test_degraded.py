@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from memorybank_operator.reconcile.report import degradation
+from memorybank_operator.resources import names
 from tests.operator.world import World, bank, running
 
 LOST = (("embedder", "the embedding service answered 500"),)
@@ -54,6 +55,16 @@ def test_what_is_missing_is_told_with_what_it_costs_and_the_bank_stays_ready(
     assert (condition["status"], condition["reason"]) == ("True", reason)
     assert condition["message"].endswith(words)
     assert (ready(status), status["phase"]) == ("True", "Running")
+
+
+def test_of_an_own_chroma_without_a_pod_it_is_told_where_to_look() -> None:
+    of = bank({"vector": {"provider": "chroma", "chroma": {"managed": {}}}})
+    world = running(of)
+    world.canary = world.passed(of, degraded=(("search", "Chroma cannot be reached"),))
+    message = degraded(world.status(of))["message"]
+    assert message.endswith("`kubectl -n team describe pod agents-chroma-0` says why.")
+    world.children[names.chroma(of)]["status"] = {"readyReplicas": 1}
+    assert degraded(world.status(of))["message"].endswith("Chroma cannot be reached.")
 
 
 def test_a_bank_that_fails_for_another_reason_still_tells_what_it_lacks() -> None:

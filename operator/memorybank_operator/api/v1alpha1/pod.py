@@ -14,7 +14,7 @@ ResourceList = Annotated[dict[str, ComputeQuantity], Field(max_length=8)]
 
 
 class Resources(ApiModel):
-    """Compute resources of the memory service."""
+    """Compute resources of a container."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -24,8 +24,8 @@ class Resources(ApiModel):
                 " || !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k]))"
                 " || !quantity(string(self.requests[k]))"
                 ".isGreaterThan(quantity(string(self.limits[k]))))",
-                "a request must not be larger than the limit of the same resource: lower "
-                "spec.resources.requests or raise spec.resources.limits",
+                "a request must not be larger than the limit of the same resource: lower the one "
+                "or raise the other",
             )
         )
     )

@@ -385,54 +385,6 @@ class Embedding(ApiModel):
     """For how long; doubled up to a minute while it fails."""
 
 
-class Chroma(ApiModel):
-    """A Chroma server, 1.0 or newer."""
-
-    url: HttpUrl
-    """Where it answers, such as http://chroma.vectors.svc:8000."""
-    collections: (
-        Annotated[
-            str,
-            Field(
-                max_length=130,
-                json_schema_extra=rules(
-                    cel(
-                        "self.matches('^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$')",
-                        "write letters, digits, - and _, such as team_notes",
-                    )
-                ),
-            ),
-        ]
-        | None
-    ) = None
-    """What the names of the bank's collections begin with; each bank on a server needs another one.
-    Left out, NAMESPACE_NAME of the bank. They stay on the server when the bank is deleted.
-    """
-
-
-class VectorIndex(ApiModel):
-    """Where vectors are compared."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel(
-                "self.provider != 'chroma' || has(self.chroma)",
-                "spec.vector.chroma.url must say where Chroma answers, such as "
-                "http://chroma.vectors.svc:8000",
-                field_path=".provider",
-            ),
-        )
-    )
-
-    provider: Literal["embedded", "chroma"] = "embedded"
-    """embedded keeps all vectors in the pod's memory. With chroma they are in a Chroma server and a
-    thirtieth of them in memory; while it is down, searches compare meanings roughly and say so.
-    """
-    chroma: Chroma | None = None
-    """The Chroma server, with provider chroma. Anybody who reaches it can read it: let only banks.
-    """
-
-
 class Encryption(ApiModel):
     """Whether the database on the volume holds no clear text."""
 

@@ -30,7 +30,6 @@ from memorybank_operator.api.v1alpha1.service import (
     Limits,
     Logging,
     Security,
-    VectorIndex,
     WriteGate,
 )
 from memorybank_operator.api.v1alpha1.types import (
@@ -41,6 +40,7 @@ from memorybank_operator.api.v1alpha1.types import (
     SizeQuantity,
 )
 from memorybank_operator.api.v1alpha1.update import UpdatePolicy
+from memorybank_operator.api.v1alpha1.vector import VectorIndex
 
 LIST_MAP_BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 SPREAD_LIST = {

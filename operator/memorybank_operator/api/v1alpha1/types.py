@@ -94,6 +94,20 @@ HttpUrl = Annotated[
     ),
 ]
 
+ImageReference = Annotated[
+    str,
+    Field(
+        max_length=512,
+        json_schema_extra=rules(
+            cel(
+                "self.matches('^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$')",
+                "write the reference of an image, such as registry.example/chroma:1.5.9 or one "
+                "with @sha256:...",
+            )
+        ),
+    ),
+]
+
 DURATION_LENGTH = 7
 
 
