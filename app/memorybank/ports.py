@@ -340,6 +340,10 @@ class StoreCare(Protocol):
     """Looks after a store while it is in use."""
 
     @property
+    def schema_version(self) -> int:
+        """Of the database, which was brought to this version of the code when it was opened."""
+
+    @property
     def damaged(self) -> bool:
         """Whether damage was met since the store was opened; it stays so until it is again."""
 

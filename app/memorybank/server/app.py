@@ -76,7 +76,7 @@ async def build_application(
         engine.store.care,
         version=VERSION,
         revision=settings.revision,
-        schema_version=(await engine.store.care.status()).schema_version,
+        schema_version=engine.store.care.schema_version,
     )
 
     def load_mcp() -> WithLifespan:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memorybank.ports import Disk, PoolStatus, StoreCheck, StoreStatus
+from memorybank.stores.postgres.schema import migrations
 from memorybank.stores.sql.connection import Connection, Run
 
 _MOST_PROBLEMS = 100
@@ -34,6 +35,11 @@ class CareTables:
     read: Run
     pool: Callable[[], PoolStatus]
     connections: Callable[[], int]
+
+    @property
+    def schema_version(self) -> int:
+        """See StoreCare."""
+        return migrations()[-1].version
 
     @property
     def damaged(self) -> bool:

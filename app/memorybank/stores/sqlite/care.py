@@ -44,6 +44,11 @@ class CareTables:
     pool: Callable[[], PoolStatus]
 
     @property
+    def schema_version(self) -> int:
+        """See StoreCare."""
+        return migrations()[-1].version
+
+    @property
     def damaged(self) -> bool:
         """See StoreCare."""
         return self.damage.found
