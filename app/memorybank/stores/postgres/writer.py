@@ -10,70 +10,34 @@ unavailable, and what they wrote may be there.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import psycopg
+from typing_extensions import override
 
-from memorybank.batching import BatchThread, Closed, Job, QueueFull
-from memorybank.domain.audit import AuditEvent
-from memorybank.errors import MemoryBankError, StoreUnavailable
+from memorybank.batching import Job
+from memorybank.errors import MemoryBankError
 from memorybank.stores.postgres.connection import Session
 from memorybank.stores.postgres.errors import unavailable
 from memorybank.stores.postgres.sessions import Line
 from memorybank.stores.sql.audit import Recorder
 from memorybank.stores.sql.connection import Connection
+from memorybank.stores.sql.writer import GroupWriter
 
-Answer = TypeVar("Answer")
 Write = Callable[[Connection], Any]
-
-_CAPACITY = 10_000
-"""Writes that may wait."""
 
 _MAX_GROUP = 256
 """Writes per commit; bounds how long the first of a group waits for the last, and how long the
 writers of other processes wait for this one."""
 
 
-class Writer:
+class Writer(GroupWriter[Connection]):
     """Owns the writing connection."""
 
     def __init__(self, line: Line, recorder: Recorder) -> None:
         self._line = line
-        self._recorder = recorder
-        self._thread: BatchThread[Write, Any] = BatchThread(
-            "postgres-writer", self._serve, capacity=_CAPACITY, max_group=_MAX_GROUP
-        )
-
-    async def run(
-        self,
-        write: Callable[[Connection], Answer],
-        events: Callable[[Answer], Iterable[AuditEvent]] | None = None,
-    ) -> Answer:
-        """Return what `write` returned, once it is durable; raises StoreUnavailable.
-
-        `events` says what it did, for the audit log; the record is part of the same write.
-
-        A caller that is cancelled before its group begins has written nothing.
-        """
-        if events is not None:
-            write = self._recorder.recording(write, events)
-        try:
-            future = self._thread.submit(write)
-        except QueueFull:
-            raise StoreUnavailable(
-                "too many writes wait for the database", hint="try again in a few seconds"
-            ) from None
-        except Closed:
-            raise StoreUnavailable("the store is closed") from None
-        answer: Answer = await asyncio.wrap_future(future)
-        return answer
-
-    @property
-    def waiting(self) -> int:
-        """Writes that wait for their group."""
-        return self._thread.waiting
+        super().__init__("postgres-writer", recorder, waits_for="database", max_group=_MAX_GROUP)
 
     @property
     def connected(self) -> bool:
@@ -85,6 +49,7 @@ class Writer:
         self._thread.close()
         self._line.close()
 
+    @override
     def _serve(self, jobs: list[Job[Write, Any]]) -> None:
         try:
             with self._line.transaction() as session:

@@ -7,34 +7,29 @@ synchronous=FULL means after the log is on disk; so one fsync serves the whole g
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import apsw
+from typing_extensions import override
 
-from memorybank.batching import BatchThread, Closed, Job, QueueFull
-from memorybank.domain.audit import AuditEvent
-from memorybank.errors import StoreUnavailable
+from memorybank.batching import Job
 from memorybank.stores.sql.audit import Recorder
 from memorybank.stores.sql.sealing import PLAIN, Seal
+from memorybank.stores.sql.writer import GroupWriter
 from memorybank.stores.sqlite.connection import BUSY_MS
 from memorybank.stores.sqlite.errors import Damage, unavailable
 
 _PATIENCE_MS = 200
 """How long emptying the log waits for readers; meanwhile nothing is written."""
 
-Answer = TypeVar("Answer")
 Write = Callable[[apsw.Connection], Any]
-
-_CAPACITY = 10_000
-"""Writes that may wait. A disk that is this far behind is not coming back soon."""
 
 _MAX_GROUP = 512
 """Writes per commit; bounds how long the first of a group waits for the last."""
 
 
-class Writer:
+class Writer(GroupWriter[apsw.Connection]):
     """Owns the writing connection."""
 
     def __init__(
@@ -46,42 +41,12 @@ class Writer:
     ) -> None:
         self._connection = connection
         self._damage = damage or Damage()
-        self._recorder = recorder or Recorder()
         self._seal = seal
         self._empty_log = False
         self._log_is_empty = False
-        self._thread: BatchThread[Write, Any] = BatchThread(
-            "sqlite-writer", self._serve, capacity=_CAPACITY, max_group=_MAX_GROUP
+        super().__init__(
+            "sqlite-writer", recorder or Recorder(), waits_for="disk", max_group=_MAX_GROUP
         )
-
-    async def run(
-        self,
-        write: Callable[[apsw.Connection], Answer],
-        events: Callable[[Answer], Iterable[AuditEvent]] | None = None,
-    ) -> Answer:
-        """Return what `write` returned, once it is durable; raises StoreUnavailable.
-
-        `events` says what it did, for the audit log; the record is part of the same write.
-
-        A caller that is cancelled before its group begins has written nothing.
-        """
-        if events is not None:
-            write = self._recorder.recording(write, events)
-        try:
-            future = self._thread.submit(write)
-        except QueueFull:
-            raise StoreUnavailable(
-                "too many writes wait for the disk", hint="try again in a few seconds"
-            ) from None
-        except Closed:
-            raise StoreUnavailable("the store is closed") from None
-        answer: Answer = await asyncio.wrap_future(future)
-        return answer
-
-    @property
-    def waiting(self) -> int:
-        """Writes that wait for their group."""
-        return self._thread.waiting
 
     async def empty_log(self) -> bool:
         """Move the write-ahead log into the database and cut it to nothing.
@@ -101,6 +66,7 @@ class Writer:
         self._thread.close()
         self._connection.close()
 
+    @override
     def _serve(self, jobs: list[Job[Write, Any]]) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
