@@ -14,15 +14,16 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.vector import DEFAULT_CHROMA_RESOURCES, ManagedChroma
 from memorybank_operator.constants import CHROMA_PORT
 from memorybank_operator.resources import names
+from memorybank_operator.resources.container import CONFINED, http_probe
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.destinations import tcp
 from memorybank_operator.resources.image import with_registry
 from memorybank_operator.resources.labels import metadata, selector
-from memorybank_operator.resources.pod_template import USER, placement
+from memorybank_operator.resources.pod_template import UNPRIVILEGED, placement
 
-CONTAINER = "chroma"
 DATA_VOLUME, SCRATCH_VOLUME = "data", "tmp"
 DATA_FOLDER = "/data"
+HEALTH = "/api/v2/healthcheck"
 STARTUP_SECONDS = 300
 """How long a start may take: collections are loaded when they are asked for, but files may have to
 be mended first.
@@ -104,7 +105,7 @@ def _template(ctx: BuildContext, managed: ManagedChroma) -> dict[str, Any]:
     image = managed.image or with_registry(ctx.settings.chroma_image, ctx.settings.defaults)
     wanted = DEFAULT_CHROMA_RESOURCES if managed.resources is None else managed.resources
     container: dict[str, Any] = {
-        "name": CONTAINER,
+        "name": "chroma",
         "image": image,
         "imagePullPolicy": spec.image_pull_policy,
         "args": [
@@ -119,43 +120,31 @@ def _template(ctx: BuildContext, managed: ManagedChroma) -> dict[str, Any]:
             {"name": DATA_VOLUME, "mountPath": DATA_FOLDER},
             {"name": SCRATCH_VOLUME, "mountPath": "/tmp"},  # noqa: S108 - an own volume
         ],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": CONFINED,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "startupProbe": _probe(period=1, failures=STARTUP_SECONDS),
-        "readinessProbe": _probe(period=5, failures=2),
-        "livenessProbe": _probe(period=10, failures=6),
+        "startupProbe": http_probe(HEALTH, period=1, failures=STARTUP_SECONDS),
+        "readinessProbe": http_probe(HEALTH, period=5, failures=2),
+        "livenessProbe": http_probe(HEALTH, period=10, failures=6),
     }
     resources = wanted.model_dump(exclude_defaults=True)
     if resources:
         container["resources"] = resources
     return {
         # Without our managed-by label: what becomes of the pod, the StatefulSet tells.
-        "metadata": {"labels": chroma_selector(ctx.bank) | _component()},
+        "metadata": {
+            "labels": chroma_selector(ctx.bank)
+            | {constants.LABEL_COMPONENT: constants.COMPONENT_VECTORS}
+        },
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "fsGroup": USER,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": UNPRIVILEGED,
             "terminationGracePeriodSeconds": 30,
             "containers": [container],
             "volumes": [{"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": "256Mi"}}],
             **placement(spec),
         },
     }
-
-
-def _component() -> dict[str, str]:
-    return {constants.LABEL_COMPONENT: constants.COMPONENT_VECTORS}
 
 
 def _claim(managed: ManagedChroma) -> dict[str, Any]:
@@ -166,12 +155,3 @@ def _claim(managed: ManagedChroma) -> dict[str, Any]:
     if managed.storage.storage_class_name is not None:
         claim["storageClassName"] = managed.storage.storage_class_name
     return {"metadata": {"name": DATA_VOLUME}, "spec": claim}
-
-
-def _probe(*, period: int, failures: int) -> dict[str, Any]:
-    return {
-        "httpGet": {"path": "/api/v2/healthcheck", "port": "http", "scheme": "HTTP"},
-        "periodSeconds": period,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }

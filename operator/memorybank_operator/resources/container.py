@@ -23,6 +23,14 @@ STARTUP_SECONDS = 300
 """How long a start may take: indexes are built anew from the database."""
 
 
+CONFINED: dict[str, Any] = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+"""Of every container of a bank's pods."""
+
+
 def build_container(ctx: BuildContext) -> dict[str, Any]:
     """Build the container, without what names the pod's revision."""
     spec = ctx.bank.spec
@@ -53,11 +61,7 @@ def build_container(ctx: BuildContext) -> dict[str, Any]:
             *build_mounts(ctx.bank),
             {"name": SCRATCH_VOLUME, "mountPath": "/tmp"},  # noqa: S108 - an own volume
         ],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": CONFINED,
         # The last lines of the log say why it ended; status passes them on.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **_probes(),
@@ -76,13 +80,14 @@ def _variable(variable: EnvVar) -> dict[str, Any]:
 
 def _probes() -> dict[str, Any]:
     return {
-        "startupProbe": _http_get("/live", period=1, failures=STARTUP_SECONDS),
-        "readinessProbe": _http_get("/ready", period=5, failures=2),
-        "livenessProbe": _http_get("/live", period=10, failures=3),
+        "startupProbe": http_probe("/live", period=1, failures=STARTUP_SECONDS),
+        "readinessProbe": http_probe("/ready", period=5, failures=2),
+        "livenessProbe": http_probe("/live", period=10, failures=3),
     }
 
 
-def _http_get(path: str, *, period: int, failures: int) -> dict[str, Any]:
+def http_probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    """Build a probe of the port `http`, each `period` seconds."""
     return {
         "httpGet": {"path": path, "port": "http", "scheme": "HTTP"},
         "periodSeconds": period,

@@ -28,7 +28,16 @@ from memorybank_operator.resources.labels import labels, selector
 from memorybank_operator.resources.named_secrets import build_volumes
 
 USER = 65532
-"""User and group of the memory service; no user of the node."""
+"""User and group of a bank's processes; no user of the node."""
+UNPRIVILEGED: dict[str, Any] = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "fsGroup": USER,
+    "fsGroupChangePolicy": "OnRootMismatch",
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""Of every pod of a bank."""
 MARGIN_SECONDS = 9
 """After requests had their time the service still flushes and closes its database."""
 
@@ -64,14 +73,7 @@ def _template(ctx: BuildContext) -> dict[str, Any]:
             "automountServiceAccountToken": False,
             # A Service named memory-bank would add variables that begin with MEMORY_BANK_.
             "enableServiceLinks": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "fsGroup": USER,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": UNPRIVILEGED,
             "terminationGracePeriodSeconds": spec.lifecycle.drain_seconds
             + spec.lifecycle.shutdown_seconds
             + MARGIN_SECONDS,
