@@ -26,6 +26,8 @@ TEXTS = [
 
 @pytest.fixture
 def no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no weights from here on; the model, which a test may need, is made of them before."""
+    model_folder()
     monkeypatch.setattr(weights, "installed", lambda: None)
 
 
