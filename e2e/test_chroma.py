@@ -65,6 +65,12 @@ def uid(bank: Bank, kind: str, name: str) -> str:
     return str(found.get("metadata", {}).get("uid", ""))
 
 
+def own_pod(bank: Bank) -> dict[str, Any]:
+    """The pod of the bank itself, not of its Chroma."""
+    [own] = [each for each in bank.pods() if SERVER not in each["metadata"]["name"]]
+    return own
+
+
 def test_meanings_are_found_through_the_server_of_the_bank(bank: Bank) -> None:
     for each in FACTS:
         bank.remember(each)
@@ -78,10 +84,9 @@ def test_nobody_but_the_banks_pod_reaches_the_server(bank: Bank) -> None:
     stack.kubectl(
         "-n", bank.namespace, "wait", "--for=condition=Ready", "pod/curious", "--timeout=120s"
     )
-    [own] = [each for each in bank.pods() if SERVER not in each["metadata"]["name"]]
     server = (f"{SERVER}-0.{SERVER}.{bank.namespace}.svc", 8000)
     curious = Neighbour(stack, bank.namespace, "curious")
-    mine = Neighbour(stack, bank.namespace, own["metadata"]["name"])
+    mine = Neighbour(stack, bank.namespace, own_pod(bank)["metadata"]["name"])
     stack.wait(
         "the fence", lambda: curious.connects(server) == ["blocked"],
         describe=lambda: curious.connects(server),
@@ -110,7 +115,7 @@ def test_a_server_that_is_gone_is_told_searched_without_and_filled_again(bank: B
 def test_a_server_that_cannot_start_is_told_and_heals(bank: Bank) -> None:
     broken = yaml.safe_load(yaml.safe_dump(bank.spec))
     broken["vector"]["chroma"]["managed"]["image"] = "localhost/no-such-image:1"
-    [before] = [each for each in bank.pods() if SERVER not in each["metadata"]["name"]]
+    before = own_pod(bank)
     bank.apply(**broken)
     bank.stack.wait(
         "condition Degraded",
@@ -124,8 +129,7 @@ def test_a_server_that_cannot_start_is_told_and_heals(bank: Bank) -> None:
     bank.apply()
     wait_for_vectors(bank)
     assert bank.recall(QUESTION, mode="vector", limit=1) == [FACTS[0]]
-    [after] = [each for each in bank.pods() if SERVER not in each["metadata"]["name"]]
-    assert after["metadata"]["uid"] == before["metadata"]["uid"], "the bank's pod was not replaced"
+    assert own_pod(bank)["metadata"]["uid"] == before["metadata"]["uid"], "its pod was not replaced"
 
 
 def test_a_bank_that_needs_it_no_more_gives_all_of_it_up(bank: Bank) -> None:
