@@ -44,7 +44,8 @@ MAX_LEFTOVERS = 100
 MAX_MESSAGE = 300
 SETTLE_SECONDS = 5.0
 SETTLE_INTERVAL = 0.25
-"""A pod is ready before every node's Service rules lead to it: until then nobody is at fault."""
+"""A pod is ready before every node's Service rules lead to it, and to none of the revision before:
+until then nobody is at fault."""
 REPEATED_PER_SECOND = 1.0
 """Probes of banks that passed before, of all banks together: one takes about 10 ms of CPU time, and
 a crowd of banks that are well must not cost more than a hundredth of a core. A pod that restarts,
@@ -95,6 +96,10 @@ class TakesNoChanges(CanaryFailed):
 
 class Unreachable(CanaryFailed):
     """No connection to the bank came about."""
+
+
+class AnotherAnswers(CanaryFailed):
+    """The Service leads to a pod of another revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +222,11 @@ async def _check_ready(session: aiohttp.ClientSession, revision: str) -> Proof:
             if each.get("status") == "degraded"
         ),
     )
-    if answer.get("status") != "ready":
+    is_ready = answer.get("status") == "ready"
+    said = answer.get("revision", None if is_ready else revision)
+    if said != revision:
+        raise AnotherAnswers(f"a pod of revision {said!r} answers, {revision!r} is wanted")
+    if not is_ready:
         reasons = [
             f"{each.get('name')}: {each.get('message') or each.get('status')}" for each in failing
         ]
@@ -226,10 +235,6 @@ async def _check_ready(session: aiohttp.ClientSession, revision: str) -> Proof:
         )
         failure.said = proof
         raise failure
-    if answer.get("revision") != revision:
-        raise CanaryFailed(
-            f"a pod of revision {answer.get('revision')!r} answers, {revision!r} is wanted"
-        )
     return proof
 
 
@@ -442,7 +447,7 @@ class Canaries:
             )
         if self._targets.get(bank) != target:
             return Outcome()  # whoever changed the target has asked for another probe
-        if isinstance(failure, Unreachable) and self._is_settling(bank):
+        if isinstance(failure, Unreachable | AnotherAnswers) and self._is_settling(bank):
             return Outcome(again_after=SETTLE_INTERVAL)
         self._aimed.pop(bank, None)
         if result.ok:

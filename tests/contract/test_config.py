@@ -20,6 +20,7 @@ from memorybank.domain.memory import MemoryType
 from memorybank.server import reload
 from memorybank.server.secrets import Fingerprints
 from memorybank.settings import ChromaSettings, CorsSettings, Settings
+from memorybank_operator.api.v1alpha1.postgres import Postgres
 from memorybank_operator.api.v1alpha1.service import BUILTIN_ROLES, MEMORY_TYPES
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.configfiles import in_effect
@@ -122,6 +123,21 @@ def test_a_bank_with_chroma_has_collections_of_its_own(
     assert loaded.vector.chroma.collections == collections
 
 
+def test_a_bank_in_postgresql_finds_its_database_and_has_as_many_connections_as_it_may(
+    tmp_path: Path,
+) -> None:
+    postgres = {
+        "urlSecretRef": {"name": "database", "key": "url"},
+        "readers": 8, "connectSeconds": 9, "statementSeconds": 10,
+    }  # fmt: skip
+    spec = {"replicas": 3, "storage": {"engine": "postgres", "postgres": postgres}}
+    database = pod_settings(spec, tmp_path).database
+    assert database.engine == "postgres"
+    assert database.url_file == Path("/etc/memorybank-secrets/database-url/value")
+    sizes = (database.readers, database.connect_seconds, database.statement_seconds)
+    assert sizes == (8, 9, 10)
+
+
 def test_the_longest_names_fit_into_those_of_collections() -> None:
     longest = f"{'n' * 63}_{'b' * 63}"
     assert ChromaSettings(collections=longest).collections == longest
@@ -142,6 +158,8 @@ def test_what_a_spec_leaves_out_is_the_same_on_both_sides() -> None:
             assert getattr(ours, name) == getattr(theirs, name), name
     for name in ("timeout_seconds", "retries", "breaker_failures", "breaker_seconds"):
         assert getattr(spec.embedding, name) == getattr(defaults.embedding, name), name
+    for name in ("readers", "connect_seconds", "statement_seconds"):
+        assert Postgres.model_fields[name].default == getattr(defaults.database, name), name
     assert spec.embedding.openai.base_url == defaults.embedding.openai.base_url
     assert not defaults.encryption.enabled
     assert spec.cache.embeddings == defaults.embedding.cache_entries

@@ -114,6 +114,8 @@ class Banks:
         return dict(answer.json())
 
 
+ADDRESS = {"urlSecretRef": {"name": "database", "key": "url"}}
+POSTGRES = {"engine": "postgres", "postgres": ADDRESS}
 CHROMA = {"provider": "chroma", "chroma": {"url": "http://chroma:8000"}}
 JWT = {"issuer": "i", "audience": ["a"], "jwksUrl": "https://login.example.org/keys"}
 LONG_NAME = "a-name-of-forty-one-characters-is-too-long"
@@ -156,7 +158,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "replicas on sqlite": (
         manifest({"replicas": 3}),
-        ("spec.replicas", "set it to 1, or to 0 to stop the bank"),
+        ("spec.replicas", "set it to 1, or to 0 to stop the bank", "storage.engine postgres"),
     ),
     "negative replicas": (
         manifest({"replicas": -1}),
@@ -164,7 +166,51 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "other engine": (
         manifest({"storage": {"engine": "oracle"}}),
-        ("spec.storage.engine", 'supported values: "sqlite"'),
+        ("spec.storage.engine", 'supported values: "sqlite", "postgres"'),
+    ),
+    "postgres without a database": (
+        manifest({"storage": {"engine": "postgres"}}),
+        ("spec.storage.engine", "spec.storage.postgres must say which database"),
+    ),
+    "postgres without its address": (
+        manifest({"storage": {"engine": "postgres", "postgres": {"readers": 8}}}),
+        ("spec.storage.postgres.urlSecretRef", "Required value"),
+    ),
+    "address of postgres in no entry": (
+        manifest(
+            {"storage": POSTGRES | {"postgres": {"urlSecretRef": {"name": "db", "key": "a/b"}}}}
+        ),
+        ("spec.storage.postgres.urlSecretRef.key", "write the key of an entry"),
+    ),
+    "database of postgres on sqlite": (
+        manifest({"storage": {"postgres": ADDRESS}}),
+        ("spec.storage.postgres", "set that, or remove it"),
+    ),
+    "volume beside postgres": (
+        manifest({"storage": POSTGRES | {"volume": {"size": "20Gi"}}}),
+        ("spec.storage.volume", "is for storage.engine sqlite", "remove it"),
+    ),
+    "growing volume beside postgres": (
+        manifest(
+            {"storage": POSTGRES | {"volume": {"autoGrow": {"enabled": True, "maxSize": "9Gi"}}}}
+        ),
+        ("spec.storage.volume", "is for storage.engine sqlite"),
+    ),
+    "postgres with no connection to read": (
+        manifest({"storage": POSTGRES | {"postgres": ADDRESS | {"readers": 0}}}),
+        ("spec.storage.postgres.readers", "greater than or equal to 1"),
+    ),
+    "statements without an end": (
+        manifest({"storage": POSTGRES | {"postgres": ADDRESS | {"statementSeconds": 7200}}}),
+        ("spec.storage.postgres.statementSeconds", "less than or equal to 3600"),
+    ),
+    "encryption on postgres": (
+        manifest({"storage": POSTGRES, "encryption": {"enabled": True}}),
+        ("spec.encryption.enabled", "encrypt the disk of the database's server"),
+    ),
+    "chroma on postgres": (
+        manifest({"storage": POSTGRES, "vector": CHROMA}),
+        ("spec.vector.provider", "several pods would fill the same Chroma"),
     ),
     "empty image": (
         manifest({"image": ""}),
@@ -545,7 +591,17 @@ CHANGES: dict[str, Change] = {
         {"storage": {"volume": {"accessMode": "ReadWriteOncePod"}}},
         "spec.storage.volume.accessMode cannot change",
     ),
-    "another engine": Change({}, {"storage": {"engine": "postgres"}}, 'supported values: "sqlite"'),
+    "another engine": Change({}, {"storage": POSTGRES}, "spec.storage.engine cannot change"),
+    "the other engine again": Change(
+        {"storage": POSTGRES},
+        {"storage": {"engine": None, "postgres": None}},
+        "spec.storage.engine cannot change",
+    ),
+    "the database taken away": Change(
+        {"storage": POSTGRES},
+        {"storage": {"postgres": None}},
+        "spec.storage.postgres must say which database",
+    ),
     "encryption switched on": Change(
         {}, {"encryption": RING}, "spec.encryption.enabled cannot change"
     ),

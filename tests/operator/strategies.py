@@ -110,7 +110,7 @@ defaults: st.SearchStrategy[dict[str, Any]] = st.one_of(
 )
 """Any valid document of cluster-wide defaults."""
 
-specs: st.SearchStrategy[dict[str, Any]] = _optional(
+sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
     image=st.sampled_from(["app:1", "registry:5000/team/app@sha256:" + "0" * 64]),
     imagePullPolicy=st.sampled_from(["Always", "IfNotPresent", "Never"]),
     imagePullSecrets=st.lists(
@@ -274,3 +274,29 @@ specs: st.SearchStrategy[dict[str, Any]] = _optional(
     ),
     deletionPolicy=st.sampled_from(["Retain", "Delete"]),
 )
+"""Any valid spec of a bank that keeps its memories on a volume."""
+
+_postgres = st.fixed_dictionaries(
+    {"urlSecretRef": st.just({"name": "database", "key": "url"})},
+    optional={
+        "readers": st.integers(1, 64),
+        "connectSeconds": st.integers(2, 60),
+        "statementSeconds": st.integers(1, 3_600),
+    },
+)
+postgres_specs: st.SearchStrategy[dict[str, Any]] = st.builds(
+    lambda spec, postgres, pods: {
+        **{name: value for name, value in spec.items() if name not in ("vector", "encryption")},
+        "storage": {"engine": "postgres", "postgres": postgres},
+        **pods,
+    },
+    sqlite_specs,
+    _postgres,
+    _optional(replicas=st.integers(0, 5)),
+)
+"""Any valid spec of a bank in PostgreSQL, with the Secret of `world.World`."""
+
+engines = (sqlite_specs, postgres_specs)
+"""By what a bank never changes."""
+specs = st.one_of(*engines)
+"""Any valid spec."""

@@ -56,6 +56,20 @@ CLASSES: dict[str, KubeObject] = {
         "metadata": {"name": "rigid"},
     },
 }
+DATABASE_URL = "postgresql://bank:p-not-a-secret@db.data.svc:5432/memories"
+IN_POSTGRES: dict[str, Any] = {
+    "storage": {
+        "engine": "postgres",
+        "postgres": {"urlSecretRef": {"name": "database", "key": "url"}},
+    }
+}
+"""The spec of a bank whose database is that of `named_secrets`."""
+
+
+def secret_with(name: str, **entries: str) -> dict[str, Any]:
+    """A Secret with these entries."""
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in entries.items()}
+    return {"kind": "Secret", "metadata": {"name": name, "uid": name}, "data": data}
 
 
 def bank_body(
@@ -105,7 +119,9 @@ class World:
     pods: list[dict[str, Any]] = field(default_factory=list)
     storage_classes: dict[str, KubeObject] = field(default_factory=lambda: dict(CLASSES))
     admin_key_secret: dict[str, Any] | None = None
-    named_secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    named_secrets: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {"database": secret_with("database", url=DATABASE_URL)}
+    )
     tls_secret: dict[str, Any] | None = None
     canary: CanaryResult | None = None
     disk: Disk | None = None
@@ -189,17 +205,19 @@ class World:
 
     def run(self, of: MemoryBank) -> None:
         """Let the controllers of Deployment and volume do their work, and the canary pass."""
-        claim, deployment = self.volume_claim(of), self.deployment(of)
-        claim["spec"].setdefault("storageClassName", "standard")
-        size = claim["spec"]["resources"]["requests"]["storage"]
-        claim["status"] = {"phase": "Bound", "capacity": {"storage": size}}
+        deployment = self.deployment(of)
+        if of.spec.storage.has_volume:
+            claim = self.volume_claim(of)
+            claim["spec"].setdefault("storageClassName", "standard")
+            size = claim["spec"]["resources"]["requests"]["storage"]
+            claim["status"] = {"phase": "Bound", "capacity": {"storage": size}}
         count, template = deployment["spec"]["replicas"], deployment["spec"]["template"]
         counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
         deployment["status"] = {
             "observedGeneration": deployment["metadata"]["generation"],
             **(dict.fromkeys(counts, count) if count else {}),
         }
-        self.pods = [running_pod(template) for _ in range(count)]
+        self.pods = [running_pod(template, f"pod-{number}") for number in range(1, count + 1)]
         self.canary = self.passed(of)
 
     def passed(self, of: MemoryBank, **changes: Any) -> CanaryResult:

@@ -84,6 +84,16 @@ class Embedding(_SparseSection):
     cache_entries: int | None = None
 
 
+class Database(_Section):
+    """A PostgreSQL database."""
+
+    engine: str
+    url_file: str
+    readers: int
+    connect_seconds: int
+    statement_seconds: int
+
+
 class Chroma(_Section):
     """A Chroma server."""
 
@@ -195,6 +205,7 @@ class AppConfig(_SparseSection):
     """The file as a whole."""
 
     environment: str
+    database: Database | None = None
     embedding: Embedding
     vector: Vector | None = None
     security: Security
@@ -222,6 +233,7 @@ def app_config(bank: MemoryBank, *, hosts: tuple[str, ...], own_chroma: str) -> 
     more_hosts = tuple(each for each in dict.fromkeys(more) if each not in hosts)
     return AppConfig(
         environment="production",
+        database=_database(spec),
         embedding=_embedding(spec),
         vector=_vector(bank, own_chroma),
         security=Security(allowed_hosts=hosts + more_hosts, public_url=_public_url(spec)),
@@ -249,6 +261,19 @@ def _public_url(spec: Spec) -> str | None:
     """
     derived = spec.expose.url if spec.auth.jwt is not None else None
     return spec.security.public_url or derived
+
+
+def _database(spec: Spec) -> Database | None:
+    postgres = spec.storage.postgres
+    if postgres is None:
+        return None
+    return Database(
+        engine=spec.storage.engine,
+        url_file=Mounted.DATABASE_URL.file,
+        readers=postgres.readers,
+        connect_seconds=postgres.connect_seconds,
+        statement_seconds=postgres.statement_seconds,
+    )
 
 
 def _embedding(spec: Spec) -> Embedding:

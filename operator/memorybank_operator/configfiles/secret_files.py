@@ -15,6 +15,7 @@ class Mounted(StrEnum):
     JWT_SECRET = "jwt-secret"  # noqa: S105 - a name
     EMBEDDING_KEY = "embedding-key"
     KEY_RING = "key-ring"
+    DATABASE_URL = "database-url"
 
     @property
     def setting(self) -> str:
@@ -36,4 +37,5 @@ _SETTINGS = {
     Mounted.JWT_SECRET: "auth.jwt.secret_file",
     Mounted.EMBEDDING_KEY: "embedding.openai.key_file",
     Mounted.KEY_RING: "encryption.key_ring_file",
+    Mounted.DATABASE_URL: "database.url_file",
 }

@@ -17,6 +17,7 @@ from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.reconcile.ring import KEY_BYTES, RingDecision, is_ring
 from memorybank_operator.reconcile.steps import Problem
+from memorybank_operator.resources.database import Database, read_address
 from memorybank_operator.resources.named_secrets import NamedSecret, named_secrets
 
 MIN_JWT_BYTES = 64
@@ -31,6 +32,8 @@ class SecretsDecision:
     """Changes when a value does; empty when there is none, None while one cannot be used."""
     each: Mapping[str, str] = field(default_factory=dict)
     """Fingerprints by which the service tells them, by its setting that names the file."""
+    database: Database | None = None
+    """The PostgreSQL database that one of them names, if it can be used."""
     problems: tuple[Problem, ...] = ()
 
 
@@ -45,12 +48,14 @@ def decide_secrets(bank: MemoryBank, observed: Observed, ring: RingDecision) -> 
             contents[each.use] = found
     if ring.ring is not None:
         contents[Mounted.KEY_RING] = ring.ring
+    database = read_address(contents.get(Mounted.DATABASE_URL, ""))
     if problems or ring.awaited:
-        return SecretsDecision(None, problems=tuple(problems))
+        return SecretsDecision(None, database=database, problems=tuple(problems))
     seen = ",".join(f"{use}:{text_checksum(value)}" for use, value in contents.items())
     return SecretsDecision(
         text_checksum(f"{ANNOTATION_SECRETS_HASH}:{seen}") if seen else "",
         {use.setting: secret_checksum(use.setting, value) for use, value in contents.items()},
+        database,
     )
 
 
@@ -103,9 +108,19 @@ def _key_ring(value: str) -> str | None:
     )
 
 
+def _database_url(value: str) -> str | None:
+    if read_address(value) is not None:
+        return None
+    return (
+        "is no address of a database: write postgresql://user:password@host:5432/name, with %-codes"
+        " for what else than letters and digits is in the password"
+    )
+
+
 _CHECKS = {
     Mounted.JWT_SECRET: _jwt_secret,
     Mounted.EMBEDDING_KEY: _embedding_key,
     Mounted.KEY_RING: _key_ring,
+    Mounted.DATABASE_URL: _database_url,
 }
 """What each has to be: a check that returns what is wrong and how to cure it, or None."""

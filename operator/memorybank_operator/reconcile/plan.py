@@ -107,6 +107,7 @@ def plan(
         storage_class=volume.storage_class,
         grown_from=volume.grown_from,
         secrets=secrets.fingerprint,
+        database=secrets.database,
     )
     ctx = replace(ctx, takes_changes=takes_changes(bank, observed, ctx))
     bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build(ctx)}

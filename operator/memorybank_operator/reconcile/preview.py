@@ -50,9 +50,16 @@ def preview(
             for child in inputs
             if child in new and (fields := _fields(new[child], observed.children.get(child)))
         ),
-        restarts=(f"the pod of Deployment {workload.name}: agents are not served for that time",),
+        restarts=(_restart(bank),),
         irreversible=tuple(_irreversible(bank, current, image=image, before=before)),
     )
+
+
+def _restart(bank: MemoryBank) -> str:
+    name = names.deployment(bank).name
+    if bank.spec.storage.has_volume:
+        return f"the pod of Deployment {name}: agents are not served for that time"
+    return f"the pods of Deployment {name}, each when another one serves: agents are served"
 
 
 def _fields(new: KubeObject, live: KubeObject | None) -> tuple[str, ...]:

@@ -71,12 +71,13 @@ def door(
 
 
 def outlook(bank: MemoryBank, observed: Observed) -> Outlook | None:
-    """Return where to ask for the bank's disk: the pod that runs, ready or not; None without one.
+    """Return where to ask for the bank's disk: the pod that runs, ready or not; None without one,
+    and for a bank without a volume.
 
     The newest of several is asked: the others are on their way out.
     """
     running = [pod for pod in observed.pods if _runs(pod)]
-    if not running:
+    if not running or not bank.spec.storage.has_volume:
         return None
     newest = max(running, key=lambda pod: str(pod["metadata"].get("creationTimestamp") or ""))
     claim = observed.children.get(names.volume_claim(bank), {})

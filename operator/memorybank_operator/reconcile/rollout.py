@@ -26,6 +26,7 @@ from memorybank_operator.api.v1alpha1.pod import BUILT_IN_RESOURCES
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.api.v1alpha1.update import Made, Rejected
 from memorybank_operator.constants import (
+    ANNOTATION_DATABASE,
     ANNOTATION_KEY_HASH,
     ANNOTATION_RENDERED_HASH,
     ANNOTATION_SECRETS_HASH,
@@ -60,7 +61,9 @@ AT_ONCE = frozenset(
         "deletion_protection",
     }
 )
-"""Fields of the spec that do not shape the pod: they are in force whatever waits."""
+"""Fields of the spec that do not shape the pod: they are in force whatever waits. Of `storage` the
+part `postgres` does.
+"""
 
 Bodies = Mapping[ChildKey, KubeObject]
 
@@ -120,7 +123,12 @@ def shaping(spec: Spec) -> dict[str, Any]:
     left_out = set(AT_ONCE)
     if spec.resources == BUILT_IN_RESOURCES:
         left_out.add("resources")
-    return spec.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
+    shapes = spec.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
+    if spec.storage.postgres is not None:
+        shapes["storage"] = spec.storage.model_dump(
+            mode="json", exclude_defaults=True, include={"postgres"}
+        )
+    return shapes
 
 
 def _before(bank: MemoryBank, wanted: str) -> Made | None:
@@ -240,10 +248,15 @@ def _is_of_the_spec(bank: MemoryBank, current: Made | None, live: KubeObject | N
 
 
 def _is_of_a_secret(ctx: BuildContext, live: KubeObject | None) -> bool:
-    """Tell whether it is for a Secret that the pod, whose service does not take it, is replaced."""
+    """Tell whether it is for a Secret that the pod is replaced: one that names another database, or
+    any if its service takes none.
+    """
     if live is None:
         return False
     annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
+    database = ctx.database.fingerprint if ctx.database else None
+    if annotations.get(ANNOTATION_DATABASE) != database:
+        return True
     if not covers_all(live):
         return not ctx.takes_changes  # it has just said so: nobody knows which ones it has
     return bool(
@@ -325,6 +338,7 @@ def _stay(
 def _render(bank: MemoryBank, observed: Observed, ctx: BuildContext, made: Made) -> Bodies | None:
     """Render the bank as it was made before; None when that cannot be."""
     kept = bank.spec.model_dump(mode="json", include=set(AT_ONCE))
+    kept["storage"] |= made.spec.get("storage", {})
     try:
         spec = Spec.model_validate(
             {

@@ -47,6 +47,8 @@ def decide_volume(
 
     `default_class` is what the defaults in force say; only a new claim takes it.
     """
+    if not bank.spec.storage.has_volume:
+        return VolumeDecision()
     claim = observed.children.get(names.volume_claim(bank))
     if claim is None:
         problem = _missing_class(bank, observed.storage_classes, default_class)

@@ -14,6 +14,7 @@ from memorybank_operator.resources.named_secrets import build_mounts
 
 NAME = "memorybank"
 DATA_FOLDER = "/data"
+SCRATCH_FOLDER = "/tmp"  # noqa: S108 - an own volume
 CONFIG_FOLDER = "/etc/memorybank"
 KEY_FOLDER = "/etc/memorybank-key"
 
@@ -34,13 +35,14 @@ CONFINED: dict[str, Any] = {
 def build_container(ctx: BuildContext) -> dict[str, Any]:
     """Build the container, without what names the pod's revision."""
     spec = ctx.bank.spec
+    has_volume = spec.storage.has_volume
     container: dict[str, Any] = {
         "name": NAME,
         "image": image_of(spec, ctx.settings),
         "imagePullPolicy": spec.image_pull_policy,
         "args": [
             "serve",
-            *("--data", DATA_FOLDER),
+            *("--data", DATA_FOLDER if has_volume else SCRATCH_FOLDER),
             *("--host", "0.0.0.0"),  # noqa: S104 - the kubelet and the Service reach it by the pod's IP
             *("--port", str(HTTP_PORT)),
             *("--metrics-port", str(METRICS_PORT)),
@@ -55,11 +57,11 @@ def build_container(ctx: BuildContext) -> dict[str, Any]:
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
         ],
         "volumeMounts": [
-            {"name": DATA_VOLUME, "mountPath": DATA_FOLDER},
+            *([{"name": DATA_VOLUME, "mountPath": DATA_FOLDER}] if has_volume else ()),
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True},
             {"name": KEY_VOLUME, "mountPath": KEY_FOLDER, "readOnly": True},
             *build_mounts(ctx.bank),
-            {"name": SCRATCH_VOLUME, "mountPath": "/tmp"},  # noqa: S108 - an own volume
+            {"name": SCRATCH_VOLUME, "mountPath": SCRATCH_FOLDER},
         ],
         "securityContext": CONFINED,
         # The last lines of the log say why it ended; status passes them on.

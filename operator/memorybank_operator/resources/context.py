@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from memorybank_operator.api.defaults import NO_DEFAULTS, Defaults
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import CHROMA_IMAGE
+from memorybank_operator.resources.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class BuildContext:
     """The key that goes into the Secret and opens the bank; None while there is none."""
     volume_size: str | None
     """What the volume claim asks for: the spec's size, or more where the volume has more; None
-    while no volume can be had.
+    while no volume can be had, and of a bank that has none.
     """
     storage_class: str | None = None
     """Storage class that the volume claim asks for where the spec names none; None when that is
@@ -49,6 +50,10 @@ class BuildContext:
     secrets: str | None = ""
     """Fingerprint of the Secrets that the spec names for the service; empty when it names none,
     None while one of them cannot be used.
+    """
+    database: Database | None = None
+    """The PostgreSQL database that the Secret names; None for a bank without, and while that Secret
+    cannot be used.
     """
     takes_changes: bool = True
     """Whether the service takes changed settings and Secrets while it runs, and tells; else the

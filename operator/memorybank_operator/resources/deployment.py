@@ -12,12 +12,16 @@ from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.labels import metadata, selector
 from memorybank_operator.resources.pod_template import build_pod_template
 
+ONE_BY_ONE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+
 
 def build_deployment(ctx: BuildContext) -> dict[str, Any] | None:
     """Build the Deployment, None while key, volume or a Secret are missing. SQLite has a single
-    writer: the old pod stops before a new one starts.
+    writer: the old pod stops before a new one starts. In PostgreSQL there may be several: an old
+    pod stops when a new one serves.
     """
-    if ctx.admin_key is None or ctx.volume_size is None or ctx.secrets is None:
+    has_volume = ctx.bank.spec.storage.has_volume
+    if ctx.admin_key is None or ctx.secrets is None or (has_volume and ctx.volume_size is None):
         return None
     return {
         "apiVersion": "apps/v1",
@@ -26,7 +30,7 @@ def build_deployment(ctx: BuildContext) -> dict[str, Any] | None:
         "spec": {
             "replicas": ctx.bank.spec.pods,
             "revisionHistoryLimit": 2,
-            "strategy": {"type": "Recreate"},
+            "strategy": {"type": "Recreate"} if has_volume else ONE_BY_ONE,
             "selector": {"matchLabels": selector(ctx.bank)},
             "template": build_pod_template(ctx),
         },

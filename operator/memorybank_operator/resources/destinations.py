@@ -1,4 +1,5 @@
-"""What a bank's pod connects to, as far as its spec says it, in the terms of a network policy.
+"""What a bank's pod connects to, as far as its spec and the address of its database say it, in the
+terms of a network policy.
 
 A network policy knows addresses, pods, namespaces and ports, but no names. So a name within the
 cluster becomes the namespace of its Service, and any other name its port alone.
@@ -6,7 +7,7 @@ cluster becomes the namespace of its Service, and any other name its port alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -41,21 +42,21 @@ def urls(spec: Spec) -> Iterator[str]:
     yield from (each.value for each in spec.env if each.value is not None)
 
 
-def egress_rules(bank: MemoryBank, cluster_domain: str) -> list[Rule]:
-    """Return the rules that let the pod reach what its spec names, in a fixed order."""
+def egress_rules(
+    bank: MemoryBank, cluster_domain: str, *, servers: Iterable[tuple[str, int]] = ()
+) -> list[Rule]:
+    """Return the rules that let the pod reach what its spec names, and these hosts and ports, in a
+    fixed order.
+    """
     anywhere: set[int] = set()
     namespaces: set[str] = set()
     blocks: set[tuple[str, int]] = set()
-    for url in urls(bank.spec):
-        found = _parsed(url)
-        if found is None or found.hostname is None:
-            continue
-        port = found.port or PORTS[found.scheme]
-        block = _block(found.hostname)
+    for host, port in (*_named(bank.spec), *servers):
+        block = _block(host)
         if block is not None:
             blocks.add((block, port))
             continue
-        namespace, is_sure = _namespace(found.hostname, bank.namespace, cluster_domain)
+        namespace, is_sure = _namespace(host, bank.namespace, cluster_domain)
         if namespace is not None:
             namespaces.add(namespace)
         if not is_sure:
@@ -82,6 +83,12 @@ def by_name(namespace: str) -> dict[str, Any]:
 def tcp(port: int) -> dict[str, Any]:
     """Return one port of a rule."""
     return {"port": port, "protocol": "TCP"}
+
+
+def _named(spec: Spec) -> Iterator[tuple[str, int]]:
+    for found in map(_parsed, urls(spec)):
+        if found is not None and found.hostname is not None:
+            yield found.hostname, found.port or PORTS[found.scheme]
 
 
 def _parsed(url: str) -> SplitResult | None:

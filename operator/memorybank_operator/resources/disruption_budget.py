@@ -10,10 +10,10 @@ from memorybank_operator.resources.labels import metadata, selector
 
 
 def build_disruption_budget(ctx: BuildContext) -> dict[str, Any] | None:
-    """Build the PodDisruptionBudget, None where none is asked for. A pod that does not serve may
+    """Build the PodDisruptionBudget, None where nothing limits it. A pod that does not serve may
     always go: nobody would miss it, and it must not hold up a node.
     """
-    budget = ctx.bank.spec.pod_disruption_budget
+    budget = ctx.bank.spec.disruption_budget
     if budget is None:
         return None
     return {

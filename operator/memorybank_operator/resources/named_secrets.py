@@ -77,6 +77,9 @@ def _named(spec: Spec) -> Iterator[NamedSecret]:
         yield _of(Mounted.EMBEDDING_KEY, path, embedding.openai.key_secret_ref)
     if encryption.enabled and encryption.key_secret_ref is not None:
         yield _of(Mounted.KEY_RING, "spec.encryption.keySecretRef", encryption.key_secret_ref)
+    if spec.storage.postgres is not None:
+        path = "spec.storage.postgres.urlSecretRef"
+        yield _of(Mounted.DATABASE_URL, path, spec.storage.postgres.url_secret_ref)
 
 
 def _of(use: Mounted, path: str, reference: SecretReference) -> NamedSecret:

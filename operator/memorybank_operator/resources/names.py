@@ -89,11 +89,11 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         config_map(bank),
         key_secret(bank),
         *([key_ring(bank)] if bank.spec.encryption.ring_is_generated else []),
-        volume_claim(bank),
+        *([volume_claim(bank)] if bank.spec.storage.has_volume else []),
         service(bank),
         *([network_policy(bank)] if bank.spec.network_policy.enabled else []),
         *(chroma_children(bank) if bank.spec.vector.managed_chroma is not None else ()),
-        *([disruption_budget(bank)] if bank.spec.pod_disruption_budget is not None else []),
+        *([disruption_budget(bank)] if bank.spec.disruption_budget is not None else []),
         deployment(bank),
         *([ingress(bank)] if bank.spec.expose.ingress is not None else []),
     )

@@ -24,11 +24,14 @@ LINK_LOCAL = "169.254.0.0/16"
 
 
 def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
-    """Build the NetworkPolicy, None where none is asked for. What it does not name is denied, both
-    ways; policies add up, so that others can allow more.
+    """Build the NetworkPolicy, None where none is asked for, and while nobody knows where the
+    bank's database is: pods that run are to reach it. What it does not name is denied, both ways;
+    policies add up, so that others can allow more.
     """
-    if not ctx.bank.spec.network_policy.enabled:
+    in_postgres = ctx.bank.spec.storage.postgres is not None
+    if not ctx.bank.spec.network_policy.enabled or (in_postgres and ctx.database is None):
         return None
+    database = () if ctx.database is None else ctx.database.servers
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -40,7 +43,7 @@ def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
             "egress": [
                 _dns(),
                 *_own_chroma(ctx),
-                *egress_rules(ctx.bank, ctx.settings.cluster_domain),
+                *egress_rules(ctx.bank, ctx.settings.cluster_domain, servers=database),
             ],
         },
     }

@@ -38,6 +38,8 @@ UNPRIVILEGED: dict[str, Any] = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 """Of every pod of a bank."""
+NODE = "kubernetes.io/hostname"
+"""On every node: a label of its own."""
 MARGIN_SECONDS = 9
 """After requests had their time the service still flushes and closes its database."""
 
@@ -66,7 +68,8 @@ def _template(ctx: BuildContext) -> dict[str, Any]:
             "annotations": spec.pod_annotations
             | _hashes(ctx)
             # Only where it is asked for: a new field must not restart the pods of all banks.
-            | ({constants.ANNOTATION_RESTART: spec.restart} if spec.restart else {}),
+            | ({constants.ANNOTATION_RESTART: spec.restart} if spec.restart else {})
+            | ({constants.ANNOTATION_DATABASE: ctx.database.fingerprint} if ctx.database else {}),
         },
         "spec": {
             "serviceAccountName": names.service_account(ctx.bank).name,
@@ -110,11 +113,12 @@ def _hashes(ctx: BuildContext) -> dict[str, str]:
 
 
 def _volumes(ctx: BuildContext) -> list[dict[str, Any]]:
+    claimed = {
+        "name": DATA_VOLUME,
+        "persistentVolumeClaim": {"claimName": names.volume_claim(ctx.bank).name},
+    }
     return [
-        {
-            "name": DATA_VOLUME,
-            "persistentVolumeClaim": {"claimName": names.volume_claim(ctx.bank).name},
-        },
+        *([claimed] if ctx.bank.spec.storage.has_volume else ()),
         {"name": CONFIG_VOLUME, "configMap": {"name": names.config_map(ctx.bank).name}},
         {
             "name": KEY_VOLUME,
@@ -136,7 +140,8 @@ def _placement(ctx: BuildContext) -> dict[str, Any]:
         "affinity": spec.affinity,
         "topologySpreadConstraints": [
             _spread(ctx, each) for each in spec.topology_spread_constraints
-        ],
+        ]
+        or _spread_over_nodes(ctx),
     }
     return placement(spec) | {name: value for name, value in fields.items() if value}
 
@@ -150,6 +155,18 @@ def placement(spec: Spec) -> dict[str, Any]:
         "priorityClassName": spec.priority_class_name,
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def _spread_over_nodes(ctx: BuildContext) -> list[dict[str, Any]]:
+    """Return what keeps pods that share a database on different nodes, where nobody says anything
+    else. It is the same for any number of pods: another number restarts none.
+    """
+    spec = ctx.bank.spec
+    if spec.storage.has_volume or "topology_spread_constraints" in spec.model_fields_set:
+        return []
+    nodes = TopologySpread(topology_key=NODE, when_unsatisfiable="ScheduleAnyway")
+    # Pods of the revision before are on their way out, and do not count.
+    return [_spread(ctx, nodes) | {"matchLabelKeys": ["pod-template-hash"]}]
 
 
 def _spread(ctx: BuildContext, constraint: TopologySpread) -> dict[str, Any]:

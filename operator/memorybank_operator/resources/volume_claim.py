@@ -15,10 +15,10 @@ from memorybank_operator.resources.labels import metadata
 
 
 def build_volume_claim(ctx: BuildContext) -> dict[str, Any] | None:
-    """Build the PersistentVolumeClaim, None while no volume can be had. Under Retain nobody owns
-    it, so it outlives the bank.
+    """Build the PersistentVolumeClaim, None while no volume can be had, or none is needed. Under
+    Retain nobody owns it, so it outlives the bank.
     """
-    if ctx.volume_size is None:
+    if ctx.volume_size is None or not ctx.bank.spec.storage.has_volume:
         return None
     volume = ctx.bank.spec.storage.volume
     annotations = {ANNOTATION_BANK_UID: ctx.bank.uid}

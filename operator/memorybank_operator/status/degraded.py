@@ -1,5 +1,5 @@
-"""Degraded: the bank serves without something that it uses, and says what that costs. Present only
-while it is True.
+"""Degraded: the bank serves without something that it uses, and says what that costs; or with fewer
+pods than it is to have. Present only while it is True.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.reconcile.observed import Observed
 from memorybank_operator.resources import names
-from memorybank_operator.status.serving import serving
+from memorybank_operator.status.pods import diagnose
+from memorybank_operator.status.serving import is_serving, serving
 from memorybank_operator.status.verdict import Verdict
 
 CONSEQUENCES = {
@@ -28,19 +29,41 @@ OTHERWISE = (Reason.SERVICE_DEGRADED, "The service does its job less well")
 
 
 def judge_degraded(bank: MemoryBank, observed: Observed) -> Iterator[tuple[ConditionType, Verdict]]:
-    """Yield what the bank lacks, as it said when it was probed last; nothing when it has all."""
+    """Yield what the bank lacks; nothing when it has all, and while it does not serve at all."""
     if not serving(observed.pods):
         return
+    verdict = _without_a_service(bank, observed) or _without_pods(bank, observed)
+    if verdict is not None:
+        yield ConditionType.DEGRADED, verdict
+
+
+def _without_a_service(bank: MemoryBank, observed: Observed) -> Verdict | None:
+    """Say what the bank lacks as it said when it was probed last."""
     known = bank.status.condition(ConditionType.DEGRADED)
     if observed.canary is None or (not observed.canary.ok and not observed.canary.degraded):
         # Nobody has said otherwise since: a restarted operator, or a probe that got no answer.
-        if known is not None:
-            yield ConditionType.DEGRADED, Verdict(known.status, known.reason, known.message)
-    elif observed.canary.degraded:
-        check, why = observed.canary.degraded[0]
-        reason, consequence = CONSEQUENCES.get(check, OTHERWISE)
-        message = f"{consequence}: {why}.{_of_own_chroma(bank, observed, reason)}"
-        yield ConditionType.DEGRADED, Verdict("True", reason, message)
+        if known is None or known.reason == Reason.PODS_MISSING:
+            return None
+        return Verdict(known.status, known.reason, known.message)
+    if not observed.canary.degraded:
+        return None
+    check, why = observed.canary.degraded[0]
+    reason, consequence = CONSEQUENCES.get(check, OTHERWISE)
+    message = f"{consequence}: {why}.{_of_own_chroma(bank, observed, reason)}"
+    return Verdict("True", reason, message)
+
+
+def _without_pods(bank: MemoryBank, observed: Observed) -> Verdict | None:
+    """Say why some of several pods do not serve; that they only need time is not worth a word."""
+    wanted = observed.children.get(names.deployment(bank), {}).get("spec", {}).get("replicas", 0)
+    present = [pod for pod in observed.pods if not pod["metadata"].get("deletionTimestamp")]
+    trouble = diagnose(pod for pod in present if not is_serving(pod))
+    served = sum(map(is_serving, present))
+    if trouble is None or not served < wanted:
+        return None
+    return Verdict(
+        "True", Reason.PODS_MISSING, f"{served} of {wanted} pods serve. {trouble.message}"
+    )
 
 
 def _of_own_chroma(bank: MemoryBank, observed: Observed, reason: Reason) -> str:

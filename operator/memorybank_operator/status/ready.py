@@ -1,7 +1,8 @@
 """Ready: the bank proved, for its newest generation, that it does its job.
 
 True needs all of it: no open problem, the wanted revision of the pod in service, and a canary that
-passed for this generation, this revision and the very pod that serves now.
+passed for this generation, this revision and the very pod that serves now; of several, while one of
+them serves that did then.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from memorybank_operator.reconcile.observed import CanaryResult, Observed
 from memorybank_operator.reconcile.steps import Plan, Problem
 from memorybank_operator.resources import names
 from memorybank_operator.status.rollout import unfinished
-from memorybank_operator.status.serving import serving
+from memorybank_operator.status.serving import serving, still_serves
 from memorybank_operator.status.verdict import Verdict
 
 STOPPED = frozenset({Reason.SCALED_TO_ZERO, Reason.HIBERNATED})
@@ -101,12 +102,11 @@ def _with_trouble(verdict: Verdict, bank: MemoryBank, observed: Observed, plan: 
 def is_proof(canary: CanaryResult, bank: MemoryBank, observed: Observed, plan: Plan) -> bool:
     """Tell whether a result is about this generation, revision, configuration and who serves."""
     wanted = plan.configuration.fingerprint if plan.configuration is not None else None
-    return (canary.generation, canary.revision, canary.configuration, canary.serving) == (
+    return (canary.generation, canary.revision, canary.configuration) == (
         bank.generation,
         plan.revision,
         wanted,
-        serving(observed.pods),
-    )
+    ) and still_serves(canary.serving, serving(observed.pods))
 
 
 def _sentence(text: str) -> str:

@@ -25,13 +25,15 @@ def unfinished(bank: MemoryBank, observed: Observed, plan: Plan) -> Verdict | No
             Reason.DEPLOYMENT_PROGRESSING,
             "The pod is replaced by one as the spec asks for.",
         )
+    staying = [pod for pod in observed.pods if not pod["metadata"].get("deletionTimestamp")]
     pods = [
         pod
-        for pod in observed.pods
+        for pod in staying
         if (pod["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION) == plan.revision
-        and not pod["metadata"].get("deletionTimestamp")
     ]
-    if _is_rolled_out(deployment) and any(is_serving(pod) for pod in pods):
+    # Of several, one that serves will do: others come and go with the load and with their nodes.
+    enough = deployment["spec"]["replicas"] > 1 and len(pods) == len(staying)
+    if (enough or _is_rolled_out(deployment)) and any(is_serving(pod) for pod in pods):
         return None
     trouble = diagnose(pods)
     return (
@@ -65,6 +67,8 @@ def _is_rolled_out(deployment: KubeObject) -> bool:
 def _volume_trouble(
     bank: MemoryBank, observed: Observed, trouble: Verdict | None
 ) -> Verdict | None:
+    if not bank.spec.storage.has_volume:
+        return None
     claim = observed.children.get(names.volume_claim(bank), {})
     name, phase = names.volume_claim(bank).name, claim.get("status", {}).get("phase")
     if phase == "Lost":

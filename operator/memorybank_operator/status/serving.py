@@ -16,6 +16,11 @@ def serving(pods: Iterable[KubeObject]) -> str:
     return ",".join(sorted(_identity(pod) for pod in pods if is_serving(pod)))
 
 
+def still_serves(before: str, now: str) -> bool:
+    """Tell by two such words whether somebody who served then serves on, or nobody did or does."""
+    return not set(before.split(",")).isdisjoint(now.split(","))
+
+
 def is_serving(pod: KubeObject) -> bool:
     """Tell whether a Service sends requests to this pod."""
     if pod["metadata"].get("deletionTimestamp"):

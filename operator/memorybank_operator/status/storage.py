@@ -49,9 +49,13 @@ def _used(bank: MemoryBank, observed: Observed) -> int | None:
 
 
 def claim_of(bank: MemoryBank, observed: Observed) -> Claim | None:
-    """Return the bank's own claim, None while there is none."""
+    """Return the bank's own claim, None while there is none, and for a bank without a volume: a
+    former bank of its name may have left one.
+    """
     live = observed.children.get(names.volume_claim(bank))
     if live is None or ownership(bank, live) is not Ownership.OURS:
+        return None
+    if not bank.spec.storage.has_volume:
         return None
     return read_claim(live)
 

@@ -26,6 +26,7 @@ from tests.integration.operator.settling import settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.volumes import make_class, run_pod, say
 from tests.integration.operator.world import World, Worlds, until
+from tests.operator.world import DATABASE_URL, IN_POSTGRES
 
 SPARE_WRITES = 4
 """One is repeated whose answer was lost, and steps between are said that were passed over."""
@@ -181,6 +182,12 @@ async def recreate_encrypted(world: World, policy: str) -> None:
     await world.create(**ENCRYPTED, deletionPolicy=policy)
 
 
+async def recreate_in_postgres(world: World) -> None:
+    """Delete a bank in PostgreSQL, and make it again before what it owned is collected."""
+    await world.delete(kinds.MEMORY_BANK, "agents")
+    await world.create(**IN_POSTGRES)
+
+
 async def approve(world: World) -> None:
     """Approve what waits."""
     bank = await world.must(kinds.MEMORY_BANK, "agents")
@@ -203,6 +210,16 @@ def everything(*acts: Act) -> Act:
             await each(world)
 
     return act
+
+
+async def name_database(world: World) -> None:
+    await world.put_secret("database", url=DATABASE_URL)
+
+
+async def name_another_database(world: World) -> None:
+    """Name another one, and have the operator look."""
+    await world.put_secret("database", url=f"{DATABASE_URL}2")
+    await resync(world)
 
 
 GROWING: dict[str, Any] = {"storage": {"volume": {"size": "1Gi", "storageClassName": "stretchy"}}}
@@ -280,6 +297,40 @@ SCENARIOS = {
     ),
     "take the own Chroma away": changed({"vector": OWN_CHROMA}, vector=None, writes=6),
     "let the own Chroma sleep": changed({"vector": OWN_CHROMA}, hibernate=True, writes=3),
+    "create in PostgreSQL": Scenario(
+        lambda world: world.create(**IN_POSTGRES, replicas=3),
+        spec=None,
+        prepare=name_database,
+        writes=7,
+    ),
+    "find the database late": Scenario(name_database, spec=IN_POSTGRES, writes=3),
+    "change connections to PostgreSQL": Scenario(
+        lambda world: world.change(storage={"postgres": {"readers": 8}}),
+        spec=IN_POSTGRES,
+        prepare=name_database,
+        writes=3,
+    ),
+    "move to another database": Scenario(
+        name_another_database,
+        spec={**IN_POSTGRES, "networkPolicy": FENCE},
+        prepare=name_database,
+        writes=2,
+    ),
+    "run more pods": Scenario(
+        lambda world: world.change(replicas=3), spec=IN_POSTGRES, prepare=name_database, writes=3
+    ),
+    "run a single pod again": Scenario(
+        lambda world: world.change(replicas=1),
+        spec={**IN_POSTGRES, "replicas": 3},
+        prepare=name_database,
+        writes=3,
+    ),
+    "delete in PostgreSQL and make again": Scenario(
+        recreate_in_postgres,
+        spec={**IN_POSTGRES, "deletionPolicy": "Delete"},
+        prepare=name_database,
+        writes=6,
+    ),
     "expose a bank": changed(expose=EXPOSED, writes=3),
     "expose it under another name": changed(
         {"expose": EXPOSED}, expose={"ingress": {"host": "other.example.org"}}, writes=3

@@ -23,6 +23,7 @@ from memorybank_operator.kube.client import encode
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.context import BuildContext, RenderSettings
+from memorybank_operator.resources.database import Database
 from tests.integration.operator.effort import FULL
 from tests.integration.operator.settling import refused, settle
 from tests.integration.operator.shape import shape
@@ -32,6 +33,7 @@ from tests.repo.checkout import ROOT
 
 Values = dict[str, Any]
 KEY = "mb_" + "k" * 43
+DATABASE = Database((("db.data.svc", 5432), ("10.0.0.7", 6432)), "memories")
 EVERY_FIELD = ROOT / "tests" / "operator" / "data" / "every-field" / "given.yaml"
 MORE_FIELDS: Values = {
     "version": "2", "hibernate": True, "restart": "2026-01-01", "paused": True,
@@ -209,7 +211,7 @@ async def test_what_the_api_server_takes_for_a_spec_gives_objects_that_it_takes(
     of = MemoryBank.parse(await dry_run(world, spec, name))
     context = BuildContext(
         of, RenderSettings("memorybank-app:0.1.0", "cluster.local"),
-        admin_key=KEY, volume_size=of.spec.storage.volume.size,
+        admin_key=KEY, volume_size=of.spec.storage.volume.size, database=DATABASE,
     )  # fmt: skip
     objects = build_all(context)
     assert json.dumps(objects) == json.dumps(build_all(context))

@@ -17,7 +17,8 @@ from tests.integration.operator.settling import refused, settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.test_specs import difference
 from tests.integration.operator.world import World, Worlds
-from tests.operator.strategies import specs
+from tests.operator.strategies import engines
+from tests.operator.world import DATABASE_URL
 
 Values = dict[str, Any]
 IMMUTABLE = ("storage", "encryption")
@@ -31,7 +32,7 @@ SETTLE_SECONDS = 300.0
 @st.composite
 def walks(draw: st.DrawFn) -> list[Values]:
     """Return the specs that a bank has one after the other."""
-    steps = draw(st.lists(specs, min_size=2, max_size=STEPS))
+    steps = draw(st.lists(draw(st.sampled_from(engines)), min_size=2, max_size=STEPS))
     fixed = {key: value for key, value in steps[0].items() if key in IMMUTABLE}
     return [
         {key: value for key, value in step.items() if key not in IMMUTABLE} | fixed
@@ -78,6 +79,7 @@ async def test_a_walk_over_specs_ends_as_a_bank_created_with_the_last_one(
     worlds: Worlds, ways: list[list[Values]], patient: bool
 ) -> None:
     world = worlds()
+    await world.put_secret("database", url=DATABASE_URL)
     walked, fresh = ([f"{word}-{number}-x" for number in range(WALKS)] for word in ("walk", "new"))
     last: dict[str, Values] = {}
     async with world.operator(workers=16) as operator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -184,6 +185,17 @@ class World:
             "spec": {"bankRef": {"name": bank}, **spec},
         }
         return await self.client.create(body)
+
+    async def put_secret(self, name: str, **entries: str) -> None:
+        """Create somebody's Secret, or give it other entries."""
+        await self.client.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "data": {k: base64.b64encode(v.encode()).decode() for k, v in entries.items()},
+            }
+        )
 
     async def change(self, name: str = "agents", **spec: Any) -> Object:
         """Change a bank's spec."""

@@ -42,7 +42,7 @@ class ConditionType(Explained):
     DEGRADED = (
         "Degraded",
         "Present, and True, while something that the bank uses fails without which it serves, but "
-        "finds less. Ready stays as it is; the bank heals by itself.",
+        "finds less or has less in reserve. Ready stays as it is; the bank heals by itself.",
     )
     PAUSED = ("Paused", "Present, and True, while spec.paused is true.")
     UPDATE_PENDING = (
@@ -254,6 +254,7 @@ class Reason(Explained):
         "The vector server does not do its job: meanings are compared roughly.",
     )
     SERVICE_DEGRADED = ("ServiceDegraded", "The memory service does its job less well.")
+    PODS_MISSING = ("PodsMissing", "Some of several pods serve, and others cannot.")
     # MemoryBankKey
     KEY_ACCEPTED = ("KeyAccepted", "The bank takes the key that is in the Secret.")
     KEY_REFUSED = ("KeyRefused", "The bank has no such role or tenant, so the key opens nothing.")

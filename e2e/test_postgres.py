@@ -1,0 +1,240 @@
+"""A bank of several pods in a PostgreSQL of somebody else's: pods are lost, replaced, drained and
+added under load; the database is lost, its password changed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.bank import Bank
+from e2e.cluster.paths import ROOT
+from e2e.conftest import restricted_namespace
+from e2e.postgres import Postgres, postgres
+from e2e.stack import IMAGES, Stack
+from e2e.test_network_policy import Neighbour, pod
+
+EXAMPLE = ROOT / "examples/postgres.yaml"
+USER, DATABASE = "bank", "bank"
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'bank'"
+FACT = "The spare keys of the archive are in the red cabinet."
+QUESTION = "Where can I get into the records room without my badge?"
+TAKEN_SECONDS = 240
+ASKER = "asker"
+ASK = """
+import json, os, sys, time, urllib.error, urllib.request
+url, key = sys.argv[1:]
+body = json.dumps({"query": "keys of the archive"}).encode()
+headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+def ask():
+    request = urllib.request.Request(f"{url}/v1/search", body, headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return len(json.load(answer)["results"])
+asked = again = failed = 0
+while not os.path.exists("/tmp/stop"):
+    asked += 1
+    for attempt in (1, 2):
+        try:
+            ask()
+            break
+        except (OSError, ValueError):
+            again += attempt == 1
+            failed += attempt == 2
+            time.sleep(.5)
+    time.sleep(.05)
+print(json.dumps({"asked": asked, "again": again, "failed": failed}))
+"""
+"""A client that asks through the Service, a new connection each time, and tries once more."""
+
+
+@pytest.fixture(scope="module")
+def database(stack: Stack) -> Iterator[Postgres]:
+    """A server with an empty database for the bank."""
+    with postgres(stack) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bank(stack: Stack, database: Postgres) -> Iterator[Bank]:
+    """The bank of the example, which waits for its Secret first."""
+    manifest: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    password = secrets.token_hex(16)
+    database.execute(f"CREATE ROLE {USER} LOGIN PASSWORD '{password}'")
+    database.execute(f"CREATE DATABASE {DATABASE} OWNER {USER}")
+    with restricted_namespace(stack, "postgres") as namespace:
+        made = Bank(stack, namespace, manifest["metadata"]["name"], manifest["spec"])
+        made.apply()
+        told = made.wait_not_ready("SecretNotFound")
+        assert "spec.storage.postgres.urlSecretRef" in told["message"]
+        name_database(made, database, password)
+        made.wait_ready()
+        made.remember(FACT)
+        stack.apply(pod(namespace, ASKER, f"{IMAGES[0]}:{stack.tag}", {"role": "agent"}))
+        stack.kubectl(
+            "-n", namespace, "wait", "--for=condition=Ready", f"pod/{ASKER}", "--timeout=120s"
+        )
+        yield made
+
+
+def name_database(bank: Bank, database: Postgres, password: str) -> None:
+    """Write the address of the database into the Secret that the bank names."""
+    reference = bank.spec["storage"]["postgres"]["urlSecretRef"]
+    address = database.url(USER, password, DATABASE)
+    bank.stack.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": reference["name"], "namespace": bank.namespace},
+            "data": {reference["key"]: base64.b64encode(address.encode()).decode()},
+        }
+    )
+
+
+def uids(bank: Bank) -> set[str]:
+    return {each["metadata"]["uid"] for each in bank.pods()}
+
+
+def wait_pods(bank: Bank, count: int) -> None:
+    """Wait until so many pods serve and the bank is ready."""
+
+    def serving() -> int:
+        return int((bank.get() or {})["status"].get("readyReplicas", 0))
+
+    bank.stack.wait(
+        f"{count} pods", lambda: serving() == len(bank.pods()) == count and bank.is_ready(),
+        seconds=TAKEN_SECONDS, describe=lambda: (serving(), bank.condition()),
+    )  # fmt: skip
+
+
+@contextmanager
+def asked(bank: Bank) -> Iterator[None]:
+    """Ask all the time while the block runs: nobody is turned away twice."""
+    asker = Neighbour(bank.stack, bank.namespace, ASKER)
+    asker.python("import subprocess, sys; subprocess.Popen([sys.executable, '-c', *sys.argv[1:]],"
+                 " stdout=open('/tmp/said', 'w'), start_new_session=True)",
+                 ASK, f"http://{bank.name}:8080", bank.key())  # fmt: skip
+    yield
+    asker.python("open('/tmp/stop', 'w')")
+
+    def said() -> str:
+        return asker.python("print(open('/tmp/said').read())")
+
+    bank.stack.wait("the asker's report", lambda: bool(said()), describe=said)
+    counts = json.loads(said())
+    asker.python("import os; os.remove('/tmp/stop')")
+    assert counts["asked"] > 20, counts
+    assert counts["failed"] == 0, counts
+
+
+def test_three_pods_serve_without_a_volume_and_find_what_any_of_them_stored(bank: Bank) -> None:
+    wait_pods(bank, 3)
+    assert bank.child("pvc", "-data") is None
+    for each in bank.pods():
+        address = f"http://{each['status']['podIP']}:8080"
+        found = Neighbour(bank.stack, bank.namespace, ASKER).python(
+            "import json, sys, urllib.request\n"
+            "request = urllib.request.Request(sys.argv[1] + '/v1/search',"
+            " sys.argv[3].encode(), {'Authorization': 'Bearer ' + sys.argv[2],"
+            " 'Content-Type': 'application/json', 'Host': sys.argv[4]})\n"
+            "print(urllib.request.urlopen(request).read().decode())",
+            address, bank.key(), json.dumps({"query": QUESTION}), bank.host,
+        )  # fmt: skip
+        assert FACT in found
+
+
+def test_a_pod_that_is_lost_is_missed_by_nobody(bank: Bank) -> None:
+    wait_pods(bank, 3)
+    before = uids(bank)
+    victim = bank.pods()[0]["metadata"]["name"]
+    with asked(bank):
+        bank.stack.kubectl(
+            "-n", bank.namespace, "delete", "pod", victim, "--grace-period=0", "--force"
+        )
+        wait_pods(bank, 3)
+    assert len(before & uids(bank)) == 2
+
+
+def test_pods_are_replaced_one_by_one_while_others_serve(bank: Bank) -> None:
+    wait_pods(bank, 3)
+    before = uids(bank)
+    with asked(bank):
+        bank.apply(restart="again")
+        bank.stack.wait(
+            "other pods", lambda: not before & uids(bank) and bank.is_ready(),
+            seconds=TAKEN_SECONDS, describe=bank.condition,
+        )  # fmt: skip
+    assert bank.recall(QUESTION)[0] == FACT
+
+
+def test_another_number_of_pods_restarts_none(bank: Bank) -> None:
+    wait_pods(bank, 3)
+    before = uids(bank)
+    with asked(bank):
+        bank.stack.kubectl("-n", bank.namespace, "scale", "mb", bank.name, "--replicas=4")
+        wait_pods(bank, 4)
+        assert before < uids(bank)
+        bank.stack.kubectl("-n", bank.namespace, "scale", "mb", bank.name, "--replicas=3")
+        wait_pods(bank, 3)
+    assert (bank.child("pdb") or {})["spec"]["maxUnavailable"] == 1
+
+
+def test_another_password_is_taken_without_a_restart(bank: Bank, database: Postgres) -> None:
+    wait_pods(bank, 3)
+    before = uids(bank)
+    status = (bank.get() or {})["status"]["configuration"]
+    password = secrets.token_hex(16)
+    with asked(bank):
+        database.execute(f"ALTER ROLE {USER} PASSWORD '{password}'")
+        name_database(bank, database, password)
+        bank.stack.kubectl(
+            "-n", bank.namespace, "annotate", "mb", bank.name, "memorybank.dev/resync=password"
+        )
+        bank.stack.wait(
+            "the password in effect",
+            lambda: bank.hurry_kubelet()
+            and bank.is_ready()
+            and (bank.get() or {})["status"]["configuration"] != status,
+            seconds=TAKEN_SECONDS, describe=bank.condition,
+        )  # fmt: skip
+    database.execute(CUT)
+    bank.wait_ready()
+    assert bank.recall(QUESTION)[0] == FACT
+    assert uids(bank) == before
+    assert password not in str(bank.events()) + str(bank.get())
+
+
+def test_a_database_that_crashes_is_told_and_everything_heals(
+    bank: Bank, database: Postgres
+) -> None:
+    wait_pods(bank, 3)
+    before = uids(bank)
+    database.crash()
+    database.wait_ready()
+    wait_pods(bank, 3)
+    assert bank.recall(QUESTION)[0] == FACT
+    assert uids(bank) == before, "no pod was restarted for it"
+
+
+def test_nobody_but_those_who_are_named_is_reached(bank: Bank, database: Postgres) -> None:
+    [own, *_] = bank.pods()
+    mine = Neighbour(bank.stack, bank.namespace, own["metadata"]["name"])
+    server = (f"db.{database.namespace}.svc", 5432)
+    api = ("kubernetes.default.svc", 443)
+    assert mine.connects(server, api) == ["open", "blocked"]
+
+
+def test_a_bank_that_is_made_again_finds_what_the_former_one_stored(bank: Bank) -> None:
+    stack, namespace = bank.stack, bank.namespace
+    bank.apply(deletionPolicy="Delete")
+    stack.kubectl("-n", namespace, "delete", "mb", bank.name, "--timeout=180s")
+    stack.wait("no pods", lambda: not bank.pods(), describe=bank.pods)
+    bank.apply()
+    bank.wait_ready()
+    assert bank.recall(QUESTION)[0] == FACT
