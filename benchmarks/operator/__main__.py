@@ -59,6 +59,8 @@ REPAIRS = 50
 NEWCOMERS = 20
 PEER_IDLE_SECONDS = 60.0
 """Of the other operator, whose idleness is no goal of ours."""
+PEER_SAMPLES = 3
+"""New resources, and repairs, of the other operator among a thousand: each takes it minutes."""
 SLICES = 5
 """In so many turns the operator and bare requests make banks, so that both see the same machine."""
 DONE = 'memorybank_operator_reconciles_total{result="done"}'
@@ -219,10 +221,10 @@ def measure_crowd(bench: Bench, process: Process, counters: Counters) -> None:
     idle(bench, process)
 
 
-def repairs(bench: Bench) -> list[float]:
+def repairs(bench: Bench, count: int = REPAIRS) -> list[float]:
     """Seconds until a deleted object is there again, for some resources by chance."""
     mended = arrivals(bench.http, bench.crowd.subject.mended)
-    chosen = random.Random(1).choices(range(bench.options.banks), k=REPAIRS)  # noqa: S311 - no secret
+    chosen = random.Random(1).choices(range(bench.options.banks), k=count)  # noqa: S311 - no secret
     return [bench.crowd.repair(number, mended) for number in chosen]
 
 
@@ -294,9 +296,9 @@ def measure_peer(bench: Bench) -> None:
         line(f"creating {rest} Alertmanagers", f"{rest / took:.1f}/s")
         line("CPU time for one of them", f"{used / rest * 1000:.1f} ms")
         line(f"memory with {bench.crowd.count} (RSS)", mib(process.memory()))
-        newcomers = spread(bench.crowd.one_by_one(NEWCOMERS))
+        newcomers = spread(bench.crowd.one_by_one(PEER_SAMPLES))
         line(f"apply -> children applied, with {bench.crowd.count}", newcomers)
-        line("StatefulSet deleted -> put back", spread(repairs(bench)))
+        line("StatefulSet deleted -> put back", spread(repairs(bench, PEER_SAMPLES)))
         audit, used, started = bench.audit(), process.cpu(), time.monotonic()
         time.sleep(PEER_IDLE_SECONDS)
         share = (process.cpu() - used) / (time.monotonic() - started)
