@@ -12,6 +12,7 @@ import pytest
 from e2e.bank import Bank, timed
 from e2e.cluster.pki import Authority
 from e2e.conftest import restricted_namespace
+from e2e.gateway_api import http_route_crd
 from e2e.stack import CommandFailed, Stack
 
 FACT = "The billing service keeps its invoices for ten years."
@@ -223,6 +224,77 @@ def test_a_bank_has_a_name_outside_for_as_long_as_its_spec_says(living_bank: Ban
     assert answers(bank) == {bank.host: 200, OUTSIDE: 421, "evil.example": 421}
     assert uids(bank) == before, "no pod was replaced for it"
     assert bank.recall(QUESTION) == [FACT]
+
+
+def test_a_bank_waits_for_a_gateway_api_and_says_what_a_gateway_says(living_bank: Bank) -> None:
+    """No controller of Gateways runs here: what one writes is written by the test."""
+    bank, stack = living_bank, living_bank.stack
+    bank.apply_example("memorybank")
+    bank.wait_ready()
+    before = uids(bank)
+    definition = http_route_crd()
+    bank.apply_example("gateway")
+    told = bank.wait_not_ready("GatewayApiNotInstalled")["message"]
+    assert "use spec.expose.ingress" in told
+    assert bank.recall(QUESTION) == [FACT], "who is inside is served"
+    try:
+        stack.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(definition))
+        bank.wait_ready()  # by operators that started anew
+        route = bank.child("httproute") or {}
+        assert route["spec"]["parentRefs"] == [
+            {
+                "group": "gateway.networking.k8s.io",
+                "kind": "Gateway",
+                "name": "public",
+                "namespace": "gateways",
+                "sectionName": "https",
+            }
+        ]
+        assert route["spec"]["rules"][0]["timeouts"] == {"request": "120s"}
+        assert (bank.get() or {})["status"]["url"] == f"https://{OUTSIDE}"
+        assert answers(bank) == {bank.host: 200, OUTSIDE: 200, "evil.example": 421}
+
+        answer(bank, route, "False", "NotAllowedByListeners")
+        stack.wait(
+            "Degraded",
+            lambda: bank.condition("Degraded").get("reason") == "RouteRefused",
+            describe=lambda: bank.condition("Degraded"),
+        )
+        assert "NotAllowedByListeners" in bank.condition("Degraded")["message"]
+        assert bank.is_ready()
+        answer(bank, route, "True", "Accepted")
+        stack.wait("no condition Degraded", lambda: not bank.condition("Degraded"))
+
+        bank.apply_example("memorybank")
+        bank.wait_ready()
+        stack.wait("the HTTPRoute gone", lambda: bank.child("httproute") is None)
+    finally:
+        bank.apply_example("memorybank")
+        stack.kubectl("delete", "crd", definition["metadata"]["name"], "--ignore-not-found")
+    bank.wait_ready()
+    assert uids(bank) == before, "no pod was replaced for it"
+    assert bank.recall(QUESTION) == [FACT]
+
+
+def answer(bank: Bank, route: dict[str, Any], accepted: str, reason: str) -> None:
+    """Write into the route's status what the controller of its Gateway says of it."""
+    condition = {
+        "type": "Accepted",
+        "status": accepted,
+        "reason": reason,
+        "message": "So says the test.",
+        "observedGeneration": route["metadata"]["generation"],
+        "lastTransitionTime": route["metadata"]["creationTimestamp"],
+    }
+    parent = {
+        "parentRef": route["spec"]["parentRefs"][0],
+        "controllerName": "example.org/gateway",
+        "conditions": [condition],
+    }
+    bank.stack.kubectl(
+        "-n", bank.namespace, "patch", "httproute", bank.name, "--subresource=status",
+        "--type=merge", "--patch", json.dumps({"status": {"parents": [parent]}}),
+    )  # fmt: skip
 
 
 def certificate(bank: Bank, name: str, host: str) -> dict[str, Any]:

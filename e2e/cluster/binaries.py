@@ -157,15 +157,23 @@ def source(name: str) -> Path:
         cwd=item.module, env=build_environment(toolchain),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
+    if listed.returncode:
+        raise ClusterError(f"the module of {name} cannot be found:\n{listed.stderr}")
+    return required(item.module, listed.stdout.strip())
+
+
+def required(module: Path, path: str) -> Path:
+    """Return the folder of a Go module that a folder under modules/ requires, such as for the CRDs
+    in it, fetched where it is not there. Raises ClusterError when it cannot be fetched.
+    """
+    toolchain = find_toolchain()
     fetched = subprocess.run(
-        [str(toolchain.command), "mod", "download", "-json", listed.stdout.strip()],
-        cwd=item.module, env=build_environment(toolchain),
+        [str(toolchain.command), "mod", "download", "-json", path],
+        cwd=module, env=build_environment(toolchain),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    if listed.returncode or fetched.returncode:
-        raise ClusterError(
-            f"the module of {name} cannot be fetched:\n{listed.stderr}{fetched.stderr}"
-        )
+    if fetched.returncode:
+        raise ClusterError(f"the module {path} cannot be fetched:\n{fetched.stderr}")
     return Path(json.loads(fetched.stdout)["Dir"])
 
 

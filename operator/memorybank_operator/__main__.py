@@ -50,7 +50,8 @@ async def _run(settings: Settings, connection: Connection) -> int:
         try:
             await operator.run(stop, on_watching=listen)
         except runtime.Ended as error:
-            logger.error("%s", f"{error}: {error.__cause__}" if error.__cause__ else error)
+            level = logging.INFO if isinstance(error, runtime.KindInstalled) else logging.ERROR
+            logger.log(level, "%s", f"{error}: {error.__cause__}" if error.__cause__ else error)
             # When one of kopf's tasks failed, others may never end: nothing is left to wait for.
             logging.shutdown()
             os._exit(FAILED)

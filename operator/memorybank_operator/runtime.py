@@ -39,6 +39,8 @@ from memorybank_operator.handlers.relisting import Relisting
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection
+from memorybank_operator.kube.discovery import served
+from memorybank_operator.kube.kinds import ApiKind
 from memorybank_operator.kube.watching import WatchObserver, streams
 from memorybank_operator.leadership import Alone, Candidate, Leadership
 from memorybank_operator.metrics import Metrics
@@ -48,8 +50,12 @@ from memorybank_operator.reconcile.proof import Connect
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.settings import Settings
 
-KINDS = (kinds.MEMORY_BANK, kinds.MEMORY_BANK_KEY)
+KINDS = frozenset({kinds.MEMORY_BANK, kinds.MEMORY_BANK_KEY})
 KIND_POLL_SECONDS = 2.0
+INSTALLED_SECONDS = 30.0
+"""How often to look whether another project's kind was installed. Nothing but a bank that waits for
+it asks for more, and a minute is what it waits at most.
+"""
 CANARY_WORKERS = 16
 DISK_WORKERS = 8
 WATCH_STOP_SECONDS = 10.0
@@ -64,6 +70,10 @@ class Ended(Exception):
 
 class WatchFailed(Ended):
     """A watch ended for good, for example because the kind it watches was removed."""
+
+
+class KindInstalled(Ended):
+    """The API server serves a kind that it did not serve at the start: a fresh start watches it."""
 
 
 class LeadershipLost(Ended):
@@ -114,7 +124,9 @@ class Operator:
             write_seconds=self._leadership.write_seconds,
         )  # fmt: skip
         self._events = Events(self._client, clock=time.monotonic, instance=socket.gethostname())
-        self._expected = streams(kinds.WATCHED, settings.namespaces)
+        self._installed: frozenset[ApiKind] = frozenset()
+        """The optional kinds that were served when the watches began."""
+        self._expected = streams(kinds.watched(()), settings.namespaces)
         self._streams = Streams(
             self._expected, cache=self.cache, affected=self._look_at, clock=time.monotonic
         )
@@ -221,6 +233,7 @@ class Operator:
             in_force,
             settings.own_namespace,
             settings.chroma_image,
+            frozenset(kind.kind for kind in self._installed),
         )
 
     def _lacking(self) -> str:
@@ -272,7 +285,7 @@ class Operator:
         """
         try:
             await self._serve()
-            if await self._wait_for_kind(stop):
+            if await self._wait_for_kinds(stop):
                 await self._work(stop, on_watching)
         finally:
             await self._server.cleanup()
@@ -283,18 +296,19 @@ class Operator:
         await site.start()
         self.port = self._server.addresses[0][1]
 
-    async def _wait_for_kind(self, stop: asyncio.Event) -> bool:
-        """Wait until the API server serves our kinds; return False when asked to stop before."""
-        path = f"/apis/{constants.API_VERSION}"
+    async def _wait_for_kinds(self, stop: asyncio.Event) -> bool:
+        """Wait until the API server serves our kinds, and learn which others it serves; return
+        False when asked to stop before.
+        """
         while not stop.is_set():
             try:
-                served = (await self._client.discover(path))["resources"]
-                missing = {kind.plural for kind in KINDS} - {each["name"] for each in served}
+                found = await served(self._client, KINDS | kinds.OPTIONAL)
+                missing = KINDS - found
                 if not missing:
+                    self._expect(found & kinds.OPTIONAL)
                     return True
-                logger.warning("%s has no %s yet", path, ", ".join(sorted(missing)))
-            except errors.NotFound:
-                logger.warning("the MemoryBank CRD is not installed yet; it comes with the chart")
+                named = " and ".join(sorted(kind.kind for kind in missing))
+                logger.warning("no CRD of %s is installed yet; it comes with the chart", named)
             except errors.KubeError as error:
                 logger.warning("%s", error)
             with contextlib.suppress(TimeoutError):
@@ -302,22 +316,45 @@ class Operator:
                     await stop.wait()
         return False
 
+    def _expect(self, installed: frozenset[ApiKind]) -> None:
+        """Have these optional kinds watched as well."""
+        self._installed = installed
+        more = streams(sorted(installed, key=str), self._settings.namespaces)
+        self._expected += more
+        self._streams.expect(more)
+        self._observer.expect(more)
+
+    async def _more_installed(self) -> None:
+        """Return when an optional kind is served that is not watched. One that is not served any
+        more is told by its stream.
+        """
+        while True:
+            await asyncio.sleep(INSTALLED_SECONDS)
+            try:
+                if await served(self._client, kinds.OPTIONAL - self._installed):
+                    return
+            except errors.KubeError as error:
+                logger.warning("%s", error)
+
     async def _work(self, stop: asyncio.Event, on_watching: Callable[[], None]) -> None:
         watches = await self._watch()
         on_watching()
         relist = Relisting(self._client, self._intake.take, self._streams)
         stopped = asyncio.create_task(stop.wait())
         gone = asyncio.create_task(self._streams.wait_gone())
+        installed = asyncio.create_task(self._more_installed())
         relisting = asyncio.create_task(
             relist.run(self._expected, interval=self._settings.resync_interval)
         )
         # Whoever leads must know what to begin with, so it stands for election only then.
         elected = asyncio.create_task(self._elected())
-        ends = (stopped, gone, elected, *watches)
+        ends = (stopped, gone, installed, elected, *watches)
         try:
             await _first(*ends)
             if gone.done():
                 raise WatchFailed(f"{gone.result()}: the API server does not serve this any more")
+            if installed.done():
+                raise KindInstalled("an optional kind was installed: beginning anew, to watch it")
             if elected.done():
                 await elected
                 raise LeadershipLost("the Lease was lost: another operator may be leading")
@@ -326,7 +363,7 @@ class Operator:
                     raise WatchFailed(f"{task.get_name()} ended") from _cause(task)
         finally:
             await self._finish(watches, elected)
-            for task in (stopped, gone, relisting):
+            for task in (stopped, gone, installed, relisting):
                 task.cancel()
 
     async def _elected(self) -> None:
@@ -376,6 +413,7 @@ class Operator:
             registry=watching.registry(
                 self._connection.server,
                 session=lambda: self._connection.session(self._observer, connections=0),
+                watched=kinds.watched(self._installed),
             ),
             settings=watching.settings(),
             identity=watching.IDENTITY,

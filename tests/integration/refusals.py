@@ -385,7 +385,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "an address for a host": (
         manifest({"expose": {"ingress": {"host": "https://memory.example.org"}}}),
-        ("spec.expose.ingress.host", "without scheme, port and path"),
+        ("spec.expose.ingress.host", "without scheme, port, path and '*'"),
     ),
     "an ingress at no host": (
         manifest({"expose": {"ingress": {"className": "nginx"}}}),
@@ -413,6 +413,16 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             {"expose": {"ingress": {"host": "a.example", "annotations": {"memorybank.dev/x": "y"}}}}
         ),
         ("spec.expose.ingress.annotations", "are the operator's"),
+    ),
+    "a gateway that nobody names": (
+        manifest({"expose": {"gateway": {"parentRefs": [], "hostnames": ["a.example"]}}}),
+        ("spec.expose.gateway.parentRefs", "should have at least 1 items"),
+    ),
+    "a gateway for any host": (
+        manifest(
+            {"expose": {"gateway": {"parentRefs": [{"name": "a"}], "hostnames": ["*.example.org"]}}}
+        ),
+        ("spec.expose.gateway.hostnames", "without scheme, port, path and '*'"),
     ),
     "a peer that is nobody": (
         manifest({"networkPolicy": {"allowFrom": [{"namespaceLabels": {}}]}}),

@@ -126,6 +126,8 @@ def _scene(given: Mapping[str, Any]) -> tuple[MemoryBank, World]:
     world = World()
     if "before" in given:
         world = running(_bank(given["before"]))
+    if "installed" in given:
+        world.settings = replace(world.settings, installed=frozenset(given["installed"]))
     of = _bank(given["bank"])
     for change in given.get("changes", ()):
         _change(world, of, change)

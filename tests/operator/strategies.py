@@ -261,7 +261,29 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
                 "timeoutSeconds": st.integers(1, 3600),
                 "tls": st.just({}),
             },
-        )
+        ),
+        gateway=st.fixed_dictionaries(
+            {
+                "parentRefs": st.lists(
+                    st.fixed_dictionaries(
+                        {"name": bank_names},
+                        optional={
+                            "namespace": bank_names,
+                            "sectionName": bank_names,
+                            "port": st.integers(1, 65535),
+                        },
+                    ),
+                    min_size=1,
+                    max_size=3,
+                ),
+                "hostnames": st.lists(names_of_hosts, min_size=1, max_size=3, unique=True),
+            },
+            optional={
+                "scheme": st.sampled_from(["http", "https"]),
+                "annotations": annotation_maps,
+                "timeoutSeconds": st.integers(1, 3600),
+            },
+        ),
     ),
     networkPolicy=_optional(
         enabled=st.booleans(),

@@ -32,7 +32,11 @@ from memorybank_operator.resources.image import image_of
 from memorybank_operator.status.reduce import reduce
 from memorybank_operator.status.serving import serving
 
-SETTINGS = RenderSettings(app_image="localhost/memorybank-app:dev", cluster_domain="cluster.local")
+SETTINGS = RenderSettings(
+    app_image="localhost/memorybank-app:dev",
+    cluster_domain="cluster.local",
+    installed=frozenset({"HTTPRoute"}),
+)
 KEY = "mb_" + "k" * 43
 OTHER_KEY = "mb_" + "o" * 43
 RING = json.dumps({"active": "first", "keys": {"first": base64.b64encode(b"r" * 32).decode()}})
@@ -126,6 +130,7 @@ class World:
     canary: CanaryResult | None = None
     disk: Disk | None = None
     growth_refused: str = ""
+    settings: RenderSettings = SETTINGS
     made: int = 0
 
     def observed(self) -> Observed:
@@ -142,7 +147,7 @@ class World:
         )
 
     def plan(self, of: MemoryBank, *, key: str = KEY, ring: str = RING) -> Plan:
-        return plan(of, self.observed(), SETTINGS, lambda: key, lambda: ring)
+        return plan(of, self.observed(), self.settings, lambda: key, lambda: ring)
 
     def status(
         self,

@@ -41,6 +41,10 @@ class Streams:
         self._gone = asyncio.Event()
         self._lost: list[Stream] = []
 
+    def expect(self, more: Iterable[Stream]) -> None:
+        """These are opened as well. Before `begin`."""
+        self._unlisted |= set(more)
+
     def begin(self) -> None:
         """The streams are opened now: from here on, silence counts."""
         self._alive = dict.fromkeys(self._unlisted, self._clock())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, cast
 
 import aiohttp
@@ -65,11 +65,13 @@ class NothingStored(kopf.DiffBaseStorage):
         raise NotImplementedError("kopf writes nothing in this operator")
 
 
-def registry(server: str, session: Callable[[], aiohttp.ClientSession]) -> kopf.OperatorRegistry:
-    """Return kopf's handlers: log in with our own session, and watch all that we watch."""
+def registry(
+    server: str, session: Callable[[], aiohttp.ClientSession], watched: Iterable[ApiKind]
+) -> kopf.OperatorRegistry:
+    """Return kopf's handlers: log in with our own session, and watch these kinds."""
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login(server, session))
-    for kind in kinds.WATCHED:
+    for kind in watched:
         kopf.on.event(
             group=kind.group, version=kind.version, plural=kind.plural,
             id=kind.plural, registry=handlers,

@@ -4,6 +4,7 @@ called.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from memorybank_operator import constants
@@ -54,6 +55,7 @@ STATEFUL_SET = ApiKind("apps/v1", "StatefulSet", "statefulsets")
 NETWORK_POLICY = ApiKind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 DISRUPTION_BUDGET = ApiKind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 INGRESS = ApiKind("networking.k8s.io/v1", "Ingress", "ingresses")
+HTTP_ROUTE = ApiKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
 POD = ApiKind("v1", "Pod", "pods")
 STORAGE_CLASS = ApiKind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 EVENT = ApiKind("v1", "Event", "events")
@@ -70,8 +72,12 @@ CHILDREN = (
     DEPLOYMENT,
     STATEFUL_SET,
     INGRESS,
+    HTTP_ROUTE,
 )
 """What a bank consists of, by our own hand."""
+
+OPTIONAL = frozenset({HTTP_ROUTE})
+"""Kinds of other projects, which are there once somebody installs them."""
 
 LABELLED = (*CHILDREN, POD)
 """Watched with a server-side selector for our label, so that nobody else's objects reach us."""
@@ -79,6 +85,11 @@ LABELLED = (*CHILDREN, POD)
 WATCHED = (MEMORY_BANK, MEMORY_BANK_KEY, *LABELLED, STORAGE_CLASS)
 
 OURS = f"{constants.LABEL_MANAGED_BY}={constants.FIELD_MANAGER}"
+
+
+def watched(installed: Collection[ApiKind]) -> tuple[ApiKind, ...]:
+    """Return what is watched where these optional kinds are installed."""
+    return tuple(kind for kind in WATCHED if kind not in OPTIONAL or kind in installed)
 
 
 def selector(kind: ApiKind) -> str:

@@ -98,15 +98,20 @@ class WatchObserver:
         self, server: str, expected: Iterable[Stream], listener: Listener, take: Take
     ) -> None:
         # By path: a URL may name a default port or leave it out.
-        prefix = URL(server).path.rstrip("/")
-        self._streams = {
-            f"{prefix}{kind.collection(ns)}": Stream(kind, ns) for kind, ns in expected
-        }
+        self._prefix = URL(server).path.rstrip("/")
+        self._streams: dict[str, Stream] = {}
+        self._paces: dict[Stream, _Pace] = {}
+        self.expect(expected)
         self._listener = listener
         self._take = take
         self._pages: dict[Stream, set[str]] = {}
         self._watches: WeakSet[ClientResponse] = WeakSet()
-        self._paces = {stream: _Pace() for stream in self._streams.values()}
+
+    def expect(self, more: Iterable[Stream]) -> None:
+        """Observe these streams as well."""
+        for stream in more:
+            self._streams[f"{self._prefix}{stream.kind.collection(stream.namespace)}"] = stream
+            self._paces[stream] = _Pace()
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Pass the request on, and note what its answer says.

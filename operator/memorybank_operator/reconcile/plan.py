@@ -89,10 +89,10 @@ def plan(
     volume = decide_volume(bank, observed, settings.defaults.storage.volume.storage_class_name)
     ring = decide_ring(bank, observed, new_ring)
     secrets = decide_secrets(bank, observed, ring)
-    exposure = decide_exposure(bank, observed)
+    exposure = decide_exposure(bank, observed, settings)
     missing = [
         each
-        for each in (key.problem, ring.problem, volume.problem, *secrets.problems, exposure)
+        for each in (key.problem, ring.problem, volume.problem, *secrets.problems, *exposure)
         if each is not None
     ]
     draft.problems += missing

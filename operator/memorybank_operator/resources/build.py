@@ -15,6 +15,7 @@ from memorybank_operator.resources.config_map import build_config_map
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.deployment import build_deployment
 from memorybank_operator.resources.disruption_budget import build_disruption_budget
+from memorybank_operator.resources.http_route import build_http_route
 from memorybank_operator.resources.ingress import build_ingress
 from memorybank_operator.resources.key_secret import build_key_secret
 from memorybank_operator.resources.network_policy import build_network_policy
@@ -37,6 +38,7 @@ BUILDERS = (
     build_disruption_budget,
     build_deployment,
     build_ingress,
+    build_http_route,
 )
 
 

@@ -24,6 +24,8 @@ class RenderSettings:
     """Namespace of the operator's own pods; empty when it runs outside of the cluster."""
     chroma_image: str = CHROMA_IMAGE
     """Image of Chroma servers for which nobody names another one."""
+    installed: frozenset[str] = frozenset()
+    """Kinds of other projects that the API server serves, such as HTTPRoute."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,11 @@ def ingress(bank: MemoryBank) -> ChildKey:
     return ChildKey("Ingress", bank.name)
 
 
+def http_route(bank: MemoryBank) -> ChildKey:
+    """Name the HTTPRoute, whether the bank has one or not."""
+    return ChildKey("HTTPRoute", bank.name)
+
+
 def chroma(bank: MemoryBank) -> ChildKey:
     """Name the StatefulSet of the Chroma server, whether the bank has one or not."""
     return ChildKey("StatefulSet", f"{bank.name}-chroma")
@@ -96,6 +101,7 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         *([disruption_budget(bank)] if bank.spec.disruption_budget is not None else []),
         deployment(bank),
         *([ingress(bank)] if bank.spec.expose.ingress is not None else []),
+        *([http_route(bank)] if bank.spec.expose.gateway is not None else []),
     )
 
 

@@ -25,6 +25,10 @@ CONSEQUENCES = {
     ),
 }
 """By the service's check that says `degraded`."""
+TAKEN = frozenset({"Accepted", "ResolvedRefs"})
+"""Conditions by which a Gateway says that a route leads where it should."""
+OF_OBJECTS = frozenset({Reason.PODS_MISSING, Reason.ROUTE_REFUSED})
+"""What the bank's objects say, whether the service says anything or not."""
 OTHERWISE = (Reason.SERVICE_DEGRADED, "The service does its job less well")
 
 
@@ -32,7 +36,11 @@ def judge_degraded(bank: MemoryBank, observed: Observed) -> Iterator[tuple[Condi
     """Yield what the bank lacks; nothing when it has all, and while it does not serve at all."""
     if not serving(observed.pods):
         return
-    verdict = _without_a_service(bank, observed) or _without_pods(bank, observed)
+    verdict = (
+        _without_a_service(bank, observed)
+        or _without_pods(bank, observed)
+        or _without_a_route(bank, observed)
+    )
     if verdict is not None:
         yield ConditionType.DEGRADED, verdict
 
@@ -42,7 +50,7 @@ def _without_a_service(bank: MemoryBank, observed: Observed) -> Verdict | None:
     known = bank.status.condition(ConditionType.DEGRADED)
     if observed.canary is None or (not observed.canary.ok and not observed.canary.degraded):
         # Nobody has said otherwise since: a restarted operator, or a probe that got no answer.
-        if known is None or known.reason == Reason.PODS_MISSING:
+        if known is None or known.reason in OF_OBJECTS:
             return None
         return Verdict(known.status, known.reason, known.message)
     if not observed.canary.degraded:
@@ -64,6 +72,27 @@ def _without_pods(bank: MemoryBank, observed: Observed) -> Verdict | None:
     return Verdict(
         "True", Reason.PODS_MISSING, f"{served} of {wanted} pods serve. {trouble.message}"
     )
+
+
+def _without_a_route(bank: MemoryBank, observed: Observed) -> Verdict | None:
+    """Say what the first Gateway says that does not take the bank's route as it is now.
+
+    https://gateway-api.sigs.k8s.io/geps/gep-1364/: a Gateway that nobody looks after says nothing.
+    """
+    route = observed.children.get(names.http_route(bank))
+    if bank.spec.expose.gateway is None or route is None:
+        return None
+    for parent in route.get("status", {}).get("parents") or ():
+        for each in parent.get("conditions") or ():
+            is_news = each.get("observedGeneration") == route["metadata"]["generation"]
+            if each["type"] in TAKEN and each["status"] == "False" and is_news:
+                message = (
+                    f"{bank.spec.expose.url} does not lead here: Gateway "
+                    f"{parent['parentRef']['name']} does not take the HTTPRoute {bank.name} "
+                    f"({each['type']}=False, {each['reason']}): {each['message']}"
+                )
+                return Verdict("True", Reason.ROUTE_REFUSED, message)
+    return None
 
 
 def _of_own_chroma(bank: MemoryBank, observed: Observed, reason: Reason) -> str:

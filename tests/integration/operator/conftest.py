@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import sys
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes import client as kubernetes
 
 from e2e.cluster.apiserver import ApiServer
+from e2e.gateway_api import http_route_crd
 from memorybank_operator.api import crd
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection, from_kubeconfig
+from memorybank_operator.kube.kinds import ApiKind
 from tests.integration.operator import effort
 from tests.integration.operator.node import Node
 from tests.integration.operator.world import NodeProber, World, Worlds, until
@@ -30,6 +33,10 @@ DEFAULT_CLASS = {
     },
     "provisioner": "example.org/none",
 }
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+OTHERS = {kinds.HTTP_ROUTE: http_route_crd}
+"""CRDs of other projects."""
 
 FAREWELL_SECONDS = 5.0
 CANCELLATIONS, CANCELLED_SECONDS = 10, 0.5
@@ -97,25 +104,32 @@ async def served(client: KubeClient, connection: Connection) -> None:
     await serve_kind(client, connection)
 
 
-async def serve_kind(client: KubeClient, connection: Connection) -> None:
-    """Have an API server serve what banks need."""
+async def serve_kind(
+    client: KubeClient, connection: Connection, others: Collection[ApiKind] = (kinds.HTTP_ROUTE,)
+) -> None:
+    """Have an API server serve what banks need, and those kinds of other projects."""
     with contextlib.suppress(errors.Conflict):  # another test was here first
         await client.create(DEFAULT_CLASS)
-    async with connection.session() as session:
-        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        for definition in crd.build_all():
-            async with session.post(connection.server + path, json=definition) as response:
-                assert response.status in (201, 409), await response.text()
+    await define(connection, crd.build_all())
+    await define(connection, [OTHERS[each]() for each in others])
 
     async def is_served() -> bool:
         with contextlib.suppress(errors.NotFound, errors.Transient):
             # Discovery names a kind before it is served.
-            for each in (kinds.MEMORY_BANK, kinds.MEMORY_BANK_KEY):
+            for each in (kinds.MEMORY_BANK, kinds.MEMORY_BANK_KEY, *others):
                 await client.discover(each.collection())
             return True
         return False
 
     await until(is_served)
+
+
+async def define(connection: Connection, definitions: Iterable[Mapping[str, Any]]) -> None:
+    """Create CustomResourceDefinitions that are not there yet."""
+    async with connection.session() as session:
+        for each in definitions:
+            async with session.post(connection.server + DEFINITIONS, json=each) as response:
+                assert response.status in (201, 409), await response.text()
 
 
 @pytest.fixture

@@ -232,6 +232,9 @@ SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 FENCE: dict[str, Any] = {"enabled": True, "allowFrom": [{"namespace": "ingress"}]}
 OWN_CHROMA: dict[str, Any] = {"provider": "chroma", "chroma": {"managed": {}}}
 EXPOSED: dict[str, Any] = {"ingress": {"host": "memory.example.org"}}
+GATEWAY: dict[str, Any] = {
+    "gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["memory.example.org"]}
+}
 ENCRYPTED: dict[str, Any] = {"encryption": {"enabled": True}}
 REFERENCE = {"adminKeySecretRef": {"name": "mine"}}
 SCENARIOS = {
@@ -336,6 +339,10 @@ SCENARIOS = {
         {"expose": EXPOSED}, expose={"ingress": {"host": "other.example.org"}}, writes=3
     ),
     "expose it no more": changed({"expose": EXPOSED}, expose=None, writes=3),
+    "expose it by a gateway as well": changed({"expose": EXPOSED}, expose=GATEWAY, writes=3),
+    "expose it by a gateway no more": changed(
+        {"expose": GATEWAY}, expose={"gateway": None}, writes=3
+    ),
     "change several objects at once": changed(
         limits={"maxBodyBytes": 4096},
         serviceAccount={"annotations": {"example.org/x": "y"}},

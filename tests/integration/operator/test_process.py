@@ -23,7 +23,7 @@ from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import from_kubeconfig
 from memorybank_operator.settings import PREFIX
-from tests.integration.operator.conftest import serve_kind
+from tests.integration.operator.conftest import DEFINITIONS, define, serve_kind
 from tests.integration.operator.world import CHILDREN, World, until
 
 START_SECONDS = 300.0
@@ -203,7 +203,6 @@ async def test_a_wrong_configuration_is_one_sentence_and_2(
 async def test_it_waits_for_its_kind_and_ends_with_1_when_the_kind_is_removed(
     tmp_path: Path,
 ) -> None:
-    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     # A server of its own: the others need the kind.
     with apiserver.api_server() as own:
         connection = from_kubeconfig(own.kubeconfig)
@@ -218,11 +217,9 @@ async def test_it_waits_for_its_kind_and_ends_with_1_when_the_kind_is_removed(
             await until(is_waiting, seconds=START_SECONDS)
             assert (await process.get("/readyz"))[0] == 503
             assert (await process.get("/healthz"))[0] == 200
-            for each in crd.build_all():
-                async with session.post(connection.server + definitions, json=each) as made:
-                    assert made.status == 201
+            await define(connection, crd.build_all())
             await until(process.is_ready, seconds=START_SECONDS)
-            async with session.delete(f"{connection.server}{definitions}/{crd.NAME}") as removed:
+            async with session.delete(f"{connection.server}{DEFINITIONS}/{crd.NAME}") as removed:
                 assert removed.status == 200
             async with asyncio.timeout(START_SECONDS):
                 assert await process.wait() == 1

@@ -26,7 +26,10 @@ DEFAULTS = "memorybank-operator-defaults"
 EDGE: dict[str, Any] = {
     "networkPolicy": {"enabled": True},
     "podDisruptionBudget": {"maxUnavailable": 0},
-    "expose": {"ingress": {"host": "memory.example.org"}},
+    "expose": {
+        "ingress": {"host": "memory.example.org"},
+        "gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["memory.example.org"]},
+    },
     "vector": {"provider": "chroma", "chroma": {"managed": {}}},
 }
 """What makes the objects that a bank has only if its spec asks for them."""

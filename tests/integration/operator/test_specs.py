@@ -84,6 +84,7 @@ ALTERNATIVES: dict[str, Values] = {
     },
 }
 """What excludes something that the example has."""
+INSTALLED = frozenset(kind.kind for kind in kinds.OPTIONAL)
 IMMUTABLE = {"storage", "encryption"}
 """What never changes back; growing is among the crash points."""
 SILENT = {"deletionProtection", "auth.adminKeySecretRef", "updatePolicy"}
@@ -210,7 +211,7 @@ async def test_what_the_api_server_takes_for_a_spec_gives_objects_that_it_takes(
 ) -> None:
     of = MemoryBank.parse(await dry_run(world, spec, name))
     context = BuildContext(
-        of, RenderSettings("memorybank-app:0.1.0", "cluster.local"),
+        of, RenderSettings("memorybank-app:0.1.0", "cluster.local", installed=INSTALLED),
         admin_key=KEY, volume_size=of.spec.storage.volume.size, database=DATABASE,
     )  # fmt: skip
     objects = build_all(context)

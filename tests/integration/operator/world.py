@@ -45,7 +45,7 @@ CHILDREN = {
 }
 
 OPTIONAL = {
-    **dict.fromkeys(("NetworkPolicy", "PodDisruptionBudget", "Ingress"), "agents"),
+    **dict.fromkeys(("NetworkPolicy", "PodDisruptionBudget", "Ingress", "HTTPRoute"), "agents"),
     "StatefulSet": "agents-chroma",
 }
 """What a bank has only if its spec asks for it; of each kind one."""

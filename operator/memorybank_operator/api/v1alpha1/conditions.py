@@ -138,6 +138,10 @@ class Reason(Explained):
         "TlsSecretNotFound",
         "The Secret with the certificate of spec.expose.ingress.tls does not exist or holds none.",
     )
+    GATEWAY_API_NOT_INSTALLED = (
+        "GatewayApiNotInstalled",
+        "spec.expose.gateway asks for an HTTPRoute, a kind that the cluster does not have.",
+    )
     SECRET_INVALID = (
         "SecretInvalid",
         "The entry of a Secret that the spec names is not what it should be.",
@@ -252,6 +256,11 @@ class Reason(Explained):
     VECTORS_UNAVAILABLE = (
         "VectorsUnavailable",
         "The vector server does not do its job: meanings are compared roughly.",
+    )
+    ROUTE_REFUSED = (
+        "RouteRefused",
+        "A Gateway of spec.expose.gateway does not take the bank's route: it serves within the "
+        "cluster alone, or by the others.",
     )
     SERVICE_DEGRADED = ("ServiceDegraded", "The memory service does its job less well.")
     PODS_MISSING = ("PodsMissing", "Some of several pods serve, and others cannot.")

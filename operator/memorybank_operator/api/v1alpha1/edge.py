@@ -29,6 +29,15 @@ def _is_set(field: str) -> str:
     return f"(has(self.{field}) && size(self.{field}) > 0)"
 
 
+Namespace = Annotated[
+    str,
+    Field(
+        max_length=63,
+        json_schema_extra=rules(cel("!format.dns1123Label().validate(self).hasValue()", NAMESPACE)),
+    ),
+]
+
+
 class Peer(ApiModel):
     """Who may connect."""
 
@@ -48,18 +57,7 @@ class Peer(ApiModel):
         )
     )
 
-    namespace: (
-        Annotated[
-            str,
-            Field(
-                max_length=63,
-                json_schema_extra=rules(
-                    cel("!format.dns1123Label().validate(self).hasValue()", NAMESPACE)
-                ),
-            ),
-        ]
-        | None
-    ) = None
+    namespace: Namespace | None = None
     """Name of the namespace that the pods are in. Without it and namespaceLabels, podLabels are
     about the bank's own namespace.
     """
@@ -124,6 +122,9 @@ class IngressTls(ApiModel):
     """Who makes the certificate, where cert-manager is installed."""
 
 
+HOST = "must be a host name without scheme, port, path and '*', such as memory.example.org"
+
+
 class Ingress(ApiModel):
     """The bank at a host name of an Ingress controller."""
 
@@ -136,8 +137,7 @@ class Ingress(ApiModel):
             json_schema_extra=rules(
                 cel(
                     "!format.dns1123Subdomain().validate(self).hasValue()",
-                    "spec.expose.ingress.host must be a host name without scheme, port and path, "
-                    "such as memory.example.org",
+                    f"spec.expose.ingress.host {HOST}",
                 )
             ),
         ),
@@ -155,20 +155,74 @@ class Ingress(ApiModel):
     """How long an answer may take, for NGINX. Left out, the controller's own."""
 
 
+class ParentReference(ApiModel):
+    """Names a Gateway, or one of its listeners."""
+
+    name: ObjectName
+    """Name of the Gateway."""
+    namespace: Namespace | None = None
+    """Its namespace. Left out, that of the bank."""
+    section_name: ObjectName | None = None
+    """Name of one of its listeners. Left out, all of them that let the bank in."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port of the listeners. Left out, any."""
+
+
+class Gateway(ApiModel):
+    """The bank at host names of a Gateway."""
+
+    parent_refs: Annotated[
+        tuple[ParentReference, ...],
+        Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ]
+    """The Gateways by which the bank is reached. They have to let routes of its namespace in."""
+    hostnames: Annotated[
+        tuple[Annotated[str, Field(max_length=253)], ...],
+        Field(
+            min_length=1,
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "set"}
+            | rules(
+                cel(
+                    "self.all(h, !format.dns1123Subdomain().validate(h).hasValue())",
+                    f"each of spec.expose.gateway.hostnames {HOST}",
+                )
+            ),
+        ),
+    ]
+    """Host names by which clients ask for the bank, which is all that is at these names. The first
+    one is in status.url.
+    """
+    scheme: Literal["https", "http"] = "https"
+    """How the listener is addressed, which knows the certificate: the bank itself speaks HTTP."""
+    annotations: Annotations = Field(default_factory=dict)
+    """Annotations for the HTTPRoute."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=3600)] | None = None
+    """How long an answer may take. Left out, as long as the Gateway lets it."""
+
+
 class Expose(ApiModel):
     """How the bank is reached from outside of the cluster."""
 
     ingress: Ingress | None = None
     """By an Ingress. Left out, there is none."""
+    gateway: Gateway | None = None
+    """By an HTTPRoute of the Gateway API, where that is installed. Left out, there is none. Beside
+    an Ingress, such as while clients move from one to the other, status.url is that of the Gateway.
+    """
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The host names by which clients outside address the bank."""
-        return () if self.ingress is None else (self.ingress.host,)
+        """The host names by which clients outside address the bank, each once."""
+        found = [*(self.gateway.hostnames if self.gateway is not None else ())]
+        found += [self.ingress.host] if self.ingress is not None else []
+        return tuple(dict.fromkeys(found))
 
     @property
     def url(self) -> str | None:
         """The bank's address for clients outside; None when it is not exposed."""
+        if self.gateway is not None:
+            return f"{self.gateway.scheme}://{self.gateway.hostnames[0]}"
         if self.ingress is None:
             return None
         return f"{'http' if self.ingress.tls is None else 'https'}://{self.ingress.host}"
