@@ -188,6 +188,11 @@ class AccessStore(Protocol):
         The newest record of each tenant stays, and where the rest begins is kept.
         """
 
+    async def prune_claims(self, before: datetime) -> None:
+        """Drop what repeated requests were to be answered, made before a moment: of all tenants,
+        as one that adds nothing any more drops none of its own.
+        """
+
     async def add_activity(
         self, usage: Mapping[Endpoint, Count], events: Sequence[NotedEvent]
     ) -> None:
@@ -235,36 +240,32 @@ class KeptLink:
 
 
 class Snapshot(Protocol):
-    """All tenants as they were at one moment, however long reading takes."""
+    """One tenant, or all, as they were at one moment, however long reading takes."""
 
     async def tenants(self) -> list[Tenant]:
-        """Return every tenant, in the order of their names."""
+        """Return the tenants, in the order of their names."""
 
     async def keys(self, tenant: str) -> list[ApiKey]:
-        """Return all keys of the tenant, oldest first."""
+        """Return all keys of one of the tenants, oldest first."""
 
-    async def memories(self, tenant: str | None, *, after: int, limit: int) -> list[Kept]:
-        """Return the first `limit` memories behind the position `after`, in order of creation.
+    async def memories(self, *, after: int, limit: int) -> list[Kept]:
+        """Return the first `limit` memories behind the position `after`, in order of creation."""
 
-        A None tenant means all of them.
-        """
-
-    async def revisions(
-        self, tenant: str | None, *, after: tuple[int, int], limit: int
-    ) -> list[KeptRevision]:
+    async def revisions(self, *, after: tuple[int, int], limit: int) -> list[KeptRevision]:
         """Return earlier states of memories, by memory, oldest first, behind a position."""
 
-    async def links(
-        self, tenant: str | None, *, after: tuple[int, int, str], limit: int
-    ) -> list[KeptLink]:
+    async def links(self, *, after: tuple[int, int, str], limit: int) -> list[KeptLink]:
         """Return edges between memories, by source, behind a position."""
 
 
 class TransferStore(Protocol):
     """Reads everything, and writes much at once."""
 
-    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """Hold on to this moment until the block ends. Writes go on meanwhile."""
+    def snapshot(self, tenant: str | None) -> AbstractAsyncContextManager[Snapshot]:
+        """Hold on to this moment until the block ends. Writes go on meanwhile.
+
+        Of this tenant; None means of all of them.
+        """
 
     async def find_many(self, names: Sequence[tuple[str, str]]) -> list[Memory]:
         """Return the memories of these tenants and ids that are there, in any order."""

@@ -41,7 +41,7 @@ def test_the_examples_of_a_page_do_what_it_says(page: Path, server: Server, tmp_
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path,
         env={
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{Path(sys.executable).parent}:{postgres.BIN}:{os.environ['PATH']}",
             "HOME": str(tmp_path),
             "MEMORY_BANK_URL": server.url,
             "MEMORY_BANK_KEY": server.key,
@@ -49,6 +49,7 @@ def test_the_examples_of_a_page_do_what_it_says(page: Path, server: Server, tmp_
             **(
                 {
                     "DATABASE_URL": postgres.server().database("docs"),
+                    "EMPTY_DATABASE_URL": postgres.server().database("docs-restored"),
                     "MEMORY_BANK_DATABASE__CONNECT_SECONDS": "60",
                 }
                 if page.stem == "postgresql"

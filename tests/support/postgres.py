@@ -29,6 +29,13 @@ _NOBODY = 65534
 _START_SECONDS = 120.0
 _CUT_MILLISECONDS = 60_000
 _PATIENT_SECONDS = 60
+_OPTIONS = {
+    "fsync": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "60",
+    "log_min_messages": "fatal",
+    "autovacuum": "off",
+}
 
 
 @dataclass(frozen=True)
@@ -107,9 +114,9 @@ def _with_tables() -> str:
     return "tables"
 
 
-def own_server() -> Server:
-    """Start a server that may be stopped; for `remove`."""
-    started = start(Path(tempfile.mkdtemp(prefix="pg")), initialised=False)
+def own_server(**options: str) -> Server:
+    """Start a server that may be stopped; for `remove`. `options` are settings of it."""
+    started = start(Path(tempfile.mkdtemp(prefix="pg")), initialised=False, **options)
     started.execute(
         sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
             sql.Identifier(OWNER), sql.Literal(PASSWORD)
@@ -118,7 +125,7 @@ def own_server() -> Server:
     return started
 
 
-def start(folder: Path, *, initialised: bool) -> Server:
+def start(folder: Path, *, initialised: bool, **options: str) -> Server:
     """Start a server on a folder; with `initialised`, on what an earlier one left there."""
     if not initialised:
         folder.chmod(0o711)
@@ -135,8 +142,7 @@ def start(folder: Path, *, initialised: bool) -> Server:
     process = subprocess.Popen(
         [
             str(_programs(folder) / "postgres"), "-D", "data", "-k", str(folder), "-h", "",
-            "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=60",
-            "-c", "log_min_messages=fatal", "-c", "autovacuum=off",
+            *(f"--{name}={value}" for name, value in (_OPTIONS | options).items()),
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_as_nobody(folder),
     )  # fmt: skip

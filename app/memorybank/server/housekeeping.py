@@ -13,6 +13,7 @@ from memorybank.auth.authenticator import Authenticator
 from memorybank.errors import MemoryBankError
 from memorybank.ports import AccessStore
 from memorybank.services.activity import Activity
+from memorybank.services.adding import IDEMPOTENCY_KEPT
 
 _logger = logging.getLogger(__name__)
 
@@ -62,12 +63,13 @@ class Housekeeping:
             await self._flush()
 
     async def _prune(self) -> None:
-        if self._audit_days is None:
-            return
+        now = datetime.now(UTC)
         try:
-            await self._store.prune_audit(datetime.now(UTC) - timedelta(days=self._audit_days))
+            await self._store.prune_claims(now - IDEMPOTENCY_KEPT)
+            if self._audit_days is not None:
+                await self._store.prune_audit(now - timedelta(days=self._audit_days))
         except MemoryBankError as error:
-            _logger.warning("old audit records could not be dropped: %s", error.message)
+            _logger.warning("what is too old could not be dropped: %s", error.message)
 
     async def _flush(self) -> None:
         try:

@@ -78,9 +78,9 @@ class ExportService:
         stack = AsyncExitStack()
         stack.callback(self._ended)
         try:
-            snapshot = await stack.enter_async_context(self._store.transfer.snapshot())
             tenant = None if query.all_tenants else caller.tenant
-            tenants = [each for each in await snapshot.tenants() if tenant in (None, each.name)]
+            snapshot = await stack.enter_async_context(self._store.transfer.snapshot(tenant))
+            tenants = await snapshot.tenants()
         except BaseException:
             await stack.aclose()
             raise
@@ -93,7 +93,7 @@ class ExportService:
         )
         file = _File(space, compressed=query.gzip)
         first: list[HeaderLine | TenantLine] = [header, *map(TenantLine.of, tenants)]
-        return _written(stack, snapshot, file, first, tenant)
+        return _written(stack, snapshot, file, first)
 
     def _ended(self) -> None:
         self._running -= 1
@@ -104,7 +104,6 @@ async def _written(
     snapshot: Snapshot,
     file: _File,
     first: Sequence[HeaderLine | TenantLine],
-    tenant: str | None,
 ) -> AsyncIterator[bytes]:
     async with stack:
         keys = [
@@ -115,15 +114,15 @@ async def _written(
         ]
         yield file.lines([*first, *keys])
         position = 0
-        while page := await snapshot.memories(tenant, after=position, limit=_PAGE):
+        while page := await snapshot.memories(after=position, limit=_PAGE):
             yield await asyncio.to_thread(file.memories, page)
             position = page[-1].position
         past = (0, 0)
-        while revisions := await snapshot.revisions(tenant, after=past, limit=_PAGE):
+        while revisions := await snapshot.revisions(after=past, limit=_PAGE):
             yield await asyncio.to_thread(file.revisions, revisions)
             past = revisions[-1].position
         edge = (0, 0, "")
-        while links := await snapshot.links(tenant, after=edge, limit=_PAGE):
+        while links := await snapshot.links(after=edge, limit=_PAGE):
             yield file.lines([LinkLine.of(each.tenant, each.link) for each in links])
             edge = links[-1].position
     yield file.end()

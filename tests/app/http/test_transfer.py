@@ -390,19 +390,19 @@ async def test_an_export_is_of_one_moment(bank: Service, admin: httpx.AsyncClien
     vectors = await embedder.embed([each.content for each in items])
     pairs = [Kept(each, vector) for each, vector in zip(items, vectors, strict=True)]
     await bank.engine.store.transfer.put_many(pairs, replace=False)
-    async with bank.engine.store.transfer.snapshot() as snapshot:
-        first = await snapshot.memories("default", after=0, limit=500)
+    async with bank.engine.store.transfer.snapshot("default") as snapshot:
+        first = await snapshot.memories(after=0, limit=500)
         for each in items[600:]:
             await bank.engine.store.delete("default", each.id)
         await store(admin, "later")
-        rest = await snapshot.memories("default", after=first[-1].position, limit=5_000)
+        rest = await snapshot.memories(after=first[-1].position, limit=5_000)
         assert [each.memory for each in first + rest] == items
 
 
 async def test_exports_beyond_the_limit_are_told_to_wait(
     bank: Service, admin: httpx.AsyncClient
 ) -> None:
-    async with bank.engine.store.transfer.snapshot():
+    async with bank.engine.store.transfer.snapshot(None):
         answers = await asyncio.gather(*(admin.get("/v1/export") for _ in range(12)))
     assert {answer.status_code for answer in answers} <= {200, 503}
     assert (await admin.get("/v1/export")).status_code == 200

@@ -30,7 +30,7 @@ from memorybank.errors import (
     QuotaExceeded,
     StoreUnavailable,
 )
-from memorybank.ports import MemoryStore, StoreStats, Vector
+from memorybank.ports import Claim, MemoryStore, StoreStats, Vector
 from memorybank.stores.postgres import PostgresStore
 from memorybank.stores.sql import feed
 from memorybank.stores.sqlite import SqliteStore
@@ -445,6 +445,27 @@ async def test_the_last_use_of_a_key_never_goes_back(store: MemoryStore) -> None
     await store.access.note_use({key.id: later(5), "nobody": later(5)})
     await store.access.note_use({key.id: later(3)})
     assert await store.access.get_key(key.id) == replace(key, last_used_at=later(5))
+
+
+async def test_answers_for_repeated_requests_are_dropped_once_they_are_too_old(
+    store: MemoryStore,
+) -> None:
+    async def keep(tenant: str, name: str, minute: int, since: int) -> None:
+        claim = Claim(tenant, "key-1", name, b"digest", "{}", later(minute))
+        await store.add_claimed([], claim, since=later(since))
+
+    async def kept() -> set[tuple[str, str]]:
+        asked = [(tenant, name) for tenant in ("acme", "beta") for name in ("old", "new")]
+        found = [await store.find_claim(tenant, "key-1", name) for tenant, name in asked]
+        return {(each.tenant, each.name) for each in found if each is not None}
+
+    await keep("acme", "old", 0, since=-60)
+    await keep("beta", "old", 0, since=-60)
+    await keep("acme", "new", 10, since=5)
+    assert await kept() == {("acme", "new"), ("beta", "old")}
+    await keep("beta", "new", 10, since=-60)
+    await store.access.prune_claims(later(5))
+    assert await kept() == {("acme", "new"), ("beta", "new")}
 
 
 async def test_a_tenant_holds_no_more_than_its_quota(store: MemoryStore) -> None:

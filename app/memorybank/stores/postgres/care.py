@@ -8,7 +8,7 @@ from typing import Any
 
 from memorybank.ports import Disk, PoolStatus, StoreCheck, StoreStatus
 from memorybank.stores.postgres.schema import migrations
-from memorybank.stores.sql.connection import Connection, Run
+from memorybank.stores.sql.connection import EVERYONE, Connection, Run
 
 _MOST_PROBLEMS = 100
 _COUNTED = ("memories", "keys", "tenants")
@@ -48,11 +48,11 @@ class CareTables:
 
     async def integrity(self) -> StoreCheck:
         """See StoreCare: what refers to what, and whether counts are right."""
-        return await self.read(_check)
+        return await self.read(EVERYONE, _check)
 
     async def status(self) -> StoreStatus:
         """See StoreCare."""
-        return await self.read(self._status)
+        return await self.read(EVERYONE, self._status)
 
     async def disk(self) -> Disk | None:
         """See StoreCare: a client is not told."""

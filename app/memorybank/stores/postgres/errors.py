@@ -21,6 +21,10 @@ _PASSWORD = (
     "the database does not accept user or password",
     "correct the URL of the database; it is read anew for each connection",
 )
+_WALL = (
+    "the database refused a row of another tenant than the request's",
+    "nothing was changed; report this: the service should not have tried",
+)
 _CAUSES: dict[str, tuple[str, str]] = {
     # By SQLSTATE, or its class: https://www.postgresql.org/docs/16/errcodes-appendix.html
     "28": _PASSWORD,
@@ -105,6 +109,8 @@ def _cause(error: psycopg.Error) -> tuple[str, str]:
             "the database server cannot be reached",
             "see that it runs and that the network lets the service through",
         )
+    if error.diag.source_function == "ExecWithCheckOptions":
+        return _WALL
     for known in (code, code[:2]):
         if known in _CAUSES:
             return _CAUSES[known]

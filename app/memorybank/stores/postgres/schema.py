@@ -59,6 +59,16 @@ def migrate(session: Session) -> None:
             )
 
 
+def require_walls(session: Session) -> None:
+    """Raise ConfigurationError when row-level security does not hold for who is connected."""
+    if not session.execute("SELECT row_security_active('memories')").get:
+        raise ConfigurationError(
+            "the user of the database may see every tenant's rows, whatever its policies say",
+            field=URL_FIELD,
+            hint="name a user in the URL that is no superuser and has not the attribute BYPASSRLS",
+        )
+
+
 def _applied(session: Session) -> set[int]:
     if session.execute("SELECT to_regclass('schema_migrations')::text").get is None:
         _refuse_foreign(session)

@@ -7,9 +7,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from memorybank.stores.postgres.connection import Server, Session
+from memorybank.stores.sql.connection import EVERYONE, Whose
 
 Answer = TypeVar("Answer")
 
@@ -20,7 +22,7 @@ class Line:
     def __init__(self, server: Server, begin: str) -> None:
         """`begin` are the statements that a transaction begins with."""
         self._server = server
-        self._begin = begin.encode()
+        self._begin = f"{begin}; ".encode()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     @property
@@ -28,26 +30,26 @@ class Line:
         """Whether there is a connection."""
         return self._connection is not None
 
-    def begin(self) -> Session:
+    def begin(self, whose: Whose) -> Session:
         """Begin a transaction. Raises psycopg.Error when the database cannot be reached.
 
         A connection that broke while nobody used it is replaced: nothing was begun on it.
         """
         if self._connection is not None:
             try:
-                self._connection.execute(self._begin)
+                self._connection.execute(self._begin + walled(self._connection, whose))
             except psycopg.OperationalError:
                 self.close()
             else:
                 return Session(self._connection)
         self._connection = self._server.connect()
-        self._connection.execute(self._begin)
+        self._connection.execute(self._begin + walled(self._connection, whose))
         return Session(self._connection)
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self, whose: Whose) -> Iterator[Session]:
         """Commit what is done in the block, or undo it."""
-        session = self.begin()
+        session = self.begin(whose)
         try:
             yield session
             session.raw.execute("COMMIT")
@@ -71,6 +73,11 @@ class Line:
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
+
+
+def walled(connection: psycopg.Connection[Any], whose: Whose) -> bytes:
+    """Return the statement that shows, until the transaction ends, the rows of `whose` alone."""
+    return b"SET LOCAL memorybank.tenant = " + sql.Literal(whose).as_bytes(connection)
 
 
 def reading(server: Server) -> str:
@@ -112,7 +119,7 @@ def once(server: Server, begin: str, work: Callable[[Session], Answer]) -> Answe
     """Do something in a transaction on a connection of its own."""
     line = Line(server, begin)
     try:
-        with line.transaction() as session:
+        with line.transaction(EVERYONE) as session:
             return work(session)
     finally:
         line.close()

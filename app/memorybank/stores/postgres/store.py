@@ -18,12 +18,12 @@ from memorybank.ports import Marks, PoolStatus
 from memorybank.stores.postgres.care import CareTables
 from memorybank.stores.postgres.connection import Server, Session
 from memorybank.stores.postgres.errors import translated, translated_at_start
-from memorybank.stores.postgres.schema import migrate
+from memorybank.stores.postgres.schema import migrate, require_walls
 from memorybank.stores.postgres.sessions import Line, holding, once, reading, writing
 from memorybank.stores.postgres.writer import Writer
 from memorybank.stores.sql import rows
 from memorybank.stores.sql.audit import Recorder
-from memorybank.stores.sql.connection import Connection, Dialect
+from memorybank.stores.sql.connection import NOBODY, Connection, Dialect, Whose
 from memorybank.stores.sql.embeddings import VectorTable, register
 from memorybank.stores.sql.sealing import PLAIN
 from memorybank.stores.sql.store import SqlStore
@@ -112,7 +112,8 @@ class PostgresStore(SqlStore):
     async def marks(self) -> Marks:
         """See SharedStore."""
         return await self._run(
-            lambda connection: Marks(*connection.execute("SELECT seq, access FROM feed").get)
+            NOBODY,
+            lambda connection: Marks(*connection.execute("SELECT seq, access FROM feed").get),
         )
 
     @override
@@ -141,7 +142,7 @@ class PostgresStore(SqlStore):
     def _connections(self) -> int:
         return self._connected + self._writer.connected
 
-    async def _run(self, read: Callable[[Connection], Answer]) -> Answer:
+    async def _run(self, whose: Whose, read: Callable[[Connection], Answer]) -> Answer:
         if self._closed:
             raise StoreUnavailable("the store is closed")
 
@@ -149,7 +150,7 @@ class PostgresStore(SqlStore):
             line = self._readers.get()
             before = line.open
             try:
-                with translated(), line.transaction() as session:
+                with translated(), line.transaction(whose) as session:
                     return read(session)
             finally:
                 self._connected += line.open - before
@@ -158,10 +159,10 @@ class PostgresStore(SqlStore):
         return await self._lanes.run(run)
 
     @contextmanager
-    def _moment(self) -> Iterator[Session]:
+    def _moment(self, whose: Whose) -> Iterator[Session]:
         line = Line(self._server, holding(self._server))
         try:
-            with translated(), line.transaction() as session:
+            with translated(), line.transaction(whose) as session:
                 yield session
         finally:
             line.close()
@@ -169,6 +170,7 @@ class PostgresStore(SqlStore):
 
 def _prepare(session: Session, *, model: str) -> None:
     migrate(session)
+    require_walls(session)
     session.execute("SELECT 1 FROM feed FOR UPDATE")
     PLAIN.attach(session, "in this database")
     register(session, model)

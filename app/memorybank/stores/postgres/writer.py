@@ -20,12 +20,10 @@ from memorybank.batching import Job
 from memorybank.errors import MemoryBankError
 from memorybank.stores.postgres.connection import Session
 from memorybank.stores.postgres.errors import unavailable
-from memorybank.stores.postgres.sessions import Line
+from memorybank.stores.postgres.sessions import Line, walled
 from memorybank.stores.sql.audit import Recorder
-from memorybank.stores.sql.connection import Connection
-from memorybank.stores.sql.writer import GroupWriter
-
-Write = Callable[[Connection], Any]
+from memorybank.stores.sql.connection import NOBODY, Connection
+from memorybank.stores.sql.writer import GroupWriter, Task
 
 _MAX_GROUP = 256
 """Writes per commit; bounds how long the first of a group waits for the last, and how long the
@@ -50,9 +48,9 @@ class Writer(GroupWriter[Connection]):
         self._line.close()
 
     @override
-    def _serve(self, jobs: list[Job[Write, Any]]) -> None:
+    def _serve(self, jobs: list[Job[Task[Connection], Any]]) -> None:
         try:
-            with self._line.transaction() as session:
+            with self._line.transaction(NOBODY) as session:
                 announcements = [_attempt(session, job) for job in jobs]
         except psycopg.Error as error:
             failure: Exception = unavailable(error)
@@ -66,15 +64,15 @@ class Writer(GroupWriter[Connection]):
             job.future.set_exception(failure)
 
 
-def _attempt(session: Session, job: Job[Write, Any]) -> Callable[[], None]:
+def _attempt(session: Session, job: Job[Task[Connection], Any]) -> Callable[[], None]:
     """Perform one write; return what tells its caller, to be called after the commit.
 
     Raises psycopg.Error only when the whole transaction is lost.
     """
-    session.raw.execute("SAVEPOINT item")
+    session.raw.execute(b"SAVEPOINT item; " + walled(session.raw, job.request.whose))
     failure: Exception
     try:
-        answer = job.request(session)
+        answer = job.request.work(session)
         session.raw.execute("RELEASE item")
     except psycopg.Error as error:
         if session.raw.closed:

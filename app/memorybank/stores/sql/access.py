@@ -21,10 +21,10 @@ from memorybank.domain.keys import ApiKey, ManagedKeys
 from memorybank.domain.tenants import DEFAULT_TENANT, Quotas, Tenant, TenantPage, TenantStats
 from memorybank.domain.usage import Count, Endpoint
 from memorybank.encryption import KeyRing
-from memorybank.stores.sql import audit, keys, rows, tenants
+from memorybank.stores.sql import audit, keys, life, rows, tenants
 from memorybank.stores.sql import usage as usage_table
 from memorybank.stores.sql.audit import done
-from memorybank.stores.sql.connection import Connection, Dialect, Run, Write
+from memorybank.stores.sql.connection import EVERYONE, Connection, Dialect, Run, Write
 from memorybank.stores.sql.sealing import Seal
 
 _LOG_ATTEMPTS = 10
@@ -51,11 +51,11 @@ class AccessTables:
 
     async def find_key(self, digest: str) -> ApiKey | None:
         """See AccessStore."""
-        return await self._read(lambda connection: keys.find(connection, digest))
+        return await self._read(EVERYONE, lambda connection: keys.find(connection, digest))
 
     async def get_key(self, key_id: str) -> ApiKey | None:
         """See AccessStore."""
-        return await self._read(lambda connection: keys.of_id(connection, key_id))
+        return await self._read(EVERYONE, lambda connection: keys.of_id(connection, key_id))
 
     async def add_key(self, key: ApiKey) -> None:
         """See AccessStore."""
@@ -64,22 +64,23 @@ class AccessTables:
             keys.insert(connection, key)
             return True
 
-        await self._write(write, done(_about_key("key.create", key)))
+        await self._write(key.tenant, write, done(_about_key("key.create", key)))
 
     async def list_keys(self, tenant: str) -> list[ApiKey]:
         """See AccessStore."""
-        return await self._read(lambda connection: keys.of_tenant(connection, tenant))
+        return await self._read(tenant, lambda connection: keys.of_tenant(connection, tenant))
 
     async def revoke_key(self, tenant: str, key_id: str, at: datetime) -> bool:
         """See AccessStore. A key that is revoked already keeps its time."""
         event = AuditEvent(EventKind.ADMIN, "key.revoke", tenant, key_id)
         return await self._write(
-            lambda connection: keys.revoke(connection, tenant, key_id, at=at), done(event)
+            tenant, lambda connection: keys.revoke(connection, tenant, key_id, at=at), done(event)
         )
 
     async def rotate_key(self, successor: ApiKey, *, old_until: datetime) -> bool:
         """See AccessStore."""
         return await self._write(
+            successor.tenant,
             lambda connection: keys.rotate(connection, successor, old_until=old_until),
             done(_about_key("key.rotate", successor)),
         )
@@ -95,29 +96,31 @@ class AccessTables:
             return [*(_about_key("key.manage", key) for key in done.changed), *revoked]
 
         return await self._write(
-            lambda connection: keys.replace_managed(connection, listed, at), events
+            EVERYONE, lambda connection: keys.replace_managed(connection, listed, at), events
         )
 
     async def note_use(self, used: Mapping[str, datetime]) -> None:
         """See AccessStore."""
-        await self._write(lambda connection: keys.note_use(connection, used))
+        await self._write(EVERYONE, lambda connection: keys.note_use(connection, used))
 
     async def replace_bootstrap_key(
         self, key: ApiKey, *, old_until: datetime | None = None
     ) -> bool:
         """See AccessStore."""
         return await self._write(
+            EVERYONE,
             lambda connection: keys.replace_bootstrap(connection, key, old_until),
             done(_about_key("key.bootstrap", key)),
         )
 
     async def find_tenant(self, name: str) -> Tenant | None:
         """See AccessStore."""
-        return await self._read(lambda connection: tenants.find(connection, name))
+        return await self._read(name, lambda connection: tenants.find(connection, name))
 
     async def add_tenant(self, tenant: Tenant) -> bool:
         """See AccessStore."""
         return await self._write(
+            EVERYONE,
             lambda connection: tenants.insert(connection, tenant),
             done(_about_tenant("tenant.create", tenant.name, tenant.quotas)),
         )
@@ -125,19 +128,20 @@ class AccessTables:
     async def list_tenants(self, *, limit: int, cursor: str | None) -> TenantPage:
         """See AccessStore."""
         return await self._read(
-            lambda connection: tenants.page(connection, limit=limit, cursor=cursor)
+            EVERYONE, lambda connection: tenants.page(connection, limit=limit, cursor=cursor)
         )
 
     async def set_quotas(self, name: str, quotas: Quotas) -> Tenant | None:
         """See AccessStore."""
         return await self._write(
+            EVERYONE,
             lambda connection: tenants.set_quotas(connection, name, quotas),
             done(_about_tenant("tenant.limit", name, quotas)),
         )
 
     async def tenant_stats(self, name: str, *, now: datetime) -> TenantStats:
         """See AccessStore."""
-        return await self._read(lambda connection: tenants.stats(connection, name, now=now))
+        return await self._read(name, lambda connection: tenants.stats(connection, name, now=now))
 
     async def begin_deletion(self, name: str) -> bool:
         """See AccessStore."""
@@ -153,14 +157,14 @@ class AccessTables:
             end: dict[str, str | int] = {"records": chain.seq, "last_hash": chain.hash}
             return [AuditEvent(EventKind.ADMIN, "tenant.delete", DEFAULT_TENANT, name, end)]
 
-        return await self._write(write, events) is not None
+        return await self._write(EVERYONE, write, events) is not None
 
     async def finish_deletions(self) -> None:
         """See AccessStore. A transaction per some hundred memories: other writes slip in."""
-        gone = await self._read(tenants.being_deleted)
+        gone = await self._read(EVERYONE, tenants.being_deleted)
         for name in gone:
             erase_some = partial(tenants.erase_some, name=name, dialect=self._dialect)
-            while not await self._write(erase_some):
+            while not await self._write(name, erase_some):
                 pass
             self._seal.forget(name)
         if gone:
@@ -169,14 +173,14 @@ class AccessTables:
     async def rewrap_keys(self) -> None:
         """See AccessStore. A transaction per some hundred keys: other writes slip in."""
         wrapped = False
-        while await self._write(self._seal.rewrap):
+        while await self._write(EVERYONE, self._seal.rewrap):
             wrapped = True
         if wrapped:
             await self._destroy_old_keys()
 
     async def use_ring(self, ring: KeyRing) -> None:
         """See AccessStore. On the writing thread, where no data key is stored meanwhile."""
-        await self._write(partial(self._seal.renew, ring=ring))
+        await self._write(EVERYONE, partial(self._seal.renew, ring=ring))
 
     async def _destroy_old_keys(self) -> None:
         """Leave no data key in the files that is in the tables no more.
@@ -202,7 +206,7 @@ class AccessTables:
                 enabled, self._seal.active_key, {row[0]: row[1] for row in by_key}
             )
 
-        return await self._read(read)
+        return await self._read(EVERYONE, read)
 
     async def audit_page(
         self,
@@ -215,23 +219,30 @@ class AccessTables:
     ) -> AuditPage:
         """See AccessStore."""
         return await self._read(
+            tenant,
             lambda connection: audit.page(
                 connection, tenant, action=action, actor=actor, limit=limit, cursor=cursor
-            )
+            ),
         )
 
     async def audit_chain(self, tenant: str) -> Chain:
         """See AccessStore."""
-        return await self._read(lambda connection: audit.chain_of(connection, tenant))
+        return await self._read(tenant, lambda connection: audit.chain_of(connection, tenant))
 
     async def audit_records(self, tenant: str, after: int) -> list[AuditRecord]:
         """See AccessStore."""
-        return await self._read(lambda connection: audit.following(connection, tenant, after))
+        return await self._read(
+            tenant, lambda connection: audit.following(connection, tenant, after)
+        )
 
     async def prune_audit(self, before: datetime) -> None:
         """See AccessStore. A transaction per two thousand records: other writes slip in."""
-        while await self._write(lambda connection: audit.prune(connection, before)):
+        while await self._write(EVERYONE, lambda connection: audit.prune(connection, before)):
             pass
+
+    async def prune_claims(self, before: datetime) -> None:
+        """See AccessStore."""
+        await self._write(EVERYONE, lambda connection: life.drop_claims(connection, before))
 
     async def add_activity(
         self, usage: Mapping[Endpoint, Count], events: Sequence[NotedEvent]
@@ -246,12 +257,13 @@ class AccessTables:
             audit.append(connection, (each for each in events if each.event.tenant in there))
 
         if usage or events:
-            await self._write(write)
+            await self._write(EVERYONE, write)
 
     async def usage(self, tenant: str, *, first: str, last: str) -> dict[str, Count]:
         """See AccessStore."""
         return await self._read(
-            lambda connection: usage_table.of_tenant(connection, tenant, first=first, last=last)
+            tenant,
+            lambda connection: usage_table.of_tenant(connection, tenant, first=first, last=last),
         )
 
 

@@ -11,11 +11,22 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from memorybank.domain.audit import AuditEvent
 
 Answer = TypeVar("Answer")
+
+Whose = str
+"""A tenant whose rows a transaction is about, or EVERYONE or NOBODY, which no tenant is named.
+
+Statements name the tenant themselves. This is the second wall, which a database may have: it holds
+where a statement forgets to (ADR 86).
+"""
+EVERYONE: Final = "*"
+"""All tenants: for what serves the bank as a whole, or has yet to find out who is calling."""
+NOBODY: Final = ""
+"""No tenant: for what concerns none."""
 
 
 class Cursor(Protocol):
@@ -68,6 +79,7 @@ class Write(Protocol):
 
     def __call__(
         self,
+        whose: Whose,
         work: Callable[[Connection], Answer],
         events: Callable[[Answer], Iterable[AuditEvent]] | None = None,
         /,
@@ -78,8 +90,14 @@ class Write(Protocol):
 class Run(Protocol):
     """Runs statements on a connection, in the thread of that connection."""
 
-    def __call__(self, work: Callable[[Connection], Answer], /) -> Awaitable[Answer]:
+    def __call__(self, whose: Whose, work: Callable[[Connection], Answer], /) -> Awaitable[Answer]:
         """Return what the work returned."""
+
+
+def whose(tenants: Iterable[str]) -> Whose:
+    """Return whose the rows of these tenants are."""
+    named = set(tenants)
+    return named.pop() if len(named) == 1 else EVERYONE if named else NOBODY
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from memorybank.errors import Conflict
 from memorybank.ports import EmbeddingProgress, Generation, GenerationState, Unembedded, Vector
 from memorybank.spaces import space_of
 from memorybank.stores.sql import life, rows
-from memorybank.stores.sql.connection import Connection, Run, Write
+from memorybank.stores.sql.connection import EVERYONE, NOBODY, Connection, Run, Write
 from memorybank.stores.sql.sealing import Seal
 
 GENERATION = "(SELECT id FROM generations WHERE model = ?)"
@@ -38,11 +38,15 @@ class VectorTable:
     def replace(
         self, connection: Connection, created_seq: int, vector: Vector, blob: bytes
     ) -> None:
-        """Give a text its only vector: those of all other spaces are of what it said before.
+        """Give a text its only vector: those of all other spaces are of what it said before."""
+        connection.execute("DELETE FROM vectors WHERE created_seq = ?", (created_seq,))
+        self.add(connection, created_seq, vector, blob)
+
+    def add(self, connection: Connection, created_seq: int, vector: Vector, blob: bytes) -> None:
+        """Give a text that has none its vector.
 
         `blob` is the vector as it is stored; empty for PENDING.
         """
-        connection.execute("DELETE FROM vectors WHERE created_seq = ?", (created_seq,))
         if blob:
             self.put(connection, created_seq, space_of(vector) or self.model, blob)
 
@@ -83,7 +87,7 @@ class EmbeddingTables:
                 for row in found
             ]
 
-        return await self._read(read)
+        return await self._read(EVERYONE, read)
 
     async def embedded(
         self, items: Sequence[tuple[Unembedded, Vector]], *, model: str | None = None
@@ -110,7 +114,7 @@ class EmbeddingTables:
                     )
             return newest, count
 
-        return await self._write(write)
+        return await self._write(EVERYONE, write)
 
     async def progress(self, *, model: str | None = None) -> EmbeddingProgress:
         """See EmbeddingStore."""
@@ -124,7 +128,7 @@ class EmbeddingTables:
             ).get
             return EmbeddingProgress(wanted, memories=memories, embedded=embedded)
 
-        return await self._read(read)
+        return await self._read(EVERYONE, read)
 
     async def known_dimensions(self, *, model: str | None = None) -> int | None:
         """See EmbeddingStore."""
@@ -137,7 +141,7 @@ class EmbeddingTables:
             ).fetchone()
             return None if row is None else (int(row[0]) - self._seal.overhead) // 4
 
-        return await self._read(read)
+        return await self._read(EVERYONE, read)
 
     async def generations(self) -> list[Generation]:
         """See EmbeddingStore."""
@@ -161,15 +165,16 @@ class EmbeddingTables:
                 for model, state, embedder, dimensions, created, activated, vectors in found
             ]
 
-        return await self._read(read)
+        return await self._read(EVERYONE, read)
 
     async def describe(self, model: str, *, embedder: str, dimensions: int) -> None:
         """See EmbeddingStore."""
         await self._write(
+            NOBODY,
             lambda connection: connection.execute(
                 "UPDATE generations SET (embedder, dimensions) = (?, ?) WHERE model = ?",
                 (embedder, dimensions, model),
-            )
+            ),
         )
 
     def use(self, model: str) -> None:
@@ -183,7 +188,7 @@ class EmbeddingTables:
             activate(connection, model, before="refused" if refuse else "kept")
             self._vectors.model = model
 
-        await self._write(write)
+        await self._write(NOBODY, write)
 
     async def resume(self, model: str) -> bool:
         """See EmbeddingStore."""
@@ -195,7 +200,7 @@ class EmbeddingTables:
             )
             return connection.changes() > 0
 
-        return await self._write(write)
+        return await self._write(NOBODY, write)
 
     async def discard(self, *, but: str) -> int:
         """See EmbeddingStore."""
@@ -211,7 +216,7 @@ class EmbeddingTables:
             connection.execute(f"DELETE FROM generations WHERE {clause}", (but,))
             return count
 
-        return await self._write(write)
+        return await self._write(EVERYONE, write)
 
 
 def register(connection: Connection, model: str) -> None:

@@ -18,7 +18,7 @@ from memorybank.domain.times import (
 from memorybank.ports import BankStats, ClockReading, ForgettingRun
 from memorybank.stores.sql import life, rows
 from memorybank.stores.sql.audit import done
-from memorybank.stores.sql.connection import Connection, Run, Write
+from memorybank.stores.sql.connection import EVERYONE, NOBODY, Connection, Run, Write
 
 _VITALS = (
     "id, type, importance, pinned, legal_hold, access_count, updated_at, accessed_at, state,"
@@ -50,7 +50,7 @@ class ForgettingTables:
             )
             return [str(tenant) for (tenant,) in found]
 
-        return await self._read(read)
+        return await self._read(EVERYONE, read)
 
     async def vitals(
         self, tenant: str, *, after: int, limit: int
@@ -66,7 +66,7 @@ class ForgettingTables:
             more = found[-1][-1] if len(found) == limit else None
             return [_vitals(row) for row in found], more
 
-        return await self._read(read)
+        return await self._read(tenant, read)
 
     async def take(
         self, run: ForgettingRun, steps: Sequence[tuple[Vitals, Step]]
@@ -100,11 +100,12 @@ class ForgettingTables:
             event = AuditEvent(EventKind.DELETE, "forgetting.run", run.tenant, run.id, details)
             return [event] if details else []
 
-        return await self._write(write, told)
+        return await self._write(run.tenant, write, told)
 
     async def forgetting_runs(self, tenant: str, *, limit: int) -> list[ForgettingRun]:
         """See ForgettingStore."""
         return await self._read(
+            tenant,
             lambda connection: [
                 _run(row)
                 for row in connection.execute(
@@ -112,7 +113,7 @@ class ForgettingTables:
                     " ORDER BY added DESC LIMIT ?",
                     (tenant, limit),
                 )
-            ]
+            ],
         )
 
     async def undo(self, tenant: str, run_id: str, *, at: datetime) -> tuple[int, int] | None:
@@ -142,7 +143,7 @@ class ForgettingTables:
             return len(changed), int(connection.execute("SELECT seq FROM feed").get)
 
         event = AuditEvent(EventKind.WRITE, "forgetting.undo", tenant, run_id)
-        return await self._write(write, done(event))
+        return await self._write(tenant, write, done(event))
 
     async def read_clock(self) -> ClockReading | None:
         """See ForgettingStore."""
@@ -156,7 +157,7 @@ class ForgettingTables:
             wall, steady = map(from_microseconds, row[:2])
             return ClockReading(wall, steady, maybe_moment(row[2]))
 
-        return await self._read(read)
+        return await self._read(NOBODY, read)
 
     async def keep_clock(self, reading: ClockReading) -> None:
         """See ForgettingStore."""
@@ -165,12 +166,13 @@ class ForgettingTables:
             for moment in (reading.wall, reading.steady, reading.job_ran_at)
         ]
         await self._write(
+            NOBODY,
             lambda connection: connection.execute(
                 "INSERT INTO steady_clock (id, wall, steady, job_ran_at) VALUES (1, ?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET wall = excluded.wall, steady = excluded.steady,"
                 " job_ran_at = excluded.job_ran_at",
                 values,
-            )
+            ),
         )
 
     async def bank_stats(self, tenant: str) -> BankStats:
@@ -204,7 +206,7 @@ class ForgettingTables:
                 pinned=pinned,
             )
 
-        return await self._read(read)
+        return await self._read(tenant, read)
 
 
 def _take(connection: Connection, run: ForgettingRun, vitals: Vitals, step: Step) -> int:

@@ -191,9 +191,12 @@ def find_claim(
 
 
 def keep_claim(connection: Connection, claim: Claim, seal: Seal, *, since: datetime) -> None:
-    """Store a claim, in place of one that is too old, and drop all that are."""
+    """Store a claim, in place of one that is too old, and drop all of its tenant that are."""
     where = f"{claim.key_id}/{claim.name}"
-    connection.execute("DELETE FROM idempotency WHERE created_at < ?", (to_microseconds(since),))
+    connection.execute(
+        "DELETE FROM idempotency WHERE tenant = ? AND created_at < ?",
+        (claim.tenant, to_microseconds(since)),
+    )
     connection.execute(
         "INSERT INTO idempotency (tenant, key_id, name, digest, answer, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, key_id, name) DO UPDATE SET"
@@ -207,6 +210,11 @@ def keep_claim(connection: Connection, claim: Claim, seal: Seal, *, since: datet
             to_microseconds(claim.created_at),
         ),
     )
+
+
+def drop_claims(connection: Connection, before: datetime) -> None:
+    """Drop all claims that are older, whoever's they are."""
+    connection.execute("DELETE FROM idempotency WHERE created_at < ?", (to_microseconds(before),))
 
 
 def link(connection: Connection, tenant: str, edge: Link) -> bool | None:

@@ -26,7 +26,16 @@ from memorybank.ports import Claim, Move, StoreCare, StoreStats, Vector
 from memorybank.stores.sql import admission, life, rows
 from memorybank.stores.sql.access import AccessTables
 from memorybank.stores.sql.audit import done
-from memorybank.stores.sql.connection import Connection, Dialect, Run, Write
+from memorybank.stores.sql.connection import (
+    EVERYONE,
+    NOBODY,
+    Connection,
+    Dialect,
+    Run,
+    Whose,
+    Write,
+    whose,
+)
 from memorybank.stores.sql.embeddings import WITH_VECTOR, EmbeddingTables, VectorTable
 from memorybank.stores.sql.feed import read_page
 from memorybank.stores.sql.forgetting import ForgettingTables
@@ -100,7 +109,7 @@ class SqlStore(ABC):
 
     async def add_many(self, items: Sequence[tuple[Memory, Vector]]) -> int:
         """See MemoryStore. Raises InvalidRequest when the tenant has one of the ids already."""
-        return await self._write(self._insertion(items), _created(items))
+        return await self._write(_owner(items), self._insertion(items), _created(items))
 
     async def add_claimed(
         self, items: Sequence[tuple[Memory, Vector]], claim: Claim, *, since: datetime
@@ -112,7 +121,7 @@ class SqlStore(ABC):
             life.keep_claim(connection, claim, self._seal, since=since)
             return insert(connection)
 
-        return await self._write(write, _created(items))
+        return await self._write(claim.tenant, write, _created(items))
 
     def _insertion(self, items: Sequence[tuple[Memory, Vector]]) -> Callable[[Connection], int]:
         """Prepare here what the writing thread need not do."""
@@ -130,7 +139,7 @@ class SqlStore(ABC):
             for row, vector, blob in prepared:
                 seq = life.next_seq(connection)
                 admission.insert(connection, self._dialect, seq, row)
-                self._vectors.replace(connection, seq, vector, blob)
+                self._vectors.add(connection, seq, vector, blob)
             return seq
 
         return write
@@ -160,7 +169,7 @@ class SqlStore(ABC):
             return seq
 
         event = _event(EventKind.WRITE, "update", memory)
-        return await self._write(write, done(event))
+        return await self._write(memory.tenant, write, done(event))
 
     async def revise(
         self,
@@ -189,7 +198,7 @@ class SqlStore(ABC):
             return [*revised, *_created(added)(answer)]
 
         try:
-            return await self._write(write, events)
+            return await self._write(_owner([*changes, *added]), write, events)
         except _Outdated:
             return None
 
@@ -198,9 +207,10 @@ class SqlStore(ABC):
     ) -> RevisionPage | None:
         """See LifeStore."""
         return await self._read(
+            tenant,
             lambda connection: life.history(
                 connection, tenant, memory_id, self._seal, before=before, limit=limit
-            )
+            ),
         )
 
     async def move(self, tenant: str, moves: Sequence[Move]) -> int | None:
@@ -222,7 +232,7 @@ class SqlStore(ABC):
                 for move in moved
             ]
 
-        return max((await self._write(write, events)).values(), default=None)
+        return max((await self._write(tenant, write, events)).values(), default=None)
 
     async def mark(
         self, tenant: str, memory_id: str, *, pinned: bool | None, legal_hold: bool | None
@@ -231,6 +241,7 @@ class SqlStore(ABC):
         flags = {"pinned": pinned, "legal_hold": legal_hold}
         details = {name: int(value) for name, value in flags.items() if value is not None}
         return await self._write(
+            tenant,
             lambda connection: life.mark(
                 connection, tenant, memory_id, pinned=pinned, legal_hold=legal_hold
             ),
@@ -239,27 +250,29 @@ class SqlStore(ABC):
 
     async def touch(self, touches: Sequence[Touch]) -> None:
         """See LifeStore."""
-        await self._write(lambda connection: life.touch(connection, touches))
+        await self._write(EVERYONE, lambda connection: life.touch(connection, touches))
 
     async def same_words(self, tenant: str, texts: Sequence[str]) -> list[list[Memory]]:
         """See LifeStore."""
         fingerprints = [self._seal.fingerprint(tenant, fingerprint(text)) for text in texts]
         return await self._read(
+            tenant,
             lambda connection: [
                 life.same_words(connection, tenant, each, self._seal) for each in fingerprints
-            ]
+            ],
         )
 
     async def find_claim(self, tenant: str, key_id: str, name: str) -> Claim | None:
         """See LifeStore."""
         return await self._read(
-            lambda connection: life.find_claim(connection, tenant, key_id, name, self._seal)
+            tenant, lambda connection: life.find_claim(connection, tenant, key_id, name, self._seal)
         )
 
     async def link(self, tenant: str, link: Link) -> bool | None:
         """See LifeStore."""
         details = {"target": link.target, "type": link.type.value}
         return await self._write(
+            tenant,
             lambda connection: life.link(connection, tenant, link),
             done(AuditEvent(EventKind.WRITE, "memory.link", tenant, link.source, details)),
         )
@@ -268,13 +281,16 @@ class SqlStore(ABC):
         """See LifeStore."""
         event = AuditEvent(EventKind.DELETE, "memory.unlink", tenant, source, {"target": target})
         return await self._write(
+            tenant,
             lambda connection: life.unlink(connection, tenant, source, target, kind),
             lambda count: [event] if count else [],
         )
 
     async def links(self, tenant: str, memory_id: str) -> list[Link] | None:
         """See LifeStore."""
-        return await self._read(lambda connection: life.links(connection, tenant, memory_id))
+        return await self._read(
+            tenant, lambda connection: life.links(connection, tenant, memory_id)
+        )
 
     async def delete(self, tenant: str, memory_id: str) -> int | None:
         """See MemoryStore."""
@@ -293,7 +309,7 @@ class SqlStore(ABC):
             return seq
 
         event = AuditEvent(EventKind.DELETE, "memory.delete", tenant, memory_id)
-        return await self._write(write, done(event))
+        return await self._write(tenant, write, done(event))
 
     async def list_memories(
         self, tenant: str, where: MemoryFilter, *, limit: int, cursor: str | None
@@ -325,7 +341,7 @@ class SqlStore(ABC):
                 [rows.memory_from(row, self._seal) for row in page], next_cursor, total
             )
 
-        return await self._read(read)
+        return await self._read(tenant, read)
 
     async def get_many(self, tenant: str, ids: Sequence[str]) -> list[Memory]:
         """See MemoryStore."""
@@ -340,7 +356,7 @@ class SqlStore(ABC):
             )
             return [rows.memory_from(row, self._seal) for row in found]
 
-        return await self._read(read)
+        return await self._read(tenant, read)
 
     async def changes(
         self, after: int, *, limit: int, model: str | None = None
@@ -364,15 +380,16 @@ class SqlStore(ABC):
             feed += [MemoryChange(seq, tenant, gone, None, None) for seq, tenant, gone in deleted]
             return sorted(feed, key=lambda change: change.seq)[:limit]
 
-        return await self._read(read)
+        return await self._read(EVERYONE, read)
 
     async def feed(self, after: int, *, limit: int, model: str | None = None) -> FeedPage:
         """See MemoryStore."""
         wanted = model or self._vectors.model
         return await self._read(
+            EVERYONE,
             lambda connection: read_page(
                 connection, after, limit=limit, model=wanted, seal=self._seal
-            )
+            ),
         )
 
     async def stats(self) -> StoreStats:
@@ -385,12 +402,12 @@ class SqlStore(ABC):
             ).get
             return StoreStats(memories, max(changed or 0, deleted or 0))
 
-        return await self._read(read)
+        return await self._read(EVERYONE, read)
 
     async def check(self) -> None:
         """See MemoryStore. Writes a number that nobody misses, and reads it back."""
-        written = await self._write(life.next_seq)
-        read = await self._read(_last_seq)
+        written = await self._write(NOBODY, life.next_seq)
+        read = await self._read(NOBODY, _last_seq)
         if read < written:
             raise StoreUnavailable("the database does not read back what was written")
 
@@ -433,6 +450,10 @@ def _created(
 ) -> Callable[[object], list[AuditEvent]]:
     """Return what says that memories were made."""
     return lambda _answer: [_event(EventKind.WRITE, "create", memory) for memory, _ in items]
+
+
+def _owner(items: Sequence[tuple[Memory, Vector | None]]) -> Whose:
+    return whose(memory.tenant for memory, _ in items)
 
 
 def _last_seq(connection: Connection) -> int:

@@ -15,9 +15,16 @@ from memorybank.domain.tenants import Tenant
 from memorybank.domain.times import from_microseconds, to_microseconds
 from memorybank.errors import MemoryBankError
 from memorybank.ports import Kept, KeptLink, KeptRevision, Put, Snapshot
-from memorybank.spaces import space_of
 from memorybank.stores.sql import admission, keys, life, rows, tenants
-from memorybank.stores.sql.connection import Connection, Dialect, Run, Write
+from memorybank.stores.sql.connection import (
+    EVERYONE,
+    Connection,
+    Dialect,
+    Run,
+    Whose,
+    Write,
+    whose,
+)
 from memorybank.stores.sql.embeddings import WITH_VECTOR, VectorTable
 from memorybank.stores.sql.sealing import Seal
 
@@ -30,7 +37,7 @@ _ONE = "tenant || '' = ?"
 one pass over which gives all pages, where what an index finds would be sorted anew for each."""
 
 
-Moment = Callable[[], AbstractContextManager[Connection]]
+Moment = Callable[[Whose], AbstractContextManager[Connection]]
 """Gives a connection of its own that sees one moment only; entered and left in any thread."""
 
 
@@ -55,12 +62,14 @@ class TransferTables:
         self._write = write
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Snapshot]:
+    async def snapshot(self, tenant: str | None) -> AsyncIterator[Snapshot]:
         """See TransferStore."""
-        held = self._moment()
+        held = self._moment(EVERYONE if tenant is None else tenant)
         connection = await asyncio.to_thread(held.__enter__)
         try:
-            yield SqlSnapshot(connection, self._seal, self._vectors.model, self._dialect.translated)
+            yield SqlSnapshot(
+                connection, tenant, self._seal, self._vectors.model, self._dialect.translated
+            )
         finally:
             await asyncio.to_thread(held.__exit__, None, None, None)
 
@@ -77,7 +86,7 @@ class TransferTables:
             )
             return [rows.memory_from(row, self._seal) for row in found]
 
-        return await self._read(read)
+        return await self._read(whose(name for name, _ in names), read)
 
     async def put_many(
         self, items: Sequence[Kept], *, replace: bool
@@ -112,20 +121,22 @@ class TransferTables:
                 for tenant, count in counts.items()
             ]
 
-        return await self._write(write, events)
+        return await self._write(whose(each.memory.tenant for each in items), write, events)
 
     async def put_revisions(self, items: Sequence[KeptRevision]) -> list[bool | None]:
         """See TransferStore."""
         return await self._write(
+            whose(each.revision.memory.tenant for each in items),
             lambda connection: [
                 _put_revision(connection, each.revision, self._seal) for each in items
-            ]
+            ],
         )
 
     async def put_links(self, items: Sequence[KeptLink]) -> list[bool | None]:
         """See TransferStore."""
         return await self._write(
-            lambda connection: [life.link(connection, each.tenant, each.link) for each in items]
+            whose(each.tenant for each in items),
+            lambda connection: [life.link(connection, each.tenant, each.link) for each in items],
         )
 
     def _put(
@@ -155,8 +166,8 @@ class TransferTables:
             )
         if there is not None and vector is not None and blob is not None:
             self._vectors.replace(connection, there, vector, blob)
-        elif vector is not None and blob:
-            self._vectors.put(connection, seq, space_of(vector) or self._vectors.model, blob)
+        elif vector is not None and blob is not None:
+            self._vectors.add(connection, seq, vector, blob)
         return Put.ADDED if there is None else Put.REPLACED
 
 
@@ -166,26 +177,35 @@ class SqlSnapshot:
     def __init__(
         self,
         connection: Connection,
+        tenant: str | None,
         seal: Seal,
         model: str,
         translated: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._model = model
         self._connection = connection
+        self._tenant = tenant
         self._seal = seal
         self._translated = translated
 
     async def tenants(self) -> list[Tenant]:
         """See Snapshot."""
-        return await self._read(tenants.every)
+
+        def read(connection: Connection) -> list[Tenant]:
+            if self._tenant is None:
+                return tenants.every(connection)
+            one = tenants.find(connection, self._tenant)
+            return [] if one is None else [one]
+
+        return await self._read(read)
 
     async def keys(self, tenant: str) -> list[ApiKey]:
         """See Snapshot."""
         return await self._read(lambda connection: keys.of_tenant(connection, tenant))
 
-    async def memories(self, tenant: str | None, *, after: int, limit: int) -> list[Kept]:
+    async def memories(self, *, after: int, limit: int) -> list[Kept]:
         """See Snapshot."""
-        clause, values = (_ALL, ()) if tenant is None else (_ONE, (tenant,))
+        clause, values = self._condition(_ONE)
 
         def read(connection: Connection) -> list[Kept]:
             found = connection.execute(
@@ -198,11 +218,9 @@ class SqlSnapshot:
 
         return await self._read(read)
 
-    async def revisions(
-        self, tenant: str | None, *, after: tuple[int, int], limit: int
-    ) -> list[KeptRevision]:
+    async def revisions(self, *, after: tuple[int, int], limit: int) -> list[KeptRevision]:
         """See Snapshot."""
-        clause, values = (_ALL, ()) if tenant is None else ("tenant = ?", (tenant,))
+        clause, values = self._condition("tenant = ?")
 
         def read(connection: Connection) -> list[KeptRevision]:
             found = connection.execute(
@@ -216,11 +234,9 @@ class SqlSnapshot:
 
         return await self._read(read)
 
-    async def links(
-        self, tenant: str | None, *, after: tuple[int, int, str], limit: int
-    ) -> list[KeptLink]:
+    async def links(self, *, after: tuple[int, int, str], limit: int) -> list[KeptLink]:
         """See Snapshot."""
-        clause, values = (_ALL, ()) if tenant is None else ("tenant = ?", (tenant,))
+        clause, values = self._condition("tenant = ?")
         clause = clause.replace("tenant", "one.tenant", 1)
 
         def read(connection: Connection) -> list[KeptLink]:
@@ -235,6 +251,9 @@ class SqlSnapshot:
             return [_link(row) for row in found]
 
         return await self._read(read)
+
+    def _condition(self, of_one: str) -> tuple[str, Sequence[str]]:
+        return (_ALL, ()) if self._tenant is None else (of_one, (self._tenant,))
 
     async def _read(self, read: Callable[[Connection], Answer]) -> Answer:
         def run() -> Answer:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from memorybank.batching import BatchThread, Closed, Job, QueueFull
 from memorybank.domain.audit import AuditEvent
 from memorybank.errors import StoreUnavailable
 from memorybank.stores.sql.audit import AnyConnection, Recorder
+from memorybank.stores.sql.connection import Whose
 
 Answer = TypeVar("Answer")
 
 _CAPACITY = 10_000
 """Writes that may wait. A disk or server that is this far behind is not coming back soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[AnyConnection]):
+    """A write that waits for its group."""
+
+    whose: Whose
+    work: Callable[[AnyConnection], Any]
 
 
 class GroupWriter(ABC, Generic[AnyConnection]):
@@ -27,25 +37,27 @@ class GroupWriter(ABC, Generic[AnyConnection]):
         """
         self._recorder = recorder
         self._waits_for = waits_for
-        self._thread: BatchThread[Callable[[AnyConnection], Any], Any] = BatchThread(
+        self._thread: BatchThread[Task[AnyConnection], Any] = BatchThread(
             name, self._serve, capacity=_CAPACITY, max_group=max_group
         )
 
     async def run(
         self,
+        whose: Whose,
         write: Callable[[AnyConnection], Answer],
         events: Callable[[Answer], Iterable[AuditEvent]] | None = None,
     ) -> Answer:
         """Return what `write` returned, once it is durable; raises StoreUnavailable.
 
-        `events` says what it did, for the audit log; the record is part of the same write.
+        It is about rows of `whose`. `events` says what it did, for the audit log; the record is
+        part of the same write.
 
         A caller that is cancelled before its group begins has written nothing.
         """
         if events is not None:
             write = self._recorder.recording(write, events)
         try:
-            future = self._thread.submit(write)
+            future = self._thread.submit(Task(whose, write))
         except QueueFull:
             raise StoreUnavailable(
                 f"too many writes wait for the {self._waits_for}",
@@ -62,5 +74,5 @@ class GroupWriter(ABC, Generic[AnyConnection]):
         return self._thread.waiting
 
     @abstractmethod
-    def _serve(self, jobs: list[Job[Callable[[AnyConnection], Any], Any]]) -> None:
+    def _serve(self, jobs: list[Job[Task[AnyConnection], Any]]) -> None:
         """Settle the future of every job, once its write is durable or undone."""

@@ -21,7 +21,7 @@ from memorybank.lanes import Lanes
 from memorybank.ports import PoolStatus
 from memorybank.stores.sql import rows
 from memorybank.stores.sql.audit import Recorder
-from memorybank.stores.sql.connection import Connection, Dialect
+from memorybank.stores.sql.connection import EVERYONE, Connection, Dialect, Whose
 from memorybank.stores.sql.embeddings import VectorTable, register
 from memorybank.stores.sql.sealing import seal_for, unsealed
 from memorybank.stores.sql.store import SqlStore
@@ -88,7 +88,7 @@ class SqliteStore(SqlStore):
             moment=partial(_moment, path),
             empty_log=self._writer.empty_log,
         )
-        self._care = CareTables(path, self._run, self._damage, self._busy)
+        self._care = CareTables(path, partial(self._run, EVERYONE), self._damage, self._busy)
 
     @property
     @override
@@ -158,7 +158,7 @@ class SqliteStore(SqlStore):
     def _busy(self) -> PoolStatus:
         return PoolStatus(_READERS, _READERS - self._readers.qsize(), self._writer.waiting)
 
-    async def _run(self, read: Callable[[apsw.Connection], Answer]) -> Answer:
+    async def _run(self, _whose: Whose, read: Callable[[apsw.Connection], Answer]) -> Answer:
         if self._closed:
             raise StoreUnavailable("the store is closed")
 
@@ -174,7 +174,7 @@ class SqliteStore(SqlStore):
 
 
 @contextmanager
-def _moment(path: Path) -> Iterator[apsw.Connection]:
+def _moment(path: Path, _whose: Whose) -> Iterator[apsw.Connection]:
     """Hold on to this moment; while it is held, the write-ahead log grows with every write."""
     connection = open_reader(path)
     try:

@@ -15,15 +15,14 @@ from typing_extensions import override
 
 from memorybank.batching import Job
 from memorybank.stores.sql.audit import Recorder
+from memorybank.stores.sql.connection import NOBODY
 from memorybank.stores.sql.sealing import PLAIN, Seal
-from memorybank.stores.sql.writer import GroupWriter
+from memorybank.stores.sql.writer import GroupWriter, Task
 from memorybank.stores.sqlite.connection import BUSY_MS
 from memorybank.stores.sqlite.errors import Damage, unavailable
 
 _PATIENCE_MS = 200
 """How long emptying the log waits for readers; meanwhile nothing is written."""
-
-Write = Callable[[apsw.Connection], Any]
 
 _MAX_GROUP = 512
 """Writes per commit; bounds how long the first of a group waits for the last."""
@@ -58,7 +57,7 @@ class Writer(GroupWriter[apsw.Connection]):
         def ask(_connection: apsw.Connection) -> None:
             self._empty_log = True
 
-        await self.run(ask)
+        await self.run(NOBODY, ask)
         return self._log_is_empty
 
     def close(self) -> None:
@@ -67,7 +66,7 @@ class Writer(GroupWriter[apsw.Connection]):
         self._connection.close()
 
     @override
-    def _serve(self, jobs: list[Job[Write, Any]]) -> None:
+    def _serve(self, jobs: list[Job[Task[apsw.Connection], Any]]) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             announcements = [self._attempt(job) for job in jobs]
@@ -98,7 +97,7 @@ class Writer(GroupWriter[apsw.Connection]):
             self._connection.set_busy_timeout(BUSY_MS)
         return not busy
 
-    def _attempt(self, job: Job[Write, Any]) -> Callable[[], None]:
+    def _attempt(self, job: Job[Task[apsw.Connection], Any]) -> Callable[[], None]:
         """Perform one write; return what tells its caller, to be called after the commit.
 
         Raises apsw.Error only when SQLite gave up the whole transaction.
@@ -106,7 +105,7 @@ class Writer(GroupWriter[apsw.Connection]):
         self._connection.execute("SAVEPOINT item")
         failure: Exception
         try:
-            answer = job.request(self._connection)
+            answer = job.request.work(self._connection)
             self._connection.execute("RELEASE item")
         except apsw.Error as error:
             self._damage.note(error)

@@ -16,6 +16,7 @@ import pytest
 
 from memorybank.domain.memory import MemoryFilter
 from memorybank.errors import ConfigurationError, StoreUnavailable
+from memorybank.stores.sql.connection import NOBODY
 from memorybank.stores.sqlite import SqliteStore
 from memorybank.stores.sqlite.connection import migrations
 from memorybank.stores.sqlite.errors import translated, translated_at_start
@@ -69,9 +70,10 @@ async def test_kill_9_gives_the_data_folder_up(database: Path) -> None:
 async def test_commits_wait_for_the_disk(database: Path) -> None:
     store = await SqliteStore.open(database, model="m")
     settings = await store._writer.run(
+        NOBODY,
         lambda connection: [
             connection.pragma(name) for name in ("journal_mode", "synchronous", "mmap_size")
-        ]
+        ],
     )
     await store.close()
     assert settings == ["wal", 2, 0]
@@ -230,9 +232,9 @@ async def test_waiting_writes_share_one_commit(database: Path) -> None:
         commits += 1
         return False
 
-    await store._writer.run(lambda connection: connection.set_commit_hook(count))
+    await store._writer.run(NOBODY, lambda connection: connection.set_commit_hook(count))
     commits, go_on = 0, threading.Event()
-    busy = asyncio.create_task(store._writer.run(lambda _: go_on.wait(60)))
+    busy = asyncio.create_task(store._writer.run(NOBODY, lambda _: go_on.wait(60)))
     writes = [asyncio.create_task(store.add(a_memory(), a_vector())) for _ in range(200)]
     await asyncio.sleep(0)  # lets every task hand its write over
     go_on.set()

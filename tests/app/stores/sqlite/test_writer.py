@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 from memorybank.errors import StoreUnavailable
+from memorybank.stores.sql.connection import NOBODY
 from memorybank.stores.sqlite.writer import Writer
 
 
@@ -48,7 +49,7 @@ def stored(database: Path) -> list[int]:
 async def test_an_answer_comes_when_others_can_read_the_write(
     writer: Writer, database: Path
 ) -> None:
-    assert await writer.run(insert(1)) == 1
+    assert await writer.run(NOBODY, insert(1)) == 1
     assert stored(database) == [1]
 
 
@@ -56,10 +57,10 @@ async def test_a_write_that_fails_half_way_leaves_nothing_and_its_neighbours_who
     writer: Writer, database: Path
 ) -> None:
     outcomes = await asyncio.gather(
-        writer.run(insert(1)),
-        writer.run(insert(2, then=ValueError("no"))),
-        writer.run(insert(3, then=apsw.ConstraintError("no"))),
-        writer.run(insert(4)),
+        writer.run(NOBODY, insert(1)),
+        writer.run(NOBODY, insert(2, then=ValueError("no"))),
+        writer.run(NOBODY, insert(3, then=apsw.ConstraintError("no"))),
+        writer.run(NOBODY, insert(4)),
         return_exceptions=True,
     )
     assert [type(outcome) for outcome in outcomes] == [int, ValueError, StoreUnavailable, int]
@@ -82,10 +83,10 @@ async def test_when_the_transaction_is_lost_every_write_of_the_group_fails(
         loop.call_soon_threadsafe(started.set)
         asyncio.run_coroutine_threadsafe(release.wait(), loop).result(60)
 
-    first = asyncio.create_task(writer.run(wait))
+    first = asyncio.create_task(writer.run(NOBODY, wait))
     await started.wait()
     group = [
-        asyncio.create_task(writer.run(write))
+        asyncio.create_task(writer.run(NOBODY, write))
         for write in (insert(1), lose_the_transaction, insert(2))
     ]
     await asyncio.sleep(0)  # lets every task hand its write over
@@ -94,5 +95,5 @@ async def test_when_the_transaction_is_lost_every_write_of_the_group_fails(
     outcomes = await asyncio.gather(*group, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 3
     assert stored(database) == []
-    await writer.run(insert(5))
+    await writer.run(NOBODY, insert(5))
     assert stored(database) == [5]
