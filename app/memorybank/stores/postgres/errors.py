@@ -25,8 +25,13 @@ _WALL = (
     "the database refused a row of another tenant than the request's",
     "nothing was changed; report this: the service should not have tried",
 )
+_UNREACHED = (
+    "the database server cannot be reached",
+    "see that it runs and that the network lets the service through",
+)
 _CAUSES: dict[str, tuple[str, str]] = {
     # By SQLSTATE, or its class: https://www.postgresql.org/docs/16/errcodes-appendix.html
+    "08": _UNREACHED,  # in the words of a PgBouncer
     "28": _PASSWORD,
     "3D000": (
         "the database server has no database of this name",
@@ -105,10 +110,7 @@ def _at_start(error: psycopg.Error) -> ConfigurationError | StoreUnavailable:
 def _cause(error: psycopg.Error) -> tuple[str, str]:
     code = _code(error)
     if code is None:
-        return (
-            "the database server cannot be reached",
-            "see that it runs and that the network lets the service through",
-        )
+        return _UNREACHED
     if error.diag.source_function == "ExecWithCheckOptions":
         return _WALL
     for known in (code, code[:2]):
@@ -127,9 +129,12 @@ def _code(error: psycopg.Error) -> str | None:
         ("no password supplied", "28P01"),
         ("no pg_hba.conf entry", "28000"),
         ('role "', "28000"),
+        ("no such user", "28000"),  # as PgBouncer says it
         ('database "', "3D000"),
+        ("no such database", "3D000"),
         ("too many c", "53300"),
         ("remaining connection slots", "53300"),
+        ("no more connections allowed", "53300"),
         ("is starting up", "57P03"),
         ("is shutting down", "57P03"),
     ):
