@@ -673,6 +673,15 @@ class SharedStore(Protocol):
     async def marks(self) -> Marks:
         """Tell how far it is; cheap enough to be asked several times a second."""
 
+    async def lead(self, holder: str, *, seconds: int) -> bool:
+        """Give the lease to this process for so long from now, unless another has it.
+
+        Says whether it was given: at most one process has it at a time.
+        """
+
+    async def resign(self, holder: str) -> None:
+        """End the lease, if this process has it."""
+
 
 class MemoryStore(LifeStore, Protocol):
     """Keeps memories and their vectors; with `access`, the only durable state of a bank.

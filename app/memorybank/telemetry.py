@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import (
@@ -148,6 +148,21 @@ class Telemetry:
             "Changes that are stored and not yet searchable.",
             registry=self._registry,
         )
+        self._behind = Gauge(
+            "memorybank_index_lag_seconds",
+            "What others stored longer ago than this is searchable; 0 where nobody else writes.",
+            registry=self._registry,
+        )
+        self._leads = Gauge(
+            "memorybank_leader",
+            "1 where the background work of the database is done, 0 in the other processes.",
+            registry=self._registry,
+        )
+
+    def follows(self, *, leads: Callable[[], bool], behind: Callable[[], float]) -> None:
+        """Ask this at each exposition: whether this process leads, and how far it is behind."""
+        self._leads.set_function(leads)
+        self._behind.set_function(behind)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

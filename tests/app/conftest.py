@@ -19,7 +19,7 @@ _LONGER_THAN_ANY_TEST = 3_600.0
 def _nothing_is_written_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """What requests leave behind is stored when a test says so or ends, not while it counts."""
     monkeypatch.setattr(touches, "_EVERY_SECONDS", _LONGER_THAN_ANY_TEST)
-    monkeypatch.setattr(housekeeping, "_INTERVAL_SECONDS", _LONGER_THAN_ANY_TEST)
+    monkeypatch.setattr(housekeeping, "_NOTING_SECONDS", _LONGER_THAN_ANY_TEST)
 
 
 @pytest.fixture

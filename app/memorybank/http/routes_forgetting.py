@@ -63,7 +63,7 @@ class ForgettingRoutes:
 
     async def schedule(self, caller: Caller) -> ScheduleView:
         """Show how memories are forgotten, and when the job runs."""
-        schedule = self._service.schedule(caller)
+        schedule = await self._service.schedule(caller)
         policy = schedule.policy
         return ScheduleView(
             enabled=policy.enabled,
@@ -93,7 +93,7 @@ class ForgettingRoutes:
     async def preview(self, caller: Caller, query: Annotated[PreviewQuery, Query()]) -> Preview:
         """Show what the schedule will have done by so many days, if nobody uses the memories."""
         forecasts = await self._service.preview(caller, query.days)
-        enabled = self._service.schedule(caller).policy.enabled
+        enabled = (await self._service.schedule(caller)).policy.enabled
         return Preview(enabled=enabled, forecasts=[_forecast_view(each) for each in forecasts])
 
     async def runs(self, caller: Caller, query: Annotated[RunsQuery, Query()]) -> RunList:

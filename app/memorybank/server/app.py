@@ -70,6 +70,11 @@ async def build_application(
         gate=settings.write_gate.to_policy(),
         timed=tracer.timed(telemetry.timed),
     )
+    following = services.following
+    telemetry.follows(
+        leads=lambda: services.leadership.leads,
+        behind=lambda: 0.0 if following is None else following.behind(),
+    )
     resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)
     readiness = Readiness(
         services.selftest,
@@ -92,6 +97,7 @@ async def build_application(
         engine.store.access,
         services.authenticator,
         activity,
+        services.leadership,
         audit_days=settings.audit.retention_days,
     )
 

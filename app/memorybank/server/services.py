@@ -23,6 +23,7 @@ from memorybank.services.following import Following
 from memorybank.services.forgetting import Forgetting
 from memorybank.services.importing import ImportService
 from memorybank.services.keys import KeyService
+from memorybank.services.leadership import Leadership
 from memorybank.services.memories import MemoryService
 from memorybank.services.selftest import SelfTest
 from memorybank.services.steady import SteadyClock
@@ -49,6 +50,7 @@ class Services:
     selftest: SelfTest
     following: Following | None
     """None where no other process writes."""
+    leadership: Leadership
 
     @classmethod
     async def on(
@@ -67,7 +69,8 @@ class Services:
         roles = roles or Roles()
         access = engine.store.access
         authenticator = Authenticator(access, roles=roles, jwt=jwt)
-        embedding = Reembedding(engine.store, engine.embedders, engine.index)
+        leadership = Leadership(engine.shared)
+        embedding = Reembedding(engine.store, engine.embedders, engine.index, leadership=leadership)
         reading = await engine.store.forgetting.read_clock()
         clock = SteadyClock(reading)
         memories = MemoryService(
@@ -88,6 +91,7 @@ class Services:
                 memories.touches,
                 clock,
                 forgetting or Policy(),
+                leadership=leadership,
                 last_run=None if reading is None else reading.job_ran_at,
                 timed=timed,
             ),
@@ -117,6 +121,7 @@ class Services:
             following=None
             if engine.shared is None
             else Following(engine.shared, engine.index, authenticator),
+            leadership=leadership,
         )
 
     @asynccontextmanager
@@ -126,7 +131,8 @@ class Services:
             self.memories.touches.run(),
             self.forgetting.follow_schedule(),
             self.embedding.run(),
-            *(() if self.following is None else (self.following.run(),)),
+            self.leadership.run(),
+            *(() if self.following is None else (self.following.run(), self.embedding.look())),
         )
         tasks = [asyncio.create_task(each) for each in work]
         try:

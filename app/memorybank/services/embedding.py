@@ -25,6 +25,7 @@ from memorybank.ports import (
     Vector,
 )
 from memorybank.schemas.embedding import Discarded, EmbeddingStatus, GenerationView
+from memorybank.services.leadership import Deposed, Leadership
 
 _logger = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ _PAGE = 64
 _AT_ONCE = 4
 """Texts per request to the embedder, so that a search waits behind no more than these."""
 
+_LOOK_SECONDS = 30.0
+"""Between two looks at what other processes stored without a vector."""
+
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds until the embedder is tried again, one after the other; then always the last."""
 
@@ -42,7 +46,8 @@ class Reembedding:
     """Works through what lacks a vector, and sleeps when nothing does.
 
     Every page is one transaction and nothing else is kept, so it can be killed at any time and goes
-    on where it was. A memory that was changed meanwhile is left for the next round.
+    on where it was. A memory that was changed meanwhile is left for the next round. Of several
+    processes that share a store, the one that leads does it.
     """
 
     def __init__(
@@ -51,12 +56,16 @@ class Reembedding:
         embedders: Embedders,
         index: SearchIndex,
         *,
+        leadership: Leadership,
         pauses: Sequence[float] = _PAUSES,
+        look_seconds: float = _LOOK_SECONDS,
     ) -> None:
         self._store = store
         self._embedders = embedders
         self._index = index
+        self._leadership = leadership
         self._pauses = pauses
+        self._look_seconds = look_seconds
         self._wanted = asyncio.Event()
         self._wanted.set()  # what an earlier process left behind
         self._problem: str | None = None
@@ -135,9 +144,12 @@ class Reembedding:
         failures = 0
         while True:
             await self._wanted.wait()
+            await self._leadership.gained()
             self._wanted.clear()
             try:
                 done = await self._sweep()
+            except Deposed:
+                self._wanted.set()  # for when this process leads again
             except (EmbedderUnavailable, StoreUnavailable) as error:
                 self._problem = error.message
                 if not failures:
@@ -149,6 +161,23 @@ class Reembedding:
                 failures, self._problem = 0, None
                 if done:
                     _logger.info("memories got their vectors", extra={"details": {"count": done}})
+
+    async def look(self) -> None:
+        """Notice, until cancelled, what other processes leave to the one that leads.
+
+        What the embedder does not take stays without a vector: only a change of how many there are
+        is a reason to try again.
+        """
+        before = 0
+        while True:
+            await self._leadership.gained()
+            with contextlib.suppress(StoreUnavailable):
+                progress = await self._store.embeddings.progress()
+                pending = progress.memories - progress.embedded
+                if pending > 0 and pending != before:
+                    self.wake()
+                before = pending
+            await asyncio.sleep(self._look_seconds)
 
     async def _sweep(self) -> int:
         """Go through all memories; return how many got a vector.
@@ -165,6 +194,7 @@ class Reembedding:
         if (target := await self._target()) is not None:
             while filled := await self._fill(target):
                 done += filled
+            self._leadership.require()
             await self._switch(target)
             self._wanted.set()
             return done
@@ -199,6 +229,7 @@ class Reembedding:
         done = after = 0
         model = embedder.model
         while page := await self._store.embeddings.unembedded(after, limit=_PAGE, model=model):
+            self._leadership.require()
             after = page[-1].position
             done += await self._embed(page, embedder, model)
         return done

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 
 from memorybank.auth.authenticator import Authenticator
 from memorybank.errors import MemoryBankError
@@ -29,13 +31,20 @@ class Following:
         authenticator: Authenticator,
         *,
         look_seconds: float = _LOOK_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._index = index
         self._authenticator = authenticator
         self._look_seconds = look_seconds
+        self._clock = clock
         self._access: int | None = None
         self._answers = True
+        self._all_known_at = clock()
+
+    def behind(self) -> float:
+        """Return for how many seconds others may have stored what is not known here."""
+        return self._clock() - self._all_known_at
 
     async def run(self) -> None:
         """Follow until cancelled; while the store does not answer, what is there goes on serving.
@@ -55,9 +64,11 @@ class Following:
 
     async def look(self) -> None:
         """Catch up once. Raises StoreUnavailable."""
+        began = self._clock()
         marks = await self._store.marks()
         if marks.access != self._access:
             self._authenticator.forget_all()
             self._access = marks.access
         if marks.seq > self._index.seq:
             await self._index.catch_up()
+        self._all_known_at = began

@@ -15,6 +15,7 @@ from memorybank.domain.keys import Scope
 from memorybank.domain.memory import MemoryState
 from memorybank.errors import Conflict, MemoryBankError, NotFound
 from memorybank.ports import BankStats, ForgettingRun, ForgettingStore
+from memorybank.services.leadership import Leadership
 from memorybank.services.ledger import Ledger
 from memorybank.services.steady import SteadyClock
 from memorybank.services.timing import Timed
@@ -66,7 +67,10 @@ class Schedule:
 
 
 class Forgetting:
-    """Forgets by a policy; one run at a time in the whole process."""
+    """Forgets by a policy; one run at a time in the whole process.
+
+    Of several processes that share a store, the one that leads follows the schedule.
+    """
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class Forgetting:
         clock: SteadyClock,
         policy: Policy,
         *,
+        leadership: Leadership,
         last_run: datetime | None,
         timed: Timed,
     ) -> None:
@@ -85,6 +90,7 @@ class Forgetting:
         self._touches = touches
         self._clock = clock
         self._policy = policy
+        self._leadership = leadership
         self._last_run = last_run
         self._timed = timed
         self._running = asyncio.Lock()
@@ -141,9 +147,10 @@ class Forgetting:
                     _count(forecast, vitals, state)
         return found
 
-    def schedule(self, caller: Principal) -> Schedule:
+    async def schedule(self, caller: Principal) -> Schedule:
         """Return when the job ran and runs."""
         caller.require(Scope.READ)
+        await self._read_last_run()
         now = self._clock.now()
         return Schedule(
             policy=self._policy,
@@ -172,6 +179,7 @@ class Forgetting:
             self._last_run = self._clock.now()
         try:
             while True:
+                await self._leadership.gained()
                 try:
                     await self._run_if_due()
                 except MemoryBankError as error:  # the store is not there now
@@ -181,13 +189,22 @@ class Forgetting:
             await self._keep_clock()
 
     async def _run_if_due(self) -> None:
+        await self._read_last_run()
         now = self._clock.now()
         if self._policy.enabled and now >= self._next_run(now):
             async with self._running:
                 for tenant in await self._store.tenants_with_memories():
+                    if not self._leadership.leads:
+                        return  # whoever does finds the run due, and what is left of it
                     await self._run_and_log(tenant)
             self._last_run = now
         await self._keep_clock()
+
+    async def _read_last_run(self) -> None:
+        """Another process may have led since."""
+        reading = await self._store.read_clock()
+        if reading is not None and reading.job_ran_at is not None:
+            self._last_run = reading.job_ran_at
 
     async def _run_and_log(self, tenant: str) -> None:
         try:
@@ -209,6 +226,8 @@ class Forgetting:
         )
 
     async def _keep_clock(self) -> None:
+        if not self._leadership.leads:
+            return
         try:
             await self._store.keep_clock(self._clock.reading(job_ran_at=self._last_run))
         except MemoryBankError as error:

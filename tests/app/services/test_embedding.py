@@ -16,13 +16,16 @@ from memorybank.domain.keys import Scope
 from memorybank.domain.memory import MemoryFilter
 from memorybank.domain.tenants import DEFAULT_TENANT
 from memorybank.errors import EmbedderUnavailable, Forbidden
-from memorybank.ports import Vector
+from memorybank.ports import PENDING, Vector
 from memorybank.schemas.embedding import EmbeddingStatus
 from memorybank.schemas.memories import MemoryPatch, NewMemory
 from memorybank.server.engine import Engine
 from memorybank.services.embedding import Reembedding
+from memorybank.services.leadership import Leadership
 from memorybank.services.memories import MemoryService
 from memorybank.settings import Settings
+from tests.support.lease import Lease
+from tests.support.memory_samples import a_memory
 from tests.support.service import open_engine
 from tests.support.word_embedder import WordEmbedder
 
@@ -54,7 +57,13 @@ class OtherSpace(Unsteady):
 
 @asynccontextmanager
 async def worker(engine: Engine) -> AsyncIterator[tuple[Reembedding, MemoryService]]:
-    work = Reembedding(engine.store, engine.embedders, engine.index, pauses=(0.01,))
+    work = Reembedding(
+        engine.store,
+        engine.embedders,
+        engine.index,
+        leadership=Leadership(),
+        pauses=(0.01,),
+    )
     service = MemoryService(
         engine.store,
         engine.embedder,
@@ -119,6 +128,30 @@ async def test_an_embedder_that_fails_during_load_costs_no_memory_and_all_are_em
             assert memory.content == name
 
 
+async def test_of_several_processes_the_one_that_leads_embeds_what_any_has_stored(
+    tmp_path: Path,
+) -> None:
+    lease = Lease()
+    leadership = lease.process()
+    async with open_engine(Settings(data=tmp_path), Unsteady()) as engine:
+        work = Reembedding(
+            engine.store, engine.embedders, engine.index, leadership=leadership, look_seconds=0.01
+        )
+        working = [asyncio.create_task(each) for each in (work.run(), work.look())]
+        await engine.store.add(a_memory("first"), PENDING)
+        work.wake()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await all_embedded(work)
+        working.append(asyncio.create_task(leadership.run()))
+        await all_embedded(work)
+        await engine.store.add(a_memory("second"), PENDING)  # nobody here hears of it
+        await all_embedded(work)
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+
+
 async def test_what_the_status_counts_as_embedded_is_found_already(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +167,7 @@ async def test_what_the_status_counts_as_embedded_is_found_already(
 
         monkeypatch.setattr(engine.index, "catch_up", late)
         embedder.down = True
-        work = Reembedding(engine.store, engine.embedders, engine.index)
+        work = Reembedding(engine.store, engine.embedders, engine.index, leadership=Leadership())
         service = MemoryService(engine.store, engine.embedder, engine.index, seq=0)
         kept = await service.remember(OWNER, NewMemory(content="first words"))
         embedder.down = False

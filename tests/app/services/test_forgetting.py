@@ -20,6 +20,7 @@ from memorybank.schemas.memories import MemoryPatch, NewMemory
 from memorybank.schemas.search import SearchRequest
 from memorybank.server.engine import Engine
 from memorybank.services.forgetting import Forgetting
+from memorybank.services.leadership import Leadership
 from memorybank.services.memories import MemoryService
 from memorybank.services.steady import LONGEST_PAUSE, SteadyClock
 from memorybank.services.timing import untimed
@@ -75,6 +76,7 @@ class Bank:
             self.memories.touches,
             self.clock,
             self.policy,
+            leadership=Leadership(),
             last_run=None if last is None else last.job_ran_at,
             timed=untimed,
         )
@@ -325,7 +327,7 @@ async def test_nothing_runs_by_itself_unless_it_is_switched_on(bank: Bank) -> No
         pass  # each look takes its time
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
-    assert bank.forgetting.schedule(OWNER).next_run is None
+    assert (await bank.forgetting.schedule(OWNER)).next_run is None
     assert await bank.forgetting.runs(OWNER, limit=10) == []
 
 

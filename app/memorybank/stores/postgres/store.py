@@ -116,6 +116,34 @@ class PostgresStore(SqlStore):
             lambda connection: Marks(*connection.execute("SELECT seq, access FROM feed").get),
         )
 
+    async def lead(self, holder: str, *, seconds: int) -> bool:
+        """See SharedStore. A read tells most of those who ask that it is not their turn."""
+
+        def free(connection: Connection) -> bool:
+            return not connection.execute(
+                "SELECT 1 FROM lease WHERE holder <> ? AND ends_at > clock_timestamp()", (holder,)
+            ).fetchone()
+
+        def take(connection: Connection) -> bool:
+            connection.execute(
+                "INSERT INTO lease (id, holder, ends_at)"
+                " VALUES (1, ?, clock_timestamp() + make_interval(secs => ?))"
+                " ON CONFLICT (id) DO UPDATE"
+                " SET holder = excluded.holder, ends_at = excluded.ends_at"
+                " WHERE lease.holder = excluded.holder OR lease.ends_at <= clock_timestamp()",
+                (holder, seconds),
+            )
+            return connection.changes() == 1
+
+        return await self._run(NOBODY, free) and await self._write(NOBODY, take)
+
+    async def resign(self, holder: str) -> None:
+        """See SharedStore."""
+        await self._write(
+            NOBODY,
+            lambda connection: connection.execute("DELETE FROM lease WHERE holder = ?", (holder,)),
+        )
+
     @override
     def _release(self) -> None:
         self._lanes.close()

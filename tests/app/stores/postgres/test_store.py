@@ -82,6 +82,27 @@ async def test_marks_tell_of_what_the_other_process_changed(
     assert (await other.marks()).access > made.access
 
 
+async def test_the_lease_is_of_one_until_it_ends_or_runs_out(
+    pair: tuple[PostgresStore, PostgresStore],
+) -> None:
+    one, other = pair
+    asked = await asyncio.gather(
+        *(store.lead(f"holder-{number}", seconds=60) for number in range(8) for store in pair)
+    )
+    assert asked.count(True) == 2  # the same holder, by both stores
+    holder = f"holder-{asked.index(True) // 2}"
+    assert await other.lead(holder, seconds=60)
+    await one.resign("another")
+    assert not await other.lead("another", seconds=60)
+    await one.resign(holder)
+    assert await other.lead("another", seconds=1)
+    assert not await one.lead(holder, seconds=60)
+    async with asyncio.timeout(60):
+        while not await one.lead(holder, seconds=60):  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.05)
+    assert not await other.lead("another", seconds=60)
+
+
 async def test_processes_that_start_together_make_the_schema_once(database: str) -> None:
     stores = await asyncio.gather(*(opened(database) for _ in range(4)))
     assert (await stores[0].care.status()).schema_version == stores[0].care.schema_version
