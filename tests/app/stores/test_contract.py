@@ -20,7 +20,7 @@ from typing_extensions import override
 from memorybank.domain.feed import MemoryColumns
 from memorybank.domain.keys import Role
 from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryType
-from memorybank.domain.tenants import Quotas, Tenant
+from memorybank.domain.tenants import UNLIMITED, Quotas, Tenant
 from memorybank.encryption import KeyRing
 from memorybank.errors import (
     Conflict,
@@ -32,10 +32,11 @@ from memorybank.errors import (
 )
 from memorybank.ports import Claim, MemoryStore, StoreStats, Vector
 from memorybank.stores.postgres import PostgresStore
-from memorybank.stores.sql import feed
+from memorybank.stores.sql import feed, tenants
+from memorybank.stores.sql.connection import Connection
 from memorybank.stores.sqlite import SqliteStore
 from tests.support import pgbouncer, postgres
-from tests.support.memory_samples import a_key, a_memory, a_vector, later, means
+from tests.support.memory_samples import NOON, a_key, a_memory, a_vector, later, means
 from tests.support.memory_strategies import TENANTS, filters, memories
 
 Answer = TypeVar("Answer")
@@ -473,6 +474,40 @@ async def test_answers_for_repeated_requests_are_dropped_once_they_are_too_old(
     await keep("beta", "new", 10, since=-60)
     await store.access.prune_claims(later(5))
     assert await kept() == {("acme", "new"), ("beta", "new")}
+
+
+async def test_who_is_late_to_finish_a_deletion_erases_nothing_of_a_tenant_made_anew(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two requests, or processes, finish each other's deletions."""
+    beta = Tenant("beta", NOON, UNLIMITED)
+    await store.access.add_tenant(beta)
+    await store.add(a_memory("before", tenant="beta"), a_vector())
+    await store.access.begin_deletion("beta")
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    read = tenants.being_deleted
+    loop = asyncio.get_running_loop()
+    waits = True
+
+    def slow(connection: Connection) -> list[str]:
+        nonlocal waits
+        found = read(connection)
+        if waits:
+            waits = False
+            loop.call_soon_threadsafe(asked.set)
+            asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(60)
+        return found
+
+    monkeypatch.setattr(tenants, "being_deleted", slow)
+    late = asyncio.create_task(store.access.finish_deletions())
+    await asked.wait()
+    await store.access.finish_deletions()
+    assert await store.access.add_tenant(beta)
+    kept = a_memory("anew", tenant="beta")
+    await store.add(kept, a_vector())
+    go_on.set()
+    await late
+    assert await store.get("beta", kept.id) == kept
 
 
 async def test_a_tenant_holds_no_more_than_its_quota(store: MemoryStore) -> None:

@@ -164,9 +164,10 @@ class AccessTables:
         gone = await self._read(EVERYONE, tenants.being_deleted)
         for name in gone:
             erase_some = partial(tenants.erase_some, name=name, dialect=self._dialect)
-            while not await self._write(name, erase_some):
+            while (all_gone := await self._write(name, erase_some)) is False:
                 pass
-            self._seal.forget(name)
+            if all_gone:
+                self._seal.forget(name)
         if gone:
             await self._destroy_old_keys()
 

@@ -131,12 +131,15 @@ def being_deleted(connection: Connection) -> list[str]:
     return [name for (name,) in found]
 
 
-def erase_some(connection: Connection, name: str, dialect: Dialect) -> bool:
-    """Delete some memories of a tenant that is being deleted; say whether that was all.
+def erase_some(connection: Connection, name: str, dialect: Dialect) -> bool | None:
+    """Delete some memories of a tenant that is being deleted; say whether that was all, None when
+    it was over already: somebody else finished it, and the tenant may have been made anew.
 
     The feed tells of each, so that every index follows. With the last memories goes all else that
     names the tenant in a column `tenant`, in whatever table, and the deletion is over.
     """
+    if name not in being_deleted(connection):
+        return None
     gone = connection.execute(
         "SELECT created_seq, id FROM memories WHERE tenant = ? LIMIT ?", (name, _ERASED_AT_ONCE)
     ).fetchall()
