@@ -22,6 +22,7 @@ from e2e.stack import IMAGES, Stack
 from e2e.test_network_policy import Neighbour, pod
 
 EXAMPLE = ROOT / "examples/postgres.yaml"
+AUTOSCALED = ROOT / "examples/autoscaled.yaml"
 USER, DATABASE = "bank", "bank"
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'bank'"
 FACT = "The spare keys of the archive are in the red cabinet."
@@ -183,6 +184,31 @@ def test_another_number_of_pods_restarts_none(bank: Bank) -> None:
         bank.stack.kubectl("-n", bank.namespace, "scale", "mb", bank.name, "--replicas=3")
         wait_pods(bank, 3)
     assert (bank.child("pdb") or {})["spec"]["maxUnavailable"] == 1
+
+
+def test_the_load_may_decide_how_many_pods_there_are(bank: Bank) -> None:
+    """There is no metrics server on this cluster: a test decides in the autoscaler's place."""
+    wait_pods(bank, 3)
+    before = uids(bank)
+    scaled = yaml.safe_load(AUTOSCALED.read_text())["spec"]["autoscaling"]
+    spec = {name: value for name, value in bank.spec.items() if name != "replicas"}
+    autoscaled = Bank(bank.stack, bank.namespace, bank.name, spec | {"autoscaling": scaled})
+    with asked(bank):
+        autoscaled.apply()
+        bank.stack.wait(
+            "the autoscaler", lambda: bank.child("hpa") is not None, describe=bank.condition
+        )
+        wait_pods(bank, 3)
+        assert uids(bank) == before, "their number is handed over"
+        bank.stack.kubectl("-n", bank.namespace, "scale", "deployment", bank.name, "--replicas=4")
+        wait_pods(bank, 4)
+        told = bank.stack.kubectl(
+            "-n", bank.namespace, "scale", "mb", bank.name, "--replicas=2", check=False
+        )
+        assert len(bank.pods()) == 4, told
+        bank.apply()
+        wait_pods(bank, 3)
+    assert bank.child("hpa") is None
 
 
 def test_another_password_is_taken_without_a_restart(bank: Bank, database: Postgres) -> None:

@@ -24,6 +24,8 @@ COMPONENT_KEY = "key"
 
 ANNOTATION_RENDERED_HASH = f"{GROUP}/rendered-hash"
 """On each child: a hash of what was rendered, so that an unchanged rendering is not sent again."""
+ANNOTATION_AUTOSCALED = f"{GROUP}/autoscaled"
+"""On the Deployment: `true` where an autoscaler decides how many pods it has, and not we."""
 ANNOTATION_REVISION = f"{GROUP}/revision"
 """On the pod template: a hash of it, handed to the pod, which shows it at /ready."""
 ANNOTATION_CONFIG_HASH = f"{GROUP}/config-hash"

@@ -208,6 +208,67 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"storage": POSTGRES, "encryption": {"enabled": True}}),
         ("spec.encryption.enabled", "encrypt the disk of the database's server"),
     ),
+    "autoscaling on sqlite": (
+        manifest({"autoscaling": {"maxReplicas": 3}}),
+        ("spec.autoscaling", "needs storage.engine postgres", "remove it"),
+    ),
+    "autoscaling without an end": (
+        manifest({"storage": POSTGRES, "autoscaling": {"minReplicas": 2}}),
+        ("spec.autoscaling.maxReplicas", "Required value"),
+    ),
+    "autoscaling to fewer than there are": (
+        manifest({"storage": POSTGRES, "autoscaling": {"minReplicas": 5, "maxReplicas": 3}}),
+        ("spec.autoscaling.maxReplicas", "raise it, or lower minReplicas"),
+    ),
+    "autoscaling by nothing": (
+        manifest(
+            {
+                "storage": POSTGRES,
+                "autoscaling": {
+                    "maxReplicas": 3,
+                    "targetCPUUtilization": 0,
+                    "targetMemoryUtilization": 0,
+                },
+            }
+        ),
+        ("spec.autoscaling.targetCPUUtilization", "or nothing decides"),
+    ),
+    "autoscaling beside replicas": (
+        manifest({"storage": POSTGRES, "replicas": 3, "autoscaling": {"maxReplicas": 3}}),
+        ("spec.replicas", "set spec.autoscaling.minReplicas"),
+    ),
+    "autoscaling by a share of no request": (
+        manifest(
+            {
+                "storage": POSTGRES,
+                "autoscaling": {"maxReplicas": 3},
+                "resources": {"requests": {"memory": "1Gi"}},
+            }
+        ),
+        ("spec.resources", "spec.resources.requests.cpu must be set"),
+    ),
+    "autoscaling by a share of no memory": (
+        manifest(
+            {
+                "storage": POSTGRES,
+                "autoscaling": {"maxReplicas": 3},
+                "resources": {"requests": {"cpu": 1}},
+            }
+        ),
+        ("spec.resources", "spec.resources.requests.memory must be set"),
+    ),
+    "autoscaling at an unknown speed": (
+        manifest(
+            {
+                "storage": POSTGRES,
+                "autoscaling": {
+                    "maxReplicas": 3,
+                    "behavior": {"scaleUp": {"selectPolicy": "Fast"}},
+                },
+            }
+        ),
+        ("spec.autoscaling.behavior.scaleUp.selectPolicy", '"Max"'),
+    ),
     "chroma on postgres": (
         manifest({"storage": POSTGRES, "vector": CHROMA}),
         ("spec.vector.provider", "several pods would fill the same Chroma"),
@@ -611,6 +672,13 @@ CHANGES: dict[str, Change] = {
         {"storage": POSTGRES},
         {"storage": {"postgres": None}},
         "spec.storage.postgres must say which database",
+    ),
+    "a number of pods by kubectl scale, against the autoscaler": Change(
+        {"storage": POSTGRES, "autoscaling": {"maxReplicas": 3}},
+        {"replicas": 3},
+        "set spec.autoscaling.minReplicas",
+        of="agents/scale",
+        status={"selector": "a=b", "replicas": 2},
     ),
     "encryption switched on": Change(
         {}, {"encryption": RING}, "spec.encryption.enabled cannot change"

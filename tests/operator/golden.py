@@ -26,7 +26,7 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
 from memorybank_operator.reconcile.delivery import Delivery, deliver, rotation
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
-from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Note, Plan, Step
+from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Note, Plan, Share, Step
 from memorybank_operator.status.key import key_status, notes
 from tests.operator.world import KEY, NOW, OTHER_KEY, World, bank, running
 
@@ -203,6 +203,8 @@ def _line(step: Step) -> str:
             return f"create {body['kind']} {body['metadata']['name']}"
         case Mark(key, _, changes):
             return f"mark {key.kind} {key.name} ({', '.join(changes)})"
+        case Share(body):
+            return f"share {body['kind']} {body['metadata']['name']} ({', '.join(body['spec'])})"
         case Delete(key, uid):
             return f"delete {key.kind} {key.name} ({uid})"
 

@@ -306,6 +306,30 @@ _postgres = st.fixed_dictionaries(
         "statementSeconds": st.integers(1, 3_600),
     },
 )
+_speeds = _optional(
+    stabilizationWindowSeconds=st.integers(0, 3_600),
+    selectPolicy=st.sampled_from(["Max", "Min", "Disabled"]),
+    policies=st.lists(
+        st.fixed_dictionaries(
+            {
+                "type": st.sampled_from(["Pods", "Percent"]),
+                "value": st.integers(1, 200),
+                "periodSeconds": st.integers(1, 1_800),
+            }
+        ),
+        max_size=2,
+    ),
+)
+autoscaling = st.fixed_dictionaries(
+    {"maxReplicas": st.integers(3, 50)},
+    optional={
+        "minReplicas": st.integers(1, 3),
+        "targetCPUUtilization": st.integers(0, 1_000),
+        "targetMemoryUtilization": st.integers(1, 1_000),
+        "behavior": _optional(scaleUp=_speeds, scaleDown=_speeds),
+    },
+)
+"""As many pods as the load needs."""
 postgres_specs: st.SearchStrategy[dict[str, Any]] = st.builds(
     lambda spec, postgres, pods: {
         **{name: value for name, value in spec.items() if name not in ("vector", "encryption")},
@@ -314,7 +338,12 @@ postgres_specs: st.SearchStrategy[dict[str, Any]] = st.builds(
     },
     sqlite_specs,
     _postgres,
-    _optional(replicas=st.integers(0, 5)),
+    st.one_of(
+        _optional(replicas=st.integers(0, 5)),
+        st.fixed_dictionaries(
+            {"autoscaling": autoscaling}, optional={"replicas": st.integers(0, 1)}
+        ),
+    ),
 )
 """Any valid spec of a bank in PostgreSQL, with the Secret of `world.World`."""
 

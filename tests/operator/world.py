@@ -25,7 +25,7 @@ from memorybank_operator.reconcile.observed import (
     Observed,
 )
 from memorybank_operator.reconcile.plan import plan
-from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Plan, Problem
+from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Plan, Problem, Share
 from memorybank_operator.resources import names
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.resources.image import image_of
@@ -131,6 +131,8 @@ class World:
     disk: Disk | None = None
     growth_refused: str = ""
     settings: RenderSettings = SETTINGS
+    shared: dict[str, Any] = field(default_factory=dict)
+    """Fields of the Deployment's spec that stay when we do not ask for them any more."""
     made: int = 0
 
     def observed(self) -> Observed:
@@ -178,6 +180,10 @@ class World:
                             for name, value in changes.items()
                         }
                     )
+                case Share(body):
+                    live = self.children[_key(body)]
+                    assert live["metadata"]["uid"] == body["metadata"]["uid"]
+                    self.shared = body["spec"]
                 case Delete(key, uid):
                     assert self.children.pop(key)["metadata"]["uid"] == uid
 
@@ -200,6 +206,12 @@ class World:
             applied["spec"] = {"storageClassName": before["spec"]["storageClassName"]} | dict(
                 applied["spec"]
             )
+        if body["kind"] == "Deployment" and "replicas" not in applied["spec"]:
+            autoscaled = constants.ANNOTATION_AUTOSCALED in before["metadata"].get(
+                "annotations", {}
+            )
+            kept = before["spec"]["replicas"] if autoscaled else self.shared.get("replicas", 1)
+            applied["spec"]["replicas"] = kept
         changed = before.get("spec") != applied.get("spec")
         generation = before["metadata"]["generation"] + int(changed)
         server = {"uid": before["metadata"]["uid"], "generation": generation}

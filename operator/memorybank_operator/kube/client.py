@@ -117,6 +117,16 @@ class KubeClient:
         """
         return await self._apply(body)
 
+    async def share(self, body: Mapping[str, Any]) -> Object:
+        """Have the fields of the body owned by another name beside ours. Raises Conflict when one
+        of them has another value, or the object another uid.
+        """
+        kind, namespace, name = _address(body)
+        return await self._send(
+            Verb.APPLY, kind, namespace, name=name, body=body,
+            query={"fieldManager": f"{self._manager}-handover", "force": "false"},
+        )  # fmt: skip
+
     async def apply_status(self, body: Mapping[str, Any]) -> Object:
         """Server-side apply of the status alone. Never creates: NotFound when the object is gone.
 

@@ -54,6 +54,7 @@ DEPLOYMENT = ApiKind("apps/v1", "Deployment", "deployments")
 STATEFUL_SET = ApiKind("apps/v1", "StatefulSet", "statefulsets")
 NETWORK_POLICY = ApiKind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 DISRUPTION_BUDGET = ApiKind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+AUTOSCALER = ApiKind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 INGRESS = ApiKind("networking.k8s.io/v1", "Ingress", "ingresses")
 HTTP_ROUTE = ApiKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
 POD = ApiKind("v1", "Pod", "pods")
@@ -71,6 +72,7 @@ CHILDREN = (
     DISRUPTION_BUDGET,
     DEPLOYMENT,
     STATEFUL_SET,
+    AUTOSCALER,
     INGRESS,
     HTTP_ROUTE,
 )

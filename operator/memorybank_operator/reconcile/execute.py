@@ -8,7 +8,7 @@ from memorybank_operator.engine.cache import Cache
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.reconcile.observed import KubeObject
-from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Step
+from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Share, Step
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class Executor:
                 await self._create(body)
             case Mark():
                 await self._mark(step, namespace)
+            case Share(body):
+                await self._share(body)
             case Delete():
                 await self._delete(step, namespace)
 
@@ -86,6 +88,14 @@ class Executor:
         except (errors.Conflict, errors.NotFound) as error:
             raise ObservationOutdated(str(error)) from None
         logger.info("changed the metadata of %s %s", *step.key)
+
+    async def _share(self, body: KubeObject) -> None:
+        try:
+            self._keep(await self._client.share(body))
+        except errors.Conflict as conflict:
+            logger.info("left to their owner: fields of %s (%s)", _name(body), conflict)
+            return
+        logger.info("shared fields of %s", _name(body))
 
     async def _delete(self, step: Delete, namespace: str) -> None:
         kind = kinds.by_kind(step.key.kind)

@@ -33,6 +33,7 @@ from memorybank_operator.reconcile.steps import (
     Note,
     Plan,
     Problem,
+    Share,
     Step,
 )
 from memorybank_operator.reconcile.taking import takes_changes
@@ -41,6 +42,7 @@ from memorybank_operator.resources import names
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.config_map import FILE
 from memorybank_operator.resources.context import BuildContext, RenderSettings
+from memorybank_operator.resources.deployment import count_to_hand_over
 from memorybank_operator.resources.effective import effective
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.resources.pod_template import covers_all
@@ -202,6 +204,9 @@ def _settle(
         draft.steps.append(Apply(body, spare=spare))
         return
     uid = live["metadata"]["uid"]
+    kept = count_to_hand_over(body, live) if child.kind == "Deployment" else None
+    if kept is not None:
+        draft.steps.append(Share(_counting(live, kept)))
     if _rendered_hash(live) != _rendered_hash(body):
         draft.steps.append(Apply(body, spare=spare, uid=uid))
         return
@@ -215,6 +220,17 @@ def _settle(
                 f"{child.kind} {child.name} was changed by somebody else and is put back: {shown}",
             )
         )
+
+
+def _counting(live: KubeObject, pods: int) -> KubeObject:
+    """Return a Deployment with nothing but its number of pods."""
+    metadata = {field: live["metadata"][field] for field in ("name", "namespace", "uid")}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {"replicas": pods},
+    }
 
 
 def _rendered_hash(body: KubeObject) -> str | None:

@@ -41,7 +41,7 @@ from memorybank_operator.reconcile.taking import is_known_to_take_none
 from memorybank_operator.resources import names
 from memorybank_operator.resources.build import build_all, with_hash
 from memorybank_operator.resources.context import BuildContext
-from memorybank_operator.resources.deployment import image_in, revision_in
+from memorybank_operator.resources.deployment import has_its_pods, image_in, revision_in
 from memorybank_operator.resources.effective import own, taken
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.resources.pod_template import covers_all, key_hash, revision_of
@@ -50,6 +50,7 @@ from memorybank_operator.status.serving import serving
 AT_ONCE = frozenset(
     {
         "replicas",
+        "autoscaling",
         "hibernate",
         "paused",
         "storage",
@@ -324,7 +325,7 @@ def _stay(
         return through
     # What is missing is made anew; what is there stays as it is.
     left = {key: through.bodies[key] for key in inputs if key not in observed.children}
-    if live["spec"].get("replicas") != bank.spec.pods:
+    if not has_its_pods(bank, live):
         left[names.deployment(bank)] = _scaled(through.bodies[names.deployment(bank)], live)
     return replace(
         through,

@@ -60,7 +60,17 @@ class Mark:
     """A merge patch of its metadata."""
 
 
-Step = Apply | Create | Mark | Delete
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Let somebody else own fields of an object as well, as they are, so that they stay when we do
+    not ask for them any more. What is another's already is left to him.
+    """
+
+    body: KubeObject
+    """The object, with these fields alone, and the uid of the one observed."""
+
+
+Step = Apply | Create | Mark | Share | Delete
 
 
 @dataclass(frozen=True, slots=True)

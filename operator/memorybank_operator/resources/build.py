@@ -6,6 +6,7 @@ from typing import Any
 
 from memorybank_operator.configfiles.checksum import object_checksum
 from memorybank_operator.constants import ANNOTATION_RENDERED_HASH
+from memorybank_operator.resources.autoscaler import build_autoscaler
 from memorybank_operator.resources.chroma import (
     build_chroma,
     build_chroma_policy,
@@ -37,6 +38,7 @@ BUILDERS = (
     build_chroma,
     build_disruption_budget,
     build_deployment,
+    build_autoscaler,
     build_ingress,
     build_http_route,
 )

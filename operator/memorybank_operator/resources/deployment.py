@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from memorybank_operator.constants import ANNOTATION_REVISION
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.constants import ANNOTATION_AUTOSCALED, ANNOTATION_REVISION
 from memorybank_operator.resources import names
 from memorybank_operator.resources.container import NAME as CONTAINER
 from memorybank_operator.resources.context import BuildContext
@@ -23,18 +24,40 @@ def build_deployment(ctx: BuildContext) -> dict[str, Any] | None:
     has_volume = ctx.bank.spec.storage.has_volume
     if ctx.admin_key is None or ctx.secrets is None or (has_volume and ctx.volume_size is None):
         return None
+    autoscaled = ctx.bank.spec.autoscaled is not None
+    marks = {ANNOTATION_AUTOSCALED: "true"} if autoscaled else {}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(ctx.bank, names.deployment(ctx.bank)),
+        "metadata": metadata(ctx.bank, names.deployment(ctx.bank), annotations=marks),
         "spec": {
-            "replicas": ctx.bank.spec.pods,
+            # What is left out is nobody's but the autoscaler's.
+            **({} if autoscaled else {"replicas": ctx.bank.spec.pods}),
             "revisionHistoryLimit": 2,
             "strategy": {"type": "Recreate"} if has_volume else ONE_BY_ONE,
             "selector": {"matchLabels": selector(ctx.bank)},
             "template": build_pod_template(ctx),
         },
     }
+
+
+def has_its_pods(bank: MemoryBank, deployment: Mapping[str, Any]) -> bool:
+    """Tell whether a Deployment asks for as many pods as the bank is to have; of one with an
+    autoscaler, whether for any.
+    """
+    asked = deployment["spec"].get("replicas", 1)
+    return bool(asked) if bank.spec.autoscaled is not None else asked == bank.spec.pods
+
+
+def count_to_hand_over(body: Mapping[str, Any], live: Mapping[str, Any]) -> int | None:
+    """Return how many pods a Deployment asks for by our own word, which the body takes back: that
+    would make it one. None when there is nothing to keep.
+    """
+    asked = int(live["spec"].get("replicas", 1))
+    annotations = live["metadata"].get("annotations") or {}
+    if "replicas" in body["spec"] or ANNOTATION_AUTOSCALED in annotations or asked <= 1:
+        return None
+    return asked
 
 
 def revision_in(deployment: Mapping[str, Any]) -> str:

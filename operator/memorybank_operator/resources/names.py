@@ -54,6 +54,11 @@ def disruption_budget(bank: MemoryBank) -> ChildKey:
     return ChildKey("PodDisruptionBudget", bank.name)
 
 
+def autoscaler(bank: MemoryBank) -> ChildKey:
+    """Name the HorizontalPodAutoscaler, whether the bank has one or not."""
+    return ChildKey("HorizontalPodAutoscaler", bank.name)
+
+
 def ingress(bank: MemoryBank) -> ChildKey:
     """Name the Ingress, whether the bank has one or not."""
     return ChildKey("Ingress", bank.name)
@@ -100,6 +105,7 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         *(chroma_children(bank) if bank.spec.vector.managed_chroma is not None else ()),
         *([disruption_budget(bank)] if bank.spec.disruption_budget is not None else []),
         deployment(bank),
+        *([autoscaler(bank)] if bank.spec.autoscaled is not None else []),
         *([ingress(bank)] if bank.spec.expose.ingress is not None else []),
         *([http_route(bank)] if bank.spec.expose.gateway is not None else []),
     )

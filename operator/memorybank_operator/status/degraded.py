@@ -5,6 +5,7 @@ pods than it is to have. Present only while it is True.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
@@ -12,7 +13,7 @@ from memorybank_operator.reconcile.observed import Observed
 from memorybank_operator.resources import names
 from memorybank_operator.status.pods import diagnose
 from memorybank_operator.status.serving import is_serving, serving
-from memorybank_operator.status.verdict import Verdict
+from memorybank_operator.status.verdict import Verdict, find
 
 CONSEQUENCES = {
     "embedder": (
@@ -27,12 +28,18 @@ CONSEQUENCES = {
 """By the service's check that says `degraded`."""
 TAKEN = frozenset({"Accepted", "ResolvedRefs"})
 """Conditions by which a Gateway says that a route leads where it should."""
-OF_OBJECTS = frozenset({Reason.PODS_MISSING, Reason.ROUTE_REFUSED})
+OF_OBJECTS = frozenset({Reason.PODS_MISSING, Reason.ROUTE_REFUSED, Reason.AUTOSCALER_UNAVAILABLE})
 """What the bank's objects say, whether the service says anything or not."""
+MAX_WORDS = 300
+"""Characters of what an autoscaler says that are passed on."""
+UNTIL_FIGURES = timedelta(minutes=5)
+"""The first figures of new pods take an autoscaler some minutes."""
 OTHERWISE = (Reason.SERVICE_DEGRADED, "The service does its job less well")
 
 
-def judge_degraded(bank: MemoryBank, observed: Observed) -> Iterator[tuple[ConditionType, Verdict]]:
+def judge_degraded(
+    bank: MemoryBank, observed: Observed, *, now: datetime
+) -> Iterator[tuple[ConditionType, Verdict]]:
     """Yield what the bank lacks; nothing when it has all, and while it does not serve at all."""
     if not serving(observed.pods):
         return
@@ -40,6 +47,7 @@ def judge_degraded(bank: MemoryBank, observed: Observed) -> Iterator[tuple[Condi
         _without_a_service(bank, observed)
         or _without_pods(bank, observed)
         or _without_a_route(bank, observed)
+        or _without_autoscaler(bank, observed, now)
     )
     if verdict is not None:
         yield ConditionType.DEGRADED, verdict
@@ -93,6 +101,22 @@ def _without_a_route(bank: MemoryBank, observed: Observed) -> Verdict | None:
                 )
                 return Verdict("True", Reason.ROUTE_REFUSED, message)
     return None
+
+
+def _without_autoscaler(bank: MemoryBank, observed: Observed, now: datetime) -> Verdict | None:
+    """Say that nobody decides how many pods there are, when that has been so for a while."""
+    status = observed.children.get(names.autoscaler(bank), {}).get("status") or {}
+    active = find(status.get("conditions"), "ScalingActive")
+    if bank.spec.autoscaled is None or active is None or active["status"] != "False":
+        return None
+    if now - datetime.fromisoformat(active["lastTransitionTime"]) < UNTIL_FIGURES:
+        return None
+    words = " ".join(str(active.get("message") or active.get("reason")).split())[:MAX_WORDS]
+    return Verdict(
+        "True",
+        Reason.AUTOSCALER_UNAVAILABLE,
+        f"The number of pods stays as it is, since the autoscaler cannot tell the load: {words}",
+    )
 
 
 def _of_own_chroma(bank: MemoryBank, observed: Observed, reason: Reason) -> str:

@@ -69,7 +69,7 @@ def reduce(
     conditions += [
         condition(bank, kind, verdict, now)
         for kind, verdict in (
-            *judge_degraded(bank, observed),
+            *judge_degraded(bank, observed, now=now),
             *judge_update(bank, plan, ready, progress),
             *judge_volume(bank, observed, now=now, deadline=progress_deadline),
         )

@@ -31,9 +31,12 @@ def unfinished(bank: MemoryBank, observed: Observed, plan: Plan) -> Verdict | No
         for pod in staying
         if (pod["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION) == plan.revision
     ]
-    # Of several, one that serves will do: others come and go with the load and with their nodes.
-    enough = deployment["spec"]["replicas"] > 1 and len(pods) == len(staying)
-    if (enough or _is_rolled_out(deployment)) and any(is_serving(pod) for pod in pods):
+    if bank.spec.storage.has_volume:
+        is_done = _is_rolled_out(deployment)
+    else:
+        # One that serves will do: others come and go with the load and with their nodes.
+        is_done = len(pods) == len(staying)
+    if is_done and any(is_serving(pod) for pod in pods):
         return None
     trouble = diagnose(pods)
     return (

@@ -231,6 +231,7 @@ GROWING_BY_ITSELF = {
 SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 FENCE: dict[str, Any] = {"enabled": True, "allowFrom": [{"namespace": "ingress"}]}
 OWN_CHROMA: dict[str, Any] = {"provider": "chroma", "chroma": {"managed": {}}}
+AUTOSCALING: dict[str, Any] = {"minReplicas": 1, "maxReplicas": 5}
 EXPOSED: dict[str, Any] = {"ingress": {"host": "memory.example.org"}}
 GATEWAY: dict[str, Any] = {
     "gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["memory.example.org"]}
@@ -325,6 +326,30 @@ SCENARIOS = {
     "run a single pod again": Scenario(
         lambda world: world.change(replicas=1),
         spec={**IN_POSTGRES, "replicas": 3},
+        prepare=name_database,
+        writes=3,
+    ),
+    "let the load decide how many pods run": Scenario(
+        lambda world: world.change(replicas=None, autoscaling=AUTOSCALING),
+        spec={**IN_POSTGRES, "replicas": 3},
+        prepare=name_database,
+        writes=4,
+    ),
+    "decide by oneself how many pods run": Scenario(
+        lambda world: world.change(autoscaling=None),
+        spec={**IN_POSTGRES, "autoscaling": AUTOSCALING},
+        prepare=name_database,
+        writes=4,
+    ),
+    "let a bank with an autoscaler sleep": Scenario(
+        lambda world: world.change(hibernate=True),
+        spec={**IN_POSTGRES, "autoscaling": AUTOSCALING},
+        prepare=name_database,
+        writes=3,
+    ),
+    "wake a bank with an autoscaler": Scenario(
+        lambda world: world.change(hibernate=False),
+        spec={**IN_POSTGRES, "autoscaling": AUTOSCALING, "hibernate": True},
         prepare=name_database,
         writes=3,
     ),

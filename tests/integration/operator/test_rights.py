@@ -20,6 +20,7 @@ from tests.integration.operator.chart import NAMESPACE, template
 from tests.integration.operator.conftest import serve_kind
 from tests.integration.operator.test_objects import reconciles
 from tests.integration.operator.world import CHILDREN, OPTIONAL, World, Worlds, until
+from tests.operator.world import DATABASE_URL, IN_POSTGRES
 
 USER = "limited-operator"
 DEFAULTS = "memorybank-operator-defaults"
@@ -33,6 +34,8 @@ EDGE: dict[str, Any] = {
     "vector": {"provider": "chroma", "chroma": {"managed": {}}},
 }
 """What makes the objects that a bank has only if its spec asks for them."""
+CROWD = IN_POSTGRES | {"autoscaling": {"maxReplicas": 3}}
+"""Of another bank: what one with a volume cannot have."""
 ROLES = {"ClusterRole": "clusterroles", "Role": "roles"}
 # Discovery and health, which every authenticated user may read.
 FREE = {"version", "api", "apis"}
@@ -209,12 +212,15 @@ async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     await write_defaults(on.home, "{}")
     async with world.operator(connection=on.limited, **settings) as operator:
-        bank = await world.create(**EDGE)
+        await world.put_secret("database", url=DATABASE_URL)
+        await world.create(**EDGE)
+        await world.create("crowd", **CROWD)
         await world.create_key()
 
         async def is_made() -> bool:
-            made = (await world.children()).keys()
-            return made == (CHILDREN | OPTIONAL).keys() and bool(await world.ready())
+            made = (await world.children()).keys() | (await world.children("crowd")).keys()
+            judged = [await world.ready(name) for name in ("agents", "crowd")]
+            return made == (CHILDREN | OPTIONAL).keys() and all(judged)
 
         await until(is_made)
         await change_defaults_again_and_again(on.home)
@@ -239,7 +245,7 @@ async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
 
         await until(is_whole)
         # What an older operator made and this one does not want, copied while all is there.
-        leftovers = [_leftover(child, bank) for child in (await _kinds(world))]
+        leftovers = [_leftover(child) for child in (await _kinds(world))]
         await world.delete("Secret", "agents-key")
         for leftover in leftovers:
             await world.client.create(leftover)
@@ -284,11 +290,11 @@ async def change_defaults_again_and_again(home: World) -> None:
 
 
 async def _kinds(world: World) -> list[dict[str, Any]]:
-    children = await world.children()
+    children = await world.children("crowd") | await world.children()
     return [body for kind, body in children.items() if kind != "PersistentVolumeClaim"]
 
 
-def _leftover(child: dict[str, Any], bank: dict[str, Any]) -> dict[str, Any]:
+def _leftover(child: dict[str, Any]) -> dict[str, Any]:
     """Return an object like this child under another name."""
     metadata = child["metadata"]
     copy = {key: value for key, value in child.items() if key != "status"}

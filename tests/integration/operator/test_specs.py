@@ -29,6 +29,7 @@ from tests.integration.operator.settling import refused, settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.world import World
 from tests.operator.strategies import bank_names, specs
+from tests.operator.world import DATABASE_URL, IN_POSTGRES
 from tests.repo.checkout import ROOT
 
 Values = dict[str, Any]
@@ -53,6 +54,26 @@ ALTERNATIVES: dict[str, Values] = {
             "provider": "ollama",
             "model": "nomic-embed-text",
             "ollama": {"url": "http://ollama.example.org", "keepAlive": "5m", "truncate": False},
+        }
+    },
+    "autoscaling": {
+        "autoscaling": {
+            "minReplicas": 1,
+            "maxReplicas": 5,
+            "targetCPUUtilization": 50,
+            "targetMemoryUtilization": 60,
+            "behavior": {
+                "scaleUp": {
+                    "policies": [{"type": "Percent", "value": 50, "periodSeconds": 30}],
+                    "selectPolicy": "Min",
+                    "stabilizationWindowSeconds": 10,
+                },
+                "scaleDown": {
+                    "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}],
+                    "stabilizationWindowSeconds": 60,
+                    "selectPolicy": "Max",
+                },
+            },
         }
     },
     "vectors in chroma": {
@@ -84,6 +105,8 @@ ALTERNATIVES: dict[str, Values] = {
     },
 }
 """What excludes something that the example has."""
+BASES: dict[str, Values] = {"autoscaling": IN_POSTGRES}
+"""What a bank is that has such a field; of any other, nothing is said."""
 INSTALLED = frozenset(kind.kind for kind in kinds.OPTIONAL)
 IMMUTABLE = {"storage", "encryption"}
 """What never changes back; growing is among the crash points."""
@@ -153,6 +176,7 @@ def difference(one: Values, other: Values) -> list[str]:
 
 async def named_secrets(world: World) -> None:
     """Create what the changes name."""
+    await world.put_secret("database", url=DATABASE_URL)
     named = {"mine": ("key", KEY), "models": ("token", "secret"), "tokens": ("secret", "t" * 64)}
     certificate = {"tls.crt": "eA==", "tls.key": "eA=="}
     await world.client.create(
@@ -181,8 +205,9 @@ async def test_each_field_changed_and_changed_back_leaves_a_bank_as_it_was(world
     twins = {name: f"twin-{name}" for name in banks}
     async with world.operator(workers=16) as operator:
         for name, field in banks.items():
-            await world.create(name)
-            await world.create(twins[name], **changes()[field])
+            base = BASES.get(field, {})
+            await world.create(name, **base)
+            await world.create(twins[name], **base, **changes()[field])
         await settle(world, operator, *banks, *twins.values(), seconds=300)
         before = {name: await shape(world, name) for name in banks}
         for name, field in banks.items():

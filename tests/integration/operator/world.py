@@ -45,7 +45,10 @@ CHILDREN = {
 }
 
 OPTIONAL = {
-    **dict.fromkeys(("NetworkPolicy", "PodDisruptionBudget", "Ingress", "HTTPRoute"), "agents"),
+    **dict.fromkeys(
+        ("NetworkPolicy", "PodDisruptionBudget", "Ingress", "HTTPRoute", "HorizontalPodAutoscaler"),
+        "agents",
+    ),
     "StatefulSet": "agents-chroma",
 }
 """What a bank has only if its spec asks for it; of each kind one."""

@@ -14,7 +14,7 @@ from memorybank_operator.reconcile.memorybank import new_ring
 from memorybank_operator.reconcile.observed import Observed
 from memorybank_operator.reconcile.plan import plan
 from memorybank_operator.reconcile.ring import is_ring
-from memorybank_operator.reconcile.steps import Apply, Create, Plan
+from memorybank_operator.reconcile.steps import Apply, Create, Plan, Share
 from memorybank_operator.resources import names
 from memorybank_operator.resources.labels import owner_reference
 from tests.operator.world import (
@@ -41,7 +41,7 @@ def steps(planned: Plan) -> list[str]:
     """Kind and name of what is written, and how."""
     found = []
     for step in planned.steps:
-        if isinstance(step, Apply | Create):
+        if isinstance(step, Apply | Create | Share):
             what = f"{step.body['kind']}/{step.body['metadata']['name']}"
         else:
             what = "/".join(step.key)

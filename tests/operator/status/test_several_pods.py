@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.operator.world import IN_POSTGRES, World, bank, running, running_pod, unready
+from memorybank_operator.resources import names
+from tests.operator.world import IN_POSTGRES, NOW, World, bank, running, running_pod, unready
 
 THREE = IN_POSTGRES | {"replicas": 3}
 CRASHED = {"waiting": {"reason": "CrashLoopBackOff"}}
@@ -82,3 +84,26 @@ def test_while_a_pod_of_the_revision_before_is_there_the_change_is_not_done(worl
     old["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z"
     world.canary = world.passed(bank(THREE))
     assert conditions(world)["Ready"][0] == "True"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "status", "told"),
+    [(6, "False", True), (4, "False", False), (6, "True", False)],
+)
+def test_an_autoscaler_that_cannot_tell_the_load_is_told_after_a_while(
+    minutes: int, status: str, told: bool
+) -> None:
+    of = bank(IN_POSTGRES | {"autoscaling": {"maxReplicas": 5}})
+    world = running(of)
+    since = (NOW - timedelta(minutes=minutes)).isoformat()
+    active = {
+        "type": "ScalingActive", "status": status, "lastTransitionTime": since,
+        "reason": "FailedGetResourceMetric", "message": "no metrics known for pods",
+    }  # fmt: skip
+    world.children[names.autoscaler(of)]["status"] = {"conditions": [active]}
+    found = {each["type"]: each for each in world.status(of)["conditions"]}
+    assert found["Ready"]["status"] == "True"
+    assert ("Degraded" in found) == told
+    if told:
+        assert found["Degraded"]["reason"] == "AutoscalerUnavailable"
+        assert found["Degraded"]["message"].endswith(": no metrics known for pods")

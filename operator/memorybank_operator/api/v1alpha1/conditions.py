@@ -264,6 +264,10 @@ class Reason(Explained):
     )
     SERVICE_DEGRADED = ("ServiceDegraded", "The memory service does its job less well.")
     PODS_MISSING = ("PodsMissing", "Some of several pods serve, and others cannot.")
+    AUTOSCALER_UNAVAILABLE = (
+        "AutoscalerUnavailable",
+        "The autoscaler cannot tell the load: the number of pods stays as it is.",
+    )
     # MemoryBankKey
     KEY_ACCEPTED = ("KeyAccepted", "The bank takes the key that is in the Secret.")
     KEY_REFUSED = ("KeyRefused", "The bank has no such role or tenant, so the key opens nothing.")

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from memorybank_operator.api.base import ApiModel, cel, rules
 from memorybank_operator.api.quantity import parse_quantity
+from memorybank_operator.api.v1alpha1.autoscaling import Autoscaling
 from memorybank_operator.api.v1alpha1.disruption import PodDisruptionBudget
 from memorybank_operator.api.v1alpha1.edge import Expose, NetworkPolicy
 from memorybank_operator.api.v1alpha1.pod import (
@@ -54,6 +55,10 @@ ONE_REPLICA = (
     "spec.replicas must be 0 or 1 with storage.engine sqlite, which has a single writer: set it to "
     "1, or to 0 to stop the bank and keep its data; several pods need a bank with storage.engine "
     "postgres"
+)
+NO_AUTOSCALING = (
+    "spec.autoscaling needs storage.engine postgres: a bank with storage.engine sqlite has a "
+    "single writer, so remove it"
 )
 ONE_AWAY = PodDisruptionBudget(max_unavailable=1)
 """Of a bank with several pods, whose spec says nothing else."""
@@ -241,6 +246,36 @@ class Spec(ApiModel):
                 field_path=".replicas",
             ),
             cel(
+                "!has(self.autoscaling) || self.storage.engine == 'postgres'",
+                NO_AUTOSCALING,
+                field_path=".autoscaling",
+            ),
+            cel(
+                "!has(self.autoscaling) || self.storage.engine != 'postgres' || self.replicas <= 1",
+                "spec.replicas must be left out with spec.autoscaling, which decides how many pods "
+                "run: set spec.autoscaling.minReplicas, or replicas to 0 to stop the bank",
+                field_path=".replicas",
+            ),
+            cel(
+                "!has(self.autoscaling) || !has(self.resources)"
+                " || self.autoscaling.targetCPUUtilization == 0"
+                " || (has(self.resources.requests) && 'cpu' in self.resources.requests)"
+                " || (has(self.resources.limits) && 'cpu' in self.resources.limits)",
+                "spec.resources.requests.cpu must be set, as spec.autoscaling.targetCPUUtilization "
+                "is a share of it: set it, or the target to 0",
+                field_path=".resources",
+            ),
+            cel(
+                "!has(self.autoscaling) || !has(self.resources)"
+                " || self.autoscaling.targetMemoryUtilization == 0"
+                " || (has(self.resources.requests) && 'memory' in self.resources.requests)"
+                " || (has(self.resources.limits) && 'memory' in self.resources.limits)",
+                "spec.resources.requests.memory must be set, as "
+                "spec.autoscaling.targetMemoryUtilization is a share of it: set it, or the target "
+                "to 0",
+                field_path=".resources",
+            ),
+            cel(
                 "!has(self.version) || !has(self.image)",
                 "spec.version and spec.image both choose the image: remove one of them",
                 field_path=".version",
@@ -311,8 +346,10 @@ class Spec(ApiModel):
     """Secrets with the credentials of registries."""
     replicas: Annotated[int, Field(ge=0)] = 1
     """Pods that serve the bank: 1, or more with storage.engine postgres; 0 stops it and keeps its
-    data.
+    data. With autoscaling, only whether there are any.
     """
+    autoscaling: Autoscaling | None = None
+    """As many pods as the load needs, with storage.engine postgres. It needs a metrics server."""
     hibernate: bool = False
     """While true, no pod runs; data, keys and URL are kept, and so is spec.replicas. The bank wakes
     with all of it when this is false again.
@@ -405,13 +442,19 @@ class Spec(ApiModel):
 
     @property
     def pods(self) -> int:
-        """How many pods are to run."""
+        """How many pods are to run; with autoscaling, whether any are."""
         return 0 if self.hibernate else self.replicas
+
+    @property
+    def autoscaled(self) -> Autoscaling | None:
+        """What decides how many pods are to run; None when the spec itself says it."""
+        return self.autoscaling if self.pods else None
 
     @property
     def disruption_budget(self) -> PodDisruptionBudget | None:
         """How many pods may be away while nodes are emptied; None when nothing limits it."""
-        if self.pod_disruption_budget is None and self.replicas > 1:
+        several = self.replicas > 1 or self.autoscaling is not None
+        if self.pod_disruption_budget is None and several:
             return ONE_AWAY
         return self.pod_disruption_budget
 
@@ -420,4 +463,6 @@ class Spec(ApiModel):
         """Guard what would ruin data even where the cluster has an older CRD without the rule."""
         if self.storage.engine == "sqlite" and self.replicas > 1:
             raise ValueError(ONE_REPLICA)
+        if self.storage.engine == "sqlite" and self.autoscaling is not None:
+            raise ValueError(NO_AUTOSCALING)
         return self
