@@ -47,7 +47,10 @@ class OllamaApi:
         self, model: str, *, dimensions: int | None, keep_alive: str, truncate: bool
     ) -> None:
         self._model = model
-        self._options: dict[str, Any] = {"truncate": truncate, "keep_alive": keep_alive}
+        self._options: dict[str, Any] = {
+            "truncate": truncate,
+            "keep_alive": _duration(keep_alive),
+        }
         if dimensions is not None:
             self._options["dimensions"] = dimensions
         self.space = _space("ollama", model, dimensions)
@@ -62,9 +65,9 @@ class OllamaApi:
         return _OllamaAnswer.model_validate_json(content).embeddings
 
     def lists_model(self, content: bytes) -> bool:
-        """See EmbeddingApi. A name without a tag means the tag `latest`."""
-        names = {each.name for each in _OllamaModels.model_validate_json(content).models}
-        return bool({self._model, f"{self._model}:latest"} & names)
+        """See EmbeddingApi."""
+        listed = _OllamaModels.model_validate_json(content).models
+        return ollama_name(self._model) in {ollama_name(each.name) for each in listed}
 
 
 class OpenAiApi:
@@ -125,6 +128,17 @@ class _OpenAiModel(BaseModel):
 
 class _OpenAiModels(BaseModel):
     data: list[_OpenAiModel]
+
+
+def ollama_name(model: str) -> str:
+    """Return the name by which Ollama lists a model: the shortest, and with a tag."""
+    tagged = model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+    return tagged.casefold().removeprefix("registry.ollama.ai/").removeprefix("library/")
+
+
+def _duration(text: str) -> str | int:
+    """Return a duration as Ollama takes it: seconds without a unit are a number, not a text."""
+    return int(text) if text.lstrip("-").isdecimal() else text
 
 
 def _space(protocol: str, model: str, dimensions: int | None) -> str:

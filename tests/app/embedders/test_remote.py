@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,6 +139,31 @@ async def test_what_is_wrong_is_said(server: EmbeddingServer, status: int, said:
 
 async def test_a_missing_model_is_told_with_the_cure(server: EmbeddingServer) -> None:
     assert "ollama pull other" in (await failure(ollama(server, model="other"))).message
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "sent"), [("30m", "30m"), ("300ms", "300ms"), ("-1", -1), ("90", 90)]
+)
+def test_a_time_without_a_unit_is_a_number_to_ollama(keep_alive: str, sent: str | int) -> None:
+    """A text without a unit it refuses, and with it the memory that was to be embedded."""
+    api = OllamaApi(MODEL, dimensions=None, keep_alive=keep_alive, truncate=True)
+    assert api.request(["a"])["keep_alive"] == sent
+
+
+@pytest.mark.parametrize(
+    ("model", "listed"),
+    [
+        ("all-minilm", "all-minilm:latest"),
+        ("all-minilm:l6", "all-minilm:l6"),
+        ("library/all-minilm", "all-minilm:latest"),
+        ("registry.ollama.ai/library/all-minilm", "all-minilm:latest"),
+        ("models.example:5000/team/Embed", "models.example:5000/team/embed:latest"),
+    ],
+)
+def test_ollama_lists_a_model_by_its_shortest_name(model: str, listed: str) -> None:
+    api = OllamaApi(model, dimensions=None, keep_alive="5m", truncate=True)
+    assert api.lists_model(json.dumps({"models": [{"name": listed}]}).encode())
+    assert not api.lists_model(json.dumps({"models": [{"name": f"{listed}-2"}]}).encode())
 
 
 async def test_a_refused_text_is_told_apart_and_opens_no_breaker(server: EmbeddingServer) -> None:
