@@ -23,12 +23,12 @@ from tests.support.memory_model import builtin_embedder
 MODEL = "all-minilm"
 
 
-class _Listening(ThreadingHTTPServer):
+class Listening(ThreadingHTTPServer):
     allow_reuse_port = True
     daemon_threads = True
 
 
-def _kept_port(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+def kept_port(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     """Return a socket that keeps a port for servers of ours, which come and go: nobody else gets
     it, and connections are refused while none of them listens."""
     kept = socket.socket()
@@ -52,9 +52,9 @@ class EmbeddingServer:
         self.raw: bytes | None = None
         self.hold: threading.Event | None = None
         """Requests wait for it."""
-        self._server: _Listening | None = None
+        self._server: Listening | None = None
         self._host = host
-        self._kept = _kept_port(host, port)
+        self._kept = kept_port(host, port)
         self.port: int = self._kept.getsockname()[1]
 
     @property
@@ -64,7 +64,7 @@ class EmbeddingServer:
     def start(self) -> None:
         """Listen; on the same port each time."""
         builtin_embedder()  # loaded before anybody waits for an answer
-        self._server = _Listening((self._host, self.port), _handler(self))
+        self._server = Listening((self._host, self.port), _handler(self))
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
@@ -157,7 +157,7 @@ class EmbeddingProcess:
     """The server as a process of its own, which can be killed and started again."""
 
     def __init__(self) -> None:
-        self._kept = _kept_port()
+        self._kept = kept_port()
         self._port: int = self._kept.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -176,18 +176,6 @@ def version(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def model(arguments: argparse.Namespace) -> int:
-    """Make the built-in embedding model; `prepare` is all there is to do with it."""
-    from memorybank.model.locate import cache_folder
-    from memorybank.model.prepare import prepare
-
-    def progress(step: str) -> None:
-        sys.stderr.write(f"{step}\n")
-
-    prepare(arguments.folder or cache_folder(), progress)
-    return 0
-
-
 def _ask(bank: Bank, method: str, path: str, **parts: Any) -> Any:
     return bank.request(method, path, **parts).value(bank.name)
 

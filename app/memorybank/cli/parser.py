@@ -341,7 +341,7 @@ def _add_usage(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_model(commands: _Commands[argparse.ArgumentParser]) -> None:
-    actions = _group(commands, "model", "make the built-in embedding model")
+    actions = _group(commands, "model", "make the built-in model, keep one on an Ollama server")
     prepare = _command(actions, "prepare", "make the model from the published weights, once")
     prepare.add_argument(
         "--output",
@@ -350,7 +350,21 @@ def _add_model(commands: _Commands[argparse.ArgumentParser]) -> None:
         metavar="DIR",
         help="folder to make (default: in the user's cache)",
     )
-    prepare.set_defaults(run="commands:model")
+    prepare.set_defaults(run="models:prepare")
+    keep = _command(
+        actions, "keep", "bring a model to an Ollama server and see that it answers, until stopped"
+    )
+    keep.add_argument("model", help="name of the model, such as nomic-embed-text")
+    keep.add_argument("--url", default="http://127.0.0.1:11434", help="where Ollama answers")
+    keep.add_argument(
+        "--file", type=Path, metavar="FILE", help="make the model of this GGUF, instead of pulling"
+    )
+    keep.add_argument(
+        "--keep-alive", default="30m", metavar="TIME", help="how long it stays in memory after use"
+    )
+    keep.add_argument("--host", default="127.0.0.1", help="address of /live and /ready")
+    keep.add_argument("--port", type=int, default=8081, help="their port; /ready: it answers")
+    keep.set_defaults(run="models:keep")
 
 
 def _add_clear(command: argparse.ArgumentParser, names: tuple[str, ...]) -> None:

@@ -12,8 +12,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
+from memorybank.errors import ConfigurationError
 from memorybank.server.protocol import BoundedHttp
 
+_BACKLOG = 1_024
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s after which common proxies drop idle connections: they should do it first,
 or they may send a request into a connection that is closing."""
@@ -75,3 +77,21 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+@contextlib.contextmanager
+def bound(host: str, port: int, field: str) -> Iterator[socket.socket]:
+    """Hold a listening socket until the block ends. Raises ConfigurationError, about `field`."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.create_server(address, family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            field=field,
+            hint="choose an address of this machine and a port that is free",
+        ) from None
+    with bound:
+        yield bound

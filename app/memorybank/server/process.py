@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +22,15 @@ import uvloop
 from memorybank.allocation import keep_large_arrays_apart
 from memorybank.auth.bootstrap import establish_admin_key
 from memorybank.configuration import ADMIN_KEY_VARIABLE
-from memorybank.errors import ConfigurationError
 from memorybank.ports import AccessStore
 from memorybank.server.engine import Engine, open_engine
 from memorybank.server.footprint import settle
-from memorybank.server.listener import Listener
+from memorybank.server.listener import Listener, bound
 from memorybank.server.metrics import MetricsApp
 from memorybank.server.otlp import open_tracer
 from memorybank.server.parts import ServiceParts
 from memorybank.server.reload import Reloader
+from memorybank.server.signals import Signals
 from memorybank.settings import Settings
 from memorybank.telemetry import Telemetry
 from memorybank.tracing import Tracer
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_BACKLOG = 1_024
 _REPLACE = f"{ADMIN_KEY_VARIABLE} replaces it"
 _METRICS_GRACE_SECONDS = 1
 
@@ -67,14 +66,14 @@ def run(settings: Settings, read_again: Callable[[], Settings], *, file: Path | 
 
 async def _serve(settings: Settings, read_again: Callable[[], Settings], file: Path | None) -> None:
     keep_large_arrays_apart()
-    stopping = _Signals()
+    stopping = Signals()
     telemetry = Telemetry(version=VERSION, revision=settings.revision)
     server = settings.server
     async with contextlib.AsyncExitStack() as stack:
         # First the ports: nothing is opened when they are taken, and early clients wait in line.
-        http = stack.enter_context(_bound(server.host, server.port, "server.port"))
+        http = stack.enter_context(bound(server.host, server.port, "server.port"))
         metrics = stack.enter_context(
-            _bound(server.host, server.metrics_port, "server.metrics_port")
+            bound(server.host, server.metrics_port, "server.metrics_port")
         )
         # Imports hold the interpreter, loading the model does not: side by side they take the time
         # of one.
@@ -136,44 +135,6 @@ async def _settle_when_loaded(application: Application, stopping: asyncio.Event)
         settle()
     else:
         loaded.cancel()
-
-
-class _Signals:
-    """The first and the second request to stop."""
-
-    def __init__(self) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        self._hurry: Callable[[], None] = lambda: None
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._received)
-
-    def on_second(self, hurry: Callable[[], None]) -> None:
-        """Call this when the second request comes."""
-        self._hurry = hurry
-
-    def _received(self) -> None:
-        if self.first.is_set():
-            self.second.set()
-            self._hurry()
-        self.first.set()
-
-
-@contextlib.contextmanager
-def _bound(host: str, port: int, field: str) -> Iterator[socket.socket]:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.create_server(address, family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {host} port {port}: {error.strerror}",
-            field=field,
-            hint="choose an address of this machine and a port that is free",
-        ) from None
-    with bound:
-        yield bound
 
 
 async def _establish_key(store: AccessStore, settings: Settings) -> None:
