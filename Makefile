@@ -14,6 +14,7 @@ TAG ?= dev
 # It makes pods by a template that covers every setting and Secret: an upgrade from it could restart them all.
 FROM ?= 8cf1108
 MEMORYBANK_E2E_CLUSTER ?= memorybank-test
+E2E_OPTIONS ?= -m "not full"
 # The tests start our programs hundreds of times: what each imports is compiled once, not at every start.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -57,7 +58,7 @@ proof: $(READY)  ## crashes, faults and random specs at length, on a real API se
 
 e2e: $(READY)  ## tests on a real cluster, which stays up for the next run
 	@$(PYTHON) -m e2e.images build && $(PYTHON) -m e2e.cluster up --name $(MEMORYBANK_E2E_CLUSTER)
-	MEMORYBANK_E2E_CLUSTER=$(MEMORYBANK_E2E_CLUSTER) $(PYTHON) -m pytest e2e
+	MEMORYBANK_E2E_CLUSTER=$(MEMORYBANK_E2E_CLUSTER) $(PYTHON) -m pytest e2e $(E2E_OPTIONS)
 
 test: $(READY)  ## everything, up to e2e on a cluster of its own that is removed at the end
 	$(PYTHON) -m scripts.suite lint type unit chart-test integration e2e
@@ -65,8 +66,8 @@ test: $(READY)  ## everything, up to e2e on a cluster of its own that is removed
 test-fast: $(READY)  ## lint, type, the quick unit tests: no cluster, under a minute
 	@MEMORYBANK_QUICK=1 $(MAKE) --no-print-directory --jobs 3 --output-sync=target lint type unit UNIT_OPTIONS='-m "not slow"'
 
-e2e-full: $(READY)  ## e2e on every pinned Kubernetes version; each is built first, which takes minutes
-	for each in e2e/cluster/modules/kubernetes-*; do $(PYTHON) -m scripts.suite --kubernetes $${each##*-} e2e || exit 1; done
+e2e-full: $(READY)  ## e2e on every pinned Kubernetes version, and with a real Ollama; what is built first takes minutes
+	for each in e2e/cluster/modules/kubernetes-*; do E2E_OPTIONS= $(PYTHON) -m scripts.suite --kubernetes $${each##*-} e2e || exit 1; done
 
 e2e-down: $(READY)  ## remove the cluster that e2e left up
 	$(PYTHON) -m e2e.cluster down --name $(MEMORYBANK_E2E_CLUSTER)

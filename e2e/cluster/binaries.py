@@ -13,11 +13,11 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster import paths
+from e2e.cluster import headers, paths
 from e2e.cluster.console import say, step
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.golang import Toolchain, find_toolchain
@@ -38,6 +38,7 @@ PROGRAMS = {
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "kind": ("kind", "sigs.k8s.io/kind"),
     "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    "ollama": ("ollama", "github.com/ollama/ollama"),
     "pause": ("pause", "."),
     "prometheus-operator": (
         "prometheus-operator",
@@ -49,6 +50,8 @@ NAMES = (*KUBERNETES_PROGRAMS, *PROGRAMS)
 FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 # CGO_ENABLED=0: static programs, which also run in an image without a C library.
 BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+# Programs that are C++ for the most part, and need its library where they run.
+WITH_CGO = {"ollama"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ class Program:
     package: str
     ldflags: str
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What decides the result beside the flags."""
+        cgo = {"CGO_ENABLED": "1"} if self.name in WITH_CGO else {}
+        return BUILD_ENVIRONMENT | cgo
+
     def key(self, toolchain: Toolchain) -> str:
         """Name all that decides the content of the built file."""
         digest = hashlib.sha256()
@@ -67,7 +76,7 @@ class Program:
             digest.update(f"{file.name}\0{file.read_text()}\0".encode())
         for word in (toolchain.version, self.package, self.ldflags, *FLAGS, *os.uname()[4:]):
             digest.update(f"{word}\0".encode())
-        for variable, value in sorted(BUILD_ENVIRONMENT.items()):
+        for variable, value in sorted(self.environment.items()):
             digest.update(f"{variable}={value}\0".encode())
         return digest.hexdigest()[:16]
 
@@ -191,13 +200,16 @@ def build(item: Program, target: Path, toolchain: Toolchain, *, label: str) -> N
         partial = target.with_name(f".{target.name}.partial")
         target.parent.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
+        environment = build_environment(toolchain, item.environment)
+        if item.name in WITH_CGO:
+            environment |= headers.environment()
         with step(f"{label}: building from {item.module.name}"):
             done = subprocess.run(
                 [
                     str(toolchain.command), "build", *FLAGS, "-ldflags", item.ldflags,
                     "-o", str(partial), item.package,
                 ],
-                cwd=item.module, env=build_environment(toolchain),
+                cwd=item.module, env=environment,
                 capture_output=True, text=True, check=False,
             )  # fmt: skip
         if done.returncode != 0:
@@ -209,9 +221,11 @@ def build(item: Program, target: Path, toolchain: Toolchain, *, label: str) -> N
         say(f"{label}: {megabytes:.0f} MB after {time.monotonic() - start:.0f} s, {target}")
 
 
-def build_environment(toolchain: Toolchain) -> dict[str, str]:
+def build_environment(
+    toolchain: Toolchain, decisive: Mapping[str, str] = BUILD_ENVIRONMENT
+) -> dict[str, str]:
     """Return the environment of `go build`: the caller's, with what decides the result set."""
-    environment = os.environ | BUILD_ENVIRONMENT
+    environment = os.environ | dict(decisive)
     # GOFLAGS could change the result without changing the key: ours are given in full.
     environment.pop("GOFLAGS", None)
     environment["PATH"] = f"{toolchain.command.parent}{os.pathsep}{os.environ['PATH']}"

@@ -16,9 +16,6 @@ LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 APP_NAME = "memorybank"
 COMPONENT_SERVER = "server"
-CHROMA_NAME = "chroma"
-"""On the pod of a bank's Chroma server, in place of APP_NAME."""
-COMPONENT_VECTORS = "vectors"
 COMPONENT_KEY = "key"
 """Of the Secret of a MemoryBankKey."""
 
@@ -61,6 +58,11 @@ METRICS_PORT = 9090
 CHROMA_PORT = 8000
 CHROMA_IMAGE = "chromadb/chroma:1.5.9"
 """The version that the tests run."""
+OLLAMA_PORT = 11434
+OLLAMA_IMAGE = "ollama/ollama:0.17.4"
+"""The version that the tests run."""
+MODEL_PORT = 8081
+"""Where the container beside a bank's own Ollama says whether the model answers."""
 
 RESERVED_ENVIRONMENT = (
     "MEMORY_BANK_ADMIN_KEY",

@@ -233,6 +233,7 @@ class Operator:
             in_force,
             settings.own_namespace,
             settings.chroma_image,
+            settings.ollama_image,
             frozenset(kind.kind for kind in self._installed),
         )
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from memorybank_operator.constants import CHROMA_IMAGE
+from memorybank_operator.constants import CHROMA_IMAGE, OLLAMA_IMAGE
 
 PREFIX = "MEMORYBANK_OPERATOR_"
 
@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     """Image of banks that name none themselves."""
     chroma_image: Annotated[str, Field(min_length=1)] = CHROMA_IMAGE
     """Image of Chroma for banks that have a server of their own (spec.vector.chroma.managed)."""
+    ollama_image: Annotated[str, Field(min_length=1)] = OLLAMA_IMAGE
+    """Image of Ollama for banks that have a server of their own (spec.embedding.ollama.managed)."""
     defaults: Annotated[str, Field(pattern=rf"{DNS_LABEL[:-1]}/{DNS_NAME[1:]}|^$")] = ""
     """ConfigMap with what banks get that leave it out, as <namespace>/<name>, see
     docs/banks/defaults.md. It is read while it changes. Empty: there is none.

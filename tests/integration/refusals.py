@@ -114,6 +114,11 @@ class Banks:
         return dict(answer.json())
 
 
+def own_ollama(managed: dict[str, Any]) -> dict[str, Any]:
+    """A bank with an Ollama of its own."""
+    return manifest({"embedding": {"ollama": {"managed": managed}}})
+
+
 ADDRESS = {"urlSecretRef": {"name": "database", "key": "url"}}
 POSTGRES = {"engine": "postgres", "postgres": ADDRESS}
 CHROMA = {"provider": "chroma", "chroma": {"url": "http://chroma:8000"}}
@@ -358,7 +363,50 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "ollama without an address": (
         manifest({"embedding": {"provider": "ollama", "model": "m"}}),
-        ("spec.embedding.provider", "spec.embedding.ollama.url must say"),
+        ("spec.embedding.provider", "spec.embedding.ollama must say which Ollama"),
+    ),
+    "ollama of nobody": (
+        manifest({"embedding": {"ollama": {"keepAlive": "5m"}}}),
+        ("spec.embedding.ollama", "name one of both: url of an Ollama server"),
+    ),
+    "ollama of two": (
+        manifest({"embedding": {"ollama": {"url": "http://ollama:11434", "managed": {}}}}),
+        ("spec.embedding.ollama", "name one of both: url of an Ollama server"),
+    ),
+    "own ollama without a model": (
+        manifest({"embedding": {"provider": "ollama", "ollama": {"managed": {}}}}),
+        ("spec.embedding.provider", "must name the model"),
+    ),
+    "volume of ollama that is too small": (
+        own_ollama({"storage": {"size": "1Mi"}}),
+        ("spec.embedding.ollama.managed.storage.size", "at least 10Mi"),
+    ),
+    "image of ollama that is none": (
+        own_ollama({"image": "ollama 0.17"}),
+        ("spec.embedding.ollama.managed.image", "write the reference of an image"),
+    ),
+    "model file from nowhere": (
+        own_ollama({"modelFile": {}}),
+        ("spec.embedding.ollama.managed.modelFile", "name one of both: volume"),
+    ),
+    "model file from two places": (
+        own_ollama(
+            {
+                "modelFile": {
+                    "volume": {"claimName": "models", "path": "a.gguf"},
+                    "image": {"reference": "models:1", "path": "/a.gguf"},
+                }
+            }
+        ),
+        ("spec.embedding.ollama.managed.modelFile", "name one of both: volume"),
+    ),
+    "model file outside of its volume": (
+        own_ollama({"modelFile": {"volume": {"claimName": "models", "path": "../a.gguf"}}}),
+        ("spec.embedding.ollama.managed.modelFile.volume.path", "within the volume"),
+    ),
+    "model file in an image, by a path that begins anywhere": (
+        own_ollama({"modelFile": {"image": {"reference": "models:1", "path": "a.gguf"}}}),
+        ("spec.embedding.ollama.managed.modelFile.image.path", "in the image"),
     ),
     "chroma without an address": (
         manifest({"vector": {"provider": "chroma"}}),
@@ -634,6 +682,7 @@ class Change(NamedTuple):
 
 RING = {"enabled": True, "keySecretRef": {"name": "ring", "key": "ring.json"}}
 OLLAMA = {"provider": "ollama", "model": "m", "ollama": {"url": "http://ollama:11434"}}
+OWN_OLLAMA = {"provider": "ollama", "model": "m", "ollama": {"managed": {}}}
 
 CHANGES: dict[str, Change] = {
     "a smaller volume": Change(
@@ -713,7 +762,12 @@ CHANGES: dict[str, Change] = {
         {}, {"embedding": {"provider": "openai"}}, "must name the model"
     ),
     "the address of the embedder removed": Change(
-        {"embedding": OLLAMA}, {"embedding": {"ollama": None}}, "spec.embedding.ollama.url must say"
+        {"embedding": OLLAMA}, {"embedding": {"ollama": None}}, "spec.embedding.ollama must say"
+    ),
+    "another volume for ollama": Change(
+        {"embedding": OWN_OLLAMA},
+        {"embedding": {"ollama": {"managed": {"storage": {"size": "30Gi"}}}}},
+        "spec.embedding.ollama.managed.storage cannot change",
     ),
     "the address of chroma removed": Change(
         {"vector": CHROMA}, {"vector": {"chroma": None}}, "spec.vector.chroma must say which"

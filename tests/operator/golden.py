@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from typing_extensions import override
 
 from memorybank_operator.api.duration import parse_duration
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
@@ -209,8 +210,16 @@ def _line(step: Step) -> str:
             return f"delete {key.kind} {key.name} ({uid})"
 
 
+class _InFull(yaml.SafeDumper):
+    """Writes what occurs twice twice."""
+
+    @override
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, width=100)
+    return yaml.dump(value, Dumper=_InFull, sort_keys=False, width=100)
 
 
 def _differing() -> Iterator[str]:

@@ -87,6 +87,15 @@ own_chromas = _optional(
     storage=_optional(size=memory, storageClassName=st.sampled_from(["standard", "rigid"])),
     resources=_resources(),
 )
+own_ollamas = _optional(
+    image=st.just("registry.example/ollama:0.17.4"),
+    modelFile=st.one_of(
+        st.just({"volume": {"claimName": "models", "path": "gguf/nomic.gguf"}}),
+        st.just({"image": {"reference": "registry.example/nomic:1", "path": "/nomic.gguf"}}),
+    ),
+    storage=_optional(size=memory, storageClassName=st.sampled_from(["standard", "rigid"])),
+    resources=_resources(),
+)
 _placement: dict[str, st.SearchStrategy[Any]] = {
     "imagePullSecrets": st.lists(
         st.builds(lambda name: {"name": name}, bank_names), max_size=2, unique_by=str
@@ -150,13 +159,20 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
         st.fixed_dictionaries(
             {
                 "provider": st.just("ollama"),
-                "model": st.just("nomic-embed-text:v1.5"),
-                "ollama": st.fixed_dictionaries(
-                    {"url": urls},
-                    optional={
-                        "keepAlive": st.sampled_from(["-1", "5m", "300ms"]),
-                        "truncate": st.booleans(),
-                    },
+                "model": st.sampled_from(
+                    ["nomic-embed-text:v1.5", "models.example:5000/team/embed"]
+                ),
+                "ollama": st.one_of(
+                    *(
+                        st.fixed_dictionaries(
+                            which,
+                            optional={
+                                "keepAlive": st.sampled_from(["-1", "5m", "300ms"]),
+                                "truncate": st.booleans(),
+                            },
+                        )
+                        for which in ({"url": urls}, {"managed": own_ollamas})
+                    )
                 ),
             },
             optional={"timeoutSeconds": st.integers(1, 600), "retries": st.integers(0, 10)},

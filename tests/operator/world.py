@@ -27,6 +27,7 @@ from memorybank_operator.reconcile.observed import (
 from memorybank_operator.reconcile.plan import plan
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Plan, Problem, Share
 from memorybank_operator.resources import names
+from memorybank_operator.resources.backend import OLLAMA
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.resources.image import image_of
 from memorybank_operator.status.reduce import reduce
@@ -220,6 +221,25 @@ class World:
             applied["status"] = before["status"]
         self.children[key] = applied
 
+    def load_model(self, of: MemoryBank) -> None:
+        """Let the bank's own Ollama, if it has one, start and load its model."""
+        server = self.children.get(OLLAMA.server(of))
+        if server is not None:
+            count = server["spec"]["replicas"]
+            revision = f"agents-ollama-{server['metadata']['generation']}"
+            server["status"] = {
+                "observedGeneration": server["metadata"]["generation"],
+                "currentRevision": revision,
+                "updateRevision": revision,
+                **(dict.fromkeys(("replicas", "readyReplicas"), count) if count else {}),
+            }
+
+    def converge_with_model(self, of: MemoryBank) -> Plan:
+        """The same, and on once the bank's own Ollama has its model."""
+        self.converge(of)
+        self.load_model(of)
+        return self.converge(of)
+
     def run(self, of: MemoryBank) -> None:
         """Let the controllers of Deployment and volume do their work, and the canary pass."""
         deployment = self.deployment(of)
@@ -271,7 +291,7 @@ class World:
 def running(of: MemoryBank) -> World:
     """A world in which the bank runs and proved it."""
     world = World()
-    world.converge(of)
+    world.converge_with_model(of)
     world.run(of)
     return world
 

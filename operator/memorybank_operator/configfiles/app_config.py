@@ -224,9 +224,11 @@ DEFAULT = Spec()
 """What a spec says that says nothing."""
 
 
-def app_config(bank: MemoryBank, *, hosts: tuple[str, ...], own_chroma: str) -> AppConfig:
+def app_config(
+    bank: MemoryBank, *, hosts: tuple[str, ...], own_chroma: str, own_ollama: str
+) -> AppConfig:
     """Return the configuration of a bank that is addressed by any of these host names. `own_chroma`
-    is the URL of its own Chroma server, if it has one.
+    and `own_ollama` are the URLs of its own servers, if it has them.
     """
     spec = bank.spec
     more = (*spec.expose.hosts, *spec.security.allowed_hosts)
@@ -234,7 +236,7 @@ def app_config(bank: MemoryBank, *, hosts: tuple[str, ...], own_chroma: str) -> 
     return AppConfig(
         environment="production",
         database=_database(spec),
-        embedding=_embedding(spec),
+        embedding=_embedding(spec, own_ollama),
         vector=_vector(bank, own_chroma),
         security=Security(allowed_hosts=hosts + more_hosts, public_url=_public_url(spec)),
         limits=Limits.model_validate(spec.limits),
@@ -276,7 +278,7 @@ def _database(spec: Spec) -> Database | None:
     )
 
 
-def _embedding(spec: Spec) -> Embedding:
+def _embedding(spec: Spec, own_ollama: str) -> Embedding:
     cached = None if spec.cache == DEFAULT.cache else spec.cache.embeddings
     embedding = spec.embedding
     if embedding.provider.startswith("builtin"):
@@ -287,7 +289,11 @@ def _embedding(spec: Spec) -> Embedding:
         provider=embedding.provider,
         model=embedding.model,
         dimensions=embedding.dimensions,
-        ollama=Ollama.model_validate(ollama) if embedding.provider == "ollama" else None,
+        ollama=Ollama(
+            url=ollama.url or own_ollama, keep_alive=ollama.keep_alive, truncate=ollama.truncate
+        )
+        if embedding.provider == "ollama" and ollama is not None
+        else None,
         openai=OpenAi(base_url=openai.base_url, key_file=key_file)
         if embedding.provider == "openai"
         else None,

@@ -4,7 +4,7 @@ give the same plan, and the plan of a world as it should be is empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
@@ -20,6 +20,7 @@ from memorybank_operator.reconcile.drift import differences
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.exposure import decide_exposure
 from memorybank_operator.reconcile.keys import KeyDecision, decide_key
+from memorybank_operator.reconcile.model import awaited_model
 from memorybank_operator.reconcile.named import SecretsDecision, decide_secrets
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, is_owned_and_managed, ownership
@@ -39,6 +40,7 @@ from memorybank_operator.reconcile.steps import (
 from memorybank_operator.reconcile.taking import takes_changes
 from memorybank_operator.reconcile.volume import decide_volume
 from memorybank_operator.resources import names
+from memorybank_operator.resources.backend import BACKENDS, OLLAMA
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.config_map import FILE
 from memorybank_operator.resources.context import BuildContext, RenderSettings
@@ -121,6 +123,10 @@ def plan(
     if len(usable) < len(names.children(bank)):
         # What the pod needs is not ours yet. The Deployment stays as it is, or is not made.
         usable.discard(workload)
+    awaited = None if rollout.held else _awaited(bank, observed, bodies)
+    if awaited is not None:
+        draft.problems.append(awaited)
+        usable.discard(workload)
     if names.volume_claim(bank) in usable:
         draft.notes += volume.notes
     for child in names.children(bank):
@@ -136,7 +142,8 @@ def plan(
             draft.notes += [ring.note] if ring.note else []
             draft.again += [CONTINUE_SECONDS]
     # While a change waits, the pod that runs uses what it was made for.
-    kept = () if rollout.held is None else names.chroma_children(bank)
+    used = () if rollout.held is None else BACKENDS
+    kept = [child for each in used for child in each.children(bank)]
     draft.steps += _removals(bank, observed, kept)
     configuration = _configuration(bank, observed, rollout, secrets)
     return _finished(bank, draft, rollout, configuration)
@@ -170,6 +177,16 @@ def _check_names(bank: MemoryBank, observed: Observed, draft: _Draft) -> set[Chi
 def _is_too_early(bank: MemoryBank, observed: Observed, ring: RingDecision) -> bool:
     """Tell whether no volume may be claimed yet: what opens it has to be there before."""
     return ring.awaited and names.volume_claim(bank) not in observed.children
+
+
+def _awaited(
+    bank: MemoryBank, observed: Observed, bodies: Mapping[ChildKey, KubeObject]
+) -> Problem | None:
+    """Say what has to be there before the Deployment is made; None when it is made already."""
+    if names.deployment(bank) in observed.children:
+        return None
+    message = awaited_model(bank, observed, bodies.get(OLLAMA.server(bank)))
+    return None if message is None else Problem(Reason.MODEL_LOADING, message)
 
 
 def _conflict(bank: MemoryBank, child: ChildKey) -> Problem:

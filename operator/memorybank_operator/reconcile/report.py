@@ -22,6 +22,7 @@ EXPECTED = frozenset(
     {
         Reason.PROGRESSING,
         Reason.DEPLOYMENT_PROGRESSING,
+        Reason.MODEL_LOADING,
         Reason.VERIFYING,
         Reason.RELOADING,
         Reason.POD_NOT_READY,

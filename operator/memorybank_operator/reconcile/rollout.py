@@ -33,12 +33,14 @@ from memorybank_operator.constants import (
 )
 from memorybank_operator.reconcile import versions
 from memorybank_operator.reconcile.entries import read_entry
+from memorybank_operator.reconcile.model import awaited_model
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, ownership
 from memorybank_operator.reconcile.preview import preview
 from memorybank_operator.reconcile.steps import Held, Origin
 from memorybank_operator.reconcile.taking import is_known_to_take_none
 from memorybank_operator.resources import names
+from memorybank_operator.resources.backend import OLLAMA
 from memorybank_operator.resources.build import build_all, with_hash
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.deployment import has_its_pods, image_in, revision_in
@@ -110,7 +112,7 @@ def decide_rollout(bank: MemoryBank, observed: Observed, ctx: BuildContext, new:
     present = revision_in(live) if live is not None else (current.revision if current else None)
     if present is None or (present == wanted and not _is_rejected(bank, wanted)):
         return through
-    held = _judge(bank, observed, ctx, live, new[workload], wanted)
+    held = _judge(bank, observed, ctx, live, new, wanted)
     if held is None:
         return through
     return _stay(bank, observed, ctx, through, held, live)
@@ -150,11 +152,12 @@ def _judge(
     observed: Observed,
     ctx: BuildContext,
     live: KubeObject | None,
-    new: KubeObject,
+    new: Bodies,
     wanted: str,
 ) -> Held | None:
     """Say why the change has to wait; None when it may be made."""
     rollout, waiting = bank.status.rollout, bank.status.plan
+    workload = new[names.deployment(bank)]
     current = rollout.current if rollout else None
     by_spec = _is_of_the_spec(bank, _before(bank, wanted), live)
     by_user = by_spec or _is_of_a_secret(ctx, live)
@@ -163,7 +166,7 @@ def _judge(
         return replace(held, reason=Reason.ROLLED_BACK, message=_rejection(rollout.rejected))
     if live is None and (waiting is None or waiting.revision != wanted):
         return None  # deleted by somebody, and nothing waited
-    refused = _refusal(bank, live, new, current)
+    refused = _refusal(bank, live, workload, current)
     if refused is not None:
         return replace(held, reason=Reason.VERSION_REFUSED, message=refused)
     if live is not None and not live["spec"].get("replicas"):
@@ -171,9 +174,12 @@ def _judge(
     if not by_spec and _is_repair(bank, ctx, live):
         return None
     if bank.spec.update_policy.mode == "Supervised":
-        plan_id = preview(bank, observed, {names.deployment(bank): new}, current).id
+        plan_id = preview(bank, observed, {names.deployment(bank): workload}, current).id
         if bank.spec.update_policy.approved != plan_id:
             return replace(held, message=_ask_for_approval(bank, plan_id))
+    awaited = awaited_model(bank, observed, new.get(OLLAMA.server(bank)))
+    if awaited is not None and live is not None:
+        return Held(Reason.MODEL_LOADING, awaited)
     if by_user or live is None or not _is_served(bank, observed):
         return None
     return _wait_for_turn(bank, observed, held)
@@ -306,6 +312,9 @@ def _stay(
     inputs = {names.config_map(bank), names.key_secret(bank), names.deployment(bank)}
     # The pod that runs is to reach what it uses.
     inputs |= {names.network_policy(bank)} & through.bodies.keys()
+    if held.reason is not Reason.MODEL_LOADING:
+        # It has the image of the service in it, and the model that the running pod uses.
+        inputs |= set(OLLAMA.children(bank)) & through.bodies.keys()
     others = {key: body for key, body in through.bodies.items() if key not in inputs}
     old = _render(bank, observed, ctx, made) if made is not None else None
     if old is not None and made is not None:
@@ -313,7 +322,7 @@ def _stay(
         goes_back = live is not None and revision_in(live) == through.wanted
         if revision == made.revision or goes_back or _is_repair(bank, ctx, live):
             origin = Origin(made.generation, made.image, made.spec, made.defaults)
-            bodies = others | {key: old[key] for key in inputs}
+            bodies = others | {key: old.get(key, through.bodies[key]) for key in inputs}
             return replace(
                 through,
                 bodies=_in_order(bank, bodies),

@@ -7,11 +7,7 @@ from typing import Any
 from memorybank_operator.configfiles.checksum import object_checksum
 from memorybank_operator.constants import ANNOTATION_RENDERED_HASH
 from memorybank_operator.resources.autoscaler import build_autoscaler
-from memorybank_operator.resources.chroma import (
-    build_chroma,
-    build_chroma_policy,
-    build_chroma_service,
-)
+from memorybank_operator.resources.chroma import build_chroma
 from memorybank_operator.resources.config_map import build_config_map
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.deployment import build_deployment
@@ -20,22 +16,23 @@ from memorybank_operator.resources.http_route import build_http_route
 from memorybank_operator.resources.ingress import build_ingress
 from memorybank_operator.resources.key_secret import build_key_secret
 from memorybank_operator.resources.network_policy import build_network_policy
+from memorybank_operator.resources.ollama import build_ollama
 from memorybank_operator.resources.service import build_service
 from memorybank_operator.resources.service_account import build_service_account
 from memorybank_operator.resources.volume_claim import build_volume_claim
 
 # Identity and configuration before the workload that needs them; the Service before the pod, so
 # that its name resolves by the time that somebody asks. As resources.names.children().
-BUILDERS = (
+BEFORE = (
     build_service_account,
     build_config_map,
     build_key_secret,
     build_volume_claim,
     build_service,
     build_network_policy,
-    build_chroma_service,
-    build_chroma_policy,
-    build_chroma,
+)
+SERVERS = (build_chroma, build_ollama)
+AFTER = (
     build_disruption_budget,
     build_deployment,
     build_autoscaler,
@@ -48,7 +45,11 @@ def build_all(ctx: BuildContext) -> tuple[dict[str, Any], ...]:
     """Build every object that can be built, in the order in which they are to be applied, each with
     the hash of its rendering.
     """
-    bodies = (build(ctx) for build in BUILDERS)
+    bodies = (
+        *(build(ctx) for build in BEFORE),
+        *(body for build in SERVERS for body in build(ctx)),
+        *(build(ctx) for build in AFTER),
+    )
     return tuple(with_hash(body) for body in bodies if body is not None)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from memorybank_operator.configfiles.app_config import AppConfig, app_config, render
 from memorybank_operator.resources import names
+from memorybank_operator.resources.backend import CHROMA, OLLAMA
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.labels import metadata
 
@@ -36,5 +37,6 @@ def config_of(ctx: BuildContext) -> AppConfig:
     return app_config(
         ctx.bank,
         hosts=names.hosts(ctx.bank, ctx.settings.cluster_domain),
-        own_chroma=names.chroma_url(ctx.bank),
+        own_chroma=CHROMA.url(ctx.bank),
+        own_ollama=OLLAMA.url(ctx.bank),
     )

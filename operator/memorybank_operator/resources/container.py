@@ -88,10 +88,10 @@ def _probes() -> dict[str, Any]:
     }
 
 
-def http_probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
-    """Build a probe of the port `http`, each `period` seconds."""
+def http_probe(path: str, *, period: int, failures: int, port: str = "http") -> dict[str, Any]:
+    """Build a probe of a named port, each `period` seconds."""
     return {
-        "httpGet": {"path": path, "port": "http", "scheme": "HTTP"},
+        "httpGet": {"path": path, "port": port, "scheme": "HTTP"},
         "periodSeconds": period,
         "timeoutSeconds": 5,
         "failureThreshold": failures,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from memorybank_operator.api.defaults import NO_DEFAULTS, Defaults
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.constants import CHROMA_IMAGE
+from memorybank_operator.constants import CHROMA_IMAGE, OLLAMA_IMAGE
 from memorybank_operator.resources.database import Database
 
 
@@ -24,6 +24,8 @@ class RenderSettings:
     """Namespace of the operator's own pods; empty when it runs outside of the cluster."""
     chroma_image: str = CHROMA_IMAGE
     """Image of Chroma servers for which nobody names another one."""
+    ollama_image: str = OLLAMA_IMAGE
+    """Image of Ollama servers, likewise."""
     installed: frozenset[str] = frozenset()
     """Kinds of other projects that the API server serves, such as HTTPRoute."""
 

@@ -15,6 +15,13 @@ from urllib.parse import SplitResult, urlsplit
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.spec import Spec
 
+DNS_PORT = 53
+DNS_PODS = {"k8s-app": "kube-dns"}
+"""Label of the pods of CoreDNS and kube-dns, https://kubernetes.io/docs/tasks/administer-cluster/
+dns-custom-nameservers/."""
+DNS_NAMESPACE = "kube-system"
+LINK_LOCAL = "169.254.0.0/16"
+"""Where a node answers for its DNS itself, such as NodeLocal DNSCache at 169.254.20.10."""
 PORTS = {"http": 80, "https": 443}
 """Of the schemes that the service speaks, the ports that an address without one means."""
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
@@ -30,8 +37,9 @@ def urls(spec: Spec) -> Iterator[str]:
     setting of the service. What comes from a Secret or a ConfigMap is not known here.
     """
     embedding = spec.embedding
-    if embedding.provider == "ollama" and embedding.ollama is not None:
-        yield embedding.ollama.url
+    ollama = embedding.ollama if embedding.provider == "ollama" else None
+    if ollama is not None and ollama.url is not None:
+        yield ollama.url
     if embedding.provider == "openai":
         yield embedding.openai.base_url
     chroma = spec.vector.chroma if spec.vector.provider == "chroma" else None
@@ -45,13 +53,20 @@ def urls(spec: Spec) -> Iterator[str]:
 def egress_rules(
     bank: MemoryBank, cluster_domain: str, *, servers: Iterable[tuple[str, int]] = ()
 ) -> list[Rule]:
-    """Return the rules that let the pod reach what its spec names, and these hosts and ports, in a
-    fixed order.
+    """Return the rules that let the pod reach what its spec names, and these hosts and ports."""
+    return rules_to((*_named(bank.spec), *servers), bank, cluster_domain)
+
+
+def rules_to(
+    servers: Iterable[tuple[str, int]], bank: MemoryBank, cluster_domain: str
+) -> list[Rule]:
+    """Return the rules that let a pod of the bank's namespace reach hosts and ports, in a fixed
+    order.
     """
     anywhere: set[int] = set()
     namespaces: set[str] = set()
     blocks: set[tuple[str, int]] = set()
-    for host, port in (*_named(bank.spec), *servers):
+    for host, port in servers:
         block = _block(host)
         if block is not None:
             blocks.add((block, port))
@@ -73,6 +88,18 @@ def egress_rules(
             for block, port in sorted(blocks)
         ),
     ]
+
+
+def dns() -> Rule:
+    """Return the rule that lets a pod ask for names."""
+    cluster = {
+        "namespaceSelector": by_name(DNS_NAMESPACE),
+        "podSelector": {"matchLabels": DNS_PODS},
+    }
+    return {
+        "ports": [{"port": DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")],
+        "to": [cluster, {"ipBlock": {"cidr": LINK_LOCAL}}],
+    }
 
 
 def by_name(namespace: str) -> dict[str, Any]:

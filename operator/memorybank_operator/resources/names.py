@@ -5,8 +5,9 @@ characters, so that all of them stay within 63.
 from __future__ import annotations
 
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.constants import CHROMA_PORT, HTTP_PORT, METRICS_PORT
+from memorybank_operator.constants import HTTP_PORT, METRICS_PORT
 from memorybank_operator.reconcile.observed import ChildKey
+from memorybank_operator.resources.backend import backends
 
 
 def service_account(bank: MemoryBank) -> ChildKey:
@@ -69,26 +70,6 @@ def http_route(bank: MemoryBank) -> ChildKey:
     return ChildKey("HTTPRoute", bank.name)
 
 
-def chroma(bank: MemoryBank) -> ChildKey:
-    """Name the StatefulSet of the Chroma server, whether the bank has one or not."""
-    return ChildKey("StatefulSet", f"{bank.name}-chroma")
-
-
-def chroma_service(bank: MemoryBank) -> ChildKey:
-    """Name the Service of the Chroma server, likewise."""
-    return ChildKey("Service", f"{bank.name}-chroma")
-
-
-def chroma_policy(bank: MemoryBank) -> ChildKey:
-    """Name the NetworkPolicy of the Chroma server, likewise."""
-    return ChildKey("NetworkPolicy", f"{bank.name}-chroma")
-
-
-def chroma_children(bank: MemoryBank) -> tuple[ChildKey, ...]:
-    """Name all objects of the Chroma server, the fence before the pod."""
-    return (chroma_service(bank), chroma_policy(bank), chroma(bank))
-
-
 def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
     """Name all of them, in the order in which they are made: the key ring, of a bank that has a
     generated one, before the volume that may hold something encrypted by it; what fences the pod
@@ -102,7 +83,7 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         *([volume_claim(bank)] if bank.spec.storage.has_volume else []),
         service(bank),
         *([network_policy(bank)] if bank.spec.network_policy.enabled else []),
-        *(chroma_children(bank) if bank.spec.vector.managed_chroma is not None else ()),
+        *(child for each in backends(bank.spec) for child in each.children(bank)),
         *([disruption_budget(bank)] if bank.spec.disruption_budget is not None else []),
         deployment(bank),
         *([autoscaler(bank)] if bank.spec.autoscaled is not None else []),
@@ -135,11 +116,6 @@ def public_url(bank: MemoryBank) -> str:
 def mcp_url(bank: MemoryBank) -> str:
     """Return the URL for MCP clients."""
     return f"{public_url(bank)}/mcp"
-
-
-def chroma_url(bank: MemoryBank) -> str:
-    """Return the URL of the bank's own Chroma server."""
-    return f"http://{chroma_service(bank).name}.{bank.namespace}.svc:{CHROMA_PORT}"
 
 
 def metrics_url(bank: MemoryBank) -> str:

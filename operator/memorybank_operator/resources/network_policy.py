@@ -8,19 +8,12 @@ from typing import Any
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.edge import Peer
 from memorybank_operator.resources import names
-from memorybank_operator.resources.chroma import chroma_selector
+from memorybank_operator.resources.backend import backends
 from memorybank_operator.resources.context import BuildContext
-from memorybank_operator.resources.destinations import Rule, by_name, egress_rules, tcp
+from memorybank_operator.resources.destinations import Rule, by_name, dns, egress_rules, tcp
 from memorybank_operator.resources.labels import metadata, selector
 
 PORTS = {"http": constants.HTTP_PORT, "metrics": constants.METRICS_PORT}
-DNS_PORT = 53
-DNS_PODS = {"k8s-app": "kube-dns"}
-"""Label of the pods of CoreDNS and kube-dns, https://kubernetes.io/docs/tasks/administer-cluster/
-dns-custom-nameservers/."""
-DNS_NAMESPACE = "kube-system"
-LINK_LOCAL = "169.254.0.0/16"
-"""Where a node answers for its DNS itself, such as NodeLocal DNSCache at 169.254.20.10."""
 
 
 def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
@@ -41,8 +34,8 @@ def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
             "policyTypes": ["Ingress", "Egress"],
             "ingress": _ingress(ctx),
             "egress": [
-                _dns(),
-                *_own_chroma(ctx),
+                dns(),
+                *_own_servers(ctx),
                 *egress_rules(ctx.bank, ctx.settings.cluster_domain, servers=database),
             ],
         },
@@ -59,11 +52,10 @@ def _ingress(ctx: BuildContext) -> list[Rule]:
     return [{"from": peers, "ports": [tcp(port) for port in ports]} for ports, peers in rules]
 
 
-def _own_chroma(ctx: BuildContext) -> list[Rule]:
-    if ctx.bank.spec.vector.managed_chroma is None:
-        return []
-    pods = {"podSelector": {"matchLabels": chroma_selector(ctx.bank)}}
-    return [{"ports": [tcp(constants.CHROMA_PORT)], "to": [pods]}]
+def _own_servers(ctx: BuildContext) -> list[Rule]:
+    return [
+        {"ports": [tcp(each.port)], "to": [each.peer(ctx.bank)]} for each in backends(ctx.bank.spec)
+    ]
 
 
 def _ports(peer: Peer) -> tuple[int, ...]:
@@ -88,14 +80,3 @@ def _peer(peer: Peer) -> Rule:
     if peer.pod_labels:
         selectors["podSelector"] = {"matchLabels": dict(peer.pod_labels)}
     return selectors
-
-
-def _dns() -> Rule:
-    cluster = {
-        "namespaceSelector": by_name(DNS_NAMESPACE),
-        "podSelector": {"matchLabels": DNS_PODS},
-    }
-    return {
-        "ports": [{"port": DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")],
-        "to": [cluster, {"ipBlock": {"cidr": LINK_LOCAL}}],
-    }

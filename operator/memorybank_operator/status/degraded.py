@@ -11,6 +11,7 @@ from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.reconcile.observed import Observed
 from memorybank_operator.resources import names
+from memorybank_operator.resources.backend import CHROMA, OLLAMA
 from memorybank_operator.status.pods import diagnose
 from memorybank_operator.status.serving import is_serving, serving
 from memorybank_operator.status.verdict import Verdict, find
@@ -34,6 +35,8 @@ MAX_WORDS = 300
 """Characters of what an autoscaler says that are passed on."""
 UNTIL_FIGURES = timedelta(minutes=5)
 """The first figures of new pods take an autoscaler some minutes."""
+OWN_SERVERS = {Reason.EMBEDDING_UNAVAILABLE: OLLAMA, Reason.VECTORS_UNAVAILABLE: CHROMA}
+"""Whose fault it may be, where the bank has a server of its own."""
 OTHERWISE = (Reason.SERVICE_DEGRADED, "The service does its job less well")
 
 
@@ -65,7 +68,7 @@ def _without_a_service(bank: MemoryBank, observed: Observed) -> Verdict | None:
         return None
     check, why = observed.canary.degraded[0]
     reason, consequence = CONSEQUENCES.get(check, OTHERWISE)
-    message = f"{consequence}: {why}.{_of_own_chroma(bank, observed, reason)}"
+    message = f"{consequence}: {why}.{_of_own_server(bank, observed, reason)}"
     return Verdict("True", reason, message)
 
 
@@ -119,14 +122,15 @@ def _without_autoscaler(bank: MemoryBank, observed: Observed, now: datetime) -> 
     )
 
 
-def _of_own_chroma(bank: MemoryBank, observed: Observed, reason: Reason) -> str:
-    """Say where to look when the bank's own Chroma server has no pod that is ready."""
-    server = observed.children.get(names.chroma(bank))
-    if reason is not Reason.VECTORS_UNAVAILABLE or server is None:
+def _of_own_server(bank: MemoryBank, observed: Observed, reason: Reason) -> str:
+    """Say where to look when a server of the bank's own has no pod that is ready."""
+    backend = OWN_SERVERS.get(reason)
+    if backend is None:
         return ""
-    if server.get("status", {}).get("readyReplicas"):
+    server = observed.children.get(backend.server(bank))
+    if server is None or server.get("status", {}).get("readyReplicas"):
         return ""
     return (
-        f" StatefulSet {names.chroma(bank).name} has no pod that is ready: `kubectl -n "
-        f"{bank.namespace} describe pod {names.chroma(bank).name}-0` says why."
+        f" StatefulSet {backend.server(bank).name} has no pod that is ready: `kubectl -n "
+        f"{bank.namespace} describe pod {backend.pod(bank)}` says why."
     )

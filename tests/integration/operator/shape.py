@@ -38,6 +38,8 @@ async def shape(world: World, name: str = "agents") -> dict[str, Object]:
     judged = {}
     if bank is not None:
         aliases[bank["metadata"]["uid"]] = "<uid>"
+        if "revision" in bank["status"] and "Deployment" not in children:  # it is still to be made
+            aliases[bank["status"]["revision"]] = "<revision>"
         plan = bank["status"].get("plan")
         if plan is not None:  # both are hashes of the key too
             aliases |= {plan["id"]: "<plan>", plan["revision"]: "<planned revision>"}

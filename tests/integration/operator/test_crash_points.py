@@ -22,6 +22,7 @@ from memorybank_operator.reconcile.observed import Disk
 from tests.integration.operator.effort import FULL
 from tests.integration.operator.faults import DiesAfter, deaths, doomed
 from tests.integration.operator.garbage import collecting_garbage, owners
+from tests.integration.operator.servers import load_model
 from tests.integration.operator.settling import settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.volumes import make_class, run_pod, say
@@ -232,6 +233,9 @@ SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 FENCE: dict[str, Any] = {"enabled": True, "allowFrom": [{"namespace": "ingress"}]}
 OWN_CHROMA: dict[str, Any] = {"provider": "chroma", "chroma": {"managed": {}}}
 AUTOSCALING: dict[str, Any] = {"minReplicas": 1, "maxReplicas": 5}
+OWN_OLLAMA: dict[str, Any] = {
+    "provider": "ollama", "model": "m", "ollama": {"managed": {}},
+}  # fmt: skip
 EXPOSED: dict[str, Any] = {"ingress": {"host": "memory.example.org"}}
 GATEWAY: dict[str, Any] = {
     "gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["memory.example.org"]}
@@ -358,6 +362,17 @@ SCENARIOS = {
         spec={**IN_POSTGRES, "deletionPolicy": "Delete"},
         prepare=name_database,
         writes=6,
+    ),
+    "create with an own Ollama": Scenario(
+        lambda world: world.create(embedding=OWN_OLLAMA), spec=None, writes=9
+    ),
+    "load the model of a new bank": Scenario(load_model, spec={"embedding": OWN_OLLAMA}, writes=2),
+    "give a bank an own Ollama": changed(embedding=OWN_OLLAMA, writes=4),
+    "load the model of a bank": Scenario(
+        load_model, spec={}, waiting={"embedding": OWN_OLLAMA}, writes=3
+    ),
+    "take an own Ollama away that loads": changed(
+        {"embedding": OWN_OLLAMA}, embedding=None, writes=6
     ),
     "expose a bank": changed(expose=EXPOSED, writes=3),
     "expose it under another name": changed(

@@ -24,7 +24,9 @@ from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.context import BuildContext, RenderSettings
 from memorybank_operator.resources.database import Database
+from memorybank_operator.runtime import Operator
 from tests.integration.operator.effort import FULL
+from tests.integration.operator.servers import load_model
 from tests.integration.operator.settling import refused, settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.world import World
@@ -73,6 +75,46 @@ ALTERNATIVES: dict[str, Values] = {
                     "stabilizationWindowSeconds": 60,
                     "selectPolicy": "Max",
                 },
+            },
+        }
+    },
+    "embedding by an own ollama that pulls": {
+        "embedding": {
+            "provider": "ollama",
+            "model": "registry.example.org:5000/team/embed:1",
+            "ollama": {
+                "managed": {
+                    "image": "registry.example/ollama:0.17.4",
+                    "storage": {"size": "3Gi", "storageClassName": "standard"},
+                    "resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "3Gi"}},
+                }
+            },
+        }
+    },
+    "embedding by an own ollama that has a volume": {
+        "embedding": {
+            "provider": "ollama",
+            "model": "minilm",
+            "ollama": {
+                "managed": {
+                    "modelFile": {"volume": {"claimName": "models", "path": "gguf/minilm.gguf"}}
+                }
+            },
+        }
+    },
+    "embedding by an own ollama that has an image": {
+        "embedding": {
+            "provider": "ollama",
+            "model": "minilm",
+            "ollama": {
+                "managed": {
+                    "modelFile": {
+                        "image": {
+                            "reference": "registry.example/minilm:1",
+                            "path": "/m/minilm.gguf",
+                        }
+                    }
+                }
             },
         }
     },
@@ -198,6 +240,14 @@ async def named_secrets(world: World) -> None:
         )
 
 
+async def settle_with_models(world: World, operator: Operator, *banks: str) -> None:
+    """Wait until nothing is left to do, and that once more when all models are loaded."""
+    await settle(world, operator, *banks, seconds=300)
+    for name in banks:
+        await load_model(world, name)
+    await settle(world, operator, *banks, seconds=300)
+
+
 @pytest.mark.proof
 async def test_each_field_changed_and_changed_back_leaves_a_bank_as_it_was(world: World) -> None:
     await named_secrets(world)
@@ -208,11 +258,11 @@ async def test_each_field_changed_and_changed_back_leaves_a_bank_as_it_was(world
             base = BASES.get(field, {})
             await world.create(name, **base)
             await world.create(twins[name], **base, **changes()[field])
-        await settle(world, operator, *banks, *twins.values(), seconds=300)
+        await settle_with_models(world, operator, *banks, *twins.values())
         before = {name: await shape(world, name) for name in banks}
         for name, field in banks.items():
             await world.change(name, **changes()[field])
-        await settle(world, operator, *banks, seconds=300)
+        await settle_with_models(world, operator, *banks)
         for name, field in banks.items():
             changed, fresh = await shape(world, name), await shape(world, twins[name])
             if field != "paused":  # a bank that was paused from the start has nothing

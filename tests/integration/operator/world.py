@@ -251,6 +251,8 @@ class World:
             kind: await self.get(kind, bank + name.removeprefix("agents"))
             for kind, name in (CHILDREN | OPTIONAL).items()
         }
+        if found["StatefulSet"] is None:
+            found["StatefulSet"] = await self.get("StatefulSet", f"{bank}-ollama")
         return {kind: body for kind, body in found.items() if body is not None}
 
     async def ring(self, bank: str = "agents") -> Object | None:

@@ -100,6 +100,8 @@ def test_a_bank_made_under_defaults_needs_nothing_more(
 ) -> None:
     scene = Scene(World(), bank(spec), having(**given))
     scene.settle()
+    scene.world.load_model(scene.of)
+    scene.settle()
     scene.prove()
     planned = scene.plan()
     assert (planned.steps, planned.held) == ((), None)

@@ -27,6 +27,7 @@ from tests.operator.world import (
     SETTINGS,
     World,
     bank,
+    running,
 )
 
 everything = settings(max_examples=25, deadline=None)
@@ -83,10 +84,8 @@ def test_the_key_is_nowhere_but_in_the_secret(spec: dict[str, Any]) -> None:
 @everything
 @given(specs)
 def test_once_everything_is_applied_the_plan_is_empty(spec: dict[str, Any]) -> None:
-    of, world = bank(spec), World()
-    world.converge(of)
-    world.run(of)
-    planned = world.plan(of)
+    of = bank(spec)
+    planned = running(of).plan(of)
     assert planned.steps == ()
     assert planned.notes == ()
     assert planned.problems == ()
@@ -103,9 +102,9 @@ def test_any_change_of_the_spec_converges_to_what_a_new_bank_would_get(
     # What is immutable or would need a volume to grow is another test's matter.
     after = after | {each: before.get(each, {}) for each in ("storage", "encryption")}
     changed, fresh = World(), World()
-    changed.converge(bank(before))
-    changed.converge(bank(after, generation=2))
-    fresh.converge(bank(after, generation=2))
+    changed.converge_with_model(bank(before))
+    changed.converge_with_model(bank(after, generation=2))
+    fresh.converge_with_model(bank(after, generation=2))
     if bank(after).spec.autoscaled is not None:  # there are as many pods as there were
         count = changed.deployment(bank(after))["spec"]["replicas"]
         fresh.deployment(bank(after))["spec"]["replicas"] = count

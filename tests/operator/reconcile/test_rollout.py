@@ -26,6 +26,7 @@ from tests.operator.world import (
     World,
     bank,
     bank_body,
+    running,
     unready,
 )
 
@@ -49,9 +50,7 @@ class Scene:
 
     @classmethod
     def of_spec(cls, spec: dict[str, Any]) -> Scene:
-        scene = cls(World(), bank(spec))
-        scene.world.converge(scene.of)
-        scene.world.run(scene.of)
+        scene = cls(running(bank(spec)), bank(spec))
         scene.judge()
         return scene
 

@@ -10,6 +10,7 @@ import yaml
 
 from memorybank_operator.api.defaults import Defaults
 from memorybank_operator.resources import names
+from memorybank_operator.resources.backend import CHROMA
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.context import BuildContext, RenderSettings
 from tests.operator.world import KEY, SETTINGS, bank
@@ -25,7 +26,7 @@ def build(
 
 
 def server(spec: dict[str, Any], settings: RenderSettings = SETTINGS) -> dict[str, Any]:
-    found: dict[str, Any] = build(spec, settings)[names.chroma(bank(spec))]["spec"]
+    found: dict[str, Any] = build(spec, settings)[CHROMA.server(bank(spec))]["spec"]
     return found
 
 
@@ -43,7 +44,7 @@ def pod(spec: dict[str, Any], settings: RenderSettings = SETTINGS) -> dict[str, 
     ],
 )
 def test_a_bank_has_none_unless_it_is_asked_for_and_used(vector: dict[str, Any]) -> None:
-    assert not set(names.chroma_children(bank())) & build({"vector": vector}).keys()
+    assert not set(CHROMA.children(bank())) & build({"vector": vector}).keys()
 
 
 def test_the_bank_is_told_its_address() -> None:
@@ -57,7 +58,7 @@ def test_its_pod_is_none_of_the_banks() -> None:
     service = objects[names.service(bank())]["spec"]["selector"]
     labels = server(OWN)["template"]["metadata"]["labels"]
     assert not service.items() <= labels.items()
-    own = objects[names.chroma_service(bank())]["spec"]["selector"]
+    own = objects[CHROMA.service(bank())]["spec"]["selector"]
     assert own.items() <= labels.items()
     of_the_bank = objects[names.deployment(bank())]["spec"]["template"]["metadata"]["labels"]
     assert not own.items() <= of_the_bank.items()
@@ -66,7 +67,7 @@ def test_its_pod_is_none_of_the_banks() -> None:
 
 def test_only_the_banks_pods_come_in_and_nothing_goes_out() -> None:
     objects = build(OWN)
-    policy = objects[names.chroma_policy(bank())]["spec"]
+    policy = objects[CHROMA.policy(bank())]["spec"]
     selector = objects[names.deployment(bank())]["spec"]["selector"]
     assert policy["ingress"] == [
         {"from": [{"podSelector": selector}], "ports": [{"port": 8000, "protocol": "TCP"}]}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from memorybank_operator.reconcile.report import degradation
-from memorybank_operator.resources import names
+from memorybank_operator.resources.backend import CHROMA, OLLAMA
 from tests.operator.world import World, bank, running
 
 LOST = (("embedder", "the embedding service answered 500"),)
@@ -63,8 +63,19 @@ def test_of_an_own_chroma_without_a_pod_it_is_told_where_to_look() -> None:
     world.canary = world.passed(of, degraded=(("search", "Chroma cannot be reached"),))
     message = degraded(world.status(of))["message"]
     assert message.endswith("`kubectl -n team describe pod agents-chroma-0` says why.")
-    world.children[names.chroma(of)]["status"] = {"readyReplicas": 1}
+    world.children[CHROMA.server(of)]["status"] = {"readyReplicas": 1}
     assert degraded(world.status(of))["message"].endswith("Chroma cannot be reached.")
+
+
+def test_of_an_own_ollama_without_a_pod_it_is_told_where_to_look() -> None:
+    of = bank({"embedding": {"provider": "ollama", "model": "m", "ollama": {"managed": {}}}})
+    world = running(of)
+    world.canary = world.passed(of, degraded=LOST)
+    assert degraded(world.status(of))["message"] == TEXT
+    del world.children[OLLAMA.server(of)]["status"]["readyReplicas"]
+    message = degraded(world.status(of))["message"]
+    assert message.endswith("`kubectl -n team describe pod agents-ollama-0` says why.")
+    assert ready(world.status(of)) == "True", "it has used the model, and goes on without it"
 
 
 def test_a_bank_that_fails_for_another_reason_still_tells_what_it_lacks() -> None:

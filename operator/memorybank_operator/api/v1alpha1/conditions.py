@@ -176,6 +176,11 @@ class Reason(Explained):
         "An object of that name, perhaps of a former bank, is on its way out.",
     )
     # the pod and its volume
+    MODEL_LOADING = (
+        "ModelLoading",
+        "The bank's own Ollama loads the model; until it answers the pod is not made, or not "
+        "changed.",
+    )
     DEPLOYMENT_PROGRESSING = ("DeploymentProgressing", "The pod of the wanted revision starts.")
     POD_NOT_READY = ("PodNotReady", "The pod runs, but does not say that it is ready.")
     POD_CREATION_FAILED = (

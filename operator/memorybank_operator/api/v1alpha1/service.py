@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, cel, rules
+from memorybank_operator.api.v1alpha1.ollama import ManagedOllama, Ollama
 from memorybank_operator.api.v1alpha1.types import ClaimPath, DataKey, HttpUrl, ObjectName
 
 MEMORY_TYPES = (
@@ -290,28 +291,6 @@ class WriteGate(ApiModel):
     """Longest text of a memory, typed fields included."""
 
 
-class Ollama(ApiModel):
-    """An Ollama server."""
-
-    url: HttpUrl
-    """Where it answers, such as http://ollama.models.svc:11434."""
-    keep_alive: Annotated[
-        str,
-        Field(
-            max_length=16,
-            json_schema_extra=rules(
-                cel(
-                    "self.matches('^-?[0-9]+(ms|s|m|h)?$')",
-                    "write a number and ms, s, m or h, such as 30m; -1 is for ever",
-                )
-            ),
-        ),
-    ] = "30m"
-    """How long it keeps the model loaded after a request; -1 is for ever."""
-    truncate: bool = True
-    """Whether texts that are too long for the model are cut, instead of refused."""
-
-
 class OpenAi(ApiModel):
     """A service that speaks like OpenAI's."""
 
@@ -341,8 +320,8 @@ class Embedding(ApiModel):
             ),
             cel(
                 "self.provider != 'ollama' || has(self.ollama)",
-                "spec.embedding.ollama.url must say where Ollama answers, such as "
-                "http://ollama.models.svc:11434",
+                "spec.embedding.ollama must say which Ollama: url of one that runs already, such "
+                "as http://ollama.models.svc:11434, or managed: {} for one of the bank's own",
                 field_path=".provider",
             ),
         )
@@ -372,7 +351,9 @@ class Embedding(ApiModel):
     dimensions: Annotated[int, Field(ge=1, le=8_192)] | None = None
     """Length of the vectors to ask a service for. Left out, the model's own."""
     ollama: Ollama | None = None
-    """The Ollama server, with provider ollama."""
+    """The Ollama server, with provider ollama. It has no authentication: let only banks reach it.
+    One that is managed is reached by nobody else where network policies are enforced.
+    """
     openai: OpenAi = OpenAi()
     """The service that speaks like OpenAI's, with provider openai."""
     timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 30
@@ -383,6 +364,13 @@ class Embedding(ApiModel):
     """Failed requests in a row after which a service is let be for a while."""
     breaker_seconds: Annotated[int, Field(ge=1, le=60)] = 5
     """For how long; doubled up to a minute while it fails."""
+
+    @property
+    def managed_ollama(self) -> ManagedOllama | None:
+        """The Ollama server that the operator is to run, None when there is to be none."""
+        if self.provider != "ollama" or self.ollama is None:
+            return None
+        return self.ollama.managed
 
 
 class Encryption(ApiModel):

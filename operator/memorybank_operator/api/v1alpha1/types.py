@@ -101,7 +101,7 @@ ImageReference = Annotated[
         json_schema_extra=rules(
             cel(
                 "self.matches('^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$')",
-                "write the reference of an image, such as registry.example/chroma:1.5.9 or one "
+                "write the reference of an image, such as registry.example/server:1.5.9 or one "
                 "with @sha256:...",
             )
         ),

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, cel, rules
+from memorybank_operator.api.v1alpha1.backend import BackendVolume, BackendVolumeSize
 from memorybank_operator.api.v1alpha1.pod import Resources
-from memorybank_operator.api.v1alpha1.types import HttpUrl, ImageReference, ObjectName, SizeQuantity
+from memorybank_operator.api.v1alpha1.types import HttpUrl, ImageReference
 
 DEFAULT_CHROMA_RESOURCES = Resources(
     requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "2Gi"}
@@ -16,23 +17,11 @@ DEFAULT_CHROMA_RESOURCES = Resources(
 """Of Chroma servers for which nobody says anything else."""
 
 
-class ChromaVolume(ApiModel):
+class ChromaVolume(BackendVolume):
     """The volume of a Chroma server. What is on it is a copy."""
 
-    size: Annotated[
-        SizeQuantity,
-        Field(
-            json_schema_extra=rules(
-                cel(
-                    "isQuantity(self) && !quantity(self).isLessThan(quantity('10Mi'))",
-                    "write a quantity of at least 10Mi, such as 2Gi",
-                ),
-            )
-        ),
-    ] = "2Gi"
+    size: BackendVolumeSize = "2Gi"
     """Size of the volume. 100,000 vectors of 384 dimensions are 154 MB of numbers alone."""
-    storage_class_name: ObjectName | None = None
-    """Storage class of the volume. Left out, the cluster's default class."""
 
 
 class ManagedChroma(ApiModel):

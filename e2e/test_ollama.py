@@ -1,0 +1,248 @@
+"""A bank with a real Ollama of its own and a real model: loaded, used, fenced, lost, changed,
+given up. Ollama is built first, which takes a quarter of an hour: only `make e2e-full` does that.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from e2e.bank import Bank
+from e2e.cluster.paths import ROOT
+from e2e.conftest import restricted_namespace
+from e2e.ollama import MODEL_PATH, load_model, load_ollama
+from e2e.stack import IMAGES, Stack
+from e2e.test_network_policy import Neighbour, pod
+
+pytestmark = pytest.mark.full
+
+EXAMPLE = ROOT / "examples/own-ollama.yaml"
+SERVER = "agents-ollama"
+CLAIM = f"data-{SERVER}-0"
+MODELS = "models"
+FACTS = (
+    "The spare keys of the archive are in the red cabinet.",
+    "Invoices older than ten years are shredded in March.",
+    "The harbour crane was repaired by the night shift.",
+)
+QUESTION = "Where can I get into the records room without my badge?"
+PULL_FAILS = "no such host"
+
+
+@pytest.fixture(scope="module")
+def images(stack: Stack) -> tuple[str, str]:
+    """The images of the server and of the model's file, on the cluster."""
+    return load_ollama(stack), load_model(stack)
+
+
+@pytest.fixture(scope="module")
+def bank(stack: Stack, images: tuple[str, str]) -> Iterator[Bank]:
+    """The bank of the example, on the cluster's image of the server. It can pull nothing."""
+    manifest: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    manifest["spec"]["embedding"]["ollama"]["managed"] |= {
+        "image": images[0],
+        "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+    }
+    manifest["spec"]["embedding"]["timeoutSeconds"] = 120
+    with restricted_namespace(stack, "ollama") as namespace:
+        made = Bank(stack, namespace, manifest["metadata"]["name"], manifest["spec"])
+        made.apply()
+        yield made
+
+
+def using(bank: Bank, model: str, **model_file: Any) -> dict[str, Any]:
+    """What the bank's spec says of a model that is made of a file."""
+    embedding = copy.deepcopy(bank.spec["embedding"])
+    embedding["model"] = model
+    embedding["ollama"]["managed"]["modelFile"] = model_file
+    return {"embedding": embedding}
+
+
+def from_image(bank: Bank, images: tuple[str, str], model: str = "minilm") -> dict[str, Any]:
+    return using(bank, model, image={"reference": images[1], "path": MODEL_PATH})
+
+
+def uid(bank: Bank, kind: str, name: str) -> str:
+    found = bank.stack.get(kind, name, bank.namespace) or {}
+    return str(found.get("metadata", {}).get("uid", ""))
+
+
+def said(bank: Bank) -> str:
+    """What the container beside Ollama wrote into its log."""
+    return bank.stack.kubectl(
+        "-n", bank.namespace, "logs", f"{SERVER}-0", "-c", "model", check=False
+    )
+
+
+def own_pod(bank: Bank) -> dict[str, Any]:
+    [found] = [each for each in bank.pods() if SERVER not in each["metadata"]["name"]]
+    return found
+
+
+def wait_for_vectors(bank: Bank, model: str) -> None:
+    """Wait until all memories have vectors of this model."""
+
+    def embedding() -> dict[str, Any]:
+        with bank.http() as client:
+            return dict(client.get("/v1/admin/embedding").json())
+
+    def is_done() -> bool:
+        found = embedding()
+        return (found["model"], found["pending"]) == (model, 0)
+
+    bank.stack.wait(f"vectors of {model}", is_done, describe=embedding, seconds=300)
+
+
+def wait_until_found(bank: Bank) -> None:
+    """Wait until a memory is found by its meaning alone, for which the model has to answer."""
+
+    def is_found() -> bool:
+        try:
+            return bank.recall(QUESTION, mode="vector", limit=1) == [FACTS[0]]
+        except httpx.HTTPStatusError:
+            return False
+
+    bank.stack.wait("found by its meaning", is_found, describe=lambda: said(bank), seconds=300)
+
+
+def test_a_model_that_cannot_be_pulled_is_told_and_no_pod_of_the_bank_starts(bank: Bank) -> None:
+    told = bank.wait_not_ready("ModelLoading")
+    assert f"logs {SERVER}-0 -c model` says how far it is" in told["message"]
+    bank.stack.wait(
+        "why it cannot be pulled", lambda: PULL_FAILS in said(bank), describe=lambda: said(bank),
+        seconds=300,
+    )  # fmt: skip
+    assert bank.child("deployment") is None
+
+
+def test_a_model_from_an_image_is_loaded_and_used(bank: Bank, images: tuple[str, str]) -> None:
+    bank.apply(**from_image(bank, images))
+    bank.wait_ready(600)
+    for each in FACTS:
+        bank.remember(each)
+    wait_for_vectors(bank, "ollama/minilm")
+    assert bank.recall(QUESTION, mode="vector", limit=1) == [FACTS[0]]
+
+
+def test_nobody_but_the_banks_pod_reaches_the_server(bank: Bank) -> None:
+    stack, image = bank.stack, f"{IMAGES[0]}:{bank.stack.tag}"
+    stack.apply(pod(bank.namespace, "curious", image, {"role": "agent"}))
+    stack.kubectl(
+        "-n", bank.namespace, "wait", "--for=condition=Ready", "pod/curious", "--timeout=120s"
+    )
+    server = (f"{SERVER}-0.{SERVER}.{bank.namespace}.svc", 11434)
+    curious = Neighbour(stack, bank.namespace, "curious")
+    mine = Neighbour(stack, bank.namespace, own_pod(bank)["metadata"]["name"])
+    stack.wait(
+        "the fence", lambda: curious.connects(server) == ["blocked"],
+        describe=lambda: curious.connects(server),
+    )  # fmt: skip
+    assert mine.connects(server) == ["open"]
+    target = (Neighbour(stack, bank.namespace, f"{SERVER}-0").address(), 11434)
+    assert curious.connects(target) == ["blocked"], "nor by its address"
+
+
+def test_a_server_that_lost_its_volume_is_told_searched_without_and_gets_its_model_again(
+    bank: Bank,
+) -> None:
+    stack, namespace = bank.stack, bank.namespace
+    before, serving = uid(bank, "pvc", CLAIM), own_pod(bank)["metadata"]["uid"]
+    stack.kubectl("-n", namespace, "delete", "pvc", CLAIM, "--wait=false")
+    stack.kubectl("-n", namespace, "delete", "pod", f"{SERVER}-0")
+    stack.wait(
+        "another volume",
+        lambda: uid(bank, "pvc", CLAIM) not in ("", before),
+        describe=lambda: stack.kubectl("-n", namespace, "get", "pvc,pod", check=False),
+    )
+    wait_until_found(bank)
+    assert own_pod(bank)["metadata"]["uid"] == serving, "the bank's pod was not replaced"
+
+
+def test_a_server_that_cannot_start_is_told_and_heals(bank: Bank, images: tuple[str, str]) -> None:
+    broken = from_image(bank, images)
+    broken["embedding"]["ollama"]["managed"]["image"] = "localhost/no-such-image:1"
+    bank.apply(**broken)
+    bank.stack.wait(
+        "condition Degraded",
+        lambda: bank.condition("Degraded").get("reason") == "EmbeddingUnavailable",
+        describe=lambda: bank.condition("Degraded"),
+    )
+    assert f"describe pod {SERVER}-0` says why" in bank.condition("Degraded")["message"]
+    assert bank.is_ready()
+    bank.remember("The night watchman has a dog named Argos.")
+    assert bank.recall("Argos the dog", limit=1) == ["The night watchman has a dog named Argos."]
+    bank.apply(**from_image(bank, images))
+    bank.stack.wait(
+        "no condition Degraded",
+        lambda: not bank.condition("Degraded"),
+        describe=lambda: bank.condition("Degraded"),
+        seconds=300,
+    )
+    wait_for_vectors(bank, "ollama/minilm")
+
+
+def test_another_model_from_a_volume_is_gone_over_to_while_the_bank_serves(
+    bank: Bank, images: tuple[str, str]
+) -> None:
+    changed = using(bank, "second", volume={"claimName": MODELS, "path": "minilm-f16.gguf"})
+    bank.apply(**changed)
+    told = bank.wait_not_ready("ModelLoading")
+    assert "second" in told["message"]
+    assert bank.condition("Available")["status"] == "True"
+    assert FACTS[0] in bank.recall(QUESTION)
+    put_model_on_a_volume(bank, images[1])
+    bank.wait_ready(600)
+    wait_for_vectors(bank, "ollama/second")
+    assert bank.recall(QUESTION, mode="vector", limit=1) == [FACTS[0]]
+
+
+def put_model_on_a_volume(bank: Bank, image: str) -> None:
+    """Make the claim, with the file on it."""
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": MODELS, "namespace": bank.namespace},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    writer = pod(bank.namespace, "writer", image, {"role": "writer"})
+    volume = {"name": MODELS, "persistentVolumeClaim": {"claimName": MODELS}}
+    writer["spec"]["volumes"] = [volume]
+    writer["spec"]["containers"][0]["volumeMounts"] = [{"name": MODELS, "mountPath": "/target"}]
+    writer["spec"]["securityContext"]["fsGroup"] = 65532
+    stack, namespace = bank.stack, bank.namespace
+    stack.apply(claim, writer)
+    stack.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/writer", "--timeout=180s")
+    stack.kubectl("-n", namespace, "exec", "writer", "--", "cp", MODEL_PATH, "/target/")
+    stack.kubectl("-n", namespace, "delete", "pod", "writer", "--timeout=120s")
+
+
+def test_it_sleeps_and_wakes_with_the_bank_and_keeps_its_models(bank: Bank) -> None:
+    changed = using(bank, "second", volume={"claimName": MODELS, "path": "minilm-f16.gguf"})
+    bank.apply(**changed, hibernate=True)
+    bank.stack.wait(
+        "no pod of Ollama",
+        lambda: not uid(bank, "pod", f"{SERVER}-0"),
+        describe=lambda: bank.stack.kubectl("-n", bank.namespace, "get", "pod", check=False),
+    )
+    assert uid(bank, "pvc", CLAIM)
+    bank.apply(**changed)
+    bank.wait_ready(600)
+    wait_until_found(bank)
+    assert "handing" not in said(bank), "it has the model"
+
+
+def test_a_bank_that_needs_it_no_more_gives_all_of_it_up(bank: Bank) -> None:
+    bank.apply(embedding={"provider": "builtin"})
+    bank.wait_ready(600)
+    objects = [(kind, SERVER) for kind in ("statefulset", "service", "networkpolicy")]
+
+    def left() -> list[tuple[str, str]]:
+        return [each for each in (*objects, ("pvc", CLAIM)) if uid(bank, *each)]
+
+    bank.stack.wait("all of Ollama gone", lambda: not left(), describe=left)
+    wait_until_found(bank)
