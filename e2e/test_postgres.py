@@ -119,7 +119,8 @@ def asked(bank: Bank) -> Iterator[None]:
     """Ask all the time while the block runs: nobody is turned away twice."""
     asker = Neighbour(bank.stack, bank.namespace, ASKER)
     asker.python("import subprocess, sys; subprocess.Popen([sys.executable, '-c', *sys.argv[1:]],"
-                 " stdout=open('/tmp/said', 'w'), start_new_session=True)",
+                 " stdin=subprocess.DEVNULL, stdout=open('/tmp/said', 'w'),"
+                 " stderr=open('/tmp/complaints', 'w'), start_new_session=True)",
                  ASK, f"http://{bank.name}:8080", bank.key())  # fmt: skip
     yield
     asker.python("open('/tmp/stop', 'w')")
@@ -188,6 +189,7 @@ def test_another_number_of_pods_restarts_none(bank: Bank) -> None:
 
 def test_the_load_may_decide_how_many_pods_there_are(bank: Bank) -> None:
     """There is no metrics server on this cluster: a test decides in the autoscaler's place."""
+    bank.apply()  # the restart that another test asked for is over
     wait_pods(bank, 3)
     before = uids(bank)
     scaled = yaml.safe_load(AUTOSCALED.read_text())["spec"]["autoscaling"]
