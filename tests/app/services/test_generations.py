@@ -124,15 +124,13 @@ async def test_a_crash_half_way_costs_no_more_than_a_page(tmp_path: Path) -> Non
     ):
         await new.stopped.wait()  # and cancelled there
     rest = Halves()
-    async with (
-        open_engine(Settings(data=tmp_path), rest, WordEmbedder()) as engine,
-        worker(engine) as (work, service),
-    ):
+    async with open_engine(Settings(data=tmp_path), rest, WordEmbedder()) as engine:
         before = (await engine.store.embeddings.generations())[1].vectors
         assert before >= 128
-        await until(work, lambda status: status.model == NEW)
-        assert 1_000_000 - rest.left == 150 - before
-        assert await by_meaning(service, "text 149 of many") == kept[149]
+        async with worker(engine) as (work, service):
+            await until(work, lambda status: status.model == NEW)
+            assert 1_000_000 - rest.left == 150 - before
+            assert await by_meaning(service, "text 149 of many") == kept[149]
 
 
 async def test_a_rollback_is_at_once_and_lasts_until_it_is_resumed(tmp_path: Path) -> None:
