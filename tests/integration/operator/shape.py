@@ -82,7 +82,7 @@ def _plain(body: Object) -> Object:
     plain = {key: value for key, value in body.items() if key != "status"} | {"metadata": metadata}
     if "spec" in body:
         plain["spec"] = {key: value for key, value in body["spec"].items() if key not in ASSIGNED}
-    if constants.ANNOTATION_AUTOSCALED in metadata["annotations"]:
+    if constants.ANNOTATION_AUTOSCALED in metadata.get("annotations", {}):
         plain["spec"].pop("replicas")  # as many as there were, which nobody here decides
     if body["kind"] == "Secret":
         plain["data"] = {key: _decoded(value) for key, value in body["data"].items()}
