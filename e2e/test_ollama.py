@@ -190,19 +190,22 @@ def test_another_model_from_a_volume_is_gone_over_to_while_the_bank_serves(
     bank: Bank, images: tuple[str, str]
 ) -> None:
     changed = using(bank, "second", volume={"claimName": MODELS, "path": "minilm-f16.gguf"})
+    make_volume(bank, images[1])
     bank.apply(**changed)
     told = bank.wait_not_ready("ModelLoading")
     assert "second" in told["message"]
     assert bank.condition("Available")["status"] == "True"
     assert FACTS[0] in bank.recall(QUESTION)
-    put_model_on_a_volume(bank, images[1])
+    put_model_on_volume(bank)
     bank.wait_ready(600)
     wait_for_vectors(bank, "ollama/second")
     assert bank.recall(QUESTION, mode="vector", limit=1) == [FACTS[0]]
 
 
-def put_model_on_a_volume(bank: Bank, image: str) -> None:
-    """Make the claim, with the file on it."""
+def make_volume(bank: Bank, image: str) -> None:
+    """Make an empty volume and a pod that may write to it, which it may if it is the first: a
+    kubelet hands a volume to the group of whoever uses it first.
+    """
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -217,6 +220,10 @@ def put_model_on_a_volume(bank: Bank, image: str) -> None:
     stack, namespace = bank.stack, bank.namespace
     stack.apply(claim, writer)
     stack.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/writer", "--timeout=180s")
+
+
+def put_model_on_volume(bank: Bank) -> None:
+    stack, namespace = bank.stack, bank.namespace
     stack.kubectl("-n", namespace, "exec", "writer", "--", "cp", MODEL_PATH, "/target/")
     stack.kubectl("-n", namespace, "delete", "pod", "writer", "--timeout=120s")
 
