@@ -309,7 +309,7 @@ class Operator:
                     self._expect(found & kinds.OPTIONAL)
                     return True
                 named = " and ".join(sorted(kind.kind for kind in missing))
-                logger.warning("no CRD of %s is installed yet; it comes with the chart", named)
+                logger.warning("%s: the CRD is not installed yet; it comes with the chart", named)
             except errors.KubeError as error:
                 logger.warning("%s", error)
             with contextlib.suppress(TimeoutError):
