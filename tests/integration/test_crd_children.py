@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from e2e.cluster.apiserver import ApiServer
+from e2e.gateway_api import http_route_crd
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import FIELD_MANAGER
 from memorybank_operator.kube import kinds
@@ -59,6 +60,7 @@ FULL: dict[str, Any] = {
         },
     ],
     "serviceAccount": {"annotations": {"cloud.example/role": "reader"}},
+    "expose": {"gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["a.example"]}},
     "deletionPolicy": "Delete",
 }
 
@@ -135,6 +137,10 @@ def http(api_server: ApiServer) -> Iterator[httpx.Client]:
     with httpx.Client(
         base_url=connection.server, verify=connection.ssl, trust_env=False, timeout=30
     ) as client:
+        definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        assert client.post(definitions, json=http_route_crd()).status_code in (201, 409)
+        while client.get(kinds.HTTP_ROUTE.collection()).status_code == 404:
+            continue  # the kind is so new that it is not served yet
         yield client
 
 

@@ -145,7 +145,10 @@ def _size(bank: MemoryBank, body: KubeObject, observed: Observed) -> VolumeDecis
     """Decide on the size to ask for. A volume never shrinks, and grows only once it is bound."""
     wanted, claim = bank.spec.storage.volume.size, read_claim(body)
     before = grown_from(body)
-    stays = VolumeDecision(size=claim.asked, grown_from="" if before is None else str(before))
+    # The API server writes 1024Mi as 1Gi: what is the same is asked for in the words of the spec.
+    is_same = parse_quantity(wanted) == parse_quantity(claim.asked)
+    size = wanted if is_same else claim.asked
+    stays = VolumeDecision(size=size, grown_from="" if before is None else str(before))
     if not claim.bound:
         return stays
     expandable = can_grow(claim.storage_class, observed.storage_classes)

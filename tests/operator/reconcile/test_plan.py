@@ -361,6 +361,13 @@ def test_a_retained_volume_is_adopted_once() -> None:
     assert world.plan(of).notes == ()
 
 
+def test_a_size_that_the_api_server_writes_otherwise_is_not_asked_for_again() -> None:
+    of = bank({"storage": {"volume": {"size": "1024Mi"}}})
+    world = running(of)
+    world.volume_claim(of)["spec"]["resources"]["requests"]["storage"] = "1Gi"
+    assert world.plan(of).steps == ()
+
+
 def test_a_retained_volume_keeps_its_larger_size() -> None:
     former = bank({"storage": {"volume": {"size": "5Gi"}}})
     world = running(former)
