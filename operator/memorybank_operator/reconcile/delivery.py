@@ -15,7 +15,6 @@ from typing import Any
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
-from memorybank_operator.constants import ANNOTATION_RENDERED_HASH
 from memorybank_operator.reconcile.drift import differences
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.keys import SYNTAX
@@ -28,6 +27,7 @@ from memorybank_operator.reconcile.rotation import (
 )
 from memorybank_operator.reconcile.steps import Apply, Create, Problem
 from memorybank_operator.resources.binding_secret import build_binding_secret
+from memorybank_operator.resources.build import rendered_hash
 from memorybank_operator.resources.key_record import KeyRecord, read_record
 from memorybank_operator.resources.key_secret import TOKEN
 
@@ -73,7 +73,7 @@ def deliver(
     made = first_record(key, _made_at(secret, now)).model_copy(update={"request": ""})
     record = present_record(key, stored or made, now)
     body = build_binding_secret(key, token, record)
-    changed = _hash(secret) != _hash(body)
+    changed = rendered_hash(secret) != rendered_hash(body)
     drift = differences(body, secret)
     return Delivery(
         token,
@@ -138,8 +138,3 @@ def _not_ours(key: MemoryBankKey, secret: KubeObject) -> Problem | None:
     return Problem(
         Reason.WAITING_FOR_DELETION, f"Secret {key.secret} is still being deleted; it is made anew"
     )
-
-
-def _hash(body: KubeObject) -> str | None:
-    found: str | None = (body["metadata"].get("annotations") or {}).get(ANNOTATION_RENDERED_HASH)
-    return found

@@ -8,9 +8,9 @@ used the model starts without it, and says what that costs.
 from __future__ import annotations
 
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.constants import ANNOTATION_RENDERED_HASH
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.resources.backend import OLLAMA
+from memorybank_operator.resources.build import rendered_hash
 from memorybank_operator.resources.ollama import KEEPER
 
 
@@ -40,7 +40,7 @@ def _was_used(bank: MemoryBank) -> bool:
 
 def _has_loaded(live: KubeObject | None, wanted: KubeObject) -> bool:
     """Tell whether a pod as it is wanted now is ready: then its model answers."""
-    if live is None or _rendered(live) != _rendered(wanted):
+    if live is None or rendered_hash(live) != rendered_hash(wanted):
         return False
     status = live.get("status") or {}
     return bool(
@@ -48,8 +48,3 @@ def _has_loaded(live: KubeObject | None, wanted: KubeObject) -> bool:
         and status.get("readyReplicas")
         and status.get("currentRevision") == status.get("updateRevision")
     )
-
-
-def _rendered(body: KubeObject) -> str | None:
-    annotations = body["metadata"].get("annotations") or {}
-    return annotations.get(ANNOTATION_RENDERED_HASH)

@@ -15,7 +15,7 @@ from memorybank_operator.configfiles.in_effect import (
     configuration_of,
     secret_checksum,
 )
-from memorybank_operator.constants import ANNOTATION_RENDERED_HASH, LABEL_BANK
+from memorybank_operator.constants import LABEL_BANK
 from memorybank_operator.reconcile.drift import differences
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.exposure import decide_exposure
@@ -41,7 +41,7 @@ from memorybank_operator.reconcile.taking import takes_changes
 from memorybank_operator.reconcile.volume import decide_volume
 from memorybank_operator.resources import names
 from memorybank_operator.resources.backend import BACKENDS, OLLAMA
-from memorybank_operator.resources.build import build_all
+from memorybank_operator.resources.build import build_all, rendered_hash
 from memorybank_operator.resources.config_map import FILE
 from memorybank_operator.resources.context import BuildContext, RenderSettings
 from memorybank_operator.resources.deployment import count_to_hand_over
@@ -224,7 +224,7 @@ def _settle(
     kept = count_to_hand_over(body, live) if child.kind == "Deployment" else None
     if kept is not None:
         draft.steps.append(Share(_counting(live, kept)))
-    if _rendered_hash(live) != _rendered_hash(body):
+    if rendered_hash(live) != rendered_hash(body):
         draft.steps.append(Apply(body, spare=spare, uid=uid))
         return
     drift = differences(body, live)
@@ -248,11 +248,6 @@ def _counting(live: KubeObject, pods: int) -> KubeObject:
         "metadata": metadata,
         "spec": {"replicas": pods},
     }
-
-
-def _rendered_hash(body: KubeObject) -> str | None:
-    found: str | None = body["metadata"].get("annotations", {}).get(ANNOTATION_RENDERED_HASH)
-    return found
 
 
 def _store_new_key(

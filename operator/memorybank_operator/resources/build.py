@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from memorybank_operator.configfiles.checksum import object_checksum
@@ -76,3 +77,9 @@ def with_hash(body: dict[str, Any]) -> dict[str, Any]:
         ANNOTATION_RENDERED_HASH: object_checksum(body)
     }
     return body | {"metadata": metadata | {"annotations": annotations}}
+
+
+def rendered_hash(body: Mapping[str, Any]) -> str | None:
+    """Return that hash; None for an object that has none."""
+    found: str | None = (body["metadata"].get("annotations") or {}).get(ANNOTATION_RENDERED_HASH)
+    return found

@@ -13,7 +13,7 @@ from memorybank_operator.reconcile.observed import Observed
 from memorybank_operator.resources import names
 from memorybank_operator.resources.backend import CHROMA, OLLAMA
 from memorybank_operator.status.pods import diagnose
-from memorybank_operator.status.serving import is_serving, serving
+from memorybank_operator.status.serving import is_serving, serving, staying
 from memorybank_operator.status.verdict import Verdict, find
 
 CONSEQUENCES = {
@@ -75,7 +75,7 @@ def _without_a_service(bank: MemoryBank, observed: Observed) -> Verdict | None:
 def _without_pods(bank: MemoryBank, observed: Observed) -> Verdict | None:
     """Say why some of several pods do not serve; that they only need time is not worth a word."""
     wanted = observed.children.get(names.deployment(bank), {}).get("spec", {}).get("replicas", 0)
-    present = [pod for pod in observed.pods if not pod["metadata"].get("deletionTimestamp")]
+    present = staying(observed.pods)
     trouble = diagnose(pod for pod in present if not is_serving(pod))
     served = sum(map(is_serving, present))
     if trouble is None or not served < wanted:

@@ -10,7 +10,7 @@ from memorybank_operator.reconcile.steps import Apply, Plan
 from memorybank_operator.resources import names
 from memorybank_operator.resources.deployment import revision_in
 from memorybank_operator.status.pods import diagnose
-from memorybank_operator.status.serving import is_serving
+from memorybank_operator.status.serving import is_serving, staying
 from memorybank_operator.status.verdict import Verdict, find
 
 
@@ -25,17 +25,17 @@ def unfinished(bank: MemoryBank, observed: Observed, plan: Plan) -> Verdict | No
             Reason.DEPLOYMENT_PROGRESSING,
             "The pod is replaced by one as the spec asks for.",
         )
-    staying = [pod for pod in observed.pods if not pod["metadata"].get("deletionTimestamp")]
+    present = staying(observed.pods)
     pods = [
         pod
-        for pod in staying
+        for pod in present
         if (pod["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION) == plan.revision
     ]
     if bank.spec.storage.has_volume:
         is_done = _is_rolled_out(deployment)
     else:
         # One that serves will do: others come and go with the load and with their nodes.
-        is_done = len(pods) == len(staying)
+        is_done = len(pods) == len(present)
     if is_done and any(is_serving(pod) for pod in pods):
         return None
     trouble = diagnose(pods)

@@ -21,6 +21,11 @@ def still_serves(before: str, now: str) -> bool:
     return not set(before.split(",")).isdisjoint(now.split(","))
 
 
+def staying(pods: Iterable[KubeObject]) -> list[KubeObject]:
+    """Return those that are not on their way out."""
+    return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+
+
 def is_serving(pod: KubeObject) -> bool:
     """Tell whether a Service sends requests to this pod."""
     if pod["metadata"].get("deletionTimestamp"):

@@ -112,9 +112,7 @@ class Writer(GroupWriter[apsw.Connection]):
             if not self._connection.in_transaction:
                 raise
             failure = unavailable(error)
-        except (
-            Exception
-        ) as error:  # the caller's own failure, whatever it is, is the caller's answer
+        except Exception as error:  # whatever it is, the caller's own failure is its answer
             failure = error
         else:
             return lambda: job.future.set_result(answer)
