@@ -37,21 +37,13 @@ def kept_port(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     return kept
 
 
-class EmbeddingServer:
-    """What it answers can be changed while it runs."""
+class KeptServer:
+    """A server that listens on one port whenever it is started, which nobody else gets meanwhile.
+    Threads of this process answer.
+    """
 
     def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Keep a port, one of its own unless one is given; nothing listens yet."""
-        self.requests: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.status = 200
-        self.failures_left = 0
-        """So many requests are answered 503 first."""
-        self.accepted: frozenset[str] | None = None
-        """Keys that are taken, any when None."""
-        self.raw: bytes | None = None
-        self.hold: threading.Event | None = None
-        """Requests wait for it."""
         self._server: Listening | None = None
         self._host = host
         self._kept = kept_port(host, port)
@@ -61,10 +53,10 @@ class EmbeddingServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Listen; on the same port each time."""
+    def listen(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        """Answer requests by this handler."""
         builtin_embedder()  # loaded before anybody waits for an answer
-        self._server = Listening((self._host, self.port), _handler(self))
+        self._server = Listening((self._host, self.port), handler)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
@@ -78,6 +70,28 @@ class EmbeddingServer:
         """Stop, and give the port up."""
         self.stop()
         self._kept.close()
+
+
+class EmbeddingServer(KeptServer):
+    """What it answers can be changed while it runs."""
+
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        """See KeptServer."""
+        super().__init__(port, host)
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.status = 200
+        self.failures_left = 0
+        """So many requests are answered 503 first."""
+        self.accepted: frozenset[str] | None = None
+        """Keys that are taken, any when None."""
+        self.raw: bytes | None = None
+        self.hold: threading.Event | None = None
+        """Requests wait for it."""
+
+    def start(self) -> None:
+        """Listen; on the same port each time."""
+        self.listen(_handler(self))
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
         self.requests.append(body)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -18,18 +17,19 @@ from typing import Any
 
 from typing_extensions import override
 
-from tests.support.embedding_server import Listening, kept_port
+from tests.support.embedding_server import KeptServer
 from tests.support.memory_model import builtin_embedder
 
 REGISTRY = ("all-minilm",)
 """Models that can be pulled."""
 
 
-class OllamaServer:
+class OllamaServer(KeptServer):
     """What it has stays while it is stopped."""
 
     def __init__(self) -> None:
-        """Keep a port; nothing listens yet."""
+        """See KeptServer."""
+        super().__init__()
         self.requests: list[str] = []
         """Method and path of each."""
         self.asked: list[dict[str, Any]] = []
@@ -42,34 +42,11 @@ class OllamaServer:
         """Status of a pull or creation at which the connection ends, once; or a method and path."""
         self.fails: dict[str, tuple[int, str]] = {}
         """By path: status and error to answer instead."""
-        self._server: Listening | None = None
-        self._kept = kept_port()
-        self.port: int = self._kept.getsockname()[1]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Listen; on the same port each time. Nothing is in memory then."""
-        builtin_embedder()
         self.memory = set()
-        self._server = Listening(
-            ("127.0.0.1", self.port), type("Handler", (_Handler,), {"served": self})
-        )
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Refuse connections until the next start."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
-
-    def close(self) -> None:
-        """Stop, and give the port up."""
-        self.stop()
-        self._kept.close()
+        self.listen(type("Handler", (_Handler,), {"served": self}))
 
     def dies(self, step: str) -> bool:
         """Tell whether it is to end at this step; it does once."""

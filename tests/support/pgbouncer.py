@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -77,16 +76,9 @@ server_login_retry = 1
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **postgres.as_nobody(folder),
     )  # fmt: skip
     started = Bouncer(folder, process)
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            psycopg.connect(started.url("postgres")).close()
-        except psycopg.OperationalError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return started
+    url = started.url("postgres")
+    postgres.until_it_answers(process, lambda: psycopg.connect(url).close())
+    return started
 
 
 def stop(running: Bouncer) -> None:

@@ -147,16 +147,24 @@ def start(folder: Path, *, initialised: bool, **options: str) -> Server:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_nobody(folder),
     )  # fmt: skip
     started = Server(folder, process)
+    until_it_answers(process, lambda: started.execute("SELECT 1"))
+    return started
+
+
+def until_it_answers(process: subprocess.Popen[bytes], ask: Callable[[], object]) -> None:
+    """Ask until it can be asked. Raises psycopg.OperationalError when the process ends before, or
+    when that takes too long.
+    """
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            started.execute("SELECT 1")
+            ask()
         except psycopg.OperationalError:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
         else:
-            return started
+            return
 
 
 def kill(running: Server) -> None:

@@ -13,9 +13,10 @@ import psycopg
 import pytest
 
 from memorybank.domain.memory import MemoryFilter
-from memorybank.errors import ConfigurationError, StoreUnavailable
+from memorybank.errors import ConfigurationError
 from memorybank.stores.postgres import PostgresStore
 from memorybank.stores.sql.connection import Connection
+from tests.app.stores.postgres.writing import Writers, some
 from tests.support import pgbouncer, postgres
 from tests.support.memory_samples import a_memory, a_vector
 
@@ -92,44 +93,24 @@ async def test_no_acknowledged_write_is_lost_when_pgbouncer_or_the_server_goes_a
     pooler = pgbouncer.start(server)
     server.database("bank")
     store = await opened(pooler.url("bank"))
-    acknowledged: asyncio.Queue[str] = asyncio.Queue()
-    failed: asyncio.Queue[StoreUnavailable] = asyncio.Queue()
-    stopped = asyncio.Event()
-
-    async def write() -> None:
-        while not stopped.is_set():
-            memory = a_memory()
-            try:
-                await store.add(memory, a_vector())
-            except StoreUnavailable as error:
-                failed.put_nowait(error)
-                await asyncio.sleep(0.01)
-            else:
-                acknowledged.put_nowait(memory.id)
-
-    async def some(count: int) -> list[str]:
-        async with asyncio.timeout(120):
-            return [await acknowledged.get() for _ in range(count)]
+    writers = Writers(store)
 
     async def refused() -> None:
-        async with asyncio.timeout(120):
-            error = await failed.get()
+        [error] = await some(writers.failed, 1)
         assert "cannot be reached" in error.message or "starting or stopping" in error.message
 
-    writers = [asyncio.create_task(write()) for _ in range(4)]
-    ids = await some(20)
+    ids = await some(writers.acknowledged, 20)
     await asyncio.to_thread(pgbouncer.stop, pooler)
     await refused()
     pooler = await asyncio.to_thread(pgbouncer.start, server)
-    ids += await some(acknowledged.qsize() + 20)
-    while not failed.empty():
-        failed.get_nowait()
+    ids += await some(writers.acknowledged, writers.acknowledged.qsize() + 20)
+    while not writers.failed.empty():
+        writers.failed.get_nowait()
     await asyncio.to_thread(postgres.kill, server)
     await refused()
     server = await asyncio.to_thread(postgres.start, server.folder, initialised=True)
-    ids += await some(acknowledged.qsize() + 20)
-    stopped.set()
-    await asyncio.gather(*writers)
+    ids += await some(writers.acknowledged, writers.acknowledged.qsize() + 20)
+    await writers.stop()
     found = {memory.id for memory in await store.get_many("acme", ids)}
     assert found == set(ids)
     await store.close()

@@ -12,6 +12,7 @@ import pytest
 
 from memorybank.errors import ConfigurationError, StoreUnavailable
 from memorybank.stores.postgres import PostgresStore
+from tests.app.stores.postgres.writing import Writers, some
 from tests.support import postgres
 from tests.support.memory_samples import a_key, a_memory, a_vector, later
 
@@ -182,33 +183,13 @@ async def test_a_changed_password_is_read_with_the_next_connection(
 async def test_no_acknowledged_write_is_lost_when_the_server_is_killed_and_started_again() -> None:
     running = postgres.own_server()
     store = await opened(running.database("bank"))
-    acknowledged: asyncio.Queue[str] = asyncio.Queue()
-    failed: asyncio.Queue[str] = asyncio.Queue()
-    stopped = asyncio.Event()
-
-    async def write() -> None:
-        while not stopped.is_set():
-            memory = a_memory()
-            try:
-                await store.add(memory, a_vector())
-            except StoreUnavailable as error:
-                failed.put_nowait(error.message)
-                await asyncio.sleep(0.01)
-            else:
-                acknowledged.put_nowait(memory.id)
-
-    async def some(queue: asyncio.Queue[str], count: int) -> list[str]:
-        async with asyncio.timeout(120):
-            return [await queue.get() for _ in range(count)]
-
-    writers = [asyncio.create_task(write()) for _ in range(4)]
-    ids = await some(acknowledged, 20)
+    writers = Writers(store)
+    ids = await some(writers.acknowledged, 20)
     await asyncio.to_thread(postgres.kill, running)
-    await some(failed, 1)
+    await some(writers.failed, 1)
     running = await asyncio.to_thread(postgres.start, running.folder, initialised=True)
-    ids += await some(acknowledged, acknowledged.qsize() + 20)
-    stopped.set()
-    await asyncio.gather(*writers)
+    ids += await some(writers.acknowledged, writers.acknowledged.qsize() + 20)
+    await writers.stop()
     found = {memory.id for memory in await store.get_many("acme", ids)}
     assert found == set(ids)
     assert (await store.care.integrity()).problems == []
