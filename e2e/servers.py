@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from e2e.cluster import paths
@@ -17,28 +17,26 @@ from e2e.images.build import DIGEST_LABEL
 from e2e.images.engines import Build
 from e2e.stack import IMAGES, Stack, run_module
 
-BUILT_FROM = ("Dockerfile", "run.py")
 
-
-def load(stack: Stack, image: str, folder: Path, contents: Iterable[Path], *, version: str) -> str:
-    """Have an image on the cluster's nodes, built by the Dockerfile and the run.py of a folder and
-    from these other folders, which `version` tells from others; return its name.
+def load(
+    stack: Stack, image: str, dockerfile: Path, *, made_of: str, fill: Callable[[Path], None]
+) -> str:
+    """Have an image on the cluster's nodes, built by this Dockerfile from what `fill` puts into a
+    folder, which `made_of` tells from anything else; return its name.
     """
     engine = engines.find()
     base = f"{IMAGES[0]}:{stack.tag}"
-    made_of = (engine.labels(base) or {}).get(DIGEST_LABEL, "")
-    digest = _digest(made_of, version, *((folder / each).read_text() for each in BUILT_FROM))
+    below = (engine.labels(base) or {}).get(DIGEST_LABEL, "")
+    digest = _digest(below, made_of, dockerfile.read_text())
     if (engine.labels(image) or {}).get(DIGEST_LABEL) != digest:
-        log = paths.cache() / "images" / f"{folder.name}.log"
+        log = paths.cache() / "images" / f"{image.partition('/')[2].partition(':')[0]}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as temporary, step(f"building {image}"):
-            context = Path(temporary)
-            for each in contents:
-                shutil.copytree(each, context / each.name, symlinks=True)
-            shutil.copy(folder / "run.py", context)
+        with tempfile.TemporaryDirectory() as folder, step(f"building {image}"):
+            context = Path(folder)
+            fill(context)
             engine.build(
                 Build(
-                    image=image, dockerfile=folder / "Dockerfile", context=context,
+                    image=image, dockerfile=dockerfile, context=context,
                     arguments={"BASE_IMAGE": base}, labels={DIGEST_LABEL: digest},
                     secrets={}, epoch=0,
                 ),
@@ -48,5 +46,23 @@ def load(stack: Stack, image: str, folder: Path, contents: Iterable[Path], *, ve
     return image
 
 
+def load_program(
+    stack: Stack, image: str, folder: Path, contents: Iterable[Path], *, version: str
+) -> str:
+    """Do so by the Dockerfile and the run.py of a folder, from these other folders, which `version`
+    tells from others.
+    """
+    run = folder / "run.py"
+
+    def fill(context: Path) -> None:
+        for each in contents:
+            shutil.copytree(each, context / each.name, symlinks=True)
+        shutil.copy(run, context)
+
+    made_of = f"{version}\0{run.read_text()}"
+    return load(stack, image, folder / "Dockerfile", made_of=made_of, fill=fill)
+
+
 def _digest(*parts: str) -> str:
+    """Name what an image is made from."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

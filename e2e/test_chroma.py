@@ -12,12 +12,11 @@ from e2e.bank import Bank
 from e2e.chroma import load_chroma
 from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
-from e2e.stack import IMAGES, Stack
-from e2e.test_network_policy import Neighbour, pod
+from e2e.own_server import OwnServer
+from e2e.stack import Stack
 
 EXAMPLE = ROOT / "examples/chroma.yaml"
 SERVER = "agents-chroma"
-CLAIM = f"data-{SERVER}-0"
 FACTS = (
     "The spare keys of the archive are in the red cabinet.",
     "Invoices older than ten years are shredded in March.",
@@ -60,15 +59,8 @@ def wait_for_vectors(bank: Bank) -> None:
     )
 
 
-def uid(bank: Bank, kind: str, name: str) -> str:
-    found = bank.stack.get(kind, name, bank.namespace) or {}
-    return str(found.get("metadata", {}).get("uid", ""))
-
-
-def own_pod(bank: Bank) -> dict[str, Any]:
-    """The pod of the bank itself, not of its Chroma."""
-    [own] = [each for each in bank.pods() if SERVER not in each["metadata"]["name"]]
-    return own
+def server(bank: Bank) -> OwnServer:
+    return OwnServer(bank, SERVER, 8000)
 
 
 def test_meanings_are_found_through_the_server_of_the_bank(bank: Bank) -> None:
@@ -79,34 +71,13 @@ def test_meanings_are_found_through_the_server_of_the_bank(bank: Bank) -> None:
 
 
 def test_nobody_but_the_banks_pod_reaches_the_server(bank: Bank) -> None:
-    stack, image = bank.stack, f"{IMAGES[0]}:{bank.stack.tag}"
-    stack.apply(pod(bank.namespace, "curious", image, {"role": "agent"}))
-    stack.kubectl(
-        "-n", bank.namespace, "wait", "--for=condition=Ready", "pod/curious", "--timeout=120s"
-    )
-    server = (f"{SERVER}-0.{SERVER}.{bank.namespace}.svc", 8000)
-    curious = Neighbour(stack, bank.namespace, "curious")
-    mine = Neighbour(stack, bank.namespace, own_pod(bank)["metadata"]["name"])
-    stack.wait(
-        "the fence", lambda: curious.connects(server) == ["blocked"],
-        describe=lambda: curious.connects(server),
-    )  # fmt: skip
-    assert mine.connects(server) == ["open"]
-    target = (Neighbour(stack, bank.namespace, f"{SERVER}-0").address(), 8000)
-    assert curious.connects(target) == ["blocked"], "nor by its address"
+    by_the_bank, by_another = server(bank).connections()
+    assert by_the_bank == ["open"]
+    assert by_another == ["blocked"], "nor by its address"
 
 
 def test_a_server_that_is_gone_is_told_searched_without_and_filled_again(bank: Bank) -> None:
-    stack, namespace = bank.stack, bank.namespace
-    before = uid(bank, "pvc", CLAIM)
-    # The volume goes when the pod that uses it does.
-    stack.kubectl("-n", namespace, "delete", "pvc", CLAIM, "--wait=false")
-    stack.kubectl("-n", namespace, "delete", "pod", f"{SERVER}-0")
-    stack.wait(
-        "another volume",
-        lambda: uid(bank, "pvc", CLAIM) not in ("", before),
-        describe=lambda: stack.kubectl("-n", namespace, "get", "pvc,pod", check=False),
-    )
+    server(bank).lose_volume()
     assert FACTS[0] in bank.recall(QUESTION), "searches go on meanwhile"
     wait_for_vectors(bank)
     assert bank.recall(QUESTION, mode="vector", limit=1) == [FACTS[0]]
@@ -115,7 +86,7 @@ def test_a_server_that_is_gone_is_told_searched_without_and_filled_again(bank: B
 def test_a_server_that_cannot_start_is_told_and_heals(bank: Bank) -> None:
     broken = yaml.safe_load(yaml.safe_dump(bank.spec))
     broken["vector"]["chroma"]["managed"]["image"] = "localhost/no-such-image:1"
-    before = own_pod(bank)
+    before = server(bank).banks_pod()
     bank.apply(**broken)
     bank.stack.wait(
         "condition Degraded",
@@ -129,16 +100,13 @@ def test_a_server_that_cannot_start_is_told_and_heals(bank: Bank) -> None:
     bank.apply()
     wait_for_vectors(bank)
     assert bank.recall(QUESTION, mode="vector", limit=1) == [FACTS[0]]
-    assert own_pod(bank)["metadata"]["uid"] == before["metadata"]["uid"], "its pod was not replaced"
+    assert server(bank).banks_pod()["metadata"]["uid"] == before["metadata"]["uid"], (
+        "its pod was not replaced"
+    )
 
 
 def test_a_bank_that_needs_it_no_more_gives_all_of_it_up(bank: Bank) -> None:
     bank.apply(vector={"provider": "embedded"})
     bank.wait_ready()
-    objects = [(kind, SERVER) for kind in ("statefulset", "service", "networkpolicy")]
-
-    def left() -> list[tuple[str, str]]:
-        return [each for each in (*objects, ("pvc", CLAIM)) if uid(bank, *each)]
-
-    bank.stack.wait("all of Chroma gone", lambda: not left(), describe=left)
+    server(bank).wait_gone()
     assert bank.recall(QUESTION, mode="vector", limit=1) == [FACTS[0]]

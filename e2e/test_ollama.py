@@ -16,14 +16,14 @@ from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
 from e2e.ollama import MODEL_PATH, load_model, load_ollama
-from e2e.stack import IMAGES, Stack
-from e2e.test_network_policy import Neighbour, pod
+from e2e.own_server import OwnServer
+from e2e.stack import Stack
+from e2e.test_network_policy import pod
 
 pytestmark = pytest.mark.full
 
 EXAMPLE = ROOT / "examples/own-ollama.yaml"
 SERVER = "agents-ollama"
-CLAIM = f"data-{SERVER}-0"
 MODELS = "models"
 FACTS = (
     "The spare keys of the archive are in the red cabinet.",
@@ -67,9 +67,8 @@ def from_image(bank: Bank, images: tuple[str, str], model: str = "minilm") -> di
     return using(bank, model, image={"reference": images[1], "path": MODEL_PATH})
 
 
-def uid(bank: Bank, kind: str, name: str) -> str:
-    found = bank.stack.get(kind, name, bank.namespace) or {}
-    return str(found.get("metadata", {}).get("uid", ""))
+def server(bank: Bank) -> OwnServer:
+    return OwnServer(bank, SERVER, 11434)
 
 
 def said(bank: Bank) -> str:
@@ -77,11 +76,6 @@ def said(bank: Bank) -> str:
     return bank.stack.kubectl(
         "-n", bank.namespace, "logs", f"{SERVER}-0", "-c", "model", check=False
     )
-
-
-def own_pod(bank: Bank) -> dict[str, Any]:
-    [found] = [each for each in bank.pods() if SERVER not in each["metadata"]["name"]]
-    return found
 
 
 def wait_for_vectors(bank: Bank, model: str) -> None:
@@ -130,37 +124,18 @@ def test_a_model_from_an_image_is_loaded_and_used(bank: Bank, images: tuple[str,
 
 
 def test_nobody_but_the_banks_pod_reaches_the_server(bank: Bank) -> None:
-    stack, image = bank.stack, f"{IMAGES[0]}:{bank.stack.tag}"
-    stack.apply(pod(bank.namespace, "curious", image, {"role": "agent"}))
-    stack.kubectl(
-        "-n", bank.namespace, "wait", "--for=condition=Ready", "pod/curious", "--timeout=120s"
-    )
-    server = (f"{SERVER}-0.{SERVER}.{bank.namespace}.svc", 11434)
-    curious = Neighbour(stack, bank.namespace, "curious")
-    mine = Neighbour(stack, bank.namespace, own_pod(bank)["metadata"]["name"])
-    stack.wait(
-        "the fence", lambda: curious.connects(server) == ["blocked"],
-        describe=lambda: curious.connects(server),
-    )  # fmt: skip
-    assert mine.connects(server) == ["open"]
-    target = (Neighbour(stack, bank.namespace, f"{SERVER}-0").address(), 11434)
-    assert curious.connects(target) == ["blocked"], "nor by its address"
+    by_the_bank, by_another = server(bank).connections()
+    assert by_the_bank == ["open"]
+    assert by_another == ["blocked"], "nor by its address"
 
 
 def test_a_server_that_lost_its_volume_is_told_searched_without_and_gets_its_model_again(
     bank: Bank,
 ) -> None:
-    stack, namespace = bank.stack, bank.namespace
-    before, serving = uid(bank, "pvc", CLAIM), own_pod(bank)["metadata"]["uid"]
-    stack.kubectl("-n", namespace, "delete", "pvc", CLAIM, "--wait=false")
-    stack.kubectl("-n", namespace, "delete", "pod", f"{SERVER}-0")
-    stack.wait(
-        "another volume",
-        lambda: uid(bank, "pvc", CLAIM) not in ("", before),
-        describe=lambda: stack.kubectl("-n", namespace, "get", "pvc,pod", check=False),
-    )
+    serving = server(bank).banks_pod()["metadata"]["uid"]
+    server(bank).lose_volume()
     wait_until_found(bank)
-    assert own_pod(bank)["metadata"]["uid"] == serving, "the bank's pod was not replaced"
+    assert server(bank).banks_pod()["metadata"]["uid"] == serving, "the bank's pod was not replaced"
 
 
 def test_a_server_that_cannot_start_is_told_and_heals(bank: Bank, images: tuple[str, str]) -> None:
@@ -233,10 +208,10 @@ def test_it_sleeps_and_wakes_with_the_bank_and_keeps_its_models(bank: Bank) -> N
     bank.apply(**changed, hibernate=True)
     bank.stack.wait(
         "no pod of Ollama",
-        lambda: not uid(bank, "pod", f"{SERVER}-0"),
+        lambda: not server(bank).uid("pod", f"{SERVER}-0"),
         describe=lambda: bank.stack.kubectl("-n", bank.namespace, "get", "pod", check=False),
     )
-    assert uid(bank, "pvc", CLAIM)
+    assert server(bank).uid("pvc", server(bank).claim)
     bank.apply(**changed)
     bank.wait_ready(600)
     wait_until_found(bank)
@@ -246,10 +221,5 @@ def test_it_sleeps_and_wakes_with_the_bank_and_keeps_its_models(bank: Bank) -> N
 def test_a_bank_that_needs_it_no_more_gives_all_of_it_up(bank: Bank) -> None:
     bank.apply(embedding={"provider": "builtin"})
     bank.wait_ready(600)
-    objects = [(kind, SERVER) for kind in ("statefulset", "service", "networkpolicy")]
-
-    def left() -> list[tuple[str, str]]:
-        return [each for each in (*objects, ("pvc", CLAIM)) if uid(bank, *each)]
-
-    bank.stack.wait("all of Ollama gone", lambda: not left(), describe=left)
+    server(bank).wait_gone()
     wait_until_found(bank)

@@ -16,6 +16,6 @@ BINDINGS = "chromadb_rust_bindings"
 
 def load_chroma(stack: Stack) -> str:
     """Have the image on the cluster's nodes; return its name."""
-    return servers.load(
+    return servers.load_program(
         stack, IMAGE, Path(__file__).parent, [library() / BINDINGS], version=VERSION
     )

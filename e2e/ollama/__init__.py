@@ -5,19 +5,13 @@ as the official image; the model as a GGUF file beside the command that copies i
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+from e2e import servers
 from e2e.cluster import binaries, paths
-from e2e.cluster.console import step
-from e2e.images import engines
-from e2e.images.build import DIGEST_LABEL
-from e2e.images.engines import Build
 from e2e.ollama.gguf import write_minilm
-from e2e.stack import IMAGES, Stack, run_module
+from e2e.stack import Stack
 
 FOLDER = Path(__file__).parent
 VERSION = binaries.pinned_version(paths.MODULES / "ollama", "github.com/ollama/ollama")
@@ -33,7 +27,8 @@ def load_ollama(stack: Stack) -> str:
     def fill(context: Path) -> None:
         shutil.copy(program, context / "ollama")
 
-    return _load(stack, SERVER, "Dockerfile", parts=program.parent.name, fill=fill)
+    dockerfile = FOLDER / "Dockerfile"
+    return servers.load(stack, SERVER, dockerfile, made_of=program.parent.name, fill=fill)
 
 
 def load_model(stack: Stack) -> str:
@@ -42,35 +37,5 @@ def load_model(stack: Stack) -> str:
     def fill(context: Path) -> None:
         write_minilm(context / Path(MODEL_PATH).name)
 
-    parts = (FOLDER / "gguf.py").read_text()
-    return _load(stack, MODEL, "Dockerfile.model", parts=parts, fill=fill)
-
-
-def _load(
-    stack: Stack, image: str, dockerfile: str, *, parts: str, fill: Callable[[Path], None]
-) -> str:
-    engine = engines.find()
-    base = f"{IMAGES[0]}:{stack.tag}"
-    below = (engine.labels(base) or {}).get(DIGEST_LABEL, "")
-    digest = _digest(below, parts, (FOLDER / dockerfile).read_text())
-    if (engine.labels(image) or {}).get(DIGEST_LABEL) != digest:
-        log = paths.cache() / "images" / f"{image.partition('/')[2].partition(':')[0]}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder, step(f"building {image}"):
-            context = Path(folder)
-            fill(context)
-            engine.build(
-                Build(
-                    image=image, dockerfile=FOLDER / dockerfile, context=context,
-                    arguments={"BASE_IMAGE": base}, labels={DIGEST_LABEL: digest},
-                    secrets={}, epoch=0,
-                ),
-                log=log,
-            )  # fmt: skip
-    run_module("e2e.cluster", "load", "--name", stack.cluster, image)
-    return image
-
-
-def _digest(*parts: str) -> str:
-    """Name what an image is made from."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    made_of = (FOLDER / "gguf.py").read_text()
+    return servers.load(stack, MODEL, FOLDER / "Dockerfile.model", made_of=made_of, fill=fill)

@@ -62,7 +62,7 @@ class Postgres:
 @contextmanager
 def postgres(stack: Stack) -> Iterator[Postgres]:
     """Run a server until the block ends."""
-    image = servers.load(
+    image = servers.load_program(
         stack, IMAGE, Path(__file__).parent, [BIN.parent, LIBRARIES], version=VERSION
     )
     with restricted_namespace(stack, "databases") as namespace:

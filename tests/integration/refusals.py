@@ -10,7 +10,6 @@ import argparse
 import json
 import re
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from memorybank_operator import constants
 from memorybank_operator.api import crd
 from memorybank_operator.kube.connection import from_kubeconfig
 from scripts.reference import markdown
+from tests.support.apiserver import establish
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/refusals.md"
 WRITER = "python -m tests.integration.refusals --write"
@@ -56,20 +56,8 @@ def api(server: ApiServer) -> Iterator[httpx.Client]:
     with httpx.Client(
         base_url=connection.server, verify=connection.ssl, trust_env=False, timeout=30
     ) as client:
-        definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        created = client.post(definitions, json=crd.build())
-        # 409: another module was here first, with the same CRD.
-        assert created.status_code in (201, 409), created.text
-        deadline = time.monotonic() + 20
-        while not _is_served(client.get(f"{definitions}/{crd.NAME}").json()):
-            assert time.monotonic() < deadline, "the CRD was not established in time"
-            time.sleep(0.05)
+        establish(client, crd.build())
         yield client
-
-
-def _is_served(definition: dict[str, Any]) -> bool:
-    conditions = definition["status"].get("conditions") or ()
-    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 class Banks:

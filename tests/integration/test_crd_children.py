@@ -26,6 +26,7 @@ from memorybank_operator.reconcile.steps import Apply, Create, Plan
 from memorybank_operator.resources import names
 from tests.operator.strategies import specs
 from tests.operator.world import CLASSES, KEY, RING, SETTINGS, bank
+from tests.support.apiserver import establish
 
 FULL: dict[str, Any] = {
     "image": "registry.example:5000/team/memorybank-app@sha256:" + "0" * 64,
@@ -137,10 +138,7 @@ def http(api_server: ApiServer) -> Iterator[httpx.Client]:
     with httpx.Client(
         base_url=connection.server, verify=connection.ssl, trust_env=False, timeout=30
     ) as client:
-        definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        assert client.post(definitions, json=http_route_crd()).status_code in (201, 409)
-        while client.get(kinds.HTTP_ROUTE.collection()).status_code == 404:
-            continue  # the kind is so new that it is not served yet
+        establish(client, http_route_crd())
         yield client
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from kubernetes import client, config
 
 from e2e.cluster import apiserver
 from e2e.cluster.apiserver import ApiServer
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+ESTABLISHED_SECONDS = 20
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +53,23 @@ def _make_namespace(api_client: client.ApiClient, labels: dict[str, str] | None 
         client.V1Namespace(metadata=client.V1ObjectMeta(name=name, labels=labels))
     )
     return name
+
+
+def establish(http: httpx.Client, definition: Mapping[str, Any]) -> None:
+    """Have a CustomResourceDefinition, which may be there already, and wait until it is served."""
+    created = http.post(DEFINITIONS, json=definition)
+    # 409: another module was here first, with the same CRD.
+    assert created.status_code in (201, 409), created.text
+    path = f"{DEFINITIONS}/{definition['metadata']['name']}"
+    deadline = time.monotonic() + ESTABLISHED_SECONDS
+    while not _is_served(http.get(path).json()):
+        assert time.monotonic() < deadline, "the CRD was not established in time"
+        time.sleep(0.05)
+
+
+def _is_served(definition: Mapping[str, Any]) -> bool:
+    conditions = definition["status"].get("conditions") or ()
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 def connect(kubeconfig: Path) -> client.ApiClient:

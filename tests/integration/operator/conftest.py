@@ -23,6 +23,7 @@ from memorybank_operator.kube.kinds import ApiKind
 from tests.integration.operator import effort
 from tests.integration.operator.node import Node
 from tests.integration.operator.world import NodeProber, World, Worlds, until
+from tests.support.apiserver import DEFINITIONS
 
 DEFAULT_CLASS = {
     "apiVersion": "storage.k8s.io/v1",
@@ -34,7 +35,6 @@ DEFAULT_CLASS = {
     "provisioner": "example.org/none",
 }
 
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 OTHERS = {kinds.HTTP_ROUTE: http_route_crd}
 """CRDs of other projects."""
 

@@ -15,13 +15,12 @@ from tests.integration.operator.node import Node
 from tests.integration.operator.test_key_rotation import Clock
 from tests.integration.operator.test_keys import key_is, status_of, token_of
 from tests.integration.operator.world import NodeProber, World, until
+from tests.support.apiserver import DEFINITIONS
 
 START_SECONDS = 300.0
 LIFE_SECONDS = 3
 WARNINGS = (Reason.KEY_EXPIRES_SOON, Reason.KEY_EXPIRED)
-CRD_PATH = (
-    f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd.KEYS_PLURAL}.memorybank.dev"
-)
+CRD_PATH = f"{DEFINITIONS}/{crd.KEYS_PLURAL}.memorybank.dev"
 SPEC_FIELDS = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties"
 
 

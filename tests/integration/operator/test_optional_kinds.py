@@ -15,8 +15,9 @@ from memorybank_operator import runtime
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import from_kubeconfig
-from tests.integration.operator.conftest import DEFINITIONS, define, serve_kind
+from tests.integration.operator.conftest import define, serve_kind
 from tests.integration.operator.world import World, until
+from tests.support.apiserver import DEFINITIONS
 
 GATEWAY: dict[str, Any] = {
     "gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["memory.example.org"]}

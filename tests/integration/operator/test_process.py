@@ -23,8 +23,9 @@ from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import from_kubeconfig
 from memorybank_operator.settings import PREFIX
-from tests.integration.operator.conftest import DEFINITIONS, define, serve_kind
+from tests.integration.operator.conftest import define, serve_kind
 from tests.integration.operator.world import CHILDREN, World, until
+from tests.support.apiserver import DEFINITIONS
 
 START_SECONDS = 300.0
 CREATION_WRITES = 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,28 +12,14 @@ import yaml
 from memorybank_operator.api.defaults import Defaults
 from memorybank_operator.resources import names
 from memorybank_operator.resources.backend import CHROMA
-from memorybank_operator.resources.build import build_all
-from memorybank_operator.resources.context import BuildContext, RenderSettings
-from tests.operator.world import KEY, SETTINGS, bank
+from tests.operator.resources.own_servers import build, pod_of, server_of
+from tests.operator.world import SETTINGS, bank
 
 OWN: dict[str, Any] = {"vector": {"provider": "chroma", "chroma": {"managed": {}}}}
 
 
-def build(
-    spec: dict[str, Any], settings: RenderSettings = SETTINGS
-) -> dict[tuple[str, str], dict[str, Any]]:
-    context = BuildContext(bank(spec), settings, admin_key=KEY, volume_size="1Gi")
-    return {(each["kind"], each["metadata"]["name"]): each for each in build_all(context)}
-
-
-def server(spec: dict[str, Any], settings: RenderSettings = SETTINGS) -> dict[str, Any]:
-    found: dict[str, Any] = build(spec, settings)[CHROMA.server(bank(spec))]["spec"]
-    return found
-
-
-def pod(spec: dict[str, Any], settings: RenderSettings = SETTINGS) -> dict[str, Any]:
-    found: dict[str, Any] = server(spec, settings)["template"]["spec"]
-    return found
+server = partial(server_of, CHROMA)
+pod = partial(pod_of, CHROMA)
 
 
 @pytest.mark.parametrize(

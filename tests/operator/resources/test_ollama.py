@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,10 +12,10 @@ import yaml
 from memorybank_operator.api.defaults import Defaults
 from memorybank_operator.resources import names
 from memorybank_operator.resources.backend import CHROMA, OLLAMA
-from memorybank_operator.resources.build import build_all
-from memorybank_operator.resources.context import BuildContext, RenderSettings
+from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.resources.ollama import registry_of
-from tests.operator.world import KEY, SETTINGS, bank
+from tests.operator.resources.own_servers import build, pod_of, server_of
+from tests.operator.world import SETTINGS, bank
 
 ON_A_CLAIM = {"modelFile": {"volume": {"claimName": "models", "path": "gguf/minilm.gguf"}}}
 IN_AN_IMAGE = {"modelFile": {"image": {"reference": "team/minilm:1", "path": "/minilm.gguf"}}}
@@ -29,21 +30,8 @@ def using(model: str = "all-minilm", /, **managed: Any) -> dict[str, Any]:
 OWN = using()
 
 
-def build(
-    spec: dict[str, Any], settings: RenderSettings = SETTINGS
-) -> dict[tuple[str, str], dict[str, Any]]:
-    context = BuildContext(bank(spec), settings, admin_key=KEY, volume_size="1Gi")
-    return {(each["kind"], each["metadata"]["name"]): each for each in build_all(context)}
-
-
-def server(spec: dict[str, Any], settings: RenderSettings = SETTINGS) -> dict[str, Any]:
-    found: dict[str, Any] = build(spec, settings)[OLLAMA.server(bank(spec))]["spec"]
-    return found
-
-
-def pod(spec: dict[str, Any], settings: RenderSettings = SETTINGS) -> dict[str, Any]:
-    found: dict[str, Any] = server(spec, settings)["template"]["spec"]
-    return found
+server = partial(server_of, OLLAMA)
+pod = partial(pod_of, OLLAMA)
 
 
 def containers(spec: dict[str, Any], settings: RenderSettings = SETTINGS) -> dict[str, Any]:
