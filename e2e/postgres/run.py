@@ -1,16 +1,22 @@
-"""Runs PostgreSQL on what an earlier start left in /data, or on something new."""
+"""Runs PostgreSQL on what an earlier start left in /data, or on something new; not while a test
+keeps it down.
+"""
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 PROGRAMS = Path("/opt/postgres/pginstall/bin")
 DATA = Path("/data/postgres")
+DOWN = Path("/tmp/down")  # noqa: S108 - an own volume
 HBA = """
 local all postgres trust
 host all all all scram-sha-256
 """
 
+while DOWN.exists():
+    time.sleep(0.1)
 if not (DATA / "PG_VERSION").exists():
     subprocess.run(
         [PROGRAMS / "initdb", "-D", DATA, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",

@@ -26,7 +26,6 @@ from memorybank_operator import constants, health
 from memorybank_operator.api.defaults import NO_DEFAULTS
 from memorybank_operator.canary import Canaries, Prober
 from memorybank_operator.defaults import DefaultsKeeper
-from memorybank_operator.disks import DiskReader, Disks
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.queue import KeyedQueue, Priority
 from memorybank_operator.engine.streams import Streams
@@ -44,6 +43,7 @@ from memorybank_operator.kube.kinds import ApiKind
 from memorybank_operator.kube.watching import WatchObserver, streams
 from memorybank_operator.leadership import Alone, Candidate, Leadership
 from memorybank_operator.metrics import Metrics
+from memorybank_operator.readings import Reader, Readings
 from memorybank_operator.reconcile.keyring import Keyring, utc_now
 from memorybank_operator.reconcile.memorybank import Means, Reconciler, underway
 from memorybank_operator.reconcile.proof import Connect
@@ -57,7 +57,7 @@ INSTALLED_SECONDS = 30.0
 it asks for more, and a minute is what it waits at most.
 """
 CANARY_WORKERS = 16
-DISK_WORKERS = 8
+READING_WORKERS = 16
 WATCH_STOP_SECONDS = 10.0
 SERVER_STOP_SECONDS = 1.0
 
@@ -87,13 +87,13 @@ async def operator(
     *,
     prober: Prober | None = None,
     now: Callable[[], datetime] = utc_now,
-    disk_reader: DiskReader | None = None,
+    reader: Reader | None = None,
 ) -> AsyncIterator[Operator]:
     """Put an operator together; it does nothing until it is run. Keys are rotated by `now`."""
     async with connection.session() as session:
         yield Operator(
             settings, connection, session,
-            prober=prober or Prober(), disk_reader=disk_reader or DiskReader(), now=now,
+            prober=prober or Prober(), reader=reader or Reader(), now=now,
         )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ class Operator:
         *,
         prober: Prober,
         now: Callable[[], datetime],
-        disk_reader: DiskReader,
+        reader: Reader,
     ) -> None:
         self._settings = settings
         self._connection = connection
@@ -138,12 +138,12 @@ class Operator:
             changed=lambda bank: self._look_at({bank}),
             count=CANARY_WORKERS,
         )
-        self._disks = Disks(
-            disk_reader,
+        self._readings = Readings(
+            reader,
             interval=settings.canary_interval,
             changed=lambda bank: self._look_at({bank}),
             clock=time.monotonic,
-            count=DISK_WORKERS,
+            count=READING_WORKERS,
         )
         self._waves = Waves(
             settings.update_wave,
@@ -179,7 +179,7 @@ class Operator:
         queues = {
             "banks": queue,
             "canaries": self._canaries.workers.queue,
-            "disks": self._disks.workers.queue,
+            "readings": self._readings.workers.queue,
             "keys": self._keys.queue,
         }
         self.metrics.observe(queues, self._streams, self._waves)
@@ -212,7 +212,7 @@ class Operator:
                 cache=self.cache,
                 client=self._client,
                 canaries=self._canaries,
-                disks=self._disks,
+                readings=self._readings,
                 events=self._events,
                 metrics=self.metrics,
                 render=self._render,
@@ -401,7 +401,7 @@ class Operator:
             logger.info("reconciling begins")
             self._keys.start()
             self._canaries.workers.start()
-            self._disks.workers.start()
+            self._readings.workers.start()
 
     async def _watch(self) -> Collection[asyncio.Task[Any]]:
         """Start kopf; its tasks run until they are cancelled, or until one fails for good.
@@ -430,7 +430,7 @@ class Operator:
         logger.info("stopping")
         grace = 0.0 if elected.done() else self._settings.shutdown_grace
         await self._canaries.workers.stop(0.0)
-        await self._disks.workers.stop(0.0)
+        await self._readings.workers.stop(0.0)
         stopped = await asyncio.gather(self._banks.stop(grace), self._keys.stop(grace))
         if not all(stopped):
             logger.warning("reconciles were cut off after %g s", grace)

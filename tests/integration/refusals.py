@@ -109,6 +109,7 @@ def own_ollama(managed: dict[str, Any]) -> dict[str, Any]:
 
 ADDRESS = {"urlSecretRef": {"name": "database", "key": "url"}}
 POSTGRES = {"engine": "postgres", "postgres": ADDRESS}
+OWN_POSTGRES = {"engine": "postgres", "postgres": {"cluster": {}}}
 CHROMA = {"provider": "chroma", "chroma": {"url": "http://chroma:8000"}}
 JWT = {"issuer": "i", "audience": ["a"], "jwksUrl": "https://login.example.org/keys"}
 LONG_NAME = "a-name-of-forty-one-characters-is-too-long"
@@ -167,7 +168,19 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "postgres without its address": (
         manifest({"storage": {"engine": "postgres", "postgres": {"readers": 8}}}),
-        ("spec.storage.postgres.urlSecretRef", "Required value"),
+        ("spec.storage.postgres", "name one of both", "cluster: {}"),
+    ),
+    "postgres at an address and of its own": (
+        manifest({"storage": POSTGRES | {"postgres": ADDRESS | {"cluster": {}}}}),
+        ("spec.storage.postgres", "name one of both"),
+    ),
+    "no server of postgres": (
+        manifest({"storage": POSTGRES | {"postgres": {"cluster": {"instances": 0}}}}),
+        ("spec.storage.postgres.cluster.instances", "greater than or equal to 1"),
+    ),
+    "servers of postgres without a size": (
+        manifest({"storage": POSTGRES | {"postgres": {"cluster": {"size": "large"}}}}),
+        ("spec.storage.postgres.cluster.size", "write a quantity of at least 10Mi"),
     ),
     "address of postgres in no entry": (
         manifest(
@@ -709,6 +722,26 @@ CHANGES: dict[str, Change] = {
         {"storage": POSTGRES},
         {"storage": {"postgres": None}},
         "spec.storage.postgres must say which database",
+    ),
+    "servers of its own in place of the address": Change(
+        {"storage": POSTGRES},
+        {"storage": {"postgres": {"urlSecretRef": None, "cluster": {}}}},
+        "spec.storage.postgres.cluster cannot be added or removed",
+    ),
+    "an address in place of its own servers": Change(
+        {"storage": OWN_POSTGRES},
+        {"storage": {"postgres": ADDRESS | {"cluster": None}}},
+        "spec.storage.postgres.cluster cannot be added or removed",
+    ),
+    "smaller servers of postgres": Change(
+        {"storage": OWN_POSTGRES},
+        {"storage": {"postgres": {"cluster": {"size": "9Gi"}}}},
+        "spec.storage.postgres.cluster.size cannot become smaller",
+    ),
+    "another storage class of servers of postgres": Change(
+        {"storage": OWN_POSTGRES},
+        {"storage": {"postgres": {"cluster": {"storageClassName": "fast"}}}},
+        "spec.storage.postgres.cluster.storageClassName cannot change",
     ),
     "a number of pods by kubectl scale, against the autoscaler": Change(
         {"storage": POSTGRES, "autoscaling": {"maxReplicas": 3}},

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from e2e.cluster.apiserver import ApiServer
-from e2e.gateway_api import http_route_crd
+from e2e.definitions import http_route_crd, postgres_cluster_crd
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import FIELD_MANAGER
 from memorybank_operator.kube import kinds
@@ -138,7 +138,8 @@ def http(api_server: ApiServer) -> Iterator[httpx.Client]:
     with httpx.Client(
         base_url=connection.server, verify=connection.ssl, trust_env=False, timeout=30
     ) as client:
-        establish(client, http_route_crd())
+        for each in (http_route_crd(), postgres_cluster_crd()):
+            establish(client, each)
         yield client
 
 

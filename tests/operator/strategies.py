@@ -314,13 +314,25 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
 )
 """Any valid spec of a bank that keeps its memories on a volume."""
 
-_postgres = st.fixed_dictionaries(
-    {"urlSecretRef": st.just({"name": "database", "key": "url"})},
-    optional={
-        "readers": st.integers(1, 64),
-        "connectSeconds": st.integers(2, 60),
-        "statementSeconds": st.integers(1, 3_600),
-    },
+_postgres_cluster = _optional(
+    instances=st.integers(1, 9),
+    size=st.sampled_from(["10Gi", "1Ti"]),
+    storageClassName=st.sampled_from(["standard", "fast"]),
+    image=st.sampled_from(["ghcr.io/cloudnative-pg/postgresql:17", f"postgres@sha256:{'0' * 64}"]),
+    resources=_resources(),
+)
+_database = st.one_of(
+    st.fixed_dictionaries({"urlSecretRef": st.just({"name": "database", "key": "url"})}),
+    st.fixed_dictionaries({"cluster": _postgres_cluster}),
+)
+_postgres = st.builds(
+    lambda database, use: {**database, **use},
+    _database,
+    _optional(
+        readers=st.integers(1, 64),
+        connectSeconds=st.integers(2, 60),
+        statementSeconds=st.integers(1, 3_600),
+    ),
 )
 _speeds = _optional(
     stabilizationWindowSeconds=st.integers(0, 3_600),

@@ -30,13 +30,14 @@ from memorybank_operator.resources import names
 from memorybank_operator.resources.backend import OLLAMA
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.resources.image import image_of
+from memorybank_operator.resources.postgres_cluster import address_secret
 from memorybank_operator.status.reduce import reduce
 from memorybank_operator.status.serving import serving
 
 SETTINGS = RenderSettings(
     app_image="localhost/memorybank-app:dev",
     cluster_domain="cluster.local",
-    installed=frozenset({"HTTPRoute"}),
+    installed=frozenset({"HTTPRoute", "Cluster"}),
 )
 KEY = "mb_" + "k" * 43
 OTHER_KEY = "mb_" + "o" * 43
@@ -130,6 +131,7 @@ class World:
     tls_secret: dict[str, Any] | None = None
     canary: CanaryResult | None = None
     disk: Disk | None = None
+    complaint: str = ""
     growth_refused: str = ""
     settings: RenderSettings = SETTINGS
     shared: dict[str, Any] = field(default_factory=dict)
@@ -146,6 +148,7 @@ class World:
             tls_secret=self.tls_secret,
             canary=self.canary,
             disk=self.disk,
+            complaint=self.complaint,
             growth_refused=self.growth_refused,
         )
 
@@ -234,10 +237,26 @@ class World:
                 **(dict.fromkeys(("replicas", "readyReplicas"), count) if count else {}),
             }
 
-    def converge_with_model(self, of: MemoryBank) -> Plan:
-        """The same, and on once the bank's own Ollama has its model."""
-        self.converge(of)
+    def start_database(self, of: MemoryBank) -> None:
+        """Let CloudNativePG start the bank's own servers of PostgreSQL, if it has any."""
+        cluster = self.children.get(names.postgres_cluster(of))
+        if cluster is not None:
+            cluster["status"] = {
+                "phase": "Cluster in healthy state",
+                "conditions": [{"type": "Ready", "status": "True"}],
+            }
+            name = address_secret(of)
+            self.named_secrets = {**self.named_secrets, name: secret_with(name, uri=DATABASE_URL)}
+
+    def start_servers(self, of: MemoryBank) -> None:
+        """Let all servers of the bank's own come to what they are for."""
         self.load_model(of)
+        self.start_database(of)
+
+    def converge_with_servers(self, of: MemoryBank) -> Plan:
+        """The same, and on once the bank's own servers are there and have its model."""
+        self.converge(of)
+        self.start_servers(of)
         return self.converge(of)
 
     def run(self, of: MemoryBank) -> None:
@@ -291,7 +310,7 @@ class World:
 def running(of: MemoryBank) -> World:
     """A world in which the bank runs and proved it."""
     world = World()
-    world.converge_with_model(of)
+    world.converge_with_servers(of)
     world.run(of)
     return world
 

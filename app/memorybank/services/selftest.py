@@ -29,6 +29,13 @@ _ASKED_ANEW_SECONDS = 15.0
 """How often a text is embedded that no cache knows, at most: where the model is a service, it is
 asked, and maybe paid, though nobody else needs it.
 """
+_ASKED = {
+    "embedder": "the embedding model",
+    "store": "the database",
+    "search": "the search",
+    "delete": "the database or the search",
+}
+"""Whom each step waits for."""
 _EVERYTHING = MemoryFilter()
 _logger = logging.getLogger(__name__)
 
@@ -180,7 +187,7 @@ async def _problem(
         async with asyncio.timeout_at(deadline):
             await step()
     except TimeoutError:
-        return "no answer in time"
+        return f"{_ASKED[name]} does not answer in time"
     except MemoryBankError as error:
         return error.message
     except Exception:  # a test must report whatever is wrong, not join it

@@ -57,6 +57,7 @@ DISRUPTION_BUDGET = ApiKind("policy/v1", "PodDisruptionBudget", "poddisruptionbu
 AUTOSCALER = ApiKind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 INGRESS = ApiKind("networking.k8s.io/v1", "Ingress", "ingresses")
 HTTP_ROUTE = ApiKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+POSTGRES_CLUSTER = ApiKind("postgresql.cnpg.io/v1", "Cluster", "clusters")
 POD = ApiKind("v1", "Pod", "pods")
 STORAGE_CLASS = ApiKind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 EVENT = ApiKind("v1", "Event", "events")
@@ -67,6 +68,7 @@ CHILDREN = (
     CONFIG_MAP,
     SECRET,
     VOLUME_CLAIM,
+    POSTGRES_CLUSTER,
     SERVICE,
     NETWORK_POLICY,
     DISRUPTION_BUDGET,
@@ -78,7 +80,7 @@ CHILDREN = (
 )
 """What a bank consists of, by our own hand."""
 
-OPTIONAL = frozenset({HTTP_ROUTE})
+OPTIONAL = frozenset({HTTP_ROUTE, POSTGRES_CLUSTER})
 """Kinds of other projects, which are there once somebody installs them."""
 
 LABELLED = (*CHILDREN, POD)

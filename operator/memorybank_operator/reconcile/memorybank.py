@@ -21,7 +21,6 @@ from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.status import MemoryBankStatus
 from memorybank_operator.canary import Canaries
-from memorybank_operator.disks import Disks
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.waves import Stand, Waves
 from memorybank_operator.engine.workers import Outcome
@@ -30,6 +29,7 @@ from memorybank_operator.events import Events
 from memorybank_operator.kube import errors
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.metrics import Metrics
+from memorybank_operator.readings import Readings
 from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
 from memorybank_operator.reconcile.observe import Observer
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
@@ -70,7 +70,7 @@ class Means:
     cache: Cache
     client: KubeClient
     canaries: Canaries
-    disks: Disks
+    readings: Readings
     events: Events
     metrics: Metrics
     render: Callable[[], RenderSettings]
@@ -114,7 +114,7 @@ class Reconciler:
     def _leave(self, key: BankKey) -> None:
         """A bank is gone or on its way: the garbage collector takes what it owned."""
         self._means.canaries.forget(key)
-        self._means.disks.forget(key)
+        self._means.readings.forget(key)
         self._means.metrics.bank_is_gone(key)
         self._means.waves.stands(key, None)
         self._failing.discard(key)
@@ -197,8 +197,12 @@ class Reconciler:
         self, key: BankKey, bank: MemoryBank, *, absent: frozenset[ChildKey] = frozenset()
     ) -> Observed:
         observed = await self._observer.observe(bank, absent=absent)
+        said = self._means.readings.reading(key)
         return replace(
-            observed, turn=self._means.waves.has_turn(key), disk=self._means.disks.reading(key)
+            observed,
+            turn=self._means.waves.has_turn(key),
+            disk=said.disk,
+            complaint=said.complaint,
         )
 
     async def _execute(self, plan: Plan, bank: MemoryBank, body: KubeObject) -> None:
@@ -219,7 +223,7 @@ class Reconciler:
 
     def _prove(self, key: BankKey, bank: MemoryBank, observed: Observed, *, plan: Plan) -> Observed:
         """Have the canary watch what is to be proven; add what it knows to the snapshot."""
-        self._means.disks.watch(key, outlook(bank, observed))
+        self._means.readings.watch(key, outlook(bank, observed))
         proof = target(bank, observed, plan, connect=self._means.connect)
         if proof is None:
             self._means.canaries.forget(key)
@@ -266,7 +270,7 @@ class Reconciler:
         spec = bank.spec
         names_secrets = (
             spec.auth.admin_key_secret_ref is not None
-            or bool(named_secrets(spec))
+            or bool(named_secrets(bank))
             or tls_secret(bank) is not None
         )
         ready = status.condition(ConditionType.READY)

@@ -40,8 +40,13 @@ class SecretsDecision:
 def decide_secrets(bank: MemoryBank, observed: Observed, ring: RingDecision) -> SecretsDecision:
     """Look at each Secret that the spec names; `ring` is the key ring of a bank that names none."""
     problems, contents = [], {}
-    for each in named_secrets(bank.spec):
-        found = _look(bank, each, observed.named_secrets.get(each.name))
+    is_awaited = ring.awaited
+    for each in named_secrets(bank):
+        secret = observed.named_secrets.get(each.name)
+        if secret is None and each.is_made:
+            is_awaited = True  # as decide_database says
+            continue
+        found = _look(bank, each, secret)
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -49,7 +54,7 @@ def decide_secrets(bank: MemoryBank, observed: Observed, ring: RingDecision) -> 
     if ring.ring is not None:
         contents[Mounted.KEY_RING] = ring.ring
     database = read_address(contents.get(Mounted.DATABASE_URL, ""))
-    if problems or ring.awaited:
+    if problems or is_awaited:
         return SecretsDecision(None, database=database, problems=tuple(problems))
     seen = ",".join(f"{use}:{text_checksum(value)}" for use, value in contents.items())
     return SecretsDecision(

@@ -54,7 +54,7 @@ class Observer:
         admin_key = None
         if reference is not None:
             admin_key = await self._get(bank, ChildKey(kinds.SECRET.kind, reference.name))
-        names_of_secrets = sorted({each.name for each in named_secrets(bank.spec)})
+        names_of_secrets = sorted({each.name for each in named_secrets(bank)})
         secrets = await asyncio.gather(
             *(self._get(bank, ChildKey(kinds.SECRET.kind, each)) for each in names_of_secrets)
         )

@@ -70,6 +70,18 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a pod said of itself."""
+
+    disk: Disk | None = None
+    """None when nobody said anything yet, and of a bank without a volume."""
+    complaint: str = ""
+    """What keeps it from its job, for people; holds no secret and no memory's content. Empty when
+    it does it, or did not say.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """The bank's children and surroundings at one moment."""
 
@@ -89,7 +101,8 @@ class Observed:
     """
     canary: CanaryResult | None = None
     disk: Disk | None = None
-    """What the pod said last of its disk; None when nobody said anything yet."""
+    complaint: str = ""
+    """As in Reading, as the pod said last."""
     growth_refused: str = ""
     """What the API server said when it was just asked for a larger volume, which it refused."""
     turn: bool = False

@@ -16,6 +16,7 @@ from memorybank_operator.configfiles.in_effect import (
     secret_checksum,
 )
 from memorybank_operator.constants import LABEL_BANK
+from memorybank_operator.reconcile.database import decide_database
 from memorybank_operator.reconcile.drift import differences
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.exposure import decide_exposure
@@ -57,6 +58,8 @@ MISSING_SECONDS = 10.0
 """While a Secret or StorageClass is missing, which is not ours and maybe not watched: what somebody
 puts back carries the labels that he gives it."""
 
+HOLD_DATA = frozenset({"PersistentVolumeClaim", "Cluster"})
+"""Kinds of which nothing is ever deleted but with the bank, by the garbage collector."""
 SHOWN_PATHS = 5
 """Changed fields that an event names."""
 
@@ -93,10 +96,15 @@ def plan(
     volume = decide_volume(bank, observed, settings.defaults.storage.volume.storage_class_name)
     ring = decide_ring(bank, observed, new_ring)
     secrets = decide_secrets(bank, observed, ring)
+    database = decide_database(bank, observed, settings.installed)
     exposure = decide_exposure(bank, observed, settings)
     missing = [
         each
-        for each in (key.problem, ring.problem, volume.problem, *secrets.problems, *exposure)
+        for each in (
+            *(key.problem, ring.problem, volume.problem, database),
+            *secrets.problems,
+            *exposure,
+        )
         if each is not None
     ]
     draft.problems += missing
@@ -120,8 +128,9 @@ def plan(
     if rollout.held is not None:
         draft.problems += _refused(rollout.held)
         draft.again += [CONTINUE_SECONDS] if rollout.held.reason is Reason.UPDATE_BEGINS else []
-    if len(usable) < len(names.children(bank)):
-        # What the pod needs is not ours yet. The Deployment stays as it is, or is not made.
+    if database is not None or len(usable) < len(names.children(bank)):
+        # What the pod needs is not there, or not ours, yet. The Deployment stays as it is, or is
+        # not made.
         usable.discard(workload)
     awaited = None if rollout.held else _awaited(bank, observed, bodies)
     if awaited is not None:
@@ -268,12 +277,12 @@ def _store_new_key(
 
 
 def _removals(bank: MemoryBank, observed: Observed, kept: Iterable[ChildKey]) -> Iterable[Delete]:
-    """Yield what an older version of the operator made and this one does not want. Never a
-    volume, nor a key ring, which is needed to go back from one that the spec names.
+    """Yield what an older version of the operator made and this one does not want. Never what
+    holds data, nor a key ring, which is needed to go back from one that the spec names.
     """
     wanted = {*names.children(bank), names.key_ring(bank), *kept}
     for child, live in sorted(observed.children.items()):
-        if child in wanted or child.kind == "PersistentVolumeClaim":
+        if child in wanted or child.kind in HOLD_DATA:
             continue
         if is_owned_and_managed(bank, live) and not live["metadata"].get("deletionTimestamp"):
             yield Delete(child, uid=live["metadata"]["uid"])

@@ -10,7 +10,7 @@ from enum import StrEnum
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.canary import Door, Target
-from memorybank_operator.disks import Outlook
+from memorybank_operator.readings import Outlook
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.steps import Plan
@@ -71,18 +71,19 @@ def door(
 
 
 def outlook(bank: MemoryBank, observed: Observed) -> Outlook | None:
-    """Return where to ask for the bank's disk: the pod that runs, ready or not; None without one,
-    and for a bank without a volume.
+    """Return whom to ask for the bank's disk, and what keeps it from serving: a pod that runs,
+    ready or not; None without one, and for a bank without a volume while somebody serves.
 
-    The newest of several is asked: the others are on their way out.
+    The newest of several is asked: of a bank with a volume, the others are on their way out.
     """
     running = [pod for pod in observed.pods if _runs(pod)]
-    if not running or not bank.spec.storage.has_volume:
+    serves = bool(serving(observed.pods))
+    if not running or (serves and not bank.spec.storage.has_volume):
         return None
     newest = max(running, key=lambda pod: str(pod["metadata"].get("creationTimestamp") or ""))
     claim = observed.children.get(names.volume_claim(bank), {})
     capacity = (claim.get("status", {}).get("capacity") or {}).get("storage") or ""
-    return Outlook(_http(newest["status"]["podIP"]), capacity)
+    return Outlook(_http(newest["status"]["podIP"]), capacity, serves=serves)
 
 
 def _runs(pod: KubeObject) -> bool:

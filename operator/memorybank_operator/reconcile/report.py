@@ -22,6 +22,7 @@ EXPECTED = frozenset(
     {
         Reason.PROGRESSING,
         Reason.DEPLOYMENT_PROGRESSING,
+        Reason.DATABASE_STARTING,
         Reason.MODEL_LOADING,
         Reason.VERIFYING,
         Reason.RELOADING,

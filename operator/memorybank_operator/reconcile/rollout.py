@@ -129,7 +129,10 @@ def shaping(spec: Spec) -> dict[str, Any]:
     shapes = spec.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
     if spec.storage.postgres is not None:
         shapes["storage"] = spec.storage.model_dump(
-            mode="json", exclude_defaults=True, include={"postgres"}
+            mode="json",
+            exclude_defaults=True,
+            include={"postgres"},
+            exclude={"postgres": {"cluster"}},
         )
     return shapes
 

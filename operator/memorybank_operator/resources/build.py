@@ -18,6 +18,7 @@ from memorybank_operator.resources.ingress import build_ingress
 from memorybank_operator.resources.key_secret import build_key_secret
 from memorybank_operator.resources.network_policy import build_network_policy
 from memorybank_operator.resources.ollama import build_ollama
+from memorybank_operator.resources.postgres_cluster import build_postgres_cluster
 from memorybank_operator.resources.service import build_service
 from memorybank_operator.resources.service_account import build_service_account
 from memorybank_operator.resources.volume_claim import build_volume_claim
@@ -29,6 +30,7 @@ BEFORE = (
     build_config_map,
     build_key_secret,
     build_volume_claim,
+    build_postgres_cluster,
     build_service,
     build_network_policy,
 )

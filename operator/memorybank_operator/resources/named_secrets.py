@@ -1,5 +1,6 @@
-"""The Secrets that the pod mounts for its service: those that the spec names, which are somebody
-else's, read and never changed, and the generated key ring.
+"""The Secrets that the pod mounts for its service: those that the spec names and that of the
+bank's own PostgreSQL, which are somebody else's, read and never changed, and the generated key
+ring.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import Any
 
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.service import SecretReference
-from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.configfiles.secret_files import FILE, Mounted
 from memorybank_operator.resources import names
+from memorybank_operator.resources.postgres_cluster import ADDRESS, address_secret
 
 RING_ENTRY = "ring.json"
 """Entry of the Secret with the generated key ring."""
@@ -27,11 +28,13 @@ class NamedSecret:
     """The field that names it, for people."""
     name: str
     key: str
+    is_made: bool = False
+    """Whether CloudNativePG makes it, so that nobody has to be told to."""
 
 
-def named_secrets(spec: Spec) -> tuple[NamedSecret, ...]:
+def named_secrets(bank: MemoryBank) -> tuple[NamedSecret, ...]:
     """Return what the spec names, except the admin key, which is copied and not mounted."""
-    return tuple(_named(spec))
+    return tuple(_named(bank))
 
 
 def generated_ring(bank: MemoryBank) -> NamedSecret:
@@ -63,12 +66,13 @@ def build_mounts(bank: MemoryBank) -> list[dict[str, Any]]:
 
 
 def _mounted(bank: MemoryBank) -> Iterator[NamedSecret]:
-    yield from _named(bank.spec)
+    yield from _named(bank)
     if bank.spec.encryption.ring_is_generated:
         yield generated_ring(bank)
 
 
-def _named(spec: Spec) -> Iterator[NamedSecret]:
+def _named(bank: MemoryBank) -> Iterator[NamedSecret]:
+    spec = bank.spec
     jwt, embedding, encryption = spec.auth.jwt, spec.embedding, spec.encryption
     if jwt is not None and jwt.secret_ref is not None:
         yield _of(Mounted.JWT_SECRET, "spec.auth.jwt.secretRef", jwt.secret_ref)
@@ -77,9 +81,13 @@ def _named(spec: Spec) -> Iterator[NamedSecret]:
         yield _of(Mounted.EMBEDDING_KEY, path, embedding.openai.key_secret_ref)
     if encryption.enabled and encryption.key_secret_ref is not None:
         yield _of(Mounted.KEY_RING, "spec.encryption.keySecretRef", encryption.key_secret_ref)
-    if spec.storage.postgres is not None:
+    postgres = spec.storage.postgres
+    if postgres is not None and postgres.url_secret_ref is not None:
         path = "spec.storage.postgres.urlSecretRef"
-        yield _of(Mounted.DATABASE_URL, path, spec.storage.postgres.url_secret_ref)
+        yield _of(Mounted.DATABASE_URL, path, postgres.url_secret_ref)
+    if spec.storage.cluster is not None:
+        path, secret = "spec.storage.postgres.cluster", address_secret(bank)
+        yield NamedSecret(Mounted.DATABASE_URL, path, secret, ADDRESS, is_made=True)
 
 
 def _of(use: Mounted, path: str, reference: SecretReference) -> NamedSecret:

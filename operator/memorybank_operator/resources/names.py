@@ -35,6 +35,11 @@ def volume_claim(bank: MemoryBank) -> ChildKey:
     return ChildKey("PersistentVolumeClaim", f"{bank.name}-data")
 
 
+def postgres_cluster(bank: MemoryBank) -> ChildKey:
+    """Name the Cluster of CloudNativePG, whether the bank has one or not."""
+    return ChildKey("Cluster", f"{bank.name}-postgres")
+
+
 def deployment(bank: MemoryBank) -> ChildKey:
     """Name the Deployment."""
     return ChildKey("Deployment", bank.name)
@@ -81,6 +86,7 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         key_secret(bank),
         *([key_ring(bank)] if bank.spec.encryption.ring_is_generated else []),
         *([volume_claim(bank)] if bank.spec.storage.has_volume else []),
+        *([postgres_cluster(bank)] if bank.spec.storage.cluster is not None else []),
         service(bank),
         *([network_policy(bank)] if bank.spec.network_policy.enabled else []),
         *(child for each in backends(bank.spec) for child in each.children(bank)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.edge import Peer
-from memorybank_operator.resources import names
+from memorybank_operator.resources import database, names, postgres_cluster
 from memorybank_operator.resources.backend import backends
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.destinations import Rule, by_name, dns, egress_rules, tcp
@@ -24,7 +24,8 @@ def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
     in_postgres = ctx.bank.spec.storage.postgres is not None
     if not ctx.bank.spec.network_policy.enabled or (in_postgres and ctx.database is None):
         return None
-    database = () if ctx.database is None else ctx.database.servers
+    is_own = ctx.bank.spec.storage.cluster is not None
+    elsewhere = () if ctx.database is None or is_own else ctx.database.servers
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -36,7 +37,7 @@ def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
             "egress": [
                 dns(),
                 *_own_servers(ctx),
-                *egress_rules(ctx.bank, ctx.settings.cluster_domain, servers=database),
+                *egress_rules(ctx.bank, ctx.settings.cluster_domain, servers=elsewhere),
             ],
         },
     }
@@ -53,9 +54,11 @@ def _ingress(ctx: BuildContext) -> list[Rule]:
 
 
 def _own_servers(ctx: BuildContext) -> list[Rule]:
-    return [
-        {"ports": [tcp(each.port)], "to": [each.peer(ctx.bank)]} for each in backends(ctx.bank.spec)
-    ]
+    bank = ctx.bank
+    servers = [(each.port, each.peer(bank)) for each in backends(bank.spec)]
+    if bank.spec.storage.cluster is not None:
+        servers.append((database.PORT, postgres_cluster.peer(bank)))
+    return [{"ports": [tcp(port)], "to": [peer]} for port, peer in servers]
 
 
 def _ports(peer: Peer) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from memorybank_operator.status.verdict import Verdict
 _TAKES_TIME = {
     Reason.PROGRESSING,
     Reason.DEPLOYMENT_PROGRESSING,
+    Reason.DATABASE_STARTING,
     Reason.MODEL_LOADING,
     Reason.VERIFYING,
     Reason.RELOADING,

@@ -30,6 +30,7 @@ AT_FAULT = frozenset(
         Reason.DEPLOYMENT_PROGRESSING,
         Reason.IMAGE_PULL_BACK_OFF,
         Reason.POD_NOT_READY,
+        Reason.SERVICE_FAILING,
     }
 )
 """Reasons not to be ready that another image can be the cause of, or the cure."""

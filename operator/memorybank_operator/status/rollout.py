@@ -43,7 +43,7 @@ def unfinished(bank: MemoryBank, observed: Observed, plan: Plan) -> Verdict | No
         _volume_trouble(bank, observed, trouble)
         or trouble
         or _refused(deployment)
-        or _starting(pods)
+        or _starting(pods, observed.complaint)
     )
 
 
@@ -110,7 +110,7 @@ def _refused(deployment: KubeObject) -> Verdict | None:
     )
 
 
-def _starting(pods: list[KubeObject]) -> Verdict:
+def _starting(pods: list[KubeObject], complaint: str) -> Verdict:
     if any(is_serving(pod) for pod in pods):
         return Verdict(
             "False", Reason.DEPLOYMENT_PROGRESSING, "The Deployment is not done with its pods yet."
@@ -121,6 +121,12 @@ def _starting(pods: list[KubeObject]) -> Verdict:
         for status in pod.get("status", {}).get("containerStatuses", ())
         if status.get("started")
     ]
+    if started and complaint:
+        return Verdict(
+            "False",
+            Reason.SERVICE_FAILING,
+            f"The memory service runs and cannot do its job: {complaint}. It tries again itself.",
+        )
     if started:
         return Verdict(
             "False",

@@ -76,7 +76,7 @@ async def test_a_part_that_hangs_fails_the_test_in_time(
     monkeypatch.setattr(engine.store, "delete", hangs)
     checks = await selftest(engine, timeout=2).run()
     assert statuses(checks) == ["ok", "ok", "ok", "failed"]
-    assert checks[-1].message == "no answer in time"
+    assert checks[-1].message == "the database or the search does not answer in time"
 
 
 async def test_an_embedder_that_hangs_leaves_the_bank_ready_with_words_alone(
@@ -89,7 +89,7 @@ async def test_an_embedder_that_hangs_leaves_the_bank_ready_with_words_alone(
     monkeypatch.setattr(engine.embedder, "embed", hangs)
     checks = await selftest(engine, timeout=10).run()
     assert statuses(checks) == ["degraded", "ok", "ok", "ok"]
-    assert checks[0].message == "no answer in time"
+    assert checks[0].message == "the embedding model does not answer in time"
 
 
 async def test_an_embedder_whose_texts_are_cached_is_asked_for_others_now_and_then(

@@ -14,7 +14,7 @@ import pytest
 from kubernetes import client as kubernetes
 
 from e2e.cluster.apiserver import ApiServer
-from e2e.gateway_api import http_route_crd
+from e2e.definitions import http_route_crd, postgres_cluster_crd
 from memorybank_operator.api import crd
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
@@ -35,7 +35,7 @@ DEFAULT_CLASS = {
     "provisioner": "example.org/none",
 }
 
-OTHERS = {kinds.HTTP_ROUTE: http_route_crd}
+OTHERS = {kinds.HTTP_ROUTE: http_route_crd, kinds.POSTGRES_CLUSTER: postgres_cluster_crd}
 """CRDs of other projects."""
 
 FAREWELL_SECONDS = 5.0
@@ -105,7 +105,7 @@ async def served(client: KubeClient, connection: Connection) -> None:
 
 
 async def serve_kind(
-    client: KubeClient, connection: Connection, others: Collection[ApiKind] = (kinds.HTTP_ROUTE,)
+    client: KubeClient, connection: Connection, others: Collection[ApiKind] = tuple(OTHERS)
 ) -> None:
     """Have an API server serve what banks need, and those kinds of other projects."""
     with contextlib.suppress(errors.Conflict):  # another test was here first

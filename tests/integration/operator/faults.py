@@ -152,7 +152,7 @@ async def doomed(
     """Run an operator that the fault may stop dead; at the end of the block it is dead anyway."""
     settings = world.settings(shutdown_grace=0.0, **changes)
     async with runtime.operator(
-        settings, faulty(world, fault), prober=prober, now=now, disk_reader=world.disk
+        settings, faulty(world, fault), prober=prober, now=now, reader=world.pod
     ) as made:
         running = asyncio.create_task(made.run(asyncio.Event()))
         try:

@@ -1,4 +1,6 @@
-"""What becomes of the servers that banks have of their own, as far as the operator looks at it."""
+"""What becomes of the servers that banks have of their own, as far as the operator looks at it:
+written by the tests in the place of who runs them.
+"""
 
 from __future__ import annotations
 
@@ -17,4 +19,17 @@ async def load_model(world: World, bank: str = "agents") -> None:
         "observedGeneration": found["metadata"]["generation"], "replicas": 1, "readyReplicas": 1,
         "currentRevision": revision, "updateRevision": revision,
     }  # fmt: skip
+    await world.client.apply_status(with_status(found, status))
+
+
+async def start_database(world: World, url: str, bank: str = "agents") -> None:
+    """Say of a bank's own servers of PostgreSQL that they answer, and at which address."""
+    name = f"{bank}-postgres"
+    await world.put_secret(f"{name}-app", uri=url)
+    found = await world.must(kinds.POSTGRES_CLUSTER, name)
+    ready = {
+        "type": "Ready", "status": "True", "reason": "ClusterIsReady", "message": "",
+        "lastTransitionTime": found["metadata"]["creationTimestamp"],
+    }  # fmt: skip
+    status = {"phase": "Cluster in healthy state", "conditions": [ready]}
     await world.client.apply_status(with_status(found, status))

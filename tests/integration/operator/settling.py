@@ -44,16 +44,16 @@ async def settle(
         writes = len(world.writes())
         for _ in range(LOOKS):
             await look(operator, seconds=seconds)
-        return len(world.writes()) == writes and has_heard_of_disks(world, operator)
+        return len(world.writes()) == writes and has_heard_of_pods(world, operator)
 
     await until(is_quiet, seconds=seconds, what="no more writes", poll=POLL_SECONDS)
 
 
-def has_heard_of_disks(world: World, operator: Operator) -> bool:
-    """Tell whether the operator has read the disk of every bank whose pod says how full it is."""
-    disks = operator._disks
-    return world.disk.disk is None or all(
-        disks.reading(bank) == world.disk.disk for bank in disks._outlooks
+def has_heard_of_pods(world: World, operator: Operator) -> bool:
+    """Tell whether the operator knows of every pod what it says of itself."""
+    readings = operator._readings
+    return world.pod.said is None or all(
+        readings.reading(bank) == world.pod.said for bank in readings._outlooks
     )
 
 

@@ -18,11 +18,11 @@ import pytest
 
 from memorybank_operator import constants
 from memorybank_operator.kube import kinds
-from memorybank_operator.reconcile.observed import Disk
+from memorybank_operator.reconcile.observed import Disk, Reading
 from tests.integration.operator.effort import FULL
 from tests.integration.operator.faults import DiesAfter, deaths, doomed
 from tests.integration.operator.garbage import collecting_garbage, owners
-from tests.integration.operator.servers import load_model
+from tests.integration.operator.servers import load_model, start_database
 from tests.integration.operator.settling import settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.volumes import make_class, run_pod, say
@@ -109,7 +109,7 @@ async def bind_and_grow(world: World) -> None:
 async def fill_the_disk(world: World) -> None:
     """Bind the volume and run a pod, whose disk is full until its volume is larger."""
     await say(world, "1Gi")
-    world.disk.disk = Disk(total=2**30, free=0)
+    world.pod.said = Reading(Disk(total=2**30, free=0))
     await run_pod(world)
 
 
@@ -183,6 +183,15 @@ async def recreate_encrypted(world: World, policy: str) -> None:
     await world.create(**ENCRYPTED, deletionPolicy=policy)
 
 
+async def start_own_database(world: World) -> None:
+    await start_database(world, DATABASE_URL)
+
+
+async def wake_with_own_database(world: World) -> None:
+    await start_own_database(world)
+    await world.change(hibernate=None)
+
+
 async def recreate_in_postgres(world: World) -> None:
     """Delete a bank in PostgreSQL, and make it again before what it owned is collected."""
     await world.delete(kinds.MEMORY_BANK, "agents")
@@ -233,6 +242,7 @@ SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 FENCE: dict[str, Any] = {"enabled": True, "allowFrom": [{"namespace": "ingress"}]}
 OWN_CHROMA: dict[str, Any] = {"provider": "chroma", "chroma": {"managed": {}}}
 AUTOSCALING: dict[str, Any] = {"minReplicas": 1, "maxReplicas": 5}
+OWN_POSTGRES: dict[str, Any] = {"storage": {"engine": "postgres", "postgres": {"cluster": {}}}}
 OWN_OLLAMA: dict[str, Any] = {
     "provider": "ollama", "model": "m", "ollama": {"managed": {}},
 }  # fmt: skip
@@ -310,6 +320,13 @@ SCENARIOS = {
         spec=None,
         prepare=name_database,
         writes=7,
+    ),
+    "create with its own PostgreSQL": Scenario(
+        lambda world: world.create(**OWN_POSTGRES), spec=None, writes=5
+    ),
+    "use the own PostgreSQL": Scenario(start_own_database, spec=OWN_POSTGRES, writes=2),
+    "wake with its own PostgreSQL": Scenario(
+        wake_with_own_database, spec={**OWN_POSTGRES, "hibernate": True}, writes=3
     ),
     "find the database late": Scenario(name_database, spec=IN_POSTGRES, writes=3),
     "change connections to PostgreSQL": Scenario(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster import apiserver
-from e2e.gateway_api import http_route_crd
+from e2e.definitions import http_route_crd
 from memorybank_operator import runtime
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient

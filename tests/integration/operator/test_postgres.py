@@ -4,7 +4,7 @@ change or are not there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Container, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.kube import kinds
 from memorybank_operator.runtime import Operator
 from tests.integration.operator.node import Node
+from tests.integration.operator.servers import start_database
 from tests.integration.operator.test_named_secrets import (
     CONTENT,
     START_SECONDS,
@@ -27,6 +28,9 @@ from tests.operator.world import IN_POSTGRES
 from tests.support import postgres
 from tests.support.postgres import OWNER, PASSWORD, Server
 
+OF_ITS_OWN: dict[str, Any] = {
+    "storage": {"engine": "postgres", "postgres": {"cluster": {"instances": 2}}}
+}
 OTHER_PASSWORD = "q-not-a-secret"
 
 
@@ -144,7 +148,34 @@ async def test_a_bank_outlives_its_database_and_is_found_again_by_another_one(
         postgres.kill(again)
 
 
-async def recreate(world: World) -> None:
+async def test_a_bank_waits_for_its_own_servers_and_finds_what_they_kept_when_it_is_made_again(
+    world: World, operator: Operator, node: Node, database: Server
+) -> None:
+    await world.create(**OF_ITS_OWN)
+
+    async def is_awaited() -> bool:
+        return bool(await reason(world) == Reason.DATABASE_STARTING)
+
+    await until(is_awaited)
+    cluster = await world.must(kinds.POSTGRES_CLUSTER, "agents-postgres")
+    assert cluster["spec"]["instances"] == 2
+    assert "Deployment" not in await world.children()
+    await start_database(world, database.url("memories"))
+    await until_ready(world)
+    await store(world, node)
+
+    await recreate(world, OF_ITS_OWN, kept={"Cluster"})
+    await until_ready(world)
+    again = await world.must(kinds.POSTGRES_CLUSTER, "agents-postgres")
+    assert again["metadata"]["uid"] == cluster["metadata"]["uid"]
+    assert CONTENT in await found(world, node)
+    for event in await world.events():
+        assert PASSWORD not in event["message"]
+
+
+async def recreate(
+    world: World, spec: dict[str, Any] = IN_POSTGRES, kept: Container[str] = ()
+) -> None:
     """Delete the bank with everything that it owns, and make it again."""
     await world.delete(kinds.MEMORY_BANK, "agents")
 
@@ -153,5 +184,6 @@ async def recreate(world: World) -> None:
 
     await until(is_gone)
     for kind, body in (await world.children()).items():  # nobody else collects them here
-        await world.delete(kind, body["metadata"]["name"])
-    await world.create(**IN_POSTGRES)
+        if kind not in kept:
+            await world.delete(kind, body["metadata"]["name"])
+    await world.create(**spec)

@@ -36,6 +36,11 @@ EDGE: dict[str, Any] = {
 """What makes the objects that a bank has only if its spec asks for them."""
 CROWD = IN_POSTGRES | {"autoscaling": {"maxReplicas": 3}}
 """Of another bank: what one with a volume cannot have."""
+APART: dict[str, Any] = {"storage": {"engine": "postgres", "postgres": {"cluster": {}}}}
+"""Of a third one, which stays without a pod: nobody runs its servers of PostgreSQL here."""
+BANKS = {"agents": EDGE, "crowd": CROWD, "apart": APART}
+KEPT = {"PersistentVolumeClaim", "Cluster"}
+"""What holds data is never deleted."""
 ROLES = {"ClusterRole": "clusterroles", "Role": "roles"}
 # Discovery and health, which every authenticated user may read.
 FREE = {"version", "api", "apis"}
@@ -213,13 +218,13 @@ async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     await write_defaults(on.home, "{}")
     async with world.operator(connection=on.limited, **settings) as operator:
         await world.put_secret("database", url=DATABASE_URL)
-        await world.create(**EDGE)
-        await world.create("crowd", **CROWD)
+        for name, spec in BANKS.items():
+            await world.create(name, **spec)
         await world.create_key()
 
         async def is_made() -> bool:
-            made = (await world.children()).keys() | (await world.children("crowd")).keys()
-            judged = [await world.ready(name) for name in ("agents", "crowd")]
+            made = {kind for name in BANKS for kind in await world.children(name)}
+            judged = [await world.ready(name) for name in BANKS]
             return made == (CHILDREN | OPTIONAL).keys() and all(judged)
 
         await until(is_made)
@@ -291,7 +296,7 @@ async def change_defaults_again_and_again(home: World) -> None:
 
 async def _kinds(world: World) -> list[dict[str, Any]]:
     children = await world.children("crowd") | await world.children()
-    return [body for kind, body in children.items() if kind != "PersistentVolumeClaim"]
+    return [body for kind, body in children.items() if kind not in KEPT]
 
 
 def _leftover(child: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from kubernetes import client as kubernetes
 
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.kube import kinds
-from memorybank_operator.reconcile.observed import Disk
+from memorybank_operator.reconcile.observed import Disk, Reading
 from tests.integration.operator.settling import settle
 from tests.integration.operator.volumes import asked, claim, make_class, run_pod, say, saying
 from tests.integration.operator.world import Object, World, until
@@ -178,14 +178,14 @@ AUTO = {"enabled": True, "maxSize": "3Gi"}
 
 async def test_a_volume_grows_by_itself_once_for_each_time_its_disk_is_low(world: World) -> None:
     await make_class(world, "stretchy", expandable=True)
-    world.disk.disk = Disk(total=GI, free=GI // 4)
+    world.pod.said = Reading(Disk(total=GI, free=GI // 4))
     async with world.operator() as operator:
         await create_bound(world, autoGrow=AUTO)
         await run_pod(world)
         await until_capacity(world, "1Gi")
         await settle(world, operator)
         assert await world.condition(ConditionType.DISK_LOW) == {}
-        world.disk.disk = Disk(total=GI, free=GI // 10)
+        world.pod.said = Reading(Disk(total=GI, free=GI // 10))
         await until_low(world, Reason.AUTO_GROWING)
     assert await asked(world) == "2Gi"
     for capacity, reason in (("1Gi", Reason.AUTO_GROWING), ("2Gi", Reason.FILE_SYSTEM_GROWS_LATER)):
@@ -194,14 +194,14 @@ async def test_a_volume_grows_by_itself_once_for_each_time_its_disk_is_low(world
             await until_low(world, reason)
             await settle(world, operator)
     assert await asked(world) == "2Gi"
-    world.disk.disk = Disk(total=2 * GI, free=GI)
+    world.pod.said = Reading(Disk(total=2 * GI, free=GI))
     async with world.operator() as operator:
         await until_low(world, None)
-        world.disk.disk = Disk(total=2 * GI, free=0)
+        world.pod.said = Reading(Disk(total=2 * GI, free=0))
         await until_low(world, Reason.AUTO_GROWING)
         assert await asked(world) == "3Gi"
         await say(world, "3Gi")
-        world.disk.disk = Disk(total=3 * GI, free=0)
+        world.pod.said = Reading(Disk(total=3 * GI, free=0))
         condition = await until_low(world, Reason.MAXIMUM_REACHED)
         await settle(world, operator)
     assert "3Gi of spec.storage.volume.autoGrow.maxSize: raise that" in condition["message"]
@@ -227,7 +227,7 @@ async def test_a_growth_that_the_api_server_refuses_is_told_and_stops_nothing_el
         before = await world.ready()
         forbid_more_storage(core, world.namespace)
         await until(lambda: refuses_storage(world), what="a quota in force")
-        world.disk.disk = Disk(total=GI, free=0)
+        world.pod.said = Reading(Disk(total=GI, free=0))
         condition = await until_low(world, Reason.GROWTH_REFUSED)
         assert "exceeded quota: storage" in condition["message"]
         assert await world.ready() == before

@@ -17,13 +17,13 @@ from typing_extensions import override
 
 from memorybank_operator import constants, runtime
 from memorybank_operator.canary import Door, Prober, Proof, Target
-from memorybank_operator.disks import DiskReader, Outlook
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection
 from memorybank_operator.kube.kinds import ApiKind
+from memorybank_operator.readings import Outlook, Reader
 from memorybank_operator.reconcile.keyring import utc_now
-from memorybank_operator.reconcile.observed import Disk
+from memorybank_operator.reconcile.observed import Reading
 from memorybank_operator.runtime import Operator
 from memorybank_operator.settings import Settings
 from tests.integration.operator.node import Node
@@ -50,6 +50,7 @@ OPTIONAL = {
         "agents",
     ),
     "StatefulSet": "agents-chroma",
+    "Cluster": "agents-postgres",
 }
 """What a bank has only if its spec asks for it; of each kind one."""
 
@@ -94,14 +95,14 @@ class NodeProber(Prober):
         return answers
 
 
-class ToldDisk(DiskReader):
-    """Says of a bank's disk what a test wants it to say; nothing before. No pod here has one."""
+class ToldReader(Reader):
+    """Says of a pod what a test wants it to say; nothing before. No pod here has a disk."""
 
-    disk: Disk | None = None
+    said: Reading | None = None
 
     @override
-    async def read(self, outlook: Outlook) -> Disk | None:
-        return self.disk
+    async def read(self, outlook: Outlook) -> Reading | None:
+        return self.said
 
 
 class World:
@@ -113,7 +114,7 @@ class World:
         self.client = client
         self.connection = connection
         self.namespace = namespace
-        self.disk = ToldDisk()
+        self.pod = ToldReader()
         self.collected: tuple[str, ...] = ()
         """Banks whose belongings somebody deletes once they are gone."""
         self._audit_log = audit_log
@@ -158,7 +159,7 @@ class World:
             settings,
             connection or self.connection,
             prober=prober,
-            disk_reader=self.disk,
+            reader=self.pod,
             now=now,
         ) as made:
             running = asyncio.create_task(made.run(stop))

@@ -100,7 +100,7 @@ def test_a_bank_made_under_defaults_needs_nothing_more(
 ) -> None:
     scene = Scene(World(), bank(spec), having(**given))
     scene.settle()
-    scene.world.load_model(scene.of)
+    scene.world.start_servers(scene.of)
     scene.settle()
     scene.prove()
     planned = scene.plan()

@@ -1,4 +1,4 @@
-"""Which pod is asked how full a bank's disk is."""
+"""Which pod is asked how full a bank's disk is, and what keeps the bank from its job."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from memorybank_operator.disks import Outlook
+from memorybank_operator.readings import Outlook
 from memorybank_operator.reconcile.proof import outlook
-from tests.operator.world import World, bank, running, running_pod, unready
+from tests.operator.world import IN_POSTGRES, World, bank, running, running_pod, unready
 
 
 def world_with(address: str = "10.0.0.7") -> World:
@@ -23,16 +23,25 @@ def asked(world: World) -> Outlook | None:
 
 def test_the_pod_is_asked_at_its_own_address_ready_or_not() -> None:
     world = world_with()
-    assert asked(world) == Outlook("http://10.0.0.7:8080", "1Gi")
+    assert asked(world) == Outlook("http://10.0.0.7:8080", "1Gi", serves=True)
     unready(world.pods[0], {"running": {}}, started=True)
-    assert asked(world) == Outlook("http://10.0.0.7:8080", "1Gi")
-    assert asked(world_with("fd00::7")) == Outlook("http://[fd00::7]:8080", "1Gi")
+    assert asked(world) == Outlook("http://10.0.0.7:8080", "1Gi", serves=False)
+    assert asked(world_with("fd00::7")) == Outlook("http://[fd00::7]:8080", "1Gi", serves=True)
+
+
+def test_a_bank_without_a_volume_is_asked_while_nobody_serves() -> None:
+    apart = bank(IN_POSTGRES)
+    world = running(apart)
+    world.pods[0]["status"]["podIP"] = "10.0.0.7"
+    assert outlook(apart, world.observed()) is None
+    unready(world.pods[0], {"running": {}}, started=True)
+    assert outlook(apart, world.observed()) == Outlook("http://10.0.0.7:8080", "", serves=False)
 
 
 def test_a_volume_that_grew_makes_another_outlook() -> None:
     world = world_with()
     world.volume_claim(bank())["status"]["capacity"] = {"storage": "2Gi"}
-    assert asked(world) == Outlook("http://10.0.0.7:8080", "2Gi")
+    assert asked(world) == Outlook("http://10.0.0.7:8080", "2Gi", serves=True)
 
 
 def leaving(pod: dict[str, Any]) -> None:
@@ -66,4 +75,4 @@ def test_the_newest_of_two_pods_is_asked() -> None:
     world.pods[0]["metadata"]["creationTimestamp"] = "2026-01-01T11:00:00Z"
     for pods in ([world.pods[0], newer], [newer, world.pods[0]]):
         world.pods = pods
-        assert asked(world) == Outlook("http://10.0.0.8:8080", "1Gi")
+        assert asked(world) == Outlook("http://10.0.0.8:8080", "1Gi", serves=True)

@@ -102,9 +102,9 @@ def test_any_change_of_the_spec_converges_to_what_a_new_bank_would_get(
     # What is immutable or would need a volume to grow is another test's matter.
     after = after | {each: before.get(each, {}) for each in ("storage", "encryption")}
     changed, fresh = World(), World()
-    changed.converge_with_model(bank(before))
-    changed.converge_with_model(bank(after, generation=2))
-    fresh.converge_with_model(bank(after, generation=2))
+    changed.converge_with_servers(bank(before))
+    changed.converge_with_servers(bank(after, generation=2))
+    fresh.converge_with_servers(bank(after, generation=2))
     if bank(after).spec.autoscaled is not None:  # there are as many pods as there were
         count = changed.deployment(bank(after))["spec"]["replicas"]
         fresh.deployment(bank(after))["spec"]["replicas"] = count

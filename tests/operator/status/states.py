@@ -67,6 +67,11 @@ def pod_in(state: dict[str, Any], **changes: Any) -> Change:
     return change
 
 
+def failing(world: World, of: MemoryBank) -> None:
+    pod_in({"running": {}}, started=True)(world, of)
+    world.complaint = "store: the disk is full"
+
+
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
     return {"waiting": {"reason": reason, "message": message}}
 
@@ -207,6 +212,9 @@ STATES = {
     ),
     "service starts": progressing(
         pod_in({"running": {}}, started=True), "PodNotReady", "/ready does not say"
+    ),
+    "service fails": progressing(
+        failing, "ServiceFailing", "cannot do its job: store: the disk is full. It tries again"
     ),
     "unproven": progressing(unproven, "Verifying", "still to prove", ready="Unknown"),
     "proven for another generation": progressing(

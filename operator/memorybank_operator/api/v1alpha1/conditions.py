@@ -142,6 +142,11 @@ class Reason(Explained):
         "GatewayApiNotInstalled",
         "spec.expose.gateway asks for an HTTPRoute, a kind that the cluster does not have.",
     )
+    CLOUD_NATIVE_PG_NOT_INSTALLED = (
+        "CloudNativePGNotInstalled",
+        "spec.storage.postgres.cluster asks for servers of PostgreSQL, whose operator the cluster "
+        "does not have.",
+    )
     SECRET_INVALID = (
         "SecretInvalid",
         "The entry of a Secret that the spec names is not what it should be.",
@@ -176,6 +181,10 @@ class Reason(Explained):
         "An object of that name, perhaps of a former bank, is on its way out.",
     )
     # the pod and its volume
+    DATABASE_STARTING = (
+        "DatabaseStarting",
+        "The bank's own servers of PostgreSQL are made or woken; until they answer the pod is not.",
+    )
     MODEL_LOADING = (
         "ModelLoading",
         "The bank's own Ollama loads the model; until it answers the pod is not made, or not "
@@ -183,6 +192,10 @@ class Reason(Explained):
     )
     DEPLOYMENT_PROGRESSING = ("DeploymentProgressing", "The pod of the wanted revision starts.")
     POD_NOT_READY = ("PodNotReady", "The pod runs, but does not say that it is ready.")
+    SERVICE_FAILING = (
+        "ServiceFailing",
+        "The pod runs and says what keeps it from its job: its database, or its disk.",
+    )
     POD_CREATION_FAILED = (
         "PodCreationFailed",
         "The cluster refuses the pod: a quota, an admission policy, or a name that does not exist.",

@@ -19,7 +19,7 @@ from memorybank_operator.api.v1alpha1.pod import (
     Toleration,
     TopologySpread,
 )
-from memorybank_operator.api.v1alpha1.postgres import Postgres
+from memorybank_operator.api.v1alpha1.postgres import Postgres, PostgresCluster
 from memorybank_operator.api.v1alpha1.service import (
     Audit,
     Auth,
@@ -192,7 +192,8 @@ class Storage(ApiModel):
             cel(
                 "self.engine != 'postgres' || has(self.postgres)",
                 "spec.storage.postgres must say which database, with storage.engine postgres: set "
-                "urlSecretRef to name and key of the Secret entry with its address",
+                "urlSecretRef to name and key of the Secret entry with its address, or cluster to "
+                "{} for one of the bank's own",
                 field_path=".engine",
             ),
             cel(
@@ -221,6 +222,11 @@ class Storage(ApiModel):
     """The volume of the database, with engine sqlite."""
     postgres: Postgres | None = None
     """The PostgreSQL database, with engine postgres."""
+
+    @property
+    def cluster(self) -> PostgresCluster | None:
+        """What is said of servers of the bank's own; None when it wants none."""
+        return None if self.postgres is None else self.postgres.cluster
 
     @property
     def has_volume(self) -> bool:

@@ -1,0 +1,187 @@
+"""What pods say of themselves at /ready: how full their disks are, and what keeps them from their
+job.
+
+A pod is asked at its own address and not through the Service, which leads to no pod that is not
+ready. The answer needs no key, and none is sent. What was read is kept in memory only: after a
+restart it is read anew.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+
+from memorybank_operator.engine.cache import BankKey
+from memorybank_operator.engine.queue import KeyedQueue, Priority
+from memorybank_operator.engine.workers import Outcome, Workers
+from memorybank_operator.reconcile.observed import Disk, Reading
+
+NEAR_PERCENT = 60
+"""From this share on a disk is looked at more often than those of a crowd that has room."""
+READ_PER_SECOND = 1.0
+"""Readings of banks that are well, of all together, as many of those that have little room, and of
+those that nobody serves. One takes some 3 ms of CPU time.
+"""
+FAILING_INTERVAL = 10.0
+"""How often a bank is asked at most that nobody serves: another cause is told within this time."""
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 8.0
+"""A service may need five for its self-test, and one to hear of its disk."""
+MAX_BYTES = 64 * 1024
+"""Of an answer; the real one has less than one KiB."""
+MAX_COMPLAINT = 300
+"""Characters of what a service says that are passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Whom to ask of a bank."""
+
+    address: str
+    """Base URL of the pod."""
+    capacity: str
+    """What the volume has: another one asks for a reading at once."""
+    serves: bool
+    """Whether anybody serves: a bank that nobody serves is asked at once, and more often."""
+
+
+class Reader:
+    """Asks one pod, on a new connection."""
+
+    async def read(self, outlook: Outlook) -> Reading | None:
+        """Return what the pod says of itself, None when it says nothing of use."""
+        timeout = aiohttp.ClientTimeout(total=READ_SECONDS, sock_connect=CONNECT_SECONDS)
+        connector = aiohttp.TCPConnector(force_close=True)
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+                session.get(f"{outlook.address}/ready", allow_redirects=False) as response,
+            ):
+                content = await response.content.read(MAX_BYTES)
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return None
+        return _reading(content)
+
+
+def _reading(content: bytes) -> Reading | None:
+    """Read an answer of /ready. Services of older versions say nothing of their disks."""
+    try:
+        answer: Any = json.loads(content)
+    except ValueError:
+        return None
+    if not isinstance(answer, dict):
+        return None
+    return Reading(_disk(answer.get("disk")), _complaint(answer.get("checks")))
+
+
+def _disk(said: Any) -> Disk | None:
+    if not isinstance(said, dict):
+        return None
+    total, free = said.get("total_bytes"), said.get("free_bytes")
+    if type(total) is not int or type(free) is not int or not 0 <= free <= total or total == 0:
+        return None
+    return Disk(total=total, free=free)
+
+
+def _complaint(checks: Any) -> str:
+    """Return the first check that failed: those after it were not even tried."""
+    for each in checks if isinstance(checks, list) else ():
+        if isinstance(each, dict) and each.get("status") == "failed":
+            return f"{each.get('name')}: {each.get('message')}"[:MAX_COMPLAINT]
+    return ""
+
+
+class Readings:
+    """Asks a pod of each bank that it was told about, again and again."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        interval: float,
+        changed: Callable[[BankKey], None],
+        clock: Callable[[], float],
+        count: int,
+    ) -> None:
+        """`changed` is told the banks whose disk is another one now, in size or by one percent, and
+        those that complain of something else.
+        """
+        self._reader = reader
+        self._interval = interval
+        self._changed = changed
+        self._outlooks: dict[BankKey, Outlook] = {}
+        self._readings: dict[BankKey, Reading] = {}
+        self._near: set[BankKey] = set()
+        self._failing: set[BankKey] = set()
+        queue: KeyedQueue[BankKey] = KeyedQueue(clock, backoff_max=interval)
+        self.workers = Workers(queue, self._read, count=count, name="reading")
+
+    def watch(self, bank: BankKey, outlook: Outlook | None) -> None:
+        """Ask this pod from now on, at once if it is another one than before, or if nobody serves
+        the bank any more.
+
+        Without an outlook there is no pod to ask now: what was said of the disk last is still true,
+        since nobody writes.
+        """
+        known = self._outlooks.get(bank)
+        if outlook == known:
+            return
+        if known is not None:
+            # What kept the pod from its job then need not be what does now.
+            self._readings[bank] = replace(self.reading(bank), complaint="")
+        if outlook is None:
+            del self._outlooks[bank]
+            self._failing.discard(bank)
+            return
+        self._outlooks[bank] = outlook
+        (self._failing.discard if outlook.serves else self._failing.add)(bank)
+        if known is None or not outlook.serves or known != replace(outlook, serves=known.serves):
+            self.workers.add(bank, Priority.USER)
+
+    def forget(self, bank: BankKey) -> None:
+        """A bank is gone."""
+        self._outlooks.pop(bank, None)
+        self._readings.pop(bank, None)
+        self._near.discard(bank)
+        self._failing.discard(bank)
+
+    def reading(self, bank: BankKey) -> Reading:
+        """Return what was said last and is not known to be over."""
+        return self._readings.get(bank, Reading())
+
+    async def _read(self, bank: BankKey) -> Outcome:
+        outlook = self._outlooks.get(bank)
+        if outlook is None:
+            return Outcome()
+        said = await self._reader.read(outlook)
+        if self._outlooks.get(bank) != outlook:
+            return Outcome(again_after=0.0)  # nothing was said of what is to be asked for now
+        if said is not None:
+            before = self.reading(bank)
+            now = self._readings[bank] = replace(said, disk=said.disk or before.disk)
+            is_near = now.disk is not None and now.disk.used_percent >= NEAR_PERCENT
+            (self._near.add if is_near else self._near.discard)(bank)
+            if _shown(before) != _shown(now):
+                self._changed(bank)
+        # Spread, so that banks read together are not read together for ever.
+        pause = self._pause(bank) * random.uniform(0.9, 1.0)  # noqa: S311 - no secret
+        return Outcome(again_after=pause)
+
+    def _pause(self, bank: BankKey) -> float:
+        """Return the seconds until it is asked again: those like it share a rate."""
+        if bank in self._failing:
+            return max(min(FAILING_INTERVAL, self._interval), len(self._failing) / READ_PER_SECOND)
+        near = len(self._near)
+        peers = near if bank in self._near else len(self._outlooks) - near
+        return max(self._interval, peers / READ_PER_SECOND)
+
+
+def _shown(reading: Reading) -> tuple[int, int, str]:
+    """Return what a change of which is worth a look at the bank."""
+    disk = reading.disk or Disk(total=0, free=0)
+    return disk.total, disk.used_percent, reading.complaint

@@ -1,0 +1,279 @@
+"""What pods say of themselves, and how often they are asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from typing_extensions import override
+
+from memorybank_operator.engine.cache import BankKey
+from memorybank_operator.readings import Outlook, Reader, Readings
+from memorybank_operator.reconcile.observed import Disk, Reading
+
+BANK = BankKey("team", "agents")
+FULL = {"total_bytes": 1_000, "free_bytes": 10}
+
+
+@asynccontextmanager
+async def pod(body: Any, status: int = 200) -> AsyncIterator[Outlook]:
+    """A pod that answers /ready so."""
+
+    async def ready(request: web.Request) -> web.StreamResponse:
+        assert "Authorization" not in request.headers
+        if isinstance(body, bytes):
+            return web.Response(body=body, status=status)
+        return web.json_response(body, status=status)
+
+    application = web.Application()
+    application.router.add_get("/ready", ready)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield Outlook(f"http://127.0.0.1:{runner.addresses[0][1]}", "1Gi", serves=True)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_pod_says_how_full_its_disk_is_ready_or_not(status: int) -> None:
+    async with pod({"disk": FULL}, status) as outlook:
+        assert await Reader().read(outlook) == Reading(Disk(total=1_000, free=10))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"checks": None},
+        {"checks": {"name": "store", "status": "failed"}},
+        {"checks": ["failed", None, {}]},
+        {"disk": None},
+        {"disk": "full"},
+        {"disk": {"total_bytes": 1_000}},
+        {"disk": FULL | {"free_bytes": 1_001}},
+        {"disk": FULL | {"free_bytes": -1}},
+        {"disk": FULL | {"free_bytes": True}},
+        {"disk": FULL | {"total_bytes": 0.5}},
+        {"disk": {"total_bytes": 0, "free_bytes": 0}},
+    ],
+)
+async def test_what_makes_no_sense_is_not_believed(body: Any) -> None:
+    async with pod(body) as outlook:
+        assert await Reader().read(outlook) == Reading()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ["disk"],
+        b"<html>",
+        b"\xff",
+        b"{" * 200_000,
+    ],
+)
+async def test_what_is_no_answer_is_no_reading(body: Any) -> None:
+    async with pod(body) as outlook:
+        assert await Reader().read(outlook) is None
+
+
+@pytest.mark.parametrize(
+    ("checks", "complaint"),
+    [
+        ([], ""),
+        ([{"name": "embedder", "status": "degraded", "message": "no answer in time"}], ""),
+        (
+            [
+                {"name": "embedder", "status": "ok", "message": None},
+                {"name": "store", "status": "failed", "message": "the disk is full"},
+                {"name": "search", "status": "skipped", "message": None},
+            ],
+            "store: the disk is full",
+        ),
+        ([{"name": "store", "status": "failed", "message": "x" * 999}], f"store: {'x' * 293}"),
+    ],
+)
+async def test_a_pod_says_what_keeps_it_from_its_job(checks: Any, complaint: str) -> None:
+    async with pod({"disk": None, "checks": checks}, 503) as outlook:
+        assert await Reader().read(outlook) == Reading(complaint=complaint)
+
+
+async def test_a_pod_that_is_not_there_gives_no_reading() -> None:
+    async with pod({"disk": FULL}) as outlook:
+        pass
+    assert await Reader().read(outlook) is None
+
+
+class Told(Reader):
+    """Says what it is told to say, and by whom it was asked."""
+
+    def __init__(self) -> None:
+        self.said: Reading | None = Reading(Disk(total=1_000, free=900))
+        self.asked: list[Outlook] = []
+
+    @override
+    async def read(self, outlook: Outlook) -> Reading | None:
+        self.asked.append(outlook)
+        return self.said
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def changes() -> list[BankKey]:
+    return []
+
+
+@pytest.fixture
+def readings(told: Told, changes: list[BankKey]) -> Readings:
+    return Readings(told, interval=30.0, changed=changes.append, clock=lambda: 0.0, count=1)
+
+
+OUTLOOK = Outlook("http://10.0.0.1:8080", "1Gi", serves=True)
+UNSERVED = replace(OUTLOOK, serves=False)
+DOWN = "store: the database server cannot be reached"
+
+
+async def test_a_bank_is_told_of_when_its_disk_is_another_one(
+    readings: Readings, told: Told, changes: list[BankKey]
+) -> None:
+    assert readings.reading(BANK) == Reading()
+    readings.watch(BANK, OUTLOOK)
+    await readings._read(BANK)
+    assert readings.reading(BANK) == told.said
+    told.said = Reading(Disk(total=1_000, free=895))
+    await readings._read(BANK)
+    assert readings.reading(BANK) == told.said
+    assert changes == [BANK]
+    told.said = Reading(Disk(total=1_000, free=880))
+    await readings._read(BANK)
+    told.said = Reading(Disk(total=2_000, free=1_760))
+    await readings._read(BANK)
+    assert changes == [BANK] * 3
+
+
+async def test_a_bank_is_told_of_when_it_complains_of_something_else(
+    readings: Readings, told: Told, changes: list[BankKey]
+) -> None:
+    readings.watch(BANK, UNSERVED)
+    for complaint, told_of in ((DOWN, 1), (DOWN, 1), ("store: the disk is full", 2), ("", 3)):
+        told.said = Reading(complaint=complaint)
+        await readings._read(BANK)
+        assert readings.reading(BANK) == told.said
+        assert len(changes) == told_of
+
+
+async def test_what_was_said_last_stays_known_while_nobody_answers(
+    readings: Readings, told: Told
+) -> None:
+    readings.watch(BANK, OUTLOOK)
+    await readings._read(BANK)
+    known, told.said = told.said, None
+    await readings._read(BANK)
+    assert readings.reading(BANK) == known
+    readings.watch(BANK, None)
+    await readings._read(BANK)
+    assert readings.reading(BANK) == known
+    assert len(told.asked) == 2
+    readings.forget(BANK)
+    assert readings.reading(BANK) == Reading()
+
+
+async def test_a_pod_that_hears_nothing_of_its_disk_in_time_keeps_what_it_said(
+    readings: Readings, told: Told
+) -> None:
+    readings.watch(BANK, OUTLOOK)
+    await readings._read(BANK)
+    known, told.said = told.said, Reading(None, DOWN)
+    await readings._read(BANK)
+    assert known is not None
+    assert readings.reading(BANK) == Reading(known.disk, DOWN)
+
+
+@pytest.mark.parametrize("after", [OUTLOOK, None, replace(UNSERVED, address="http://10.0.0.2:80")])
+async def test_what_kept_a_bank_from_serving_is_forgotten_when_it_does_or_others_run(
+    readings: Readings, told: Told, after: Outlook | None
+) -> None:
+    told.said = Reading(Disk(total=1_000, free=900), DOWN)
+    readings.watch(BANK, UNSERVED)
+    await readings._read(BANK)
+    readings.watch(BANK, after)
+    assert readings.reading(BANK) == Reading(told.said.disk)
+
+
+@pytest.mark.parametrize(
+    "after", [replace(OUTLOOK, capacity="2Gi"), replace(OUTLOOK, address="http://x:80"), UNSERVED]
+)
+async def test_another_pod_a_volume_that_grew_and_a_bank_that_fell_silent_are_asked_at_once(
+    readings: Readings, after: Outlook
+) -> None:
+    queue = readings.workers.queue
+    readings.watch(BANK, OUTLOOK)
+    assert queue.take() == BANK
+    queue.done(BANK, again_after=30.0)
+    readings.watch(BANK, OUTLOOK)
+    assert queue.take() is None
+    readings.watch(BANK, after)
+    assert queue.take() == BANK
+
+
+async def test_a_bank_that_begins_to_serve_is_asked_when_its_time_comes(readings: Readings) -> None:
+    queue = readings.workers.queue
+    readings.watch(BANK, UNSERVED)
+    assert queue.take() == BANK
+    queue.done(BANK, again_after=30.0)
+    readings.watch(BANK, OUTLOOK)
+    assert queue.take() is None
+
+
+async def test_an_answer_of_the_pod_before_counts_for_nothing(
+    told: Told, changes: list[BankKey]
+) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Told):
+        @override
+        async def read(self, outlook: Outlook) -> Reading | None:
+            asked.set()
+            await go_on.wait()
+            return self.said
+
+    readings = Readings(Slow(), interval=30.0, changed=changes.append, clock=lambda: 0.0, count=1)
+    readings.watch(BANK, UNSERVED)
+    reading = asyncio.create_task(readings._read(BANK))
+    await asked.wait()
+    readings.watch(BANK, OUTLOOK)
+    go_on.set()
+    assert (await reading).again_after == 0.0, "whoever is to be asked now is asked"
+    assert readings.reading(BANK) == Reading()
+    assert changes == []
+
+
+async def test_a_crowd_is_asked_slowly_and_those_with_little_room_or_in_trouble_more_often(
+    readings: Readings, told: Told
+) -> None:
+    crowd = [BankKey("team", f"bank-{number}") for number in range(1_000)]
+    for bank in crowd:
+        readings.watch(bank, OUTLOOK)
+        await readings._read(bank)
+    told.said = Reading(Disk(total=1_000, free=200))
+    near = (await readings._read(crowd[0])).again_after
+    told.said = Reading(Disk(total=1_000, free=900))
+    far = (await readings._read(crowd[1])).again_after
+    readings.watch(crowd[2], UNSERVED)
+    failing = (await readings._read(crowd[2])).again_after
+    assert near is not None
+    assert far is not None
+    assert failing is not None
+    assert near <= 30.0
+    assert 800 < far <= 1_000
+    assert failing <= 10.0
