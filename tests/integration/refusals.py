@@ -107,6 +107,12 @@ def own_ollama(managed: dict[str, Any]) -> dict[str, Any]:
     return manifest({"embedding": {"ollama": {"managed": managed}}})
 
 
+def gateways(*parents: dict[str, Any]) -> dict[str, Any]:
+    """A bank behind these Gateways."""
+    route = {"parentRefs": parents, "hostnames": ["memory.example.org"]}
+    return manifest({"expose": {"gateway": route}})
+
+
 ADDRESS = {"urlSecretRef": {"name": "database", "key": "url"}}
 POSTGRES = {"engine": "postgres", "postgres": ADDRESS}
 OWN_POSTGRES = {"engine": "postgres", "postgres": {"cluster": {}}}
@@ -527,6 +533,14 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a gateway that nobody names": (
         manifest({"expose": {"gateway": {"parentRefs": [], "hostnames": ["a.example"]}}}),
         ("spec.expose.gateway.parentRefs", "should have at least 1 items"),
+    ),
+    "a gateway named twice": (
+        gateways({"name": "a"}, {"name": "a", "port": 8443}),
+        ("spec.expose.gateway.parentRefs", "once, or several of its listeners"),
+    ),
+    "a gateway and one of its listeners": (
+        gateways({"name": "a"}, {"name": "a", "sectionName": "https"}),
+        ("spec.expose.gateway.parentRefs", "each by another sectionName"),
     ),
     "a gateway for any host": (
         manifest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 from hypothesis import strategies as st
@@ -79,6 +80,17 @@ def _resources() -> st.SearchStrategy[dict[str, Any]]:
     return _optional(
         requests=_optional(cpu=st.sampled_from(["100m", "0.5", 1]), memory=small),
         limits=_optional(cpu=st.integers(1, 64), memory=large),
+    )
+
+
+def _names_each_once(gateways: list[dict[str, Any]]) -> bool:
+    """Tell whether each Gateway is named once, or several of its listeners."""
+    return all(
+        one["name"] != other["name"]
+        or one.get("namespace") != other.get("namespace")
+        or (None not in (listeners := {one.get("sectionName"), other.get("sectionName")})
+        and len(listeners) == 2)
+        for one, other in combinations(gateways, 2)
     )
 
 
@@ -291,7 +303,7 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
                     ),
                     min_size=1,
                     max_size=3,
-                ),
+                ).filter(_names_each_once),
                 "hostnames": st.lists(names_of_hosts, min_size=1, max_size=3, unique=True),
             },
             optional={

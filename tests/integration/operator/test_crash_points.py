@@ -396,7 +396,7 @@ SCENARIOS = {
         {"expose": EXPOSED}, expose={"ingress": {"host": "other.example.org"}}, writes=3
     ),
     "expose it no more": changed({"expose": EXPOSED}, expose=None, writes=3),
-    "expose it by a gateway as well": changed({"expose": EXPOSED}, expose=GATEWAY, writes=3),
+    "expose it by a gateway as well": changed({"expose": EXPOSED}, expose=GATEWAY, writes=2),
     "expose it by a gateway no more": changed(
         {"expose": GATEWAY}, expose={"gateway": None}, writes=3
     ),

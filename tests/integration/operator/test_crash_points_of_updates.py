@@ -23,8 +23,10 @@ from typing import Any
 import pytest
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
+from memorybank_operator.constants import LABEL_BANK
 from memorybank_operator.kube import kinds
 from memorybank_operator.runtime import Operator
+from memorybank_operator.status.serving import is_serving
 from tests.integration.operator import releases
 from tests.integration.operator.effort import FULL
 from tests.integration.operator.faults import DiesAfter, deaths, doomed
@@ -150,7 +152,7 @@ UPDATES = {
 
 @dataclass
 class Chronicle:
-    """Every state of banks and Deployments, as watches tell them."""
+    """Every state of banks, Deployments and pods, as watches tell them."""
 
     states: dict[int, Object] = field(default_factory=dict)
     """By resource version, which all kinds of one API server draw from the same count."""
@@ -173,11 +175,18 @@ class Chronicle:
         await until(has_all, what="a watch that tells of the present")
 
     def check(self, update: Update) -> None:
-        """Fail unless one bank at a time was updated, each pod after the status said so."""
+        """Fail unless one bank at a time was updated, each pod after the status said so; of a bank
+        that served nobody for a moment, at any time.
+        """
         images: dict[str, str] = {}
         updating: set[str] = set()
+        unserved: set[str] = set()
         for _, body in sorted(self.states.items()):
             name = body["metadata"]["name"]
+            if body["kind"] == kinds.POD.kind:
+                if not is_serving(body):
+                    unserved.add(body["metadata"]["labels"][LABEL_BANK])
+                continue
             if body["kind"] == kinds.MEMORY_BANK.kind:
                 conditions = {each["type"] for each in body["status"].get("conditions", ())}
                 updating -= {name}
@@ -187,7 +196,8 @@ class Chronicle:
             (container,) = body["spec"]["template"]["spec"]["containers"]
             before, images[name] = images.get(name, OLD), container["image"]
             if (before, images[name]) == (OLD, update.image) != (OLD, OLD):
-                assert name in updating, f"{name} is replaced before it says so"
+                said = name in updating or name in unserved
+                assert said, f"{name} is replaced before it says so"
 
 
 @pytest.fixture
@@ -242,7 +252,7 @@ async def play(stage: Stage, update: Update, *, writes: int | None = None) -> Ou
     chronicle = Chronicle()
     watches = [
         asyncio.create_task(chronicle.record(world, kind))
-        for kind in (kinds.MEMORY_BANK, kinds.DEPLOYMENT)
+        for kind in (kinds.MEMORY_BANK, kinds.DEPLOYMENT, kinds.POD)
     ]
     try:
         await chronicle.catch_up(stage)

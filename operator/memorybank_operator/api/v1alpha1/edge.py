@@ -173,7 +173,22 @@ class Gateway(ApiModel):
 
     parent_refs: Annotated[
         tuple[ParentReference, ...],
-        Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+        Field(
+            min_length=1,
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "atomic"}
+            | rules(
+                cel(
+                    "self.all(a, self.exists_one(b, a.name == b.name"
+                    " && has(a.__namespace__) == has(b.__namespace__)"
+                    " && (!has(a.__namespace__) || a.__namespace__ == b.__namespace__)"
+                    " && (!has(a.sectionName) || !has(b.sectionName)"
+                    " || a.sectionName == b.sectionName)))",
+                    "name each Gateway in spec.expose.gateway.parentRefs once, or several of its "
+                    "listeners, each by another sectionName",
+                )
+            ),
+        ),
     ]
     """The Gateways by which the bank is reached. They have to let routes of its namespace in."""
     hostnames: Annotated[
