@@ -88,8 +88,10 @@ def _names_each_once(gateways: list[dict[str, Any]]) -> bool:
     return all(
         one["name"] != other["name"]
         or one.get("namespace") != other.get("namespace")
-        or (None not in (listeners := {one.get("sectionName"), other.get("sectionName")})
-        and len(listeners) == 2)
+        or (
+            None not in (listeners := {one.get("sectionName"), other.get("sectionName")})
+            and len(listeners) == 2
+        )
         for one, other in combinations(gateways, 2)
     )
 
