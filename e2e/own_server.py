@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from e2e.bank import Bank
+from e2e.neighbours import Neighbour, pod
 from e2e.stack import IMAGES
-from e2e.test_network_policy import Neighbour, pod
 
 
 @dataclass(frozen=True)

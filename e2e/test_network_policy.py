@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import yaml
@@ -15,52 +13,12 @@ import yaml
 from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
+from e2e.neighbours import Neighbour, pod
 from e2e.stack import IMAGES, OPERATOR_NAMESPACE, Stack
 
 EXAMPLE = ROOT / "examples/fenced.yaml"
 HTTP, METRICS = 8080, 9090
-TRY_SECONDS = 3
-"""A connection that nothing drops is there within milliseconds; a busy machine takes longer."""
-CONNECT = f"""
-import json, socket, sys
-def tried(target):
-    try:
-        socket.create_connection(tuple(target), {TRY_SECONDS}).close()
-    except TimeoutError:
-        return "blocked"
-    except OSError as error:
-        return str(error)
-    return "open"
-print(json.dumps([tried(each) for each in json.loads(sys.argv[1])]))
-"""
 RESOLVE = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
-IDLE = "import time; time.sleep(86400)"
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A pod that tries to connect."""
-
-    stack: Stack
-    namespace: str
-    name: str
-
-    def python(self, program: str, *arguments: str) -> str:
-        """Run a program in the pod; return what it prints."""
-        return self.stack.kubectl(
-            "-n", self.namespace, "exec", self.name, "--", "python3", "-c", program, *arguments
-        ).strip()
-
-    def connects(self, *targets: tuple[str, int]) -> list[str]:
-        """Try to connect to each; return `open`, `blocked` or what else came of it."""
-        found: list[str] = json.loads(self.python(CONNECT, json.dumps(targets)))
-        return found
-
-    def address(self) -> str:
-        """Return the pod's address."""
-        pod = self.stack.get("pod", self.name, self.namespace)
-        assert pod is not None
-        return str(pod["status"]["podIP"])
 
 
 @dataclass(frozen=True)
@@ -96,35 +54,6 @@ class Ground:
             return seen == expected
 
         self.bank.stack.wait("connections", is_so, describe=lambda: f"{seen}, not {expected}")
-
-
-def pod(namespace: str, name: str, image: str, labels: dict[str, str]) -> dict[str, Any]:
-    """A pod that has Python and does nothing."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 0,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "python",
-                    "image": image,
-                    "command": ["python3", "-c", IDLE],
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                }
-            ],
-        },
-    }
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ import yaml
 from e2e.bank import Bank, timed
 from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
+from e2e.neighbours import Neighbour, pod
 from e2e.postgres import Postgres, postgres
 from e2e.stack import IMAGES, Stack
-from e2e.test_network_policy import Neighbour, pod
 
 EXAMPLE = ROOT / "examples/postgres.yaml"
 AUTOSCALED = ROOT / "examples/autoscaled.yaml"

@@ -548,6 +548,35 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ),
         ("spec.expose.gateway.hostnames", "without scheme, port, path and '*'"),
     ),
+    "a service of a kind that is not for it": (
+        manifest({"expose": {"service": {"type": "NodePort"}}}),
+        ("spec.expose.service.type", '"LoadBalancer"'),
+    ),
+    "a load balancer's settings without one": (
+        manifest({"expose": {"service": {"annotations": {"example.org/internal": "true"}}}}),
+        ("spec.expose.service", "write type: LoadBalancer, or remove them"),
+    ),
+    "a load balancer at no port": (
+        manifest({"expose": {"service": {"type": "LoadBalancer", "port": 0}}}),
+        ("spec.expose.service.port", "greater than or equal to 1"),
+    ),
+    "a load balancer of no class": (
+        manifest({"expose": {"service": {"type": "LoadBalancer", "loadBalancerClass": "a b"}}}),
+        ("spec.expose.service.loadBalancerClass", "such as example.org/internal"),
+    ),
+    "a load balancer for one address of a network": (
+        manifest(
+            {
+                "expose": {
+                    "service": {
+                        "type": "LoadBalancer",
+                        "loadBalancerSourceRanges": ["192.0.2.7/24"],
+                    }
+                }
+            }
+        ),
+        ("spec.expose.service.loadBalancerSourceRanges[0]", "write a network"),
+    ),
     "a peer that is nobody": (
         manifest({"networkPolicy": {"allowFrom": [{"namespaceLabels": {}}]}}),
         ("spec.networkPolicy.allowFrom[0]", "say who is let in"),
@@ -763,6 +792,11 @@ CHANGES: dict[str, Change] = {
         "set spec.autoscaling.minReplicas",
         of="agents/scale",
         status={"selector": "a=b", "replicas": 2},
+    ),
+    "another class of load balancer": Change(
+        {"expose": {"service": {"type": "LoadBalancer"}}},
+        {"expose": {"service": {"loadBalancerClass": "example.org/internal"}}},
+        "loadBalancerClass cannot change while there is a load balancer",
     ),
     "encryption switched on": Change(
         {}, {"encryption": RING}, "spec.encryption.enabled cannot change"

@@ -54,6 +54,7 @@ tolerations = st.lists(
     max_size=3,
 )
 
+networks = st.sampled_from(["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"])
 ports = st.lists(st.sampled_from(["http", "metrics"]), min_size=1, unique=True)
 peers = st.one_of(
     st.fixed_dictionaries(
@@ -64,7 +65,7 @@ peers = st.one_of(
     ),
     st.fixed_dictionaries({"podLabels": st.just({"role": "agent"})}, optional={"ports": ports}),
     st.fixed_dictionaries(
-        {"cidr": st.sampled_from(["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"])},
+        {"cidr": networks},
         optional={"ports": ports},
     ),
 )
@@ -312,6 +313,17 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
                 "scheme": st.sampled_from(["http", "https"]),
                 "annotations": annotation_maps,
                 "timeoutSeconds": st.integers(1, 3600),
+            },
+        ),
+        service=st.fixed_dictionaries(
+            {"type": st.just("LoadBalancer")},
+            optional={
+                "scheme": st.sampled_from(["http", "https"]),
+                "port": st.integers(1, 65535),
+                "annotations": annotation_maps,
+                "loadBalancerClass": st.sampled_from(["internal", "example.org/Fast"]),
+                "loadBalancerSourceRanges": st.lists(networks, max_size=3, unique=True),
+                "externalTrafficPolicy": st.sampled_from(["Cluster", "Local"]),
             },
         ),
     ),

@@ -249,9 +249,10 @@ class World:
             self.named_secrets = {**self.named_secrets, name: secret_with(name, uri=DATABASE_URL)}
 
     def start_servers(self, of: MemoryBank) -> None:
-        """Let all servers of the bank's own come to what they are for."""
+        """Let all servers of the bank's own come to what they are for, and its load balancer."""
         self.load_model(of)
         self.start_database(of)
+        self.give_address(of)
 
     def converge_with_servers(self, of: MemoryBank) -> Plan:
         """The same, and on once the bank's own servers are there and have its model."""
@@ -275,6 +276,13 @@ class World:
         }
         self.pods = [running_pod(template, f"pod-{number}") for number in range(1, count + 1)]
         self.canary = self.passed(of)
+
+    def give_address(self, of: MemoryBank, *ingress: dict[str, str]) -> None:
+        """Let the bank's load balancer, if it has one, be reached at an address."""
+        if of.spec.expose.load_balancer is not None:
+            given = list(ingress or [{"ip": "203.0.113.7"}])
+            service = self.children[names.external_service(of)]
+            service["status"] = {"loadBalancer": {"ingress": given}}
 
     def passed(self, of: MemoryBank, **changes: Any) -> CanaryResult:
         """The result of a canary that passed for the bank as it is now."""

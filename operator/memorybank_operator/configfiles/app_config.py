@@ -225,13 +225,19 @@ DEFAULT = Spec()
 
 
 def app_config(
-    bank: MemoryBank, *, hosts: tuple[str, ...], own_chroma: str, own_ollama: str
+    bank: MemoryBank,
+    *,
+    hosts: tuple[str, ...],
+    addresses: tuple[str, ...],
+    own_chroma: str,
+    own_ollama: str,
 ) -> AppConfig:
-    """Return the configuration of a bank that is addressed by any of these host names. `own_chroma`
-    and `own_ollama` are the URLs of its own servers, if it has them.
+    """Return the configuration of a bank that is addressed by any of these host names within the
+    cluster, and by the addresses of its load balancer. `own_chroma` and `own_ollama` are the URLs
+    of its own servers, if it has them.
     """
     spec = bank.spec
-    more = (*spec.expose.hosts, *spec.security.allowed_hosts)
+    more = (*spec.expose.hosts, *addresses, *spec.security.allowed_hosts)
     more_hosts = tuple(each for each in dict.fromkeys(more) if each not in hosts)
     return AppConfig(
         environment="production",

@@ -12,6 +12,7 @@ from memorybank_operator.reconcile.observed import Observed
 from memorybank_operator.reconcile.steps import Problem
 from memorybank_operator.resources import names
 from memorybank_operator.resources.context import RenderSettings
+from memorybank_operator.resources.external_service import addresses
 from memorybank_operator.resources.ingress import is_issued, tls_secret
 
 ENTRIES = ("tls.crt", "tls.key")
@@ -31,6 +32,12 @@ def decide_exposure(
             Reason.GATEWAY_API_NOT_INSTALLED,
             f"spec.expose.gateway: the cluster has no {kind}: have the Gateway API installed "
             "(its CRDs, version v1), or use spec.expose.ingress",
+        )
+    if bank.spec.expose.load_balancer is not None and not addresses(bank, observed.children):
+        yield Problem(
+            Reason.LOAD_BALANCER_PENDING,
+            f"spec.expose.service: Service {names.external_service(bank).name} has no address yet: "
+            "the cluster's controller of load balancers gives it one, see the Service's events",
         )
 
 

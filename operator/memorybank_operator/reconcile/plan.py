@@ -47,6 +47,7 @@ from memorybank_operator.resources.config_map import FILE
 from memorybank_operator.resources.context import BuildContext, RenderSettings
 from memorybank_operator.resources.deployment import count_to_hand_over
 from memorybank_operator.resources.effective import effective
+from memorybank_operator.resources.external_service import addresses
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.resources.pod_template import covers_all
 
@@ -120,6 +121,7 @@ def plan(
         grown_from=volume.grown_from,
         secrets=secrets.fingerprint,
         database=secrets.database,
+        addresses=addresses(bank, observed.children),
     )
     ctx = replace(ctx, takes_changes=takes_changes(bank, observed, ctx))
     bodies = {ChildKey(each["kind"], each["metadata"]["name"]): each for each in build(ctx)}

@@ -13,6 +13,7 @@ from memorybank_operator.resources.config_map import build_config_map
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.deployment import build_deployment
 from memorybank_operator.resources.disruption_budget import build_disruption_budget
+from memorybank_operator.resources.external_service import build_external_service
 from memorybank_operator.resources.http_route import build_http_route
 from memorybank_operator.resources.ingress import build_ingress
 from memorybank_operator.resources.key_secret import build_key_secret
@@ -41,6 +42,7 @@ AFTER = (
     build_autoscaler,
     build_ingress,
     build_http_route,
+    build_external_service,
 )
 
 

@@ -37,6 +37,7 @@ def config_of(ctx: BuildContext) -> AppConfig:
     return app_config(
         ctx.bank,
         hosts=names.hosts(ctx.bank, ctx.settings.cluster_domain),
+        addresses=ctx.addresses,
         own_chroma=CHROMA.url(ctx.bank),
         own_ollama=OLLAMA.url(ctx.bank),
     )

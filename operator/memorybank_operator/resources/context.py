@@ -59,6 +59,10 @@ class BuildContext:
     """The PostgreSQL database that the Secret names; None for a bank without, and while that Secret
     cannot be used.
     """
+    addresses: tuple[str, ...] = ()
+    """What the bank's load balancer is reached at; empty for a bank that has none, and while it was
+    given no address.
+    """
     takes_changes: bool = True
     """Whether the service takes changed settings and Secrets while it runs, and tells; else the
     revision of its pod covers all of them.

@@ -4,6 +4,8 @@ characters, so that all of them stay within 63.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import HTTP_PORT, METRICS_PORT
 from memorybank_operator.reconcile.observed import ChildKey
@@ -48,6 +50,11 @@ def deployment(bank: MemoryBank) -> ChildKey:
 def service(bank: MemoryBank) -> ChildKey:
     """Name the Service."""
     return ChildKey("Service", bank.name)
+
+
+def external_service(bank: MemoryBank) -> ChildKey:
+    """Name the Service of a load balancer, whether the bank has one or not."""
+    return ChildKey("Service", f"{bank.name}-external")
 
 
 def network_policy(bank: MemoryBank) -> ChildKey:
@@ -95,6 +102,7 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         *([autoscaler(bank)] if bank.spec.autoscaled is not None else []),
         *([ingress(bank)] if bank.spec.expose.ingress is not None else []),
         *([http_route(bank)] if bank.spec.expose.gateway is not None else []),
+        *([external_service(bank)] if bank.spec.expose.load_balancer is not None else []),
     )
 
 
@@ -114,14 +122,14 @@ def http_url(bank: MemoryBank) -> str:
     return f"http://{host(bank)}:{HTTP_PORT}"
 
 
-def public_url(bank: MemoryBank) -> str:
-    """Return the base URL for clients: from outside of the cluster where the bank is exposed."""
-    return bank.spec.expose.url or http_url(bank)
-
-
-def mcp_url(bank: MemoryBank) -> str:
-    """Return the URL for MCP clients."""
-    return f"{public_url(bank)}/mcp"
+def public_url(bank: MemoryBank, addresses: Sequence[str]) -> str:
+    """Return the base URL for clients: from outside of the cluster where the bank is exposed.
+    `addresses` are those of its load balancer, the first one for people.
+    """
+    expose = bank.spec.expose
+    if expose.url is None and expose.load_balancer is not None and addresses:
+        return expose.load_balancer.url(addresses[0])
+    return expose.url or http_url(bank)
 
 
 def metrics_url(bank: MemoryBank) -> str:

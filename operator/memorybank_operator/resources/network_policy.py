@@ -45,12 +45,20 @@ def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
 
 def _ingress(ctx: BuildContext) -> list[Rule]:
     """Return a rule for the operator, and one for each set of ports with all who may use it."""
-    allowed = ctx.bank.spec.network_policy.allow_from
+    allowed = [*ctx.bank.spec.network_policy.allow_from]
+    allowed += [each for each in _by_load_balancer(ctx) if each not in allowed]
     by_ports = groupby(sorted(allowed, key=_ports), key=_ports)
     rules = [(ports, [_peer(each) for each in peers]) for ports, peers in by_ports]
     if ctx.settings.operator_namespace:
         rules.insert(0, ((constants.HTTP_PORT,), [_operator(ctx.settings.operator_namespace)]))
     return [{"from": peers, "ports": [tcp(port) for port in ports]} for ports, peers in rules]
+
+
+def _by_load_balancer(ctx: BuildContext) -> list[Peer]:
+    """Return whom the spec has the load balancer let in; without a word on it, the fence stays."""
+    wanted = ctx.bank.spec.expose.load_balancer
+    ranges = () if wanted is None else wanted.load_balancer_source_ranges
+    return [Peer(cidr=each) for each in ranges]
 
 
 def _own_servers(ctx: BuildContext) -> list[Rule]:

@@ -19,10 +19,11 @@ def build_service(ctx: BuildContext) -> dict[str, Any]:
         "spec": {
             "type": "ClusterIP",
             "selector": selector(ctx.bank),
-            "ports": [_port("http", HTTP_PORT), _port("metrics", METRICS_PORT)],
+            "ports": [port("http", HTTP_PORT), port("metrics", METRICS_PORT)],
         },
     }
 
 
-def _port(name: str, number: int) -> dict[str, Any]:
+def port(name: str, number: int) -> dict[str, Any]:
+    """Return a port that leads to the one of this name of the pod."""
     return {"name": name, "port": number, "protocol": "TCP", "targetPort": name}

@@ -22,6 +22,7 @@ from memorybank_operator.reconcile.ownership import Ownership, ownership
 from memorybank_operator.reconcile.steps import Plan, Problem
 from memorybank_operator.resources import names
 from memorybank_operator.resources.deployment import image_in
+from memorybank_operator.resources.external_service import addresses
 from memorybank_operator.resources.labels import selector_text
 from memorybank_operator.status.available import judge_available
 from memorybank_operator.status.conditions import condition, stamped
@@ -76,17 +77,14 @@ def reduce(
     ]
     deployment = observed.children.get(names.deployment(bank), {})
     counts = deployment.get("status", {})
+    url = names.public_url(bank, addresses(bank, observed.children))
     return _as_json(
         MemoryBankStatus(
             observed_generation=bank.generation,
             phase=_phase(bank, ready, progress),
             conditions=tuple(sorted(conditions, key=lambda each: each.type)),
-            url=names.public_url(bank),
-            endpoints=Endpoints(
-                http=names.public_url(bank),
-                mcp=names.mcp_url(bank),
-                metrics=names.metrics_url(bank),
-            ),
+            url=url,
+            endpoints=Endpoints(http=url, mcp=f"{url}/mcp", metrics=names.metrics_url(bank)),
             binding=_binding(bank, observed),
             version=(observed.canary.version if observed.canary else "") or bank.status.version,
             image=image_in(deployment) if deployment else "",

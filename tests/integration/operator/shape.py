@@ -19,8 +19,8 @@ COUNTED = {
     "resourceVersion", "selfLink", "uid",
 }  # fmt: skip
 """Metadata by the API server."""
-ASSIGNED = {"clusterIP", "clusterIPs"}
-"""Addresses of a Service."""
+ASSIGNED = {"clusterIP", "clusterIPs", "healthCheckNodePort", "nodePort"}
+"""Addresses and ports of a Service."""
 
 
 async def shape(world: World, name: str = "agents") -> dict[str, Object]:
@@ -81,12 +81,18 @@ def _plain(body: Object) -> Object:
     metadata = {key: value for key, value in body["metadata"].items() if key not in COUNTED}
     plain = {key: value for key, value in body.items() if key != "status"} | {"metadata": metadata}
     if "spec" in body:
-        plain["spec"] = {key: value for key, value in body["spec"].items() if key not in ASSIGNED}
+        plain["spec"] = _unassigned(body["spec"])
+    if body["kind"] == "Service":
+        plain["spec"]["ports"] = [_unassigned(each) for each in body["spec"]["ports"]]
     if constants.ANNOTATION_AUTOSCALED in metadata.get("annotations", {}):
         plain["spec"].pop("replicas")  # as many as there were, which nobody here decides
     if body["kind"] == "Secret":
         plain["data"] = {key: _decoded(value) for key, value in body["data"].items()}
     return plain
+
+
+def _unassigned(part: Object) -> Object:
+    return {key: value for key, value in part.items() if key not in ASSIGNED}
 
 
 def _decoded(value: str) -> str:

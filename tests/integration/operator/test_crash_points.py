@@ -250,6 +250,7 @@ EXPOSED: dict[str, Any] = {"ingress": {"host": "memory.example.org"}}
 GATEWAY: dict[str, Any] = {
     "gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["memory.example.org"]}
 }
+BALANCED: dict[str, Any] = {"service": {"type": "LoadBalancer"}}
 ENCRYPTED: dict[str, Any] = {"encryption": {"enabled": True}}
 REFERENCE = {"adminKeySecretRef": {"name": "mine"}}
 SCENARIOS = {
@@ -399,6 +400,15 @@ SCENARIOS = {
     "expose it by a gateway as well": changed({"expose": EXPOSED}, expose=GATEWAY, writes=2),
     "expose it by a gateway no more": changed(
         {"expose": GATEWAY}, expose={"gateway": None}, writes=3
+    ),
+    "expose it by a load balancer": changed(expose=BALANCED, writes=2),
+    "give its load balancer an address": Scenario(
+        lambda world: world.give_address(), spec={"expose": BALANCED}, writes=2
+    ),
+    "give its load balancer up": Scenario(
+        lambda world: world.change(expose={"service": {"type": "ClusterIP"}}),
+        spec={"expose": BALANCED},
+        writes=2,
     ),
     "change several objects at once": changed(
         limits={"maxBodyBytes": 4096},

@@ -30,6 +30,7 @@ TOKENS = {
     }
 }
 EXPOSED = {"ingress": {"host": "memory.example.org", "tls": {"secretName": "memory-tls"}}}
+BALANCED = {"service": {"type": "LoadBalancer"}}
 QUOTA = {"services": "0"}
 Act = Callable[[World], Awaitable[object]]
 
@@ -160,6 +161,11 @@ TROUBLES = {
     "a certificate that is missing": Trouble(
         change(expose=EXPOSED), Reason.TLS_SECRET_NOT_FOUND, certificate,
         last={"expose": EXPOSED}, always=certificate,
+    ),
+    "a load balancer that takes its time": Trouble(
+        change(expose=BALANCED), Reason.LOAD_BALANCER_PENDING,
+        lambda world: world.give_address(),
+        last={"expose": BALANCED}, after=lambda world: world.give_address(),
     ),
     "a storage class that comes later": Trouble(
         lambda world: world.create(storage={"volume": {"storageClassName": LATER}}),

@@ -18,7 +18,7 @@ from typing_extensions import override
 from memorybank_operator import constants, runtime
 from memorybank_operator.canary import Door, Prober, Proof, Target
 from memorybank_operator.kube import kinds
-from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.kube.client import KubeClient, with_status
 from memorybank_operator.kube.connection import Connection
 from memorybank_operator.kube.kinds import ApiKind
 from memorybank_operator.readings import Outlook, Reader
@@ -247,14 +247,24 @@ class World:
         return {}
 
     async def children(self, bank: str = "agents") -> dict[str, Object]:
-        """Return those objects of a bank that exist, by kind; all that it may have."""
+        """Return those objects of a bank that exist, by kind; all that it may have. Its Service for
+        a load balancer is one more kind.
+        """
         found = {
             kind: await self.get(kind, bank + name.removeprefix("agents"))
             for kind, name in (CHILDREN | OPTIONAL).items()
         }
         if found["StatefulSet"] is None:
             found["StatefulSet"] = await self.get("StatefulSet", f"{bank}-ollama")
+        found["ExternalService"] = await self.get("Service", f"{bank}-external")
         return {kind: body for kind, body in found.items() if body is not None}
+
+    async def give_address(self, bank: str = "agents") -> None:
+        """Play the controller of load balancers: say where the bank's one is reached."""
+        service = await self.must("Service", f"{bank}-external")
+        address = {"ip": "203.0.113.7", "ipMode": "VIP"}
+        status = {"loadBalancer": {"ingress": [address]}}
+        await self.client.apply_status(with_status(service, status))
 
     async def ring(self, bank: str = "agents") -> Object | None:
         """Return the Secret with a bank's generated key ring."""

@@ -147,6 +147,10 @@ class Reason(Explained):
         "spec.storage.postgres.cluster asks for servers of PostgreSQL, whose operator the cluster "
         "does not have.",
     )
+    LOAD_BALANCER_PENDING = (
+        "LoadBalancerPending",
+        "spec.expose.service asks for a load balancer, which has no address yet.",
+    )
     SECRET_INVALID = (
         "SecretInvalid",
         "The entry of a Secret that the spec names is not what it should be.",

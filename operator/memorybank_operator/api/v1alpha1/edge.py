@@ -38,6 +38,15 @@ Namespace = Annotated[
 ]
 
 
+Cidr = Annotated[
+    str,
+    Field(
+        max_length=43,
+        json_schema_extra=rules(cel("isCIDR(self) && cidr(self) == cidr(self).masked()", CIDR)),
+    ),
+]
+
+
 class Peer(ApiModel):
     """Who may connect."""
 
@@ -65,18 +74,7 @@ class Peer(ApiModel):
     """Labels of the namespaces that the pods are in."""
     pod_labels: NodeLabels = Field(default_factory=dict)
     """Labels of the pods. Left out, all pods of the namespaces."""
-    cidr: (
-        Annotated[
-            str,
-            Field(
-                max_length=43,
-                json_schema_extra=rules(
-                    cel("isCIDR(self) && cidr(self) == cidr(self).masked()", CIDR)
-                ),
-            ),
-        ]
-        | None
-    ) = None
+    cidr: Cidr | None = None
     """Addresses outside of the cluster, such as 10.20.0.0/16."""
     ports: Annotated[
         tuple[Literal["http", "metrics"], ...],
@@ -216,6 +214,85 @@ class Gateway(ApiModel):
     """How long an answer may take. Left out, as long as the Gateway lets it."""
 
 
+MAX_SOURCE_RANGES = 32
+"""Networks that a load balancer lets in; bounds what the rule over them costs the API server."""
+USUAL_PORTS = {"http": 80, "https": 443}
+
+
+class ExternalService(ApiModel):
+    """The bank at an address of a load balancer."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "self.type == 'LoadBalancer' || !(has(self.port) || has(self.loadBalancerClass)"
+                f" || {_is_set('annotations')} || {_is_set('loadBalancerSourceRanges')})",
+                "annotations, port, loadBalancerClass and loadBalancerSourceRanges are those of a "
+                "load balancer: write type: LoadBalancer, or remove them",
+            ),
+            cel(
+                "self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer'"
+                " || (has(self.loadBalancerClass) ? has(oldSelf.loadBalancerClass)"
+                " && self.loadBalancerClass == oldSelf.loadBalancerClass"
+                " : !has(oldSelf.loadBalancerClass))",
+                "loadBalancerClass cannot change while there is a load balancer: set type to "
+                "ClusterIP, which gives its address up, then to LoadBalancer with the other class",
+            ),
+        )
+    )
+
+    type: Literal["ClusterIP", "LoadBalancer"] = "ClusterIP"
+    """LoadBalancer asks the cluster for an address outside, which leads to REST and MCP and nothing
+    else. ClusterIP asks for none: the bank is reached within the cluster, as it always is.
+    """
+    scheme: Literal["https", "http"] = "http"
+    """How clients address the load balancer: https where it ends TLS itself, as annotations have
+    some do. The bank speaks HTTP, by which keys and memories can be read on their way.
+    """
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port at that address. Left out, 80, and 443 for https."""
+    annotations: Annotations = Field(default_factory=dict)
+    """Annotations for the Service, as the controller of the load balancer understands them."""
+    load_balancer_class: (
+        Annotated[
+            str,
+            Field(
+                max_length=317,
+                json_schema_extra=rules(
+                    cel(
+                        "!format.qualifiedName().validate(self).hasValue()",
+                        "write the class as its controller names it, such as example.org/internal",
+                    )
+                ),
+            ),
+        ]
+        | None
+    ) = None
+    """Which controller makes the load balancer. Left out, the cluster's own."""
+    load_balancer_source_ranges: Annotated[
+        tuple[Cidr, ...],
+        Field(max_length=MAX_SOURCE_RANGES, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = ()
+    """Whom the load balancer lets in, as networks; a network policy of the bank lets in the same.
+    Left out, the load balancer lets everybody in, and a network policy whom its allowFrom names.
+    """
+    external_traffic_policy: Literal["Cluster", "Local"] = "Cluster"
+    """Local keeps the addresses of clients, for the network policy and the bank's log, and sends
+    nothing through nodes without a pod. With Cluster the bank may see addresses of nodes instead.
+    """
+
+    def url(self, host: str) -> str:
+        """Return the bank's address at a load balancer's."""
+        port = self.outside_port
+        shown = "" if port == USUAL_PORTS[self.scheme] else f":{port}"
+        return f"{self.scheme}://{host}{shown}"
+
+    @property
+    def outside_port(self) -> int:
+        """The port at the load balancer."""
+        return USUAL_PORTS[self.scheme] if self.port is None else self.port
+
+
 class Expose(ApiModel):
     """How the bank is reached from outside of the cluster."""
 
@@ -225,6 +302,16 @@ class Expose(ApiModel):
     """By an HTTPRoute of the Gateway API, where that is installed. Left out, there is none. Beside
     an Ingress, such as while clients move from one to the other, status.url is that of the Gateway.
     """
+    service: ExternalService | None = None
+    """By a Service of type LoadBalancer, beside the one within the cluster. Left out, there is
+    none. Beside an Ingress or a Gateway, status.url is theirs.
+    """
+
+    @property
+    def load_balancer(self) -> ExternalService | None:
+        """What is asked of a load balancer; None where none is asked for."""
+        service = self.service
+        return service if service is not None and service.type == "LoadBalancer" else None
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -235,7 +322,7 @@ class Expose(ApiModel):
 
     @property
     def url(self) -> str | None:
-        """The bank's address for clients outside; None when it is not exposed."""
+        """The bank's address for clients outside by the spec itself; None where it names none."""
         if self.gateway is not None:
             return f"{self.gateway.scheme}://{self.gateway.hostnames[0]}"
         if self.ingress is None:
