@@ -246,7 +246,7 @@ class AllowedHosts:
     """Names by which the service may be addressed, whatever the port. Loopback always is one."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
-        names = {host.lower() for host in hosts}
+        names = {host.lower().strip("[]") for host in hosts}
         self._any = "*" in names
         self._names = names | {"localhost"}
 

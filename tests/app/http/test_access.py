@@ -145,14 +145,15 @@ async def test_an_unknown_key_cannot_be_revoked(admin: httpx.AsyncClient) -> Non
 
 
 async def test_a_configured_host_is_a_right_one(tmp_path: Path) -> None:
-    security = {"allowed_hosts": ["agents", "Agents.Team.svc"]}
+    security = {"allowed_hosts": ["agents", "Agents.Team.svc", "203.0.113.7", "[2001:DB8::7]"]}
     async with (
         service(tmp_path, security=security) as bank,
         bank.client(bank.admin_key) as client,
     ):
-        for host in ("agents", "agents:8080", "agents.team.svc:8080", "AGENTS", "localhost"):
+        names = ("agents", "agents:8080", "agents.team.svc:8080", "AGENTS", "localhost")
+        for host in (*names, "203.0.113.7:80", "[2001:db8::7]", "[2001:db8::7]:8080"):
             assert (await client.get("/v1/memories", headers={"Host": host})).status_code == 200
-        for host in ("agents.other.svc", "xagents"):
+        for host in ("agents.other.svc", "xagents", "203.0.113.70", "[2001:db8::8]"):
             assert (await client.get("/v1/memories", headers={"Host": host})).status_code == 421
         origin = {"Origin": "https://agents.team.svc"}
         assert (await client.get("/v1/memories", headers=origin)).status_code == 200
