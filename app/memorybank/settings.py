@@ -266,10 +266,11 @@ class ChromaSettings(Section):
 class VectorSettings(Section):
     """Where vectors are compared."""
 
-    provider: Literal["embedded", "chroma"] = Field(
+    provider: Literal["embedded", "chroma", "pgvector"] = Field(
         "embedded",
         description="`embedded` keeps all vectors in this process; with `chroma` they are in a"
-        " Chroma server, and a thirtieth of them here.",
+        " Chroma server, and a thirtieth of them here; with `pgvector` vectors and words are"
+        " searched inside PostgreSQL, and none of them is here.",
     )
     chroma: ChromaSettings = ChromaSettings()
 

@@ -106,6 +106,13 @@ def migrated(name: str) -> str:
     return server().database(name, like=_with_tables())
 
 
+def searchable(name: str) -> str:
+    """Return the address of such a database to which an administrator has added pgvector."""
+    url = migrated(name)
+    server().execute("CREATE EXTENSION IF NOT EXISTS vector", name)
+    return url
+
+
 @cache
 def _with_tables() -> str:
     reach = reached(server().database("tables"))

@@ -101,7 +101,7 @@ async def open_engine(
     embedders = GivenEmbedders(embedder, *others)
     if others:
         await embedders.choose(store)
-    index = build_index(settings, store, embedders.current)
+    index = await build_index(settings, store, embedders.current)
     try:
         yield Engine(store, embedders.current, embedders, index)
     finally:

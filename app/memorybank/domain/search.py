@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+MOST_VALUES = 50
+"""Values that a facet lists."""
+LENGTHS = (("1-24", 24), ("25-99", 99), ("100-399", 399), ("400+", 2**62))
+"""Numbers of words that facets tell apart: a sentence, a paragraph, a page, more."""
 
 Scalar = str | int | float | bool | None
 """A value of metadata that can be asked for."""
@@ -71,3 +76,26 @@ class Suggestion(NamedTuple):
     """title, tag or word."""
     memories: int
     """How many memories it leads to."""
+
+
+_KINDS = {"title": 0, "tag": 1, "word": 2}
+
+
+def most_frequent(counts: Iterable[Count]) -> list[Count]:
+    """Return the most frequent values, equal ones in order of their names."""
+    held = [pair for pair in counts if pair[1]]
+    return sorted(held, key=lambda pair: (-pair[1], pair[0]))[:MOST_VALUES]
+
+
+def some_of_each(found: Iterable[Suggestion], limit: int) -> list[Suggestion]:
+    """Return suggestions by kind, the most common first.
+
+    There are some of each kind: many titles must not hide the words.
+    """
+    ranked = sorted(
+        {each for each in found if each.memories},
+        key=lambda each: (_KINDS[each.kind], -each.memories, each.text),
+    )
+    share = max(1, limit // 2)
+    first = [each for kind in _KINDS for each in [e for e in ranked if e.kind == kind][:share]]
+    return first[:limit]

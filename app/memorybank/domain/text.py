@@ -74,7 +74,7 @@ def stem(term: str) -> str:
     known: two words that differ in meaning seldom become one, not all forms do. Terms with other
     characters than letters, of other scripts, or of three letters are left as they are.
     """
-    word = term if term.isascii() else _without_accents(term)
+    word = term if term.isascii() else without_accents(term)
     if len(word) < _SHORTEST_INFLECTED or not word.isascii() or not word.isalpha():
         return term
     while (shorter := _without_ending(word)) != word:
@@ -123,6 +123,7 @@ def _parts(word: str) -> list[str]:
     return parts
 
 
-def _without_accents(term: str) -> str:
+def without_accents(term: str) -> str:
+    """Return a term with its letters as they are without marks on them."""
     decomposed = unicodedata.normalize("NFD", term)
     return "".join(each for each in decomposed if not unicodedata.combining(each))

@@ -28,7 +28,18 @@ from memorybank.domain.memory import (
     Origin,
     searchable_text,
 )
-from memorybank.domain.search import Count, Facets, Hit, Parts, Refinement, Suggestion
+from memorybank.domain.search import (
+    LENGTHS,
+    MOST_VALUES,
+    Count,
+    Facets,
+    Hit,
+    Parts,
+    Refinement,
+    Suggestion,
+    most_frequent,
+    some_of_each,
+)
 from memorybank.domain.text import stem, terms
 from memorybank.domain.times import to_microseconds
 from memorybank.ports import Vector
@@ -96,10 +107,6 @@ _NAMED = 2_000
 _ACCOMPANIED = 400
 """Up to so many, their neighbours in their sessions are named as well."""
 
-_LENGTHS = (("1-24", 24), ("25-99", 99), ("100-399", 399), ("400+", _EVER))
-"""Numbers of words that facets tell apart: a sentence, a paragraph, a page, more."""
-_MOST_VALUES = 50
-"""Values that a facet lists."""
 _COMPLETIONS = 64
 """Words with the wanted beginning that are looked at."""
 _NO_REFINEMENT = Refinement()
@@ -384,20 +391,20 @@ class TenantIndex:
         projects = {code: project for project, code in self._projects.items()}
         created = self._rows["created"][mask]
         months = Counter((created.astype("datetime64[us]").astype("datetime64[M]")).tolist())
-        lengths = np.searchsorted([most for _, most in _LENGTHS], self._rows["length"][mask])
-        sizes = np.bincount(lengths, minlength=len(_LENGTHS)).tolist()
+        lengths = np.searchsorted([most for _, most in LENGTHS], self._rows["length"][mask])
+        sizes = np.bincount(lengths, minlength=len(LENGTHS)).tolist()
         return Facets(
             total=int(mask.sum()),
             types=_counted(names, self._rows["type"][mask]),
-            tags=_most(
+            tags=most_frequent(
                 (tag, int(mask[self._tags.holding(tag)[0]].sum())) for tag in self._tags.terms()
             ),
             projects=_counted(projects, self._rows["project"][mask]),
-            sessions=_most(self._sessions.sizes(mask)),
-            lengths=[(name, size) for (name, _), size in zip(_LENGTHS, sizes, strict=True) if size],
+            sessions=most_frequent(self._sessions.sizes(mask)),
+            lengths=[(name, size) for (name, _), size in zip(LENGTHS, sizes, strict=True) if size],
             months=[
                 (f"{month:%Y-%m}", count)
-                for month, count in sorted(months.items(), reverse=True)[:_MOST_VALUES]
+                for month, count in sorted(months.items(), reverse=True)[:MOST_VALUES]
             ],
         )
 
@@ -427,15 +434,7 @@ class TenantIndex:
                 found.append(Suggestion(tag, "tag", memories))
         before = begun[: len(begun) - len(begun.split()[-1])] if len(typed) > 1 else ""
         found += [Suggestion(before + term, "word", count) for term, count in counts.items()]
-        kinds = {"title": 0, "tag": 1, "word": 2}
-        ranked = sorted(
-            {each for each in found if each.memories},
-            key=lambda each: (kinds[each.kind], -each.memories, each.text),
-        )
-        # Some of each kind: many titles must not hide the words.
-        share = max(1, limit // 2)
-        first = [each for kind in kinds for each in [e for e in ranked if e.kind == kind][:share]]
-        return first[:limit]
+        return some_of_each(found, limit)
 
     def _held(self, postings: Postings, wanted: Iterable[str]) -> Mask:
         """Return which rows hold at least one of these terms."""
@@ -658,10 +657,4 @@ def _entries(metadata: Mapping[str, Any]) -> list[str]:
 def _counted(names: Mapping[int, str], codes: npt.NDArray[Any]) -> list[Count]:
     values, counts = np.unique(codes, return_counts=True)
     pairs = zip(values.tolist(), counts.tolist(), strict=True)
-    return _most((names[code], count) for code, count in pairs if code in names)
-
-
-def _most(counts: Iterable[Count]) -> list[Count]:
-    """Return the most frequent values, equal ones in order of their names."""
-    held = [pair for pair in counts if pair[1]]
-    return sorted(held, key=lambda pair: (-pair[1], pair[0]))[:_MOST_VALUES]
+    return most_frequent((names[code], count) for code, count in pairs if code in names)

@@ -29,7 +29,7 @@ from memorybank.stores.sqlite import SqliteStore
 from memorybank.vectors import ChromaServer
 
 if TYPE_CHECKING:
-    from memorybank.stores.postgres import PostgresStore
+    from memorybank.stores.postgres import PostgresIndex, PostgresStore
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ async def open_engine(
         embedders = OpenedEmbedders(settings, opened, counted=counted)
         stack.push_async_callback(embedders.close)
         await embedders.choose(store.embeddings)
-        index = build_index(settings, store, embedders.current)
+        index = await build_index(settings, store, embedders.current)
         stack.push_async_callback(index.close)
         await stack.enter_async_context(_built_in_background(index))
         shared = None if isinstance(store, SqliteStore) else store
@@ -93,13 +93,24 @@ async def open_store(settings: Settings, model: str) -> SqliteStore | PostgresSt
     )
 
 
-def build_index(settings: Settings, store: MemoryStore, embedder: Embedder) -> MemoryIndex:
-    """Return an empty index; a task keeps the vector server up to date until it is closed.
+async def build_index(
+    settings: Settings, store: SqliteStore | PostgresStore, embedder: Embedder
+) -> MemoryIndex | PostgresIndex:
+    """Return an index, an empty one unless the database itself is searched.
 
-    Raises ConfigurationError.
+    Where there is a vector server, a task keeps it up to date until the index is closed. Raises
+    ConfigurationError.
     """
     if settings.vector.provider == "embedded":
         return MemoryIndex(store, dimensions=embedder.dimensions)
+    if settings.vector.provider == "pgvector":
+        if isinstance(store, SqliteStore):
+            raise ConfigurationError(
+                "pgvector is a part of PostgreSQL, and the bank is in SQLite",
+                field="vector.provider",
+                hint="write `embedded`, or choose the engine postgres",
+            )
+        return await store.search_inside(model=embedder.model, dimensions=embedder.dimensions)
     if settings.encryption.enabled:
         raise ConfigurationError(
             "the bank is encrypted, and Chroma would hold its vectors in clear",
@@ -129,11 +140,11 @@ async def _open_postgres(settings: Settings, model: str) -> PostgresStore:
             field="encryption.enabled",
             hint="leave encryption off and encrypt the server's disk, or choose the engine sqlite",
         )
-    if settings.vector.provider != "embedded":
+    if settings.vector.provider == "chroma":
         raise ConfigurationError(
-            "a bank on PostgreSQL keeps its vectors in memory: several processes would fill Chroma",
+            "a bank on PostgreSQL has no use for Chroma, which several processes would fill",
             field="vector.provider",
-            hint="write `embedded`, or choose the engine sqlite",
+            hint="write `embedded` or `pgvector`, or choose the engine sqlite",
         )
     database = settings.database
     server = Server(

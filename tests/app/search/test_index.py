@@ -1,10 +1,12 @@
-"""The index follows its store, and finds what is meant."""
+"""What every index promises: it follows its store, and finds what is meant."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,10 @@ from memorybank.ports import PENDING, Vector
 from memorybank.search import MemoryIndex
 from memorybank.search import index as index_module
 from memorybank.search import tenant as tenant_module
+from memorybank.stores.postgres import PostgresIndex, PostgresStore
+from memorybank.stores.postgres.searching import tables
 from memorybank.stores.sqlite import SqliteStore
+from tests.support import postgres
 from tests.support.memory_model import builtin_embedder
 from tests.support.memory_questions import questions
 from tests.support.memory_samples import a_memory, a_vector, later
@@ -24,28 +29,64 @@ from tests.support.memory_samples import a_memory, a_vector, later
 ALL = MemoryFilter()
 
 
+Store = SqliteStore | PostgresStore
+Index = MemoryIndex | PostgresIndex
+Opener = Callable[[str], Awaitable[Store]]
+
+
+def database_of(folder: Path) -> str:
+    return hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+
+
+@pytest.fixture(params=["in memory", pytest.param("inside PostgreSQL", marks=pytest.mark.slow)])
+async def opener(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opener]:
+    """Opens the same store again and again, for vectors of a model."""
+    if request.param == "in memory":
+        yield lambda model: SqliteStore.open(tmp_path / "memory_bank.db", model=model)
+        return
+    name = database_of(tmp_path)
+    server = postgres.reached(postgres.searchable(name))
+    yield lambda model: PostgresStore.open(server, model=model)
+    postgres.server().drop(name)
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(tmp_path / "memory_bank.db", model="m")
+async def store(opener: Opener) -> AsyncIterator[Store]:
+    store = await opener("m")
     yield store
     await store.close()
 
 
 @pytest.fixture
-async def index(store: SqliteStore) -> AsyncIterator[MemoryIndex]:
-    index = MemoryIndex(store, dimensions=4)
-    yield index
-    await index.close()
+async def opened(opener: Opener) -> AsyncIterator[Callable[..., Awaitable[Index]]]:
+    """Opens indexes, which are closed after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def open_index(store: Store, *, model: str = "m", dimensions: int = 4) -> Index:
+            index: Index
+            if isinstance(store, SqliteStore):
+                index = MemoryIndex(store, dimensions=dimensions)
+            else:
+                index = await store.search_inside(model=model, dimensions=dimensions)
+            stack.push_async_callback(index.close)
+            return index
+
+        yield open_index
+
+
+@pytest.fixture
+async def index(store: Store, opened: Callable[..., Awaitable[Index]]) -> Index:
+    return await opened(store)
 
 
 async def found(
-    index: MemoryIndex, tenant: str, query: str, vector: Vector | None = None, limit: int = 100
+    index: Index, tenant: str, query: str, vector: Vector | None = None, limit: int = 100
 ) -> list[str]:
     hits = await index.search(tenant, query, vector=vector, where=ALL, limit=limit)
     return [hit.memory_id for hit in hits]
 
 
-async def test_a_write_is_found_once_caught_up_with(store: SqliteStore, index: MemoryIndex) -> None:
+async def test_a_write_is_found_once_caught_up_with(store: Store, index: Index) -> None:
     assert await found(index, "acme", "apple") == []
     memory = a_memory("an apple")
     await index.catch_up(await store.add(memory, a_vector()))
@@ -57,7 +98,7 @@ async def test_a_write_is_found_once_caught_up_with(store: SqliteStore, index: M
     assert await found(index, "acme", "pear", a_vector()) == []
 
 
-async def test_the_index_says_how_far_it_has_read(store: SqliteStore, index: MemoryIndex) -> None:
+async def test_the_index_says_how_far_it_has_read(store: Store, index: Index) -> None:
     assert index.seq == 0
     seq = await store.add(a_memory(), a_vector())
     assert index.seq < seq
@@ -65,14 +106,15 @@ async def test_the_index_says_how_far_it_has_read(store: SqliteStore, index: Mem
     assert index.seq == seq == (await store.stats()).seq
 
 
-async def test_a_new_index_is_rebuilt_from_the_store(store: SqliteStore) -> None:
+async def test_a_new_index_is_rebuilt_from_the_store(
+    store: Store, opened: Callable[..., Awaitable[Index]]
+) -> None:
     memories = [a_memory(f"note {number}") for number in range(1_200)]
     await asyncio.gather(*(store.add(memory, a_vector()) for memory in memories))
     await store.delete("acme", memories[0].id)
-    index = MemoryIndex(store, dimensions=4)
+    index = await opened(store)
     await index.catch_up()
     assert set(await found(index, "acme", "note", limit=2_000)) == {m.id for m in memories[1:]}
-    await index.close()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +130,7 @@ async def test_a_new_index_is_rebuilt_from_the_store(store: SqliteStore) -> None
     ],
 )
 async def test_words_of_many_scripts_find_their_memory_before_others(
-    store: SqliteStore, index: MemoryIndex, content: str, query: str
+    store: Store, index: Index, content: str, query: str
 ) -> None:
     others = ("北京在下雨。", "昨日は雨でした。", "비가 옵니다.", "ฝนตก", "Es regnet.", "Дождь.")
     await store.add_many([(a_memory(other), a_vector()) for other in others])
@@ -100,7 +142,7 @@ async def test_words_of_many_scripts_find_their_memory_before_others(
 WORDS = ("apple", "apples", "pear", "Straße", "東京", "x" * 70, "snake_case", "Élan")
 
 
-async def store_and_change(store: SqliteStore, followed: MemoryIndex) -> None:
+async def store_and_change(store: Store, followed: Index) -> None:
     """Make, change, throw away, delete and make anew memories of three tenants, all of a kind."""
     dice = random.Random(7)  # noqa: S311  # no secret
     known: list[Memory] = []
@@ -139,40 +181,46 @@ async def store_and_change(store: SqliteStore, followed: MemoryIndex) -> None:
     ("page", "portion", "many"), [(7, 3, 1), (1_000, 20, 4), (1_000, 1_000, 1), (1_000, 1_000, 999)]
 )
 async def test_an_index_built_at_once_answers_as_one_that_followed_every_change(
-    store: SqliteStore,
-    index: MemoryIndex,
+    store: Store,
+    index: Index,
     monkeypatch: pytest.MonkeyPatch,
+    opened: Callable[..., Awaitable[Index]],
     page: int,
     portion: int,
     many: int,
 ) -> None:
     await store_and_change(store, index)
-    monkeypatch.setattr(index_module, "_PAGE", page)
+    for module in (index_module, tables):
+        monkeypatch.setattr(module, "_PAGE", page)
     monkeypatch.setattr(index_module, "_PORTION", portion)
     monkeypatch.setattr(tenant_module, "_MANY", many)
-    fresh = MemoryIndex(store, dimensions=4)
-    await fresh.catch_up()
+    everything = MemoryFilter(states=frozenset())
+
+    async def scores(one: Index, tenant: str, query: str, vector: Vector | None) -> object:
+        hits = await one.search(tenant, query, vector=vector, where=everything, limit=200)
+        return {hit.memory_id: hit.score for hit in hits}
+
+    asked = [
+        (tenant, query, vector)
+        for query in (*WORDS, "plum", "big", "apple pear")
+        for vector in (None, a_vector(1, -1))
+        for tenant in ("acme", "beta", "gamma")
+    ]
+    before = [await scores(index, *each) for each in asked]
+    counted = [await index.facets(tenant, everything) for tenant in ("acme", "beta", "gamma")]
+    fresh = await opened(store)
+    await fresh.rebuild()
     for each in (index, fresh):
         check = await each.check()
         assert check.differing == 0
         assert check.compared > 30
-    everything = MemoryFilter(states=frozenset())
-    for query in (*WORDS, "plum", "big", "apple pear"):
-        for vector in (None, a_vector(1, -1)):
-            for tenant in ("acme", "beta", "gamma"):
-                before, after = [
-                    await each.search(tenant, query, vector=vector, where=everything, limit=200)
-                    for each in (index, fresh)
-                ]
-                assert {hit.memory_id: hit.score for hit in after} == pytest.approx(
-                    {hit.memory_id: hit.score for hit in before}, abs=1e-5
-                )
-    for tenant in ("acme", "beta", "gamma"):
-        assert await fresh.facets(tenant, everything) == await index.facets(tenant, everything)
-    await fresh.close()
+    for question, expected in zip(asked, before, strict=True):
+        assert await scores(fresh, *question) == pytest.approx(expected, abs=1e-5)
+    for tenant, facets in zip(("acme", "beta", "gamma"), counted, strict=True):
+        assert await fresh.facets(tenant, everything) == facets
 
 
-async def test_no_search_ever_sees_another_tenant(store: SqliteStore, index: MemoryIndex) -> None:
+async def test_no_search_ever_sees_another_tenant(store: Store, index: Index) -> None:
     mine, theirs = a_memory("secret plan"), a_memory("secret plan", tenant="beta")
     await store.add(mine, a_vector())
     await store.add(theirs, a_vector())
@@ -187,7 +235,7 @@ async def test_no_search_ever_sees_another_tenant(store: SqliteStore, index: Mem
 
 
 async def test_writers_and_searchers_at_once_always_find_what_was_caught_up(
-    store: SqliteStore, index: MemoryIndex
+    store: Store, index: Index
 ) -> None:
     async def write_and_find(number: int) -> None:
         memory = a_memory(f"word{number}")
@@ -197,9 +245,7 @@ async def test_writers_and_searchers_at_once_always_find_what_was_caught_up(
     await asyncio.gather(*(write_and_find(number) for number in range(100)))
 
 
-async def test_a_cancelled_catch_up_is_taken_up_by_the_next(
-    store: SqliteStore, index: MemoryIndex
-) -> None:
+async def test_a_cancelled_catch_up_is_taken_up_by_the_next(store: Store, index: Index) -> None:
     memories = [a_memory(f"note {number}") for number in range(600)]
     await asyncio.gather(*(store.add(memory, a_vector()) for memory in memories))
     for turns in range(12):
@@ -212,28 +258,36 @@ async def test_a_cancelled_catch_up_is_taken_up_by_the_next(
     assert len(await found(index, "acme", "note", limit=1_000)) == 600
 
 
-async def test_vectors_of_an_earlier_model_leave_the_words_searchable(tmp_path: Path) -> None:
+async def test_vectors_of_an_earlier_model_leave_the_words_searchable(
+    opener: Opener, opened: Callable[..., Awaitable[Index]]
+) -> None:
     memory = a_memory("an apple")
-    before = await SqliteStore.open(tmp_path / "other.db", model="small")
+    before = await opener("small")
     await before.add(memory, a_vector(dimensions=3))
     await before.close()
-    store = await SqliteStore.open(tmp_path / "other.db", model="large")
-    index = MemoryIndex(store, dimensions=4)
+    store = await opener("large")
+    index = await opened(store, model="large")
     await index.catch_up()
     assert await found(index, "acme", "apple", a_vector()) == [memory.id]
-    await index.close()
     await store.close()
 
 
-async def test_an_unreadable_store_shows_as_such(store: SqliteStore, index: MemoryIndex) -> None:
+async def test_an_unreadable_store_shows_as_such(
+    store: Store, index: Index, tmp_path: Path
+) -> None:
+    await store.add(a_memory(), a_vector())
     await store.close()
+    if isinstance(store, PostgresStore):  # whose index has a connection of its own
+        postgres.server().drop(database_of(tmp_path))
     with pytest.raises(StoreUnavailable):
         await index.catch_up()
 
 
-async def test_questions_in_other_words_find_their_memories(store: SqliteStore) -> None:
+async def test_questions_in_other_words_find_their_memories(
+    store: Store, opened: Callable[..., Awaitable[Index]]
+) -> None:
     embedder = builtin_embedder()
-    index = MemoryIndex(store, dimensions=embedder.dimensions)
+    index = await opened(store, dimensions=embedder.dimensions)
     asked = {}
     for content, question in questions():
         memory = a_memory(content)
@@ -244,7 +298,6 @@ async def test_questions_in_other_words_find_their_memories(store: SqliteStore) 
     for memory_id, question in asked.items():
         vector = (await embedder.embed([question]))[0]
         ranks.append((await found(index, "acme", question, vector)).index(memory_id))
-    await index.close()
     first = sum(rank == 0 for rank in ranks) / len(ranks)
     among_three = sum(rank < 3 for rank in ranks) / len(ranks)
     assert first >= 0.75, f"{first:.2f} of the questions found their memory first"

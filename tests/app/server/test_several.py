@@ -49,7 +49,9 @@ def database() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def several(folder: Path, database: str, *names: str) -> AsyncIterator[list[Server]]:
+async def several(
+    folder: Path, database: str, *names: str, vectors: str = "embedded"
+) -> AsyncIterator[list[Server]]:
     """Start processes side by side, on the way through PgBouncer that replicas take."""
     key = tokens.generate()
     environ = {
@@ -59,6 +61,7 @@ async def several(folder: Path, database: str, *names: str) -> AsyncIterator[lis
         "MEMORY_BANK_EMBEDDING__PROVIDER": "builtin-tiny",
         "MEMORY_BANK_FORGETTING__ENABLED": "true",
         "MEMORY_BANK_SERVER__DRAIN_SECONDS": "0",
+        "MEMORY_BANK_VECTOR__PROVIDER": vectors,
     }
     async with AsyncExitStack() as stack:
 
@@ -152,6 +155,42 @@ async def test_what_one_process_does_the_other_knows_within_a_second(
             return shown["memorybank_index_lag_seconds"]
 
         await within(FOUND_SECONDS, told)
+
+
+async def test_what_is_searched_in_the_database_is_found_by_every_process(
+    database: str, tmp_path: Path
+) -> None:
+    postgres.searchable(database)
+    async with AsyncExitStack() as stack:
+        servers = await stack.enter_async_context(
+            several(tmp_path, database, "one", "other", vectors="pgvector")
+        )
+        here, there = [await stack.enter_async_context(server.async_client()) for server in servers]
+
+        async def store_and_find(number: int) -> float:
+            said = {"content": f"The code word is zebra{number}."}
+            stored = await here.post("/v1/memories", json=said)
+            assert stored.status_code == 201
+
+            async def first(client: httpx.AsyncClient, mode: str) -> str | None:
+                query = {"query": f"zebra{number}", "mode": mode, "limit": 1}
+                hits = (await client.post("/v1/search", json=query)).json()["results"]
+                return str(hits[0]["memory"]["id"]) if hits else None
+
+            made: str = stored.json()["id"]
+
+            async def found() -> bool:
+                return await first(there, "hybrid") == made
+
+            for mode in ("lexical", "hybrid"):  # where it was stored it is found at once
+                assert await first(here, mode) == made
+            return await until(found)
+
+        await within(FOUND_SECONDS, store_and_find)
+        assert (await there.post("/v1/admin/index/check")).json()["ok"]
+        for server in servers:  # what each is asked to prove of itself, too
+            async with server.async_client() as client:
+                assert (await client.get("/ready")).json()["status"] == "ready"
 
 
 async def test_background_work_is_done_once_and_another_process_takes_it_over(

@@ -18,7 +18,9 @@ from memorybank.ports import Marks, PoolStatus
 from memorybank.stores.postgres.care import CareTables
 from memorybank.stores.postgres.connection import Server, Session
 from memorybank.stores.postgres.errors import translated, translated_at_start
+from memorybank.stores.postgres.filters import holding_tags
 from memorybank.stores.postgres.schema import migrate, require_walls
+from memorybank.stores.postgres.searching import PostgresIndex
 from memorybank.stores.postgres.sessions import Line, holding, once, reading, writing
 from memorybank.stores.postgres.writer import Writer
 from memorybank.stores.sql import rows
@@ -144,6 +146,10 @@ class PostgresStore(SqlStore):
             lambda connection: connection.execute("DELETE FROM lease WHERE holder = ?", (holder,)),
         )
 
+    async def search_inside(self, *, model: str, dimensions: int) -> PostgresIndex:
+        """Return an index that is searched inside the database. Raises ConfigurationError."""
+        return await PostgresIndex.open(self._server, self._run, model=model, dimensions=dimensions)
+
     @override
     def _release(self) -> None:
         self._lanes.close()
@@ -155,14 +161,8 @@ class PostgresStore(SqlStore):
     def _tagged(
         self, connection: Connection, clause: str, values: rows.Bindings, tags: Sequence[str]
     ) -> tuple[str, rows.Bindings]:
-        """See SqlStore. Tags are compared as the JSON that they are written in: PostgreSQL cannot
-        turn every such text into one of its own.
-        """
-        has = (
-            " AND EXISTS (SELECT 1 FROM json_array_elements(memories.tags::json) AS tag"
-            " WHERE tag.value::text = ?)"
-        )
-        return clause + has * len(tags), [*values, *map(rows.dumped, tags)]
+        """See SqlStore."""
+        return holding_tags(clause, values, tags)
 
     def _busy(self) -> PoolStatus:
         return PoolStatus(self._count, self._count - self._readers.qsize(), self._writer.waiting)
