@@ -123,6 +123,16 @@ def test_a_bank_with_chroma_has_collections_of_its_own(
     assert loaded.vector.chroma.collections == collections
 
 
+def test_a_bank_in_postgresql_is_searched_where_the_spec_says(tmp_path: Path) -> None:
+    storage = {
+        "engine": "postgres",
+        "postgres": {"urlSecretRef": {"name": "database", "key": "url"}},
+    }
+    inside = pod_settings({"storage": storage, "vector": {"provider": "pgvector"}}, tmp_path)
+    assert inside.vector.provider == "pgvector"
+    assert pod_settings({"storage": storage}, tmp_path).vector.provider == "embedded"
+
+
 def test_a_bank_in_postgresql_finds_its_database_and_has_as_many_connections_as_it_may(
     tmp_path: Path,
 ) -> None:

@@ -285,6 +285,14 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"storage": POSTGRES, "vector": CHROMA}),
         ("spec.vector.provider", "several pods would fill the same Chroma"),
     ),
+    "pgvector on sqlite": (
+        manifest({"vector": {"provider": "pgvector"}}),
+        ("spec.vector.provider", "needs storage.engine postgres", "write embedded"),
+    ),
+    "vectors in something else": (
+        manifest({"vector": {"provider": "qdrant"}}),
+        ("spec.vector.provider", 'supported values: "embedded", "chroma", "pgvector"'),
+    ),
     "empty image": (
         manifest({"image": ""}),
         ("spec.image", "leave it out for the operator's default"),

@@ -385,10 +385,11 @@ autoscaling = st.fixed_dictionaries(
 )
 """As many pods as the load needs."""
 postgres_specs: st.SearchStrategy[dict[str, Any]] = st.builds(
-    lambda spec, postgres, pods: {
+    lambda spec, postgres, pods, vector: {
         **{name: value for name, value in spec.items() if name not in ("vector", "encryption")},
         "storage": {"engine": "postgres", "postgres": postgres},
         **pods,
+        **vector,
     },
     sqlite_specs,
     _postgres,
@@ -398,6 +399,7 @@ postgres_specs: st.SearchStrategy[dict[str, Any]] = st.builds(
             {"autoscaling": autoscaling}, optional={"replicas": st.integers(0, 1)}
         ),
     ),
+    _optional(vector=_optional(provider=st.sampled_from(["embedded", "pgvector"]))),
 )
 """Any valid spec of a bank in PostgreSQL, with the Secret of `world.World`."""
 

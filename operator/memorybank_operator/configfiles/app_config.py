@@ -101,11 +101,11 @@ class Chroma(_Section):
     collections: str
 
 
-class Vector(_Section):
+class Vector(_SparseSection):
     """Where vectors are compared."""
 
     provider: str
-    chroma: Chroma
+    chroma: Chroma | None = None
 
 
 class Security(_SparseSection):
@@ -313,8 +313,10 @@ def _embedding(spec: Spec, own_ollama: str) -> Embedding:
 
 def _vector(bank: MemoryBank, own_chroma: str) -> Vector | None:
     vector = bank.spec.vector
-    if vector.provider == "embedded" or vector.chroma is None:
+    if vector.provider == "embedded":
         return None
+    if vector.provider == "pgvector" or vector.chroma is None:
+        return Vector(provider=vector.provider)
     own = f"{bank.namespace}_{bank.name}"  # no name has a _: no other bank's begins so
     url = vector.chroma.url or own_chroma
     chroma = Chroma(url=url, collections=vector.chroma.collections or own)

@@ -136,6 +136,7 @@ ALTERNATIVES: dict[str, Values] = {
             },
         }
     },
+    "vectors in postgres": {"vector": {"provider": "pgvector"}},
     "auth.jwt by a secret": {
         "auth": {
             "jwt": {
@@ -147,7 +148,7 @@ ALTERNATIVES: dict[str, Values] = {
     },
 }
 """What excludes something that the example has."""
-BASES: dict[str, Values] = {"autoscaling": IN_POSTGRES}
+BASES: dict[str, Values] = dict.fromkeys(("autoscaling", "vectors in postgres"), IN_POSTGRES)
 """What a bank is that has such a field; of any other, nothing is said."""
 INSTALLED = frozenset(kind.kind for kind in kinds.OPTIONAL)
 IMMUTABLE = {"storage", "encryption"}

@@ -301,8 +301,14 @@ class Spec(ApiModel):
             ),
             cel(
                 "self.vector.provider != 'chroma' || self.storage.engine != 'postgres'",
-                "spec.vector.provider must be embedded with storage.engine postgres: several pods "
-                "would fill the same Chroma",
+                "spec.vector.provider must be embedded or pgvector with storage.engine postgres: "
+                "several pods would fill the same Chroma",
+                field_path=".vector.provider",
+            ),
+            cel(
+                "self.vector.provider != 'pgvector' || self.storage.engine == 'postgres'",
+                "spec.vector.provider pgvector needs storage.engine postgres, of which it is a "
+                "part: set that, or write embedded or chroma",
                 field_path=".vector.provider",
             ),
         )

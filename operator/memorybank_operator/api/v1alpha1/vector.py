@@ -102,9 +102,11 @@ class VectorIndex(ApiModel):
         )
     )
 
-    provider: Literal["embedded", "chroma"] = "embedded"
+    provider: Literal["embedded", "chroma", "pgvector"] = "embedded"
     """embedded keeps all vectors in the pod's memory. With chroma they are in a Chroma server and a
     thirtieth of them in memory; while it is down, searches compare meanings roughly and say so.
+    With pgvector, for storage.engine postgres, vectors and words are searched inside the database,
+    which needs the extension pgvector 0.8 or newer, and pods keep none of them in memory.
     """
     chroma: Chroma | None = None
     """The Chroma server, with provider chroma. It has no authentication: let only banks reach it.
