@@ -265,10 +265,11 @@ def database_url(settings: Settings) -> Callable[[], str]:
     if value is not None:
         return value.get_secret_value
     assert file is not None  # noqa: S101  # one of the two is there
-    return partial(_read_url, file)
+    return partial(read_url, file)
 
 
-def _read_url(file: Path) -> str:
+def read_url(file: Path) -> str:
+    """Return the address of a database that is in a file; raises ConfigurationError."""
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -25,6 +25,18 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PRINTS = re.compile(r"^# prints: (.+)$", re.MULTILINE)
 
 
+PATIENT = {"MEMORY_BANK_DATABASE__CONNECT_SECONDS": "60"}
+"""With a server on a machine that is busy."""
+
+
+def _databases(page: str) -> dict[str, str]:
+    """Return the addresses of databases for a page."""
+    return {
+        "DATABASE_URL": postgres.server().database(f"docs-{page}"),
+        "EMPTY_DATABASE_URL": postgres.server().database(f"docs-{page}-restored"),
+    }
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("docs") / "bank") as running:
@@ -46,15 +58,8 @@ def test_the_examples_of_a_page_do_what_it_says(page: Path, server: Server, tmp_
             "MEMORY_BANK_URL": server.url,
             "MEMORY_BANK_KEY": server.key,
             "METRICS_URL": server.metrics_url,
-            **(
-                {
-                    "DATABASE_URL": postgres.server().database("docs"),
-                    "EMPTY_DATABASE_URL": postgres.server().database("docs-restored"),
-                    "MEMORY_BANK_DATABASE__CONNECT_SECONDS": "60",
-                }
-                if page.stem == "postgresql"
-                else {}
-            ),
+            **(_databases(page.stem) if page.stem in ("moving", "postgresql") else {}),
+            **(PATIENT if page.stem == "postgresql" else {}),
         },
         capture_output=True,
         text=True,

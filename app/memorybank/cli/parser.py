@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_search(commands)
     _add_memory(commands)
     _add_transfer(commands)
+    _add_move(commands)
     _add_health(commands)
     _add_tenants(commands)
     _add_keys(commands)
@@ -184,6 +185,26 @@ def _add_transfer(commands: _Commands[argparse.ArgumentParser]) -> None:
     for command in (export, import_):
         command.add_argument("--all-tenants", action="store_true", help="the whole bank")
         _add_bank_options(command)
+
+
+def _add_move(commands: _Commands[argparse.ArgumentParser]) -> None:
+    actions = _group(
+        commands, "move", "bring a whole bank to another database, also while it is served"
+    )
+    for name, text in (
+        ("to-postgres", "move a bank from a data folder into an empty PostgreSQL database"),
+        ("to-sqlite", "move a bank from a PostgreSQL database into an empty data folder"),
+    ):
+        command = _command(actions, name, f"{text}; the same again goes on where it was cut off")
+        command.add_argument("--data", type=Path, metavar="DIR", required=True, help="data folder")
+        command.add_argument(
+            "--url-file",
+            type=Path,
+            metavar="FILE",
+            help="file that holds the address of the database (or: MEMORY_BANK_DATABASE_URL)",
+        )
+        _add_output(command)
+        command.set_defaults(run="move:move", direction=name)
 
 
 def _add_health(commands: _Commands[argparse.ArgumentParser]) -> None:

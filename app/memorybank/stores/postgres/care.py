@@ -48,7 +48,7 @@ class CareTables:
 
     async def integrity(self) -> StoreCheck:
         """See StoreCare: what refers to what, and whether counts are right."""
-        return await self.read(EVERYONE, _check)
+        return await self.read(EVERYONE, check)
 
     async def status(self) -> StoreStatus:
         """See StoreCare."""
@@ -75,7 +75,8 @@ class CareTables:
         )
 
 
-def _check(connection: Connection) -> StoreCheck:
+def check(connection: Connection) -> StoreCheck:
+    """Look at what refers to what, and whether counts are right."""
     problems: list[str] = []
     for statement, meaning in _CHECKS.items():
         found: list[Any] = connection.execute(f"{statement} LIMIT {_MOST_PROBLEMS}").fetchall()

@@ -59,6 +59,22 @@ def migrate(session: Session) -> None:
             )
 
 
+def require_newest(session: Session) -> None:
+    """Raise ConfigurationError when the schema is not the one of this version of the code."""
+    newest = migrations()[-1].version
+    found = max(_recorded(session), default=0)
+    if found != newest:
+        raise ConfigurationError(
+            f"the database has the schema {found}, this version moves the schema {newest}"
+            if found
+            else "the database holds no bank",
+            field=URL_FIELD,
+            hint="let a service of this version serve it first"
+            if found
+            else "correct the URL of the database",
+        )
+
+
 def require_walls(session: Session) -> None:
     """Raise ConfigurationError when row-level security does not hold for who is connected."""
     if not session.execute("SELECT row_security_active('memories')").get:
@@ -70,13 +86,23 @@ def require_walls(session: Session) -> None:
 
 
 def _applied(session: Session) -> set[int]:
-    if session.execute("SELECT to_regclass('schema_migrations')::text").get is None:
+    if not _is_made(session):
         _refuse_foreign(session)
         _run(
             session.raw,
             "CREATE TABLE schema_migrations (version integer PRIMARY KEY, name text NOT NULL,"
             " applied_at timestamptz NOT NULL DEFAULT now())",
         )
+    return _recorded(session)
+
+
+def _is_made(session: Session) -> bool:
+    return session.execute("SELECT to_regclass('schema_migrations')::text").get is not None
+
+
+def _recorded(session: Session) -> set[int]:
+    if not _is_made(session):
+        return set()
     return {version for (version,) in session.execute("SELECT version FROM schema_migrations")}
 
 

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from memorybank.stores.postgres.connection import Server, Session
+from memorybank.stores.postgres.errors import translated
 from memorybank.stores.sql.connection import EVERYONE, Whose
 
 Answer = TypeVar("Answer")
@@ -97,6 +98,17 @@ def holding(server: Server) -> str:
         " SET LOCAL idle_in_transaction_session_timeout = 0;"
         " SELECT seq FROM feed"  # the first statement that reads fixes the moment
     )
+
+
+@contextmanager
+def moment(server: Server, whose: Whose) -> Iterator[Session]:
+    """Hold on to a moment, on a connection of its own."""
+    line = Line(server, holding(server))
+    try:
+        with translated(), line.transaction(whose) as session:
+            yield session
+    finally:
+        line.close()
 
 
 def writing(server: Server, *, lock: bool = True) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -21,9 +20,9 @@ from memorybank.stores.postgres.errors import translated, translated_at_start
 from memorybank.stores.postgres.filters import holding_tags
 from memorybank.stores.postgres.schema import migrate, require_walls
 from memorybank.stores.postgres.searching import PostgresIndex
-from memorybank.stores.postgres.sessions import Line, holding, once, reading, writing
+from memorybank.stores.postgres.sessions import Line, moment, once, reading, writing
 from memorybank.stores.postgres.writer import Writer
-from memorybank.stores.sql import rows
+from memorybank.stores.sql import moves, rows
 from memorybank.stores.sql.audit import Recorder
 from memorybank.stores.sql.connection import NOBODY, Connection, Dialect, Whose
 from memorybank.stores.sql.embeddings import VectorTable, register
@@ -43,6 +42,7 @@ POSTGRES = Dialect(
     paired="unnest(?::text[], ?::text[]) AS paired (whose, wanted)",
     bound_list=list,
     bound_pairs=lambda pairs: ([one for one, _ in pairs], [other for _, other in pairs]),
+    now="(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
     tables_of_tenants=(
         "SELECT table_name::text FROM information_schema.columns"
         " WHERE table_schema = current_schema() AND column_name = 'tenant' ORDER BY table_name"
@@ -74,7 +74,11 @@ class PostgresStore(SqlStore):
         self._readers: queue.SimpleQueue[Line] = queue.SimpleQueue()
         for _ in range(readers):
             self._readers.put(Line(server, reading(server)))
-        self._writer = Writer(Line(server, writing(server)), Recorder(audited))
+        self._writer = Writer(
+            Line(server, writing(server)),
+            Recorder(audited),
+            admit=partial(moves.admit, now=POSTGRES.now),
+        )
         self._lanes = Lanes("postgres-reader", readers)
         self._connected = 0
         super().__init__(
@@ -83,7 +87,7 @@ class PostgresStore(SqlStore):
             PLAIN,
             read=self._run,
             write=self._writer.run,
-            moment=self._moment,
+            moment=partial(moment, server),
             empty_log=_nothing_to_empty,
         )
         self._care = CareTables(self._run, self._busy, self._connections)
@@ -186,20 +190,12 @@ class PostgresStore(SqlStore):
 
         return await self._lanes.run(run)
 
-    @contextmanager
-    def _moment(self, whose: Whose) -> Iterator[Session]:
-        line = Line(self._server, holding(self._server))
-        try:
-            with translated(), line.transaction(whose) as session:
-                yield session
-        finally:
-            line.close()
-
 
 def _prepare(session: Session, *, model: str) -> None:
     migrate(session)
     require_walls(session)
     session.execute("SELECT 1 FROM feed FOR UPDATE")
+    moves.require_served(session, now=POSTGRES.now)
     PLAIN.attach(session, "in this database")
     register(session, model)
     session.execute(

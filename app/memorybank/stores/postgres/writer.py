@@ -33,8 +33,12 @@ writers of other processes wait for this one."""
 class Writer(GroupWriter[Connection]):
     """Owns the writing connection."""
 
-    def __init__(self, line: Line, recorder: Recorder) -> None:
+    def __init__(
+        self, line: Line, recorder: Recorder, *, admit: Callable[[Connection], None]
+    ) -> None:
+        """`admit` raises StoreUnavailable within a transaction that must not write."""
         self._line = line
+        self._admit = admit
         super().__init__("postgres-writer", recorder, waits_for="database", max_group=_MAX_GROUP)
 
     @property
@@ -51,10 +55,11 @@ class Writer(GroupWriter[Connection]):
     def _serve(self, jobs: list[Job[Task[Connection], Any]]) -> None:
         try:
             with self._line.transaction(NOBODY) as session:
+                self._admit(session)
                 announcements = [_attempt(session, job) for job in jobs]
         except psycopg.Error as error:
             failure: Exception = unavailable(error)
-        except MemoryBankError as error:  # the URL cannot be read any more
+        except MemoryBankError as error:  # the URL cannot be read any more; the bank is being moved
             failure = error
         else:
             for announce in announcements:

@@ -112,6 +112,8 @@ class Dialect:
     """What is bound for a list of strings."""
     bound_pairs: Callable[[Sequence[tuple[str, str]]], tuple[Any, ...]]
     """What is bound for the rows of `paired`."""
+    now: str
+    """Microseconds since 1970, by the clock of the database, while a statement runs."""
     tables_of_tenants: str
     """A statement that names every table with a column `tenant`."""
     refused: tuple[type[Exception], ...]

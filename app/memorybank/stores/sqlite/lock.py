@@ -1,7 +1,7 @@
-"""The exclusive claim on a data folder.
+"""Exclusive claims on a database file.
 
 SQLite itself lets several processes write one file. This service must be the only one: its search
-indexes follow the changes of its own process. The claim is an flock(2) lock, which the kernel drops
+indexes follow the changes of its own process. A claim is an flock(2) lock, which the kernel drops
 with the process, however it ends.
 """
 
@@ -14,11 +14,16 @@ from pathlib import Path
 from memorybank.errors import ConfigurationError
 
 
-class DataFolderLock:
-    """Holds the lock file `<database>.lock` from construction to `release`."""
+class _Lock:
+    """Holds a file beside the database from construction to `release`."""
+
+    suffix: str
+    taken: str
+    """What to say when another process holds it, with its folder and id."""
+    cure: str
 
     def __init__(self, database: Path) -> None:
-        path = database.with_name(database.name + ".lock")
+        path = database.with_name(database.name + self.suffix)
         try:
             database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -40,13 +45,29 @@ class DataFolderLock:
             if not isinstance(error, BlockingIOError):
                 raise
             raise ConfigurationError(
-                f"the data folder {folder} is in use by process {owner or 'unknown'}",
+                self.taken.format(folder, owner or "unknown"),
                 field="database.path",
-                hint="stop that process, ask it through its URL, or name another data folder",
+                hint=self.cure,
             ) from error
         os.truncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Give the folder up. The file stays: removing it would race with the next owner."""
+        """Give it up. The file stays: removing it would race with the next owner."""
         os.close(self._descriptor)
+
+
+class DataFolderLock(_Lock):
+    """Of the process that serves the database."""
+
+    suffix = ".lock"
+    taken = "the data folder {} is in use by process {}"
+    cure = "stop that process, ask it through its URL, or name another data folder"
+
+
+class MoveLock(_Lock):
+    """Of the process that moves the bank away, while another one may serve it."""
+
+    suffix = ".move.lock"
+    taken = "the bank in {} is being moved already, by process {}"
+    cure = "let that process end, or stop it"

@@ -19,7 +19,7 @@ from memorybank.encryption import KeyRing
 from memorybank.errors import StoreUnavailable
 from memorybank.lanes import Lanes
 from memorybank.ports import PoolStatus
-from memorybank.stores.sql import rows
+from memorybank.stores.sql import moves, rows
 from memorybank.stores.sql.audit import Recorder
 from memorybank.stores.sql.connection import EVERYONE, Connection, Dialect, Whose
 from memorybank.stores.sql.embeddings import VectorTable, register
@@ -41,6 +41,7 @@ SQLITE = Dialect(
     paired="(SELECT value ->> 0 AS whose, value ->> 1 AS wanted FROM json_each(?))",
     bound_list=lambda values: json.dumps(list(values)),
     bound_pairs=lambda pairs: (json.dumps(pairs),),
+    now="CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
     tables_of_tenants=(
         "SELECT tables.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns"
         " WHERE tables.type = 'table' AND columns.name = 'tenant' ORDER BY tables.name"
@@ -77,7 +78,13 @@ class SqliteStore(SqlStore):
             self._lock.release()
             raise
         self._damage = Damage()
-        self._writer = Writer(connection, Recorder(audited), self._seal, self._damage)
+        self._writer = Writer(
+            connection,
+            Recorder(audited),
+            self._seal,
+            self._damage,
+            admit=partial(moves.admit, now=SQLITE.now),
+        )
         self._lanes = Lanes("sqlite-reader", _READERS)
         super().__init__(
             SQLITE,
@@ -142,6 +149,7 @@ class SqliteStore(SqlStore):
             with translated_at_start(path):
                 if self._seal.active:
                     connection.pragma("secure_delete", True)  # destroyed keys leave no trace
+                moves.require_served(connection, now=SQLITE.now)
                 self._seal.attach(connection, str(path))
                 register(connection, model)
         except BaseException:

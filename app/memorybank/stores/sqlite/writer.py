@@ -14,8 +14,9 @@ import apsw
 from typing_extensions import override
 
 from memorybank.batching import Job
+from memorybank.errors import StoreUnavailable
 from memorybank.stores.sql.audit import Recorder
-from memorybank.stores.sql.connection import NOBODY
+from memorybank.stores.sql.connection import NOBODY, Connection
 from memorybank.stores.sql.sealing import PLAIN, Seal
 from memorybank.stores.sql.writer import GroupWriter, Task
 from memorybank.stores.sqlite.connection import BUSY_MS
@@ -37,10 +38,14 @@ class Writer(GroupWriter[apsw.Connection]):
         recorder: Recorder | None = None,
         seal: Seal = PLAIN,
         damage: Damage | None = None,
+        *,
+        admit: Callable[[Connection], None] = lambda _connection: None,
     ) -> None:
+        """`admit` raises StoreUnavailable within a transaction that must not write."""
         self._connection = connection
         self._damage = damage or Damage()
         self._seal = seal
+        self._admit = admit
         self._empty_log = False
         self._log_is_empty = False
         super().__init__(
@@ -69,15 +74,17 @@ class Writer(GroupWriter[apsw.Connection]):
     def _serve(self, jobs: list[Job[Task[apsw.Connection], Any]]) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+            self._admit(self._connection)
             announcements = [self._attempt(job) for job in jobs]
             keys = self._seal.save(self._connection)
             self._connection.execute("COMMIT")
-        except apsw.Error as error:
+        except (apsw.Error, StoreUnavailable) as error:
             self._damage.note(error)
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            failure = unavailable(error) if isinstance(error, apsw.Error) else error
             for job in jobs:
-                job.future.set_exception(unavailable(error))
+                job.future.set_exception(failure)
             return
         self._seal.saved(keys)
         if self._empty_log:
