@@ -44,10 +44,11 @@ from memorybank.domain.tenants import DEFAULT_TENANT
 from memorybank.model import MODEL_NAME
 from memorybank.ports import Kept, Vector
 from memorybank.stores.postgres import PostgresStore
+from memorybank.stores.sqlite import SqliteStore
 from tests.support import pgbouncer, postgres
 from tests.support.server_process import Server, serving
 
-_OPTIONS = {
+OPTIONS = {
     "fsync": "on",
     "autovacuum": "on",
     "shared_buffers": "256MB",
@@ -82,7 +83,7 @@ def a_note(texts: Texts, number: int) -> Memory:
     return replace(memory, tenant=DEFAULT_TENANT, project=f"project-{number % _PROJECTS}")
 
 
-async def fill(store: PostgresStore, *, memories: int) -> None:
+async def fill(store: PostgresStore | SqliteStore, *, memories: int) -> None:
     """Import so many memories."""
     texts = Texts()
     for first in range(0, memories, _IMPORTED_AT_ONCE):
@@ -314,7 +315,7 @@ def main() -> None:
     parser.add_argument("--adds", type=int, default=3_000)
     parser.add_argument("--samples", type=int, default=300)
     options = parser.parse_args()
-    server = postgres.own_server(**_OPTIONS)
+    server = postgres.own_server(**OPTIONS)
     pooler = pgbouncer.start(server)
     try:
         url = server.database("bench")

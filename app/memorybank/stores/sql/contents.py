@@ -249,7 +249,9 @@ TABLES: Final = (
 Tenants are the last: while there are none, no quota keeps a memory out and nobody counts them, so
 that in the end they hold as many as was written down.
 """
-LEFT_BEHIND: Final = frozenset({"deletions", "lease", "moves", "schema_migrations"})
+LEFT_BEHIND: Final = frozenset(
+    {"deletions", "indexed", "lease", "moves", "schema_migrations", "words"}
+)
 """What is of one database alone: whoever follows the feed begins anew, as at every start."""
 SEALED: Final = frozenset({"encryption", "data_keys"})
 """What only an encrypted bank has, which is not moved."""
