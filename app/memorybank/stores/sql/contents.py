@@ -252,7 +252,8 @@ that in the end they hold as many as was written down.
 LEFT_BEHIND: Final = frozenset(
     {"deletions", "indexed", "lease", "moves", "schema_migrations", "words"}
 )
-"""What is of one database alone: whoever follows the feed begins anew, as at every start."""
+"""What is of one database alone: whoever follows the feed begins anew, as at every start, and what
+only searches need is made anew there."""
 SEALED: Final = frozenset({"encryption", "data_keys"})
 """What only an encrypted bank has, which is not moved."""
 
