@@ -185,8 +185,8 @@ class Storage(ApiModel):
         json_schema_extra=rules(
             cel(
                 "self.engine == oldSelf.engine",
-                "spec.storage.engine cannot change: put the old value back, make another bank with "
-                "the other engine, and bring the memories over by an export and an import",
+                "spec.storage.engine cannot change: put the old value back, or bring the memories "
+                "over by `memorybank move` and make the bank again (docs/banks/moving.md)",
                 field_path=".engine",
             ),
             cel(
