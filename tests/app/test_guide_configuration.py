@@ -109,7 +109,7 @@ def test_the_environment_wins_over_a_guides_key_as_over_ours(tmp_path: Path) -> 
     ("text", "field", "said"),
     [
         ("database: {backup_enabled: true}", "database.backup_enabled", "memorybank backup"),
-        ("vector: {provider: milvus}", "vector.provider", "'embedded' or 'chroma'"),
+        ("vector: {provider: milvus}", "vector.provider", "'embedded', 'chroma' or 'pgvector'"),
         ("vector: {flavour: x}", "vector.flavour", "the known ones are chroma, provider"),
         ("vector: {chromadb: {flavour: x}}", "vector.chromadb.flavour", "base_url, collection"),
         ("performance: {serach: 1}", "performance.serach", "did you mean `search`?"),
