@@ -272,6 +272,17 @@ class _TooOld(_Reader):
         yield _event("ERROR", TOO_OLD)
 
 
+async def _chunks(content: StreamReader, size: int) -> AsyncIterator[bytes]:
+    """Yield what comes. kopf closes a session that was refused to one of its requests, under the
+    watches that use it: aiohttp takes who still reads for a mistake, kopf knows broken connections.
+    """
+    try:
+        async for chunk in content.iter_chunked(size):
+            yield chunk
+    except RuntimeError as error:
+        raise ClientConnectionError(str(error)) from error
+
+
 class _WatchReader(_Reader):
     """A watch's content: its events are taken out, what is left of them is how far they got."""
 
@@ -285,7 +296,7 @@ class _WatchReader(_Reader):
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         rest = b""
-        async for chunk in self._content.iter_chunked(size):
+        async for chunk in _chunks(self._content, size):
             self._listener.alive(self._stream)
             whole, end, rest = (rest + chunk).rpartition(b"\n")
             if not end:

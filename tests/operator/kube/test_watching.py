@@ -178,6 +178,16 @@ async def test_the_events_of_a_watch_are_taken_and_kopf_is_told_from_where_to_go
     }  # fmt: skip
 
 
+async def test_a_watch_whose_session_is_closed_before_it_is_read_has_broken(
+    session: aiohttp.ClientSession,
+) -> None:
+    """As kopf closes one whose credentials were refused to another of its requests."""
+    async with session.get(PATH, params={"watch": "endless"}) as stream:
+        await session.close()
+        with pytest.raises(aiohttp.ClientConnectionError):
+            [chunk async for chunk in stream.content.iter_chunked(2**20)]
+
+
 async def test_a_listing_that_begins_anew_forgets_the_pages_of_the_one_before(
     session: aiohttp.ClientSession, heard: Heard
 ) -> None:
