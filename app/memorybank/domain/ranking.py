@@ -19,6 +19,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from memorybank.domain.search import Parts
+
 Scores = npt.NDArray[np.float32]
 Places = npt.NDArray[np.intp]
 
@@ -178,6 +180,18 @@ def spread_out(
         left[best] = False
         likeness = np.maximum(likeness, vectors @ vectors[best])
     return order
+
+
+def parts(
+    at: int, lexical: Scores, session: Scores, vectors: Scores | None, prior: Scores
+) -> Parts:
+    """Return what the score at one place is made of."""
+    return Parts(
+        float(lexical[at]),
+        float(session[at]),
+        None if vectors is None else float(vectors[at]),
+        float(prior[at]),
+    )
 
 
 def prior(importance: Scores, moments: npt.NDArray[np.int64], newest: int) -> Scores:

@@ -34,7 +34,6 @@ from memorybank.domain.search import (
     Count,
     Facets,
     Hit,
-    Parts,
     Refinement,
     Suggestion,
     most_frequent,
@@ -374,12 +373,7 @@ class TenantIndex:
             Hit(
                 self._ids[places[at]],
                 float(scores[at]),
-                Parts(
-                    float(lexical[at]),
-                    float(session[at]),
-                    None if vectors is None else float(vectors[at]),
-                    float(prior[at]),
-                ),
+                ranking.parts(at, lexical, session, vectors, prior),
             )
             for at in best
         ]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memorybank.domain import ranking
-from memorybank.domain.search import Hit, Parts, Refinement
+from memorybank.domain.search import Hit, Refinement
 from memorybank.ports import Vector
 from memorybank.stores.postgres.searching.lexemes import counted
 from memorybank.stores.postgres.searching.statements import Held, Neighbour, Row, Totals
@@ -160,12 +160,7 @@ def ranked(
         Hit(
             candidates.rows[at].id,
             float(scores[at]),
-            Parts(
-                float(lexical[at]),
-                float(session[at]),
-                None if vectors is None else float(vectors[at]),
-                float(prior[at]),
-            ),
+            ranking.parts(at, lexical, session, vectors, prior),
         )
         for at in places
     ]

@@ -113,7 +113,7 @@ def prepare(session: Session, model: str, dimensions: int) -> Space:
 
 
 def _require_extension(session: Session) -> None:
-    version = session.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").get
+    version = _extension(session)
     if version is None:
         try:
             with session.raw.transaction():
@@ -132,16 +132,22 @@ def _require_extension(session: Session) -> None:
                 field=URL_FIELD,
                 hint="install pgvector 0.8 or later there, or set vector.provider to `embedded`",
             ) from None
-        version = session.execute(
-            "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
-        ).get
-    if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+        version = _extension(session)
+    if tuple(map(int, str(version).split(".")[:2])) < _OLDEST:
         raise ConfigurationError(
             f"the database has pgvector {version}, which is too old",
             field=URL_FIELD,
             hint="install pgvector 0.8 or later on the server, and let an administrator run"
             " ALTER EXTENSION vector UPDATE in this database",
         )
+
+
+def _extension(session: Session) -> str | None:
+    """Return the version of the extension in this database, None where it is not added."""
+    found: str | None = session.execute(
+        "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+    ).get
+    return found
 
 
 def _make(session: Session, space: Space) -> None:
@@ -212,10 +218,7 @@ def renew(session: Session, space: Space, after: int) -> Step:
 def sweep(session: Session, space: Space) -> None:
     """Remove what the tables should not hold."""
     for table in (space.table, _WORDS):
-        session.execute(
-            f"DELETE FROM {table} WHERE NOT EXISTS (SELECT 1 FROM memories"
-            f" WHERE memories.created_seq = {table}.created_seq AND state <> 'trash')"
-        )
+        session.execute(f"DELETE FROM {_too_much(table)}")
 
 
 def differing(session: Session, space: Space, after: int) -> tuple[Step, int]:
@@ -242,13 +245,16 @@ def differing(session: Session, space: Space, after: int) -> tuple[Step, int]:
 def strange(session: Session, space: Space) -> int:
     """Count the memories that the tables hold and should not."""
     return sum(
-        int(
-            session.execute(
-                f"SELECT count(*) FROM {table} WHERE NOT EXISTS (SELECT 1 FROM memories"
-                f" WHERE memories.created_seq = {table}.created_seq AND state <> 'trash')"
-            ).get
-        )
+        int(session.execute(f"SELECT count(*) FROM {_too_much(table)}").get)
         for table in (space.table, _WORDS)
+    )
+
+
+def _too_much(table: str) -> str:
+    """Return the rows of a table that no memory has, or one in the trash, as SQL names them."""
+    return (
+        f"{table} WHERE NOT EXISTS (SELECT 1 FROM memories"
+        f" WHERE memories.created_seq = {table}.created_seq AND state <> 'trash')"
     )
 
 
