@@ -10,12 +10,12 @@ from collections.abc import Collection
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.postgres import PATH
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.reconcile.steps import Problem
 from memorybank_operator.resources import names
 from memorybank_operator.resources.postgres_cluster import HIBERNATION, address_secret
 
-PATH = "spec.storage.postgres.cluster"
 MAX_WORDS = 300
 """Characters of what CloudNativePG says that are passed on."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.postgres import PATH
 from memorybank_operator.api.v1alpha1.service import SecretReference
 from memorybank_operator.configfiles.secret_files import FILE, Mounted
 from memorybank_operator.resources import names
@@ -86,8 +87,8 @@ def _named(bank: MemoryBank) -> Iterator[NamedSecret]:
         path = "spec.storage.postgres.urlSecretRef"
         yield _of(Mounted.DATABASE_URL, path, postgres.url_secret_ref)
     if spec.storage.cluster is not None:
-        path, secret = "spec.storage.postgres.cluster", address_secret(bank)
-        yield NamedSecret(Mounted.DATABASE_URL, path, secret, ADDRESS, is_made=True)
+        secret = address_secret(bank)
+        yield NamedSecret(Mounted.DATABASE_URL, PATH, secret, ADDRESS, is_made=True)
 
 
 def _of(use: Mounted, path: str, reference: SecretReference) -> NamedSecret:
