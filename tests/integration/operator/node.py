@@ -1,8 +1,9 @@
 """What a cluster does with a Deployment, for an API server that has no controllers and no kubelet.
 
 For each Deployment it makes one Pod, runs the Pod's container as a process (the real `memorybank
-serve` with the real configuration, key and volume folder), probes it, and reports the states as
-controller and kubelet would.
+serve` with the real configuration, key and volume folder), starts it again in the same Pod when it
+ended, without the pauses that a kubelet makes, probes it, and reports the states as controller and
+kubelet would.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,10 @@ class Running:
     port: int
     folders: dict[str, Path]
     """By volume."""
+    restarts: int = 0
     ready: bool = False
+    told: Object = field(default_factory=dict)
+    """The state that was reported last."""
 
     @property
     def address(self) -> str:
@@ -100,6 +104,8 @@ class Node:
         elif running is None and deployment is not None and deployment["spec"]["replicas"]:
             await self._start(name, deployment)
         elif running is not None:
+            if running.process.returncode is not None:
+                await self._restart(running)
             await self._probe(running)
             await self._fill(running.pod["spec"], running.folders)
         if deployment is not None:
@@ -107,8 +113,6 @@ class Node:
 
     def _is_wanted(self, running: Running, deployment: Object | None) -> bool:
         if deployment is None or not deployment["spec"]["replicas"]:
-            return False
-        if running.process.returncode is not None:
             return False
         template = deployment["spec"]["template"]
         annotations: dict[str, str] = template["metadata"]["annotations"]
@@ -126,10 +130,36 @@ class Node:
 
     async def _start(self, name: str, deployment: Object) -> None:
         template = deployment["spec"]["template"]
-        spec: Object = template["spec"]
-        folders = await self._volumes(spec)
+        folders = await self._volumes(template["spec"])
         if folders is None:
             return
+        process, port = await self._launch(template["spec"], folders)
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                **template["metadata"],
+                "name": f"{name}-{uuid.uuid4().hex[:8]}",
+                "namespace": self._namespace,
+            },
+            "spec": {**template["spec"], "nodeName": "node", "terminationGracePeriodSeconds": 0},
+        }
+        try:
+            pod = await self._client.create(body)
+        except errors.KubeError:
+            await kill(process)  # the next one must not find it at its volume
+            raise
+        self.running[name] = Running(pod, process, port, folders)
+
+    async def _restart(self, running: Running) -> None:
+        running.process, running.port = await self._launch(running.pod["spec"], running.folders)
+        running.restarts += 1
+        running.ready = False
+
+    async def _launch(
+        self, spec: Object, folders: dict[str, Path]
+    ) -> tuple[asyncio.subprocess.Process, int]:
+        """Start the process of a Pod's container; return it with the port that it serves at."""
         (container,) = spec["containers"]
         port, metrics_port = free_ports(2)
         paths = {m["mountPath"]: str(folders[m["name"]]) for m in container["volumeMounts"]}
@@ -146,22 +176,7 @@ class Node:
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         self._started.append(process)
-        body = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                **template["metadata"],
-                "name": f"{name}-{uuid.uuid4().hex[:8]}",
-                "namespace": self._namespace,
-            },
-            "spec": {**spec, "nodeName": "node", "terminationGracePeriodSeconds": 0},
-        }
-        try:
-            pod = await self._client.create(body)
-        except errors.KubeError:
-            await kill(process)  # the next one must not find it at its volume
-            raise
-        self.running[name] = Running(pod, process, port, folders)
+        return process, port
 
     async def _volumes(self, spec: Object) -> dict[str, Path] | None:
         """Fill a folder per volume; return None while an object is missing, as a kubelet waits."""
@@ -202,24 +217,25 @@ class Node:
     async def _probe(self, running: Running) -> None:
         try:
             async with self._session.get(f"{running.address}/ready") as response:
-                ready = response.status == 200
+                running.ready = response.status == 200
         except (aiohttp.ClientError, TimeoutError):
-            ready = False
-        if ready != running.ready:
-            running.ready = ready
-            status = {
-                "phase": "Running",
-                "conditions": [_condition("Ready", ready)],
-                "containerStatuses": [
-                    {
-                        "name": "memorybank", "image": "x", "imageID": "x", "restartCount": 0,
-                        "containerID": f"test://{running.process.pid}",
-                        "ready": ready, "started": True,
-                        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
-                    }
-                ],
-            }  # fmt: skip
+            running.ready = False
+        status = {
+            "phase": "Running",
+            "conditions": [_condition("Ready", running.ready)],
+            "containerStatuses": [
+                {
+                    "name": "memorybank", "image": "x", "imageID": "x",
+                    "restartCount": running.restarts,
+                    "containerID": f"test://{running.process.pid}",
+                    "ready": running.ready, "started": True,
+                    "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+                }
+            ],
+        }  # fmt: skip
+        if status != running.told:
             await self._client.apply_status(with_status(running.pod, status))
+            running.told = status
 
     async def _report(self, deployment: Object, running: Running | None) -> None:
         ready = 1 if running is not None and running.ready else 0
