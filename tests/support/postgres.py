@@ -10,8 +10,8 @@ import subprocess
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -172,6 +172,26 @@ def until_it_answers(process: subprocess.Popen[bytes], ask: Callable[[], object]
             time.sleep(0.05)
         else:
             return
+
+
+@contextmanager
+def frozen(running: Server) -> Iterator[None]:
+    """Have a server do nothing while the block runs, as one does that waits for its disk. What is
+    sent to it is taken by the kernel.
+    """
+    pids = [running.process.pid]
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            pids += [int(stat.parent.name)] if parent == running.process.pid else []
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def kill(running: Server) -> None:

@@ -6,6 +6,7 @@ locks end with their transactions. So a PgBouncer in transaction mode may stand 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg.abc import RV, PQGen
 from psycopg.adapt import Buffer, Loader
 from psycopg.pq import Format
 from psycopg.types.string import StrDumperUnknown
@@ -25,7 +27,12 @@ _ITSELF = f"{_ESCAPE}1"
 
 _APPLICATION = "memorybank"
 _KEEPALIVE_SECONDS = 30
-"""A peer that vanished is noticed within a minute."""
+"""A peer that vanished is noticed within a minute while nobody speaks to it."""
+_UNACKNOWLEDGED_MILLISECONDS = 15_000
+"""For so long what was sent may be on its way: the kernel would try for a quarter of an hour."""
+_GRACE_SECONDS = 5
+"""How much later than the server should have ended a statement its word is waited for."""
+_LOOK_SECONDS = 0.1
 
 
 class _TextDumper(StrDumperUnknown):
@@ -51,6 +58,39 @@ class _BinaryTextLoader(_TextLoader):
     format = Format.BINARY
 
 
+class _Attended(psycopg.Connection[tuple[Any, ...]]):
+    """Gives up a server that says nothing: one that hangs ends no statement of its own accord, and
+    its machine goes on to acknowledge what is sent.
+    """
+
+    silence_seconds: float | None = None
+    """How long an answer may not come on; None for ever."""
+
+    @override
+    def wait(
+        self, gen: PQGen[RV], interval: float = _LOOK_SECONDS, timeout: float | None = None
+    ) -> RV:
+        if self.silence_seconds is not None:
+            gen = self._attended(gen, self.silence_seconds)
+        return super().wait(gen, interval, timeout)
+
+    def _attended(self, answer: PQGen[RV], seconds: float) -> PQGen[RV]:
+        try:
+            wanted = next(answer)
+            heard = time.monotonic()
+            while True:
+                ready = yield wanted
+                if ready:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > seconds:
+                    self.close()
+                    raise psycopg.errors.QueryCanceled("the server says nothing")
+                wanted = answer.send(ready)
+        except StopIteration as end:
+            value: RV = end.value
+            return value
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """How a database is reached."""
@@ -62,9 +102,11 @@ class Server:
     statement_seconds: int = 30
     """How long a statement may take; of an export's, a hundred times as long."""
 
-    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        """Open a connection that commits what it is told to. Raises psycopg.Error."""
-        connection = psycopg.connect(
+    def connect(self, statement_seconds: int | None) -> psycopg.Connection[tuple[Any, ...]]:
+        """Open a connection that commits what it is told to, for statements of which the server
+        lets none take longer, if there is a limit. Raises psycopg.Error.
+        """
+        connection = _Attended.connect(
             self.url(),
             autocommit=True,
             prepare_threshold=None,
@@ -74,7 +116,10 @@ class Server:
             keepalives_idle=_KEEPALIVE_SECONDS,
             keepalives_interval=_KEEPALIVE_SECONDS // 3,
             keepalives_count=3,
+            tcp_user_timeout=_UNACKNOWLEDGED_MILLISECONDS,
         )
+        if statement_seconds is not None:
+            connection.silence_seconds = statement_seconds + _GRACE_SECONDS
         connection.adapters.register_dumper(str, _TextDumper)
         connection.adapters.register_loader("text", _TextLoader)
         connection.adapters.register_loader("text", _BinaryTextLoader)

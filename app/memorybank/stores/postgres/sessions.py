@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
@@ -17,13 +18,22 @@ from memorybank.stores.sql.connection import EVERYONE, Whose
 Answer = TypeVar("Answer")
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How transactions begin."""
+
+    statements: str
+    statement_seconds: int | None
+    """How long the server then lets a statement take; None for ever."""
+
+
 class Line:
     """One connection, of one thread."""
 
-    def __init__(self, server: Server, begin: str) -> None:
-        """`begin` are the statements that a transaction begins with."""
+    def __init__(self, server: Server, beginning: Beginning) -> None:
         self._server = server
-        self._begin = f"{begin}; ".encode()
+        self._begin = f"{beginning.statements}; ".encode()
+        self._statement_seconds = beginning.statement_seconds
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     @property
@@ -43,7 +53,7 @@ class Line:
                 self.close()
             else:
                 return Session(self._connection)
-        self._connection = self._server.connect()
+        self._connection = self._server.connect(self._statement_seconds)
         self._connection.execute(self._begin + walled(self._connection, whose))
         return Session(self._connection)
 
@@ -81,22 +91,34 @@ def walled(connection: psycopg.Connection[Any], whose: Whose) -> bytes:
     return b"SET LOCAL memorybank.tenant = " + sql.Literal(whose).as_bytes(connection)
 
 
-def reading(server: Server) -> str:
+def limited(
+    transaction: str, statement_seconds: int | None, *, idle: bool = True, then: str = ""
+) -> Beginning:
+    """Return how a transaction begins of which no statement may take longer, nor, unless `idle`
+    says that it may, a pause between two of them.
+    """
+    seconds = statement_seconds or 0
+    statements = (
+        f"BEGIN {transaction};"
+        f" SET LOCAL statement_timeout = '{seconds}s';"
+        f" SET LOCAL idle_in_transaction_session_timeout = '{0 if idle else seconds}s'"
+    )
+    return Beginning(f"{statements}; {then}" if then else statements, statement_seconds)
+
+
+def reading(server: Server) -> Beginning:
     """Return how a transaction begins that reads, all of one moment."""
-    return (
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-        f" SET LOCAL statement_timeout = '{server.statement_seconds}s';"
-        f" SET LOCAL idle_in_transaction_session_timeout = '{server.statement_seconds}s'"
+    return limited(
+        "ISOLATION LEVEL REPEATABLE READ READ ONLY", server.statement_seconds, idle=False
     )
 
 
-def holding(server: Server) -> str:
+def holding(server: Server) -> Beginning:
     """Return how a transaction begins that holds on to a moment for as long as an export takes."""
-    return (
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-        f" SET LOCAL statement_timeout = '{100 * server.statement_seconds}s';"
-        " SET LOCAL idle_in_transaction_session_timeout = 0;"
-        " SELECT seq FROM feed"  # the first statement that reads fixes the moment
+    return limited(
+        "ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        100 * server.statement_seconds,
+        then="SELECT seq FROM feed",  # the first statement that reads fixes the moment
     )
 
 
@@ -111,25 +133,27 @@ def moment(server: Server, whose: Whose) -> Iterator[Session]:
         line.close()
 
 
-def writing(server: Server, *, lock: bool = True) -> str:
+def writing(server: Server, *, lock: bool = True) -> Beginning:
     """Return how a transaction begins that writes: as the only one, until it ends.
 
     That gives the changes their numbers in the order of their commits (ADR 81). A writer that is
     frozen or cut off meanwhile loses its transaction, so that the others go on.
     """
-    return (
-        "BEGIN ISOLATION LEVEL READ COMMITTED;"
-        f" SET LOCAL statement_timeout = '{server.statement_seconds}s';"
-        f" SET LOCAL idle_in_transaction_session_timeout = '{server.statement_seconds}s';"
-        " SELECT set_config('synchronous_commit', 'on', true)"
+    durable = (
+        "SELECT set_config('synchronous_commit', 'on', true)"
         " WHERE current_setting('synchronous_commit') = 'off'"
-        + ("; SELECT 1 FROM feed FOR UPDATE" if lock else "")
+    )
+    return limited(
+        "ISOLATION LEVEL READ COMMITTED",
+        server.statement_seconds,
+        idle=False,
+        then=f"{durable}; SELECT 1 FROM feed FOR UPDATE" if lock else durable,
     )
 
 
-def once(server: Server, begin: str, work: Callable[[Session], Answer]) -> Answer:
+def once(server: Server, beginning: Beginning, work: Callable[[Session], Answer]) -> Answer:
     """Do something in a transaction on a connection of its own."""
-    line = Line(server, begin)
+    line = Line(server, beginning)
     try:
         with line.transaction(EVERYONE) as session:
             return work(session)

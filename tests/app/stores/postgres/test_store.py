@@ -12,9 +12,11 @@ import pytest
 
 from memorybank.errors import ConfigurationError, StoreUnavailable
 from memorybank.stores.postgres import PostgresStore
+from memorybank.stores.postgres.connection import Server
 from tests.app.stores.postgres.writing import Writers, some
 from tests.support import postgres
 from tests.support.memory_samples import a_key, a_memory, a_vector, later
+from tests.support.server_process import ANSWER_SECONDS
 
 
 @pytest.fixture
@@ -193,5 +195,32 @@ async def test_no_acknowledged_write_is_lost_when_the_server_is_killed_and_start
     found = {memory.id for memory in await store.get_many("acme", ids)}
     assert found == set(ids)
     assert (await store.care.integrity()).problems == []
+    await store.close()
+    postgres.remove(running)
+
+
+@pytest.mark.slow
+async def test_a_server_that_says_nothing_is_given_up_and_used_again_when_it_speaks() -> None:
+    running = postgres.own_server()
+    url = running.database("bank")
+    store = await PostgresStore.open(Server(lambda: url, statement_seconds=1), model="model-1")
+    before, after = a_memory("before", tenant="acme"), a_memory("after", tenant="acme")
+    await store.add(before, a_vector())
+    assert await store.get_many("acme", [before.id]) == [before]
+    with postgres.frozen(running):
+        answers = await asyncio.gather(
+            store.get_many("acme", [before.id]),
+            store.add(a_memory("meanwhile", tenant="acme"), a_vector()),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in answers] == [StoreUnavailable] * 2
+    async with asyncio.timeout(ANSWER_SECONDS):
+        while True:
+            try:
+                await store.add(after, a_vector())
+                break
+            except StoreUnavailable:  # a connection takes longer on a busy machine
+                continue
+    assert await store.get_many("acme", [before.id, after.id]) == [before, after]
     await store.close()
     postgres.remove(running)

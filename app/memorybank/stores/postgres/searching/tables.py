@@ -19,6 +19,7 @@ from memorybank.stores.postgres.connection import Server, Session
 from memorybank.stores.postgres.errors import URL_FIELD
 from memorybank.stores.postgres.searching.lexemes import document
 from memorybank.stores.postgres.searching.statements import literal
+from memorybank.stores.postgres.sessions import Beginning, limited
 from memorybank.stores.sql.connection import Connection
 from memorybank.stores.sql.feed import read_page
 from memorybank.stores.sql.sealing import PLAIN
@@ -63,26 +64,28 @@ class Step:
     """That were read."""
 
 
-def filling(server: Server) -> str:
+def filling(server: Server) -> Beginning:
     """Return how a transaction begins that brings tables up to date, while no other one does.
 
     LOCK comes before the moment that the transaction sees is fixed.
     """
-    return (
-        "BEGIN ISOLATION LEVEL REPEATABLE READ;"
-        f" SET LOCAL statement_timeout = '{server.statement_seconds}s';"
-        f" SET LOCAL idle_in_transaction_session_timeout = '{server.statement_seconds}s';"
-        " LOCK TABLE indexed IN SHARE ROW EXCLUSIVE MODE"
+    return limited(
+        "ISOLATION LEVEL REPEATABLE READ",
+        server.statement_seconds,
+        idle=False,
+        then="LOCK TABLE indexed IN SHARE ROW EXCLUSIVE MODE",
     )
 
 
-def building() -> str:
+def building() -> Beginning:
     """Return how a transaction begins that changes tables or builds an index, however long."""
-    return (
-        "BEGIN ISOLATION LEVEL READ COMMITTED;"
-        " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;"
-        f" SET LOCAL maintenance_work_mem = '{_BUILDING_MEMORY}';"
-        f" SELECT pg_advisory_xact_lock({_LOCK})"
+    return limited(
+        "ISOLATION LEVEL READ COMMITTED",
+        None,
+        then=(
+            f"SET LOCAL maintenance_work_mem = '{_BUILDING_MEMORY}';"
+            f" SELECT pg_advisory_xact_lock({_LOCK})"
+        ),
     )
 
 
