@@ -7,12 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from memorybank_operator import constants
 from memorybank_operator.kube import kinds
 from tests.integration.operator.effort import FULL
+from tests.integration.operator.servers import load_model
 from tests.integration.operator.settling import refused, settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.test_specs import difference
@@ -23,6 +24,7 @@ from tests.operator.world import DATABASE_URL
 Values = dict[str, Any]
 IMMUTABLE = ("storage", "encryption")
 """What a spec keeps for as long as it lives; what may change of it is among the crash points."""
+OWN_OLLAMA = {"provider": "ollama", "model": "m", "ollama": {"managed": {}}}
 WALKS = 8
 """Walked at the same time."""
 STEPS = 6
@@ -74,6 +76,7 @@ async def put(world: World, name: str, spec: Values) -> bool:
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )
+@example([[{}, {"embedding": OWN_OLLAMA}]] * WALKS, True)
 @given(st.lists(walks(), min_size=WALKS, max_size=WALKS), st.booleans())
 async def test_a_walk_over_specs_ends_as_a_bank_created_with_the_last_one(
     worlds: Worlds, ways: list[list[Values]], patient: bool
@@ -93,6 +96,10 @@ async def test_a_walk_over_specs_ends_as_a_bank_created_with_the_last_one(
             if name in last:
                 assert await put(world, twin, last[name])
         twins = [twin for name, twin in zip(walked, fresh, strict=True) if name in last]
+        await settle(world, operator, *last, *twins, seconds=SETTLE_SECONDS)
+        # Until its model answers, a bank keeps what it had before, and a new one has no pod.
+        for name in (*last, *twins):
+            await load_model(world, name)
         await settle(world, operator, *last, *twins, seconds=SETTLE_SECONDS)
         assert refused(operator) == 0
         for name, twin in zip(walked, fresh, strict=True):
