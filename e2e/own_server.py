@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from e2e.bank import Bank
+from e2e.bank import Bank, timed
 from e2e.neighbours import Neighbour, pod
+from e2e.processes import frozen
 from e2e.stack import IMAGES
+
+TOLD_SECONDS = 60
+"""The goal is 30, of a machine that has nothing else to do."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,22 @@ class OwnServer:
             lambda: self.uid("pvc", self.claim) not in ("", before),
             describe=lambda: stack.kubectl("-n", namespace, "get", "pvc,pod", check=False),
         )
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have it answer nothing while the block runs."""
+        with frozen(self.uid("pod", f"{self.name}-0")):
+            yield
+
+    def wait_degraded(self, reason: str, seconds: float = 180) -> float:
+        """Wait until the bank says that it serves without it; return how many seconds it took."""
+        with timed() as took:
+            self.bank.stack.wait(
+                f"Degraded for {reason}",
+                lambda: self.bank.condition("Degraded").get("reason") == reason,
+                seconds=seconds, describe=lambda: self.bank.condition("Degraded"),
+            )  # fmt: skip
+        return took[0]
 
     def wait_gone(self) -> None:
         """Wait until nothing of it is left."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -30,6 +32,25 @@ def container_processes(pod_uid: str) -> list[int]:
         if in_pod and b"pause" not in command.split(b"\0")[0]:
             found.append(int(entry.name))
     return found
+
+
+@contextmanager
+def frozen(pod_uid: str) -> Iterator[None]:
+    """Have a pod's containers do nothing while the block runs: what is sent to them is taken by
+    the kernel, and never answered. What its kubelet replaced meanwhile runs on. Raises LookupError
+    when no container runs.
+    """
+    processes = container_processes(pod_uid)
+    if not processes:
+        raise LookupError(f"no container of the pod {pod_uid} runs")
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
 
 
 def signal_pod(pod_uid: str, number: signal.Signals) -> int:

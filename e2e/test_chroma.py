@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from e2e.bank import Bank
 from e2e.chroma import load_chroma
 from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
-from e2e.own_server import OwnServer
+from e2e.own_server import TOLD_SECONDS, OwnServer
 from e2e.stack import Stack
 
 EXAMPLE = ROOT / "examples/chroma.yaml"
@@ -83,16 +83,26 @@ def test_a_server_that_is_gone_is_told_searched_without_and_filled_again(bank: B
     assert bank.recall(QUESTION, mode="vector", limit=1) == [FACTS[0]]
 
 
+def test_a_server_that_says_nothing_is_told_searched_without_and_asked_again(
+    bank: Bank, record_property: Callable[[str, object], None]
+) -> None:
+    with server(bank).frozen():
+        found = bank.recall(QUESTION)
+        told = server(bank).wait_degraded("VectorsUnavailable", TOLD_SECONDS)
+        record_property("seconds until the status says so", told)
+        assert FACTS[0] in found
+        assert FACTS[0] in bank.recall(QUESTION)
+        assert bank.is_ready()
+    wait_for_vectors(bank)
+    assert bank.recall(QUESTION, mode="vector", limit=1) == [FACTS[0]]
+
+
 def test_a_server_that_cannot_start_is_told_and_heals(bank: Bank) -> None:
     broken = yaml.safe_load(yaml.safe_dump(bank.spec))
     broken["vector"]["chroma"]["managed"]["image"] = "localhost/no-such-image:1"
     before = server(bank).banks_pod()
     bank.apply(**broken)
-    bank.stack.wait(
-        "condition Degraded",
-        lambda: bank.condition("Degraded").get("reason") == "VectorsUnavailable",
-        describe=lambda: bank.condition("Degraded"),
-    )
+    server(bank).wait_degraded("VectorsUnavailable")
     told = bank.condition("Degraded")["message"]
     assert f"describe pod {SERVER}-0` says why" in told
     assert bank.is_ready()

@@ -5,7 +5,7 @@ given up. Ollama is built first, which takes a quarter of an hour: only `make e2
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -17,7 +17,7 @@ from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
 from e2e.neighbours import pod
 from e2e.ollama import MODEL_PATH, load_model, load_ollama
-from e2e.own_server import OwnServer
+from e2e.own_server import TOLD_SECONDS, OwnServer
 from e2e.stack import Stack
 
 pytestmark = pytest.mark.full
@@ -138,15 +138,22 @@ def test_a_server_that_lost_its_volume_is_told_searched_without_and_gets_its_mod
     assert server(bank).banks_pod()["metadata"]["uid"] == serving, "the bank's pod was not replaced"
 
 
+def test_a_server_that_says_nothing_is_told_searched_without_and_asked_again(
+    bank: Bank, record_property: Callable[[str, object], None]
+) -> None:
+    with server(bank).frozen():
+        told = server(bank).wait_degraded("EmbeddingUnavailable", TOLD_SECONDS)
+        record_property("seconds until the status says so", told)
+        assert bank.recall("spare keys of the archive") == [FACTS[0]], "by its words"
+        assert bank.is_ready()
+    wait_until_found(bank)
+
+
 def test_a_server_that_cannot_start_is_told_and_heals(bank: Bank, images: tuple[str, str]) -> None:
     broken = from_image(bank, images)
     broken["embedding"]["ollama"]["managed"]["image"] = "localhost/no-such-image:1"
     bank.apply(**broken)
-    bank.stack.wait(
-        "condition Degraded",
-        lambda: bank.condition("Degraded").get("reason") == "EmbeddingUnavailable",
-        describe=lambda: bank.condition("Degraded"),
-    )
+    server(bank).wait_degraded("EmbeddingUnavailable")
     assert f"describe pod {SERVER}-0` says why" in bank.condition("Degraded")["message"]
     assert bank.is_ready()
     bank.remember("The night watchman has a dog named Argos.")

@@ -18,6 +18,7 @@ from e2e.bank import Bank, timed
 from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
 from e2e.neighbours import Neighbour, pod
+from e2e.own_server import TOLD_SECONDS
 from e2e.postgres import Postgres, postgres
 from e2e.stack import IMAGES, Stack
 
@@ -28,8 +29,6 @@ CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'b
 FACT = "The spare keys of the archive are in the red cabinet."
 QUESTION = "Where can I get into the records room without my badge?"
 TAKEN_SECONDS = 240
-TOLD_SECONDS = 60
-"""The goal is 30, of a machine that has nothing else to do."""
 ASKER = "asker"
 ASK = """
 import json, os, sys, time, urllib.error, urllib.request
@@ -268,6 +267,21 @@ def test_a_database_that_crashes_is_told_and_everything_heals(
             told = bank.wait_not_ready("ServiceFailing", TOLD_SECONDS)
         record_property("seconds until the status says so", seconds[0])
         assert "store: the database" in told["message"]
+    wait_pods(bank, 3)
+    assert bank.recall(QUESTION)[0] == FACT
+    assert uids(bank) == before, "no pod was restarted for it"
+
+
+def test_a_database_that_says_nothing_is_told_and_everything_heals(
+    bank: Bank, database: Postgres, record_property: Callable[[str, object], None]
+) -> None:
+    wait_pods(bank, 3)
+    before = uids(bank)
+    with database.frozen():
+        with timed() as seconds:
+            told = bank.wait_not_ready("ServiceFailing", TOLD_SECONDS)
+        record_property("seconds until the status says so", seconds[0])
+        assert "store: " in told["message"]
     wait_pods(bank, 3)
     assert bank.recall(QUESTION)[0] == FACT
     assert uids(bank) == before, "no pod was restarted for it"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from e2e import servers
 from e2e.conftest import restricted_namespace
+from e2e.processes import frozen
 from e2e.stack import Stack
 from tests.support.postgres import BIN
 
@@ -67,6 +68,13 @@ class Postgres:
         finally:
             self._exec("rm", DOWN)
         self.wait_ready()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have the server answer nothing while the block runs, as one that waits for its disk."""
+        pod = self.stack.get("pod", NAME, self.namespace) or {}
+        with frozen(pod["metadata"]["uid"]):
+            yield
 
     def wait_ready(self) -> None:
         """Wait until it answers."""
