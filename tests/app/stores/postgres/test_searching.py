@@ -205,7 +205,10 @@ async def test_of_many_the_nearest_and_the_fittest_are_found_within_every_filter
     await embedded_index.close()
 
 
-async def test_the_index_of_vectors_is_used(store: PostgresStore, index: PostgresIndex) -> None:
+@pytest.mark.parametrize("few", [False, True])
+async def test_the_index_of_vectors_is_used_unless_few_are_meant(
+    store: PostgresStore, index: PostgresIndex, few: bool
+) -> None:
     await stored(store, 300)
     await index.catch_up()
     meant = Meant.by("acme", MemoryFilter(project="p1"), Refinement())
@@ -214,10 +217,10 @@ async def test_the_index_of_vectors_is_used(store: PostgresStore, index: Postgre
     def plan(connection: Connection) -> str:
         statements.begin(connection, kept=40)
         explained = _Explained(connection)
-        statements.nearest(explained, meant, index._space.table, vector, count=40, few=False)
+        statements.nearest(explained, meant, index._space.table, vector, count=40, few=few)
         return explained.plan
 
-    assert index._space.nearness in await store._read("acme", plan)
+    assert (index._space.nearness in await store._read("acme", plan)) is not few
 
 
 class _Explained:

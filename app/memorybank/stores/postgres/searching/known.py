@@ -1,9 +1,9 @@
 """What is known of a tenant as a whole: how telling its words are, its mean vector.
 
 Counting it for each search would take longer than the search. It is remembered until a fiftieth of
-the tenant's memories may have changed, by which a score hardly changes. Rare words are counted each
-time: that is quickly done, and one that nobody held may be in what was stored a moment ago. What is
-remembered is bounded, and is no memory.
+the tenant's memories may have changed, by which a score hardly changes; how many hold a word that
+few hold not even so long. The rarest are counted each time: that is quickly done, and one that
+nobody held may be in what was stored a moment ago. What is remembered is bounded, and is no memory.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from memorybank.stores.postgres.searching.tables import Space
 from memorybank.stores.sql.connection import Connection
 
 _STALE = 50
-_COMMON = 500
-"""Memories that hold a word whose count is remembered."""
+_COMMON = 50
+"""Memories that hold a word whose count is remembered,"""
+_TIMES = 4
+"""until there may be so many times more."""
 _WORDS = 20_000
 _TENANTS = 1_000
 
@@ -40,13 +42,11 @@ class _Remembered(Generic[Key, Value]):
         self._values: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
         self._gate = threading.Lock()
 
-    def get(self, key: Key, *, since: int) -> Value | None:
+    def get(self, key: Key) -> tuple[Value, int] | None:
         with self._gate:
-            found = self._values.get(key)
-            if found is None or found[1] < since:
-                return None
-            self._values.move_to_end(key)
-            return found[0]
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
 
     def put(self, key: Key, value: Value, *, at: int) -> None:
         with self._gate:
@@ -91,38 +91,49 @@ class KnownTenant:
 
     def totals(self) -> Totals:
         """Return what there is."""
-        before = self.known.totals.get(self.tenant, since=0)
-        if before is not None:
-            found = self.known.totals.get(self.tenant, since=self._since(before))
-            if found is not None:
-                return found
+        before = self.known.totals.get(self.tenant)
+        if before is not None and self._is_fresh(before[1], _lasting(before[0])):
+            return before[0]
         counted = statements.totals(self.connection, self.tenant)
         self.known.totals.put(self.tenant, counted, at=self.at)
         return counted
 
     def held(self, roots: Sequence[str]) -> dict[str, Held]:
         """Return what holds each of these words."""
-        since = self._since(self.totals())
-        found = {root: self.known.held.get((self.tenant, root), since=since) for root in roots}
-        missing = [root for root, held in found.items() if held is None]
+        most = _lasting(self.totals())
+        found = {}
+        for root in roots:
+            before = self.known.held.get((self.tenant, root))
+            if before is not None and self._is_fresh(
+                before[1], min(most, _TIMES * before[0].memories)
+            ):
+                found[root] = before[0]
+        missing = [root for root in roots if root not in found]
         counted = statements.held(self.connection, self.tenant, missing) if missing else {}
         for root, held in counted.items():
             if held.memories >= _COMMON:
                 self.known.held.put((self.tenant, root), held, at=self.at)
-        return {root: held for root, held in (found | counted).items() if held is not None}
+        return {root: (found | counted)[root] for root in roots}
 
     def mean(self, space: Space) -> Vector:
         """Return the mean of the vectors of all memories; those without one count as zeros."""
         totals = self.totals()
         key = (self.tenant, space.table)
-        found = self.known.means.get(key, since=self._since(totals))
-        if found is None:
-            count, mean = statements.summed(self.connection, self.tenant, space.table)
-            share = np.float32(count / max(1, totals.memories))
-            zeros = np.zeros(space.dimensions, dtype=np.float32)
-            found = zeros if mean is None else mean * share
-            self.known.means.put(key, found, at=self.at)
+        before = self.known.means.get(key)
+        if before is not None and self._is_fresh(before[1], _lasting(totals)):
+            return before[0]
+        count, mean = statements.summed(self.connection, self.tenant, space.table)
+        share = np.float32(count / max(1, totals.memories))
+        zeros = np.zeros(space.dimensions, dtype=np.float32)
+        found = zeros if mean is None else mean * share
+        self.known.means.put(key, found, at=self.at)
         return found
 
-    def _since(self, totals: Totals) -> int:
-        return self.at - totals.memories // _STALE
+    def _is_fresh(self, at: int, changes: int) -> bool:
+        """Tell whether no more changes came since."""
+        return self.at - at <= changes
+
+
+def _lasting(totals: Totals) -> int:
+    """Return after how many changes what is remembered of a tenant is counted anew."""
+    return totals.memories // _STALE

@@ -190,10 +190,13 @@ def nearest(
     asked = literal(vector)
     listed = f"SELECT created_seq FROM memories WHERE {meant.clause}"
     if few:
+        # Ordered where it is joined, it would be walked through in the order of the index, which
+        # tells all memories of all tenants before the last one that is meant.
         statement = (
-            f"WITH meant AS MATERIALIZED ({listed})"
-            f" SELECT created_seq FROM meant JOIN {table} USING (created_seq)"
-            f" ORDER BY vector <#> ?::halfvec({vector.size}) LIMIT ?"
+            f"WITH meant AS MATERIALIZED ({listed}), compared AS MATERIALIZED"
+            f" (SELECT created_seq, vector <#> ?::halfvec({vector.size}) AS apart"
+            f" FROM meant JOIN {table} USING (created_seq))"
+            " SELECT created_seq FROM compared ORDER BY apart LIMIT ?"
         )
         values: Sequence[object] = (*meant.values, asked, count)
     else:
