@@ -3,6 +3,8 @@
     python -m benchmarks.scale [--memories 100000] [--samples 300]
     python -m benchmarks.scale --tenants 1000 [--memories 100000]
     python -m benchmarks.scale --encrypted
+    python -m benchmarks.scale --chroma
+    python -m benchmarks.scale --ollama --memories 10000
     python -m benchmarks.scale --memories 1000000
 
 The bank is filled by an import with vectors, since embedding as many texts would take a quarter of
@@ -10,6 +12,10 @@ an hour and change nothing of what is measured. Texts are pieces of 15 to 40 wor
 documentation topics that come with Python. Some thousand of them are embedded for real; the vector
 of every text is one of those, turned by noise to a cosine of about .8, so that vectors lie in
 clusters as those of real texts do. Questions are embedded by the service, none is asked twice.
+
+With --chroma the vectors are with a real Chroma beside the service, which loses everything in the
+end and is filled again. With --ollama a real Ollama embeds, with the model that is built in; it is
+asked in turns with the service, which shows what a search takes beyond it.
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import contextlib
 import hashlib
 import itertools
 import json
@@ -27,16 +34,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
+from statistics import median
 from typing import Any
 
 import httpx
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.ollama import MODEL, ollama_server
 from benchmarks.service import Client, row, timed
 from benchmarks.transfer import client_of, send
 from memorybank.embedders.builtin import BuiltinEmbedder
 from memorybank.model import locate
+from tests.support.chroma_server import Chroma, chroma_server
 from tests.support.server_process import Server, serving
 
 _SEED = 20_261_121
@@ -48,6 +58,7 @@ _SHARES = 100
 _ASKED = 64
 """Tenants that are asked in turn."""
 _RECALLS = 100
+_WARM_UP = 20
 
 Matrix = npt.NDArray[np.float32]
 
@@ -75,15 +86,24 @@ def main() -> None:
     parser.add_argument("--tenants", type=int, default=1)
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--encrypted", action="store_true")
+    parser.add_argument("--chroma", action="store_true")
+    parser.add_argument("--ollama", action="store_true")
     options = parser.parse_args()
     texts = Texts()
     vectors = asyncio.run(_vectors(texts, options.memories))
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / "bank.jsonl"
         what = f"{options.memories} memories{', encrypted' if options.encrypted else ''}"
         print(f"| {what}, {options.tenants} tenants | goal | measured |\n|---|---|---|")
         environ = _encryption(folder / "ring.json") if options.encrypted else {}
+        chroma, ollama = None, None
+        if options.chroma:
+            chroma = stack.enter_context(chroma_server(folder / "chroma"))
+            environ |= _chroma(chroma)
+        if options.ollama:
+            ollama = stack.enter_context(ollama_server(folder / "ollama"))
+            environ |= _ollama(ollama)
         with serving(folder / "bank", environ=environ) as server, client_of(server) as admin:
             head = json.loads(admin.get("/v1/export").raise_for_status().content.splitlines()[0])
             with file.open("wb") as sink:
@@ -100,10 +120,78 @@ def main() -> None:
             _until_ready(admin)
             goal = "10 s" if options.encrypted else "5 s"
             row("start -> ready", goal, f"{time.monotonic() - began:.1f} s")
+            if chroma is not None:
+                _until_filled(admin)
+            if ollama is not None:
+                _beyond_embedding(server, ollama, texts, options.samples)
+                return
             keys = [server.key] if options.tenants == 1 else _keys(admin, options.tenants)
             _measure(server, keys, texts, options)
             if options.tenants == 1:
                 _recall(Client(server.url, server.key), texts, vectors)
+            if chroma is not None:
+                _lose(chroma, admin, options.memories)
+
+
+def _chroma(server: Chroma) -> dict[str, str]:
+    """Return the settings by which vectors are with a server."""
+    prefix = "MEMORY_BANK_VECTOR__"
+    return {f"{prefix}PROVIDER": "chroma", f"{prefix}CHROMA__URL": server.url}
+
+
+def _ollama(url: str) -> dict[str, str]:
+    """Return the settings by which a server embeds."""
+    prefix = "MEMORY_BANK_EMBEDDING__"
+    return {
+        f"{prefix}PROVIDER": "ollama",
+        f"{prefix}MODEL": MODEL,
+        f"{prefix}OLLAMA__URL": url,
+    }
+
+
+def _until_filled(admin: httpx.Client) -> None:
+    """Wait until Chroma has all vectors."""
+    while True:
+        told = admin.get("/v1/admin/status").raise_for_status().json()["index"]["vectors"]
+        if told["problem"] is None and told["lag"] == told["missing"] == 0:
+            return
+        time.sleep(0.05)
+
+
+def _lose(chroma: Chroma, admin: httpx.Client, memories: int) -> None:
+    """Have Chroma lose its volume; print how fast it is filled again, from its first answer on."""
+    chroma.kill()
+    chroma.lose_everything()
+    while admin.get("/v1/admin/status").json()["index"]["vectors"]["problem"] is None:
+        admin.post("/v1/search", json={"query": "what is not there?"})
+    chroma.start()
+    began = time.monotonic()
+    _until_filled(admin)
+    row("Chroma filled again", "1000/s", f"{memories / (time.monotonic() - began):.0f}/s")
+
+
+def _beyond_embedding(server: Server, ollama: str, texts: Texts, samples: int) -> None:
+    """Print what a search takes, and what of that its question's vector takes."""
+    client, embedder = Client(server.url, server.key), Client(ollama, "")
+
+    def embed() -> None:
+        embedder.post("/api/embed", {"model": MODEL, "input": [texts.piece(6, 10)]})
+
+    def search() -> None:
+        client.post("/v1/search", {"query": texts.piece(6, 10), "limit": 10})
+
+    for _ in range(_WARM_UP):
+        embed()
+        search()
+    alone: list[float] = []
+    all_in_all: list[float] = []
+    for _ in range(samples):
+        for act, times in ((embed, alone), (search, all_in_all)):
+            began = time.perf_counter()
+            act()
+            times.append((time.perf_counter() - began) * 1e3)
+    row("a question embedded by Ollama", "-", f"p50 {median(alone):.1f} ms")
+    row("search", "that + 5 ms", f"p50 {median(all_in_all):.1f} ms")
 
 
 def _measure(server: Server, keys: list[str], texts: Texts, options: argparse.Namespace) -> None:
@@ -116,7 +204,7 @@ def _measure(server: Server, keys: list[str], texts: Texts, options: argparse.Na
 
     for _ in keys:
         ask()  # a tenant's index is built when it is asked for the first time
-    goal = _search_goal(options.memories // options.tenants)
+    goal = "15 ms" if options.chroma else _search_goal(options.memories // options.tenants)
     row("search", goal, timed(options.samples, ask))
     if options.tenants == 1:
         row(
