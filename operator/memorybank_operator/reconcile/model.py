@@ -1,13 +1,14 @@
 """Whether the bank's own Ollama has the model that the pod is to use.
 
 A memory service asks a model that it never used for its dimensions before it starts. So its pod is
-made, or changed, when the model answers; what served before goes on until then. A bank that has
-used the model starts without it, and says what that costs.
+made, changed, or woken when the model answers; what served before goes on until then. A bank that
+has used the model starts without it, and says what that costs.
 """
 
 from __future__ import annotations
 
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.update import Made
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.resources.backend import OLLAMA
 from memorybank_operator.resources.build import rendered_hash
@@ -31,9 +32,19 @@ def awaited_model(bank: MemoryBank, observed: Observed, wanted: KubeObject | Non
 
 
 def _was_used(bank: MemoryBank) -> bool:
-    """Tell whether the pod was made for this model already."""
-    current = bank.status.rollout.current if bank.status.rollout else None
-    embedding = (current.spec.get("embedding") if current else None) or {}
+    """Tell whether the bank used the model last. That its pod was made for it is no proof: it may
+    sleep since, and never have run.
+    """
+    rollout = bank.status.rollout
+    current = rollout.current if rollout else None
+    if rollout is None or current is None or not _is_made_for(current, bank):
+        return False
+    before = rollout.previous  # the last one that proved itself
+    return current.proven or (before is not None and _is_made_for(before, bank))
+
+
+def _is_made_for(made: Made, bank: MemoryBank) -> bool:
+    embedding = made.spec.get("embedding") or {}
     same = (embedding.get("provider"), embedding.get("model"))
     return same == ("ollama", bank.spec.embedding.model)
 

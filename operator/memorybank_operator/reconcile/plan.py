@@ -193,8 +193,9 @@ def _is_too_early(bank: MemoryBank, observed: Observed, ring: RingDecision) -> b
 def _awaited(
     bank: MemoryBank, observed: Observed, bodies: Mapping[ChildKey, KubeObject]
 ) -> Problem | None:
-    """Say what has to be there before the Deployment is made; None when it is made already."""
-    if names.deployment(bank) in observed.children:
+    """Say what has to be there before the Deployment is made, or woken; None when it has pods."""
+    live = observed.children.get(names.deployment(bank))
+    if live is not None and live["spec"].get("replicas"):
         return None
     message = awaited_model(bank, observed, bodies.get(OLLAMA.server(bank)))
     return None if message is None else Problem(Reason.MODEL_LOADING, message)

@@ -136,6 +136,52 @@ def test_a_bank_that_sleeps_waits_for_nothing() -> None:
     assert scene.world.deployment(scene.of)["spec"]["replicas"] == 0
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["then woken", "by the same edit"])
+def test_a_bank_that_got_another_model_in_its_sleep_wakes_when_that_answers(at_once: bool) -> None:
+    scene = Scene.of_spec(OWN)
+    scene.change(hibernate=True)
+    scene.settle()
+    if not at_once:
+        scene.change(embedding=using("second"))
+        assert condition(scene.settle(), "Ready")["reason"] == "Hibernated"
+    scene.change(embedding=using("second"), hibernate=False)
+    told = condition(scene.settle(), "Ready")
+    assert (told["status"], told["reason"]) == ("False", "ModelLoading")
+    assert (kept_model(scene), server(scene)["spec"]["replicas"]) == ("second", 1)
+    assert scene.world.deployment(scene.of)["spec"]["replicas"] == 0
+    scene.world.load_model(scene.of)
+    scene.settle()
+    assert scene.world.deployment(scene.of)["spec"]["replicas"] == 1
+    assert used_model(scene) == "second"
+    assert condition(scene.prove(), "Ready")["status"] == "True"
+
+
+def test_a_bank_that_slept_before_its_first_model_answered_waits_for_it_when_it_wakes() -> None:
+    scene = new(OWN | {"hibernate": True})
+    scene.change(hibernate=False)
+    assert condition(scene.settle(), "Ready")["reason"] == "ModelLoading"
+    assert scene.world.deployment(scene.of)["spec"]["replicas"] == 0
+
+
+def test_a_bank_wakes_at_once_that_has_used_its_model() -> None:
+    scene = Scene.of_spec(OWN)
+    scene.change(hibernate=True, restart="asleep")  # another pod, which has not run
+    scene.settle()
+    del server(scene)["status"]["readyReplicas"]
+    scene.change(hibernate=False)
+    scene.settle()
+    assert scene.world.deployment(scene.of)["spec"]["replicas"] == 1
+
+
+def test_a_pod_that_runs_is_not_put_to_sleep_for_its_model() -> None:
+    scene = new(OWN)
+    scene.world.load_model(scene.of)
+    scene.settle()  # made, and not proven
+    del server(scene)["status"]["readyReplicas"]
+    scene.settle()
+    assert scene.world.deployment(scene.of)["spec"]["replicas"] == 1
+
+
 def test_under_supervision_the_server_keeps_the_model_in_use_until_another_is_approved() -> None:
     scene = Scene.of_spec(SUPERVISED | OWN)
     scene.change(embedding=using("second"))

@@ -191,8 +191,8 @@ class Reason(Explained):
     )
     MODEL_LOADING = (
         "ModelLoading",
-        "The bank's own Ollama loads the model; until it answers the pod is not made, or not "
-        "changed.",
+        "The bank's own Ollama loads the model; until it answers the pod is not made, "
+        "changed or woken.",
     )
     DEPLOYMENT_PROGRESSING = ("DeploymentProgressing", "The pod of the wanted revision starts.")
     POD_NOT_READY = ("PodNotReady", "The pod runs, but does not say that it is ready.")
