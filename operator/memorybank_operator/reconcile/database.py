@@ -14,7 +14,7 @@ from memorybank_operator.api.v1alpha1.postgres import PATH
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.reconcile.steps import Problem
 from memorybank_operator.resources import names
-from memorybank_operator.resources.postgres_cluster import HIBERNATION, address_secret
+from memorybank_operator.resources.postgres_cluster import HIBERNATION, WITH_VECTOR, address_secret
 
 MAX_WORDS = 300
 """Characters of what CloudNativePG says that are passed on."""
@@ -54,6 +54,17 @@ def decide_database(
         Reason.DATABASE_STARTING,
         f"{PATH}: the Cluster {name.name} does not answer yet{_said(live)}: `{place}` shows more",
     )
+
+
+def begins_with_vector(bank: MemoryBank, observed: Observed) -> bool:
+    """Tell whether the bank's own servers begin with pgvector in their database: unless somebody
+    else began them, from a backup say, for which they would be refused a second beginning.
+    """
+    live = observed.children.get(names.postgres_cluster(bank)) or {"spec": {}}
+    began = dict(live["spec"].get("bootstrap") or {})
+    database = (began.pop("initdb", None) or {}).get("database") or WITH_VECTOR["database"]
+    is_ours = not began and database == WITH_VECTOR["database"]
+    return bank.spec.vector.provider == "pgvector" and is_ours
 
 
 def _answers(live: KubeObject | None) -> bool:

@@ -16,7 +16,7 @@ from memorybank_operator.configfiles.in_effect import (
     secret_checksum,
 )
 from memorybank_operator.constants import LABEL_BANK
-from memorybank_operator.reconcile.database import decide_database
+from memorybank_operator.reconcile.database import begins_with_vector, decide_database
 from memorybank_operator.reconcile.drift import differences
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.exposure import decide_exposure
@@ -112,8 +112,9 @@ def plan(
     draft.again += [MISSING_SECONDS for each in missing if not each.terminal]
     draft.again += [MISSING_SECONDS] if ring.awaited else []
     usable = _check_names(bank, observed, draft)
+    in_effect = effective(bank, settings.defaults)
     ctx = BuildContext(
-        effective(bank, settings.defaults),
+        in_effect,
         settings,
         admin_key=key.usable,
         volume_size=None if _is_too_early(bank, observed, ring) else volume.size,
@@ -121,6 +122,7 @@ def plan(
         grown_from=volume.grown_from,
         secrets=secrets.fingerprint,
         database=secrets.database,
+        begins_with_vector=begins_with_vector(in_effect, observed),
         addresses=addresses(bank, observed.children),
     )
     ctx = replace(ctx, takes_changes=takes_changes(bank, observed, ctx))

@@ -59,6 +59,10 @@ class BuildContext:
     """The PostgreSQL database that the Secret names; None for a bank without, and while that Secret
     cannot be used.
     """
+    begins_with_vector: bool = False
+    """Whether the bank's own servers of PostgreSQL begin with the extension pgvector in their
+    database.
+    """
     addresses: tuple[str, ...] = ()
     """What the bank's load balancer is reached at; empty for a bank that has none, and while it was
     given no address.

@@ -6,6 +6,7 @@ It makes a database `app`, a user of that name who owns it, and a Secret with th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from memorybank_operator import constants
@@ -20,6 +21,13 @@ HIBERNATION = "cnpg.io/hibernation"
 """https://cloudnative-pg.io/documentation/current/declarative_hibernation/: `on` or `off`."""
 LABEL_CLUSTER = "cnpg.io/cluster"
 """On each pod of a server: the name of its Cluster."""
+WITH_VECTOR: Mapping[str, Any] = {
+    "database": "app",
+    "owner": "app",
+    "postInitApplicationSQL": ["CREATE EXTENSION IF NOT EXISTS vector"],
+}
+"""How servers begin whose database has pgvector (`spec.bootstrap.initdb`): only a superuser may add
+it, which CloudNativePG is, once. The names are those that it takes where nobody says any."""
 
 
 def build_postgres_cluster(ctx: BuildContext) -> dict[str, Any] | None:
@@ -33,6 +41,8 @@ def build_postgres_cluster(ctx: BuildContext) -> dict[str, Any] | None:
     if wanted.storage_class_name is not None:
         storage["storageClass"] = wanted.storage_class_name
     spec: dict[str, Any] = {"instances": wanted.instances, "storage": storage}
+    if ctx.begins_with_vector:
+        spec["bootstrap"] = {"initdb": dict(WITH_VECTOR)}
     if wanted.image is not None:
         spec["imageName"] = wanted.image
     resources = wanted.resources.model_dump(exclude_defaults=True)

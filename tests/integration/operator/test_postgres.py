@@ -173,6 +173,24 @@ async def test_a_bank_waits_for_its_own_servers_and_finds_what_they_kept_when_it
         assert PASSWORD not in event["message"]
 
 
+async def test_a_bank_is_searched_in_its_own_servers_by_what_these_begin_with(
+    world: World, operator: Operator, node: Node, database: Server
+) -> None:
+    await world.create(**OF_ITS_OWN, vector={"provider": "pgvector"})
+
+    async def is_there() -> bool:
+        return await world.get(kinds.POSTGRES_CLUSTER, "agents-postgres") is not None
+
+    await until(is_there)
+    cluster = await world.must(kinds.POSTGRES_CLUSTER, "agents-postgres")
+    for statement in cluster["spec"]["bootstrap"]["initdb"]["postInitApplicationSQL"]:
+        database.execute(statement, "memories")  # as a superuser, like CloudNativePG
+    await start_database(world, database.url("memories"))
+    await until_ready(world)
+    await store(world, node)
+    assert CONTENT in await found(world, node)
+
+
 async def recreate(
     world: World, spec: dict[str, Any] = IN_POSTGRES, kept: Container[str] = ()
 ) -> None:

@@ -57,6 +57,45 @@ def test_pods_that_run_stay_without_the_address_and_it_is_said() -> None:
     assert [step for step in planned.steps if isinstance(step, Delete)] == []
 
 
+SEARCHED: dict[str, Any] = {**OWN, "vector": {"provider": "pgvector"}}
+
+
+def bootstrap(world: World) -> Any:
+    return world.children[CLUSTER]["spec"].get("bootstrap")
+
+
+def test_servers_of_a_bank_that_is_searched_there_begin_with_the_extension() -> None:
+    world = World()
+    world.converge(bank(SEARCHED))
+    assert bootstrap(world)["initdb"]["postInitApplicationSQL"] == [
+        "CREATE EXTENSION IF NOT EXISTS vector"
+    ]
+    others = World()
+    others.converge(bank(OWN))
+    assert bootstrap(others) is None
+
+
+def test_what_an_extension_is_added_to_is_filled_in_by_others_and_stays() -> None:
+    world = running(bank(SEARCHED))
+    bootstrap(world)["initdb"] |= {"encoding": "UTF8", "localeCType": "C"}
+    assert world.plan(bank(SEARCHED)).steps == ()
+
+
+@pytest.mark.parametrize(
+    "began",
+    [
+        {"recovery": {"source": "backup", "database": "app", "owner": "app"}},
+        {"initdb": {"database": "agents", "owner": "agents"}},
+    ],
+    ids=str,
+)
+def test_servers_that_somebody_else_began_get_no_second_beginning(began: dict[str, Any]) -> None:
+    world = running(bank(OWN))
+    world.children[CLUSTER]["spec"]["bootstrap"] = began
+    world.converge_with_servers(bank(SEARCHED))
+    assert bootstrap(world) == began
+
+
 def test_what_servers_said_before_they_slept_does_not_count() -> None:
     of, world = bank(OWN | {"hibernate": True}), World()
     world.converge_with_servers(of)
