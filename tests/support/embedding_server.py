@@ -82,9 +82,17 @@ class EmbeddingServer(KeptServer):
         self.keys: list[str | None] = []
         self.status = 200
         self.failures_left = 0
-        """So many requests are answered 503 first."""
+        """So many requests fail first."""
+        self.failing = 503
+        """The status of these."""
         self.accepted: frozenset[str] | None = None
         """Keys that are taken, any when None."""
+        self.complaint = "no"
+        """What is wrong, where the status is not 200."""
+        self.deadly: str | None = None
+        """A text of which requests are answered as if the status were not 200."""
+        self.broke_down = 0
+        """So many were."""
         self.raw: bytes | None = None
         self.hold: threading.Event | None = None
         """Requests wait for it."""
@@ -99,9 +107,12 @@ class EmbeddingServer(KeptServer):
             self.hold.wait(60)
         if self.failures_left:
             self.failures_left -= 1
-            return 503, b"busy"
+            return self.failing, self._complaint(path)
         if self.status != 200:
-            return self.status, b'{"error": "no"}'
+            return self.status, self._complaint(path)
+        if self.deadly is not None and self.deadly in body["input"]:
+            self.broke_down += 1
+            return 400, self._complaint(path)
         if self.raw is not None:
             return 200, self.raw
         if body["model"] != MODEL:
@@ -115,6 +126,12 @@ class EmbeddingServer(KeptServer):
             data = [{"index": place, "embedding": each} for place, each in enumerate(vectors)]
             return 200, json.dumps({"data": data[::-1]}).encode()  # in any order
         return 404, b"nothing here"
+
+    def _complaint(self, path: str) -> bytes:
+        error: Any = self.complaint
+        if path == "/v1/embeddings":
+            error = {"message": self.complaint, "type": "invalid_request_error", "code": None}
+        return json.dumps({"error": error}).encode()
 
 
 def _handler(server: EmbeddingServer) -> type[BaseHTTPRequestHandler]:

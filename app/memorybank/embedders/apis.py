@@ -25,6 +25,9 @@ class EmbeddingApi(Protocol):
     def vectors(self, content: bytes) -> list[list[float]]:
         """Return what is in an answer, in the order of the texts; raises ValueError."""
 
+    def complaint(self, content: bytes) -> str:
+        """Return what an answer says is wrong; raises ValueError."""
+
     @property
     def models(self) -> str:
         """Where the service lists its models, below the base URL."""
@@ -64,6 +67,10 @@ class OllamaApi:
         """See EmbeddingApi."""
         return _OllamaAnswer.model_validate_json(content).embeddings
 
+    def complaint(self, content: bytes) -> str:
+        """See EmbeddingApi."""
+        return _OllamaComplaint.model_validate_json(content).error
+
     def lists_model(self, content: bytes) -> bool:
         """See EmbeddingApi."""
         listed = _OllamaModels.model_validate_json(content).models
@@ -95,6 +102,10 @@ class OpenAiApi:
             raise ValueError("the vectors are not numbered from 0")
         return [each.embedding for each in data]
 
+    def complaint(self, content: bytes) -> str:
+        """See EmbeddingApi."""
+        return _OpenAiComplaint.model_validate_json(content).error.message
+
     def lists_model(self, content: bytes) -> bool:
         """See EmbeddingApi."""
         data = _OpenAiModels.model_validate_json(content).data
@@ -103,6 +114,10 @@ class OpenAiApi:
 
 class _OllamaAnswer(BaseModel):
     embeddings: list[list[float]]
+
+
+class _OllamaComplaint(BaseModel):
+    error: str
 
 
 class _OllamaModel(BaseModel):
@@ -122,12 +137,42 @@ class _OpenAiAnswer(BaseModel):
     data: list[_OpenAiVector]
 
 
+class _OpenAiError(BaseModel):
+    message: str
+
+
+class _OpenAiComplaint(BaseModel):
+    error: _OpenAiError
+
+
 class _OpenAiModel(BaseModel):
     id: str
 
 
 class _OpenAiModels(BaseModel):
     data: list[_OpenAiModel]
+
+
+_OLLAMA_LOST_ITS_RUNNER = (
+    "do embedding request: ",
+    "error reading embed response: ",
+    "health resp: ",
+    "llama runner process no longer running",
+    "no slots available",
+    "read health request: ",
+    "server not responding",
+    "unexpected server status: ",
+)
+_CUT_OFF = ("EOF", "connection refused", "connection reset by peer", "broken pipe")
+
+
+def tells_of_a_fault(complaint: str) -> bool:
+    """Say whether a complaint with the status of a bad request is about the service itself.
+
+    Ollama (as of 0.17) has a process for each model, its runner, and answers 400 to whatever goes
+    wrong between the two: the same status as for a text that is too long.
+    """
+    return complaint.startswith(_OLLAMA_LOST_ITS_RUNNER) or complaint.endswith(_CUT_OFF)
 
 
 def ollama_name(model: str) -> str:

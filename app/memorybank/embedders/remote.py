@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import httpx
 import numpy as np
 
-from memorybank.embedders.apis import EmbeddingApi
+from memorybank.embedders.apis import EmbeddingApi, tells_of_a_fault
 from memorybank.embedders.breaker import CircuitBreaker, backoff
 from memorybank.errors import ConfigurationError, EmbedderUnavailable, TextRefused
 from memorybank.ports import Vector
@@ -29,6 +29,9 @@ _REQUESTS_AT_ONCE = 4
 
 _CAPACITY = 512
 """Calls that may wait, as for the built-in embedder."""
+
+_HARMLESS = "dimensions"
+"""A text that every model takes."""
 
 _LONGEST_RETRY_AFTER = 5.0
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -58,6 +61,10 @@ class _Transient(Exception):
     def __init__(self, why: str, after: float | None = None) -> None:
         super().__init__(why)
         self.after = after
+
+
+class _BrokeDown(_Transient):
+    """Something ended within the service: by itself, or by what it was asked."""
 
 
 class RemoteEmbedder:
@@ -123,7 +130,7 @@ class RemoteEmbedder:
         if self._dimensions is not None:
             return
         try:
-            [vector] = await self._vectors(["dimensions"])
+            [vector] = await self._vectors([_HARMLESS])
         except EmbedderUnavailable as error:
             raise ConfigurationError(
                 f"the dimensions of the embedding model cannot be found out: {error.message}",
@@ -194,7 +201,13 @@ class RemoteEmbedder:
                 pause = backoff(attempt, dice=self._dice) if error.after is None else error.after
                 _logger.debug("the embedding service %s; again in %.2f s", error, pause)
                 await asyncio.sleep(pause)
-        return await self._once(texts)
+        try:
+            return await self._once(texts)
+        except _BrokeDown:
+            # Some texts end a runner each time. One of them must not count as an outage, which
+            # everything else would wait for, for ever.
+            await self._once([_HARMLESS])
+            raise _Refused("the embedding service breaks down over a text") from None
 
     async def _once(self, texts: Sequence[str]) -> Vector:
         try:
@@ -209,7 +222,7 @@ class RemoteEmbedder:
         if answer.status_code in _TRANSIENT:
             raise _Transient(f"answered {answer.status_code}", _retry_after(answer))
         if answer.status_code != 200:
-            raise await self._refusal(answer.status_code)
+            raise await self._refusal(answer)
         return self._read(answer.content, len(texts))
 
     def _read(self, content: bytes, count: int) -> Vector:
@@ -225,7 +238,10 @@ class RemoteEmbedder:
         unit: Vector = vectors / lengths
         return unit
 
-    async def _refusal(self, status: int) -> Exception:
+    async def _refusal(self, answer: httpx.Response) -> Exception:
+        status = answer.status_code
+        if status == 400 and self._is_at_fault(answer.content):
+            return _BrokeDown(f"broke down (status {status})")
         if status in (400, 413, 422):
             return _Refused(f"the embedding service refuses a text (status {status})")
         if status in (401, 403):
@@ -233,6 +249,12 @@ class RemoteEmbedder:
         if status == 404 and await self._model_is_missing():
             return _Failed(f"does not have the model: {self._api.missing_model}")
         return _Failed(f"answered {status} at /{self._api.path}: is its URL right?")
+
+    def _is_at_fault(self, content: bytes) -> bool:
+        try:
+            return tells_of_a_fault(self._api.complaint(content))
+        except ValueError:
+            return False
 
     async def _model_is_missing(self) -> bool:
         """Tell a model that is not there from a URL that is wrong."""

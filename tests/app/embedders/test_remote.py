@@ -175,6 +175,87 @@ async def test_a_refused_text_is_told_apart_and_opens_no_breaker(server: Embeddi
     await embedder.embed(["a"])
 
 
+POST = 'Post "http://127.0.0.1:33967/embedding"'
+BROKE_DOWN = (
+    f"do embedding request: {POST}: EOF",
+    f"do embedding request: {POST}: read tcp 127.0.0.1:5->127.0.0.1:33967:"
+    " read: connection reset by peer",
+    f"do embedding request: {POST}: read tcp 127.0.0.1:5->127.0.0.1:33967:"
+    " wsarecv: An existing connection was forcibly closed by the remote host.",
+    f"do embedding request: {POST}: dial tcp 127.0.0.1:33967: connect: connection refused",
+    "error reading embed response: unexpected EOF",
+    "llama runner process no longer running: -1 signal: killed",
+    "unexpected server status: llm server loading model",
+    'health resp: Get "http://127.0.0.1:33967/health": EOF',
+    "server not responding",
+)
+"""What Ollama answers with the status 400 when the process of the model is gone."""
+TAKES_NOT = (
+    "the input length exceeds the context length",
+    "input exceeds maximum context length and cannot be truncated further",
+    "input after truncation exceeds maximum context length",
+    "embedding contains NaN or Inf values",
+    "invalid input type",
+    "missing request body",
+)
+"""What it answers with the same status to a text that it does not take."""
+
+
+def like_openai(server: EmbeddingServer, **options: Any) -> RemoteEmbedder:
+    """Ollama, asked as OpenAI is."""
+    patience = Patience(timeout_seconds=60, retries=0, breaker_failures=1, breaker_seconds=60)
+    api = OpenAiApi(MODEL, dimensions=None)
+    return RemoteEmbedder(api, url=f"{server.url}/v1", patience=patience, dimensions=384, **options)
+
+
+@pytest.mark.parametrize("complaint", BROKE_DOWN)
+async def test_an_ollama_that_lost_the_process_of_its_model_is_out_of_order(
+    server: EmbeddingServer, complaint: str
+) -> None:
+    server.status, server.complaint = 400, complaint
+    embedder = ollama(server, retries=1, breaker_failures=1)
+    error = await failure(embedder)
+    assert not isinstance(error, TextRefused)
+    assert "broke down" in error.message
+    assert [each["input"] for each in server.requests][:2] == [["private words"]] * 2
+    asked = len(server.requests)
+    assert "asked again in" in ((await failure(embedder)).hint or "")
+    assert len(server.requests) == asked
+    assert not isinstance(await failure(like_openai(server)), TextRefused)
+
+
+async def test_a_process_that_is_started_again_in_time_costs_nothing(
+    server: EmbeddingServer,
+) -> None:
+    server.failures_left, server.failing, server.complaint = 2, 400, BROKE_DOWN[0]
+    vectors = await ollama(server, retries=2, breaker_failures=1).embed(["a"])
+    assert vectors.shape == (1, 384)
+    assert [each["input"] for each in server.requests] == [["a"]] * 3
+
+
+async def test_a_text_that_ends_the_process_each_time_is_refused_and_no_other(
+    server: EmbeddingServer,
+) -> None:
+    server.deadly, server.complaint = "private words", BROKE_DOWN[0]
+    for embedder in (ollama(server, retries=2, breaker_failures=1), like_openai(server)):
+        server.broke_down = 0
+        assert isinstance(await failure(embedder), TextRefused)
+        assert server.broke_down in (3, 1)
+        assert (await embedder.embed(["another"])).shape == (1, 384)
+
+
+@pytest.mark.parametrize("complaint", TAKES_NOT)
+async def test_a_text_that_ollama_does_not_take_is_refused_at_once(
+    server: EmbeddingServer, complaint: str
+) -> None:
+    server.status, server.complaint = 400, complaint
+    for embedder in (ollama(server, retries=2, breaker_failures=1), like_openai(server)):
+        server.requests.clear()
+        assert isinstance(await failure(embedder), TextRefused)
+        assert isinstance(await failure(embedder), TextRefused)
+        assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize(
     "answer",
     [
