@@ -7,7 +7,7 @@ compared, rows as they are, and how they get into an empty place. Nothing of it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,9 +16,14 @@ from memorybank.stores.sql.connection import Connection
 
 Key = tuple[Any, ...]
 Row = tuple[Any, ...]
+Tally = dict[str, tuple[int, int]]
+"""By owner: how many rows, and the sum of their digests, which is the same in whichever stretches
+they were read.
+"""
 
 ROWS_AT_ONCE = 400
 """Rows that are in memory: of the longest memories that there may be, some 100 MB."""
+_DIGESTS: Final = 2**256
 _BANK: Final = ""
 """Whose rows are that are no tenant's."""
 
@@ -49,17 +54,26 @@ class Table:
         """All columns, those of the key first."""
         return (*self.key, *self.others)
 
-    def page(self, connection: Connection, after: Key | None, *, whole: bool) -> dict[Key, Row]:
-        """Return what is told of the next rows behind a key, by key and in their order: of as many
-        as are taken at once. `whole` tells everything.
+    def page(self, connection: Connection, after: Key | None, last: Key | None) -> dict[Key, Row]:
+        """Return what is told of the next rows behind a key and up to another, or to the end, by
+        key and in their order: of as many as are taken at once.
         """
-        return self._told(connection, whole, after=after, most=ROWS_AT_ONCE)
+        return self._told(connection, after, last, most=ROWS_AT_ONCE)
 
     def between(
-        self, connection: Connection, after: Key | None, last: Key | None, *, whole: bool
+        self, connection: Connection, after: Key | None, last: Key | None, *, whole: bool = False
     ) -> dict[Key, Row]:
-        """Return what is told of all rows behind a key and up to another, or to the end."""
-        return self._told(connection, whole, after=after, last=last)
+        """Return what is told of all these rows. `whole` tells everything."""
+        return self._told(connection, after, last, whole=whole)
+
+    def tally(self, connection: Connection, after: Key | None, last: Key | None) -> Tally:
+        """Read all these rows, with everything that they hold."""
+        found: Tally = {}
+        columns = (self.owner, *self.columns)
+        for owner, *row in self._found(connection, columns, after=after, last=last):
+            count, total = found.get(owner, (0, 0))
+            found[owner] = count + 1, (total + int(digest(row), 16)) % _DIGESTS
+        return found
 
     def count(self, connection: Connection) -> int:
         """Return how many rows there are."""
@@ -86,19 +100,6 @@ class Table:
             clause = " AND ".join(f"{name} = ?" for name in self.key)
             connection.executemany(f"DELETE FROM {self.name} WHERE {clause}", gone)
 
-    def owned(self, connection: Connection) -> Iterator[list[tuple[str, Row]]]:
-        """Yield all rows with whose they are, some at a time, in the order of their keys."""
-        after: Key | None = None
-        while True:
-            found = self._found(
-                connection, (self.owner, *self.columns), after=after, most=ROWS_AT_ONCE
-            )
-            some = [(row[0], row[1:]) for row in found]
-            yield some
-            if len(some) < ROWS_AT_ONCE:
-                return
-            after = some[-1][1][: len(self.key)]
-
     @property
     def _list(self) -> str:
         return ", ".join(self.key)
@@ -106,10 +107,10 @@ class Table:
     def _told(
         self,
         connection: Connection,
-        whole: bool,
-        *,
         after: Key | None,
-        last: Key | None = None,
+        last: Key | None,
+        *,
+        whole: bool = False,
         most: int | None = None,
     ) -> dict[Key, Row]:
         told = self.others if whole or self.told_by is None else self.told_by
@@ -122,7 +123,7 @@ class Table:
         columns: tuple[str, ...],
         *,
         after: Key | None,
-        last: Key | None = None,
+        last: Key | None,
         most: int | None = None,
     ) -> list[Row]:
         clauses: list[str] = []
@@ -300,13 +301,18 @@ class Census:
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     """By owner and table."""
     digests: dict[tuple[str, str], str] = field(default_factory=dict)
-    """SHA-256, hex, of the rows in the order of their keys."""
+    """Of all columns of all rows."""
 
-    def differing(self, other: Census) -> list[Table]:
-        """Return the tables in which two banks are not the same."""
-        parts = self.digests.items() ^ other.digests.items()
-        names = {name for (_, name), _ in parts}
-        return [table for table in TABLES if table.name in names]
+    def add(self, table: Table, tallies: Iterable[Tally]) -> None:
+        """Count a table in that was read in stretches."""
+        whole: Tally = {}
+        for tally in tallies:
+            for owner, (count, total) in tally.items():
+                before, sum_before = whole.get(owner, (0, 0))
+                whole[owner] = before + count, (sum_before + total) % _DIGESTS
+        for owner, (count, total) in whole.items():
+            self.counts[owner, table.name] = count
+            self.digests[owner, table.name] = f"{total:064x}"
 
     def owners(self) -> list[str]:
         """Return the tenants that have anything, in order."""
@@ -321,18 +327,6 @@ class Census:
 _NAMES = [table.name for table in TABLES]
 
 
-def census(connection: Connection) -> Census:
-    """Read everything."""
-    found = Census(numbered(connection))
-    for table in TABLES:
-        hashes: dict[str, Any] = {}
-        for some in table.owned(connection):
-            for owner, row in some:
-                if owner not in hashes:
-                    hashes[owner] = hashlib.sha256()
-                    found.counts[owner, table.name] = 0
-                hashes[owner].update(repr(row).encode(errors="surrogatepass"))
-                found.counts[owner, table.name] += 1
-        for owner, digest in hashes.items():
-            found.digests[owner, table.name] = digest.hexdigest()
-    return found
+def digest(told: object) -> str:
+    """Return the SHA-256, hex, of what is told of rows."""
+    return hashlib.sha256(repr(told).encode(errors="surrogatepass")).hexdigest()

@@ -1,11 +1,11 @@
 """Moving a bank from one database to another while it is served (ADR 92).
 
 The target is made what the source is, again and again: each pass goes through all tables of the
-source as they are at one moment, and changes what differs in the target. Nothing is remembered from
-one page to the next but in the rows themselves, so whoever is killed goes on by beginning anew.
-When a pass has found little, the gate is closed: the source takes no writes, a last pass is made,
-and both ends are read and compared as a whole. Then the source is marked as moved, and after that
-the target as whole. Neither is served between the two.
+source as they are at one moment, changes what differs in the target, and reads and compares what it
+has not found the same before, or what changed since (ADR 98). What a run knows is not needed by the
+next one: whoever is killed goes on by beginning anew. When a pass has found little, the gate is
+closed: the source takes no writes, and a last pass is made. Then the source is marked as moved, and
+after that the target as whole. Neither is served between the two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ from memorybank.errors import Conflict, MemoryBankError
 from memorybank.stores.sql import contents, moves
 from memorybank.stores.sql.audit import every_chain
 from memorybank.stores.sql.connection import Connection
-from memorybank.stores.sql.contents import ROWS_AT_ONCE, TABLES, TENANTS, Census, Key, Row, Table
+from memorybank.stores.sql.contents import (
+    ROWS_AT_ONCE,
+    TABLES,
+    TENANTS,
+    Census,
+    Key,
+    Row,
+    Table,
+    Tally,
+    digest,
+)
 from memorybank.stores.sql.moves import GATE_SECONDS, Mark, Stage
 
 Answer = TypeVar("Answer")
@@ -88,6 +98,19 @@ class _GateOpened(Exception):
     """The source took writes, since this did not keep it from them in time."""
 
 
+_Stretch = tuple[Key | None, Key | None]
+"""The rows of a table behind a key and up to another."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A stretch that was the same at both ends."""
+
+    told: str
+    """Digest of what tells of a change of its rows."""
+    tally: Tally
+
+
 class Mover:
     """Brings the bank at one end to the other."""
 
@@ -97,6 +120,9 @@ class Mover:
         self._watcher = watcher
         self._run = new_id()
         """Writes of another run, one that was frozen say, must find nothing."""
+        self._compared: dict[Table, dict[_Stretch, _Compared]] = {}
+        """What both ends were found to be, in order."""
+        self._seq = 0
 
     def run(self) -> Outcome:
         """Go on with the move, or begin it, until its end.
@@ -106,7 +132,7 @@ class Mover:
         mark = self._agree()
         outcome = Outcome(mark.move, None)
         if mark.stage is Stage.COPYING:
-            outcome = self._leave(mark.move, self._follow())
+            outcome = self._leave(mark.move, *self._follow())
         if mark.stage is not Stage.WHOLE:
             self._arrive()
         return outcome
@@ -140,8 +166,8 @@ class Mover:
             raise Conflict(
                 f"the bank in {self._source.name} is encrypted, and a bank on PostgreSQL cannot be:"
                 " nothing was moved",
-                hint="to have its contents there in clear, export the bank and import that into the"
-                " other one: docs/service/export-import.md",
+                hint="to have its contents there in clear, pipe an export of it into the other"
+                " bank: docs/service/moving.md, An encrypted bank",
             )
         if here is not None and here.stage is Stage.FILLING:
             raise Conflict(
@@ -189,26 +215,35 @@ class Mover:
 
         return self._target.write(fill)
 
-    def _follow(self) -> int:
-        """Copy until there is little left; return in how many passes."""
-        for number in range(1, _MOST_PASSES + 1):
+    def _follow(self) -> tuple[int, list[str]]:
+        """Copy until there is little left; return in how many passes, and which audit logs are
+        broken.
+        """
+        passes = self._until_little(0)
+        self._watcher.step("the target is checked")
+        logs = self._checked()
+        return self._until_little(passes), logs
+
+    def _until_little(self, passes: int) -> int:
+        """Copy until there is little left; return the number of the last pass."""
+        for number in range(passes + 1, passes + _MOST_PASSES + 1):
             changed = self._pass()
             self._watcher.step(f"pass {number}: {changed:,} rows were copied, while writes go on")
             if changed <= _LITTLE:
                 break
         return number
 
-    def _leave(self, move: str, passes: int) -> Outcome:
-        """Copy the rest while nothing is written, compare, and mark the source as moved."""
+    def _leave(self, move: str, passes: int, broken_logs: list[str]) -> Outcome:
+        """Copy and compare the rest while nothing is written, and mark the source as moved."""
         for _ in range(_MOST_GATES):
             began = time.monotonic()
             with suppress(_GateOpened), self._closed():
                 self._watcher.step("the source takes no writes now")
                 self._pass()
-                moved, broken_logs = self._proven()
                 if not self._source.write(self._left):
                     raise _GateOpened
-                return Outcome(move, moved, broken_logs, passes + 1, time.monotonic() - began)
+                gated = time.monotonic() - began
+                return Outcome(move, self._census(), broken_logs, passes + 1, gated)
             self._watcher.step("the source took writes meanwhile: once more")
         raise Conflict(
             "the source could not be kept from writes for as long as it takes to compare",
@@ -262,36 +297,82 @@ class Mover:
             with suppress(MemoryBankError):  # then the gate opens, which is noticed at the end
                 self._source.write(keep)
 
-    def _pass(self, *, whole: Sequence[Table] = ()) -> int:
+    def _pass(self) -> int:
         """Make the target what the source is at one moment; return how many rows that took.
 
-        Of `whole` tables every row is compared, of the others what tells of a change.
+        Raises MemoryBankError when the target does not become the same.
         """
         with self._source.moment() as source:
             self._fill(contents.drop_tenants)
-            changed = {table: self._copied(table, source, whole=table in whole) for table in TABLES}
-            seq = contents.numbered(source)
-        self._fill(partial(contents.number, seq=seq))
+            changed = {table: self._copied(table, source) for table in TABLES}
+            self._seq = contents.numbered(source)
+        self._fill(partial(contents.number, seq=self._seq))
         return sum(changed.values()) - changed[TENANTS]
 
-    def _copied(self, table: Table, source: Connection, *, whole: bool) -> int:
-        """Make a table what it is at the source; return how many rows that took."""
-        total = table.count(source)
+    def _copied(self, table: Table, source: Connection) -> int:
+        """Make a table what it is at the source; return how many rows that took.
+
+        What tells of a change is read of every row, at both ends. All columns are, unless this run
+        found the stretch the same before and nothing tells of a change since.
+        """
+        known, found = self._compared.get(table, {}), dict[_Stretch, _Compared]()
+        total = 0 if known else table.count(source)
         changed = done = 0
-        last: Key | None = None
+        after: Key | None = None
+        bounds = [last for _, last in known if last is not None]
         while True:
-            after, theirs = last, table.page(source, last, whole=whole)
-            last = next(reversed(theirs)) if len(theirs) == ROWS_AT_ONCE else None
-
-            def match(target: Connection) -> int:
-                ours = table.between(target, after, last, whole=whole)  # noqa: B023  # called here
-                return self._matched(table, source, target, theirs, ours)  # noqa: B023
-
-            changed += self._fill(match)
+            # Stretches are those of before, so that they can be known again.
+            bound = bounds[0] if bounds else None
+            theirs = table.page(source, after, bound)
+            last = next(reversed(theirs)) if len(theirs) == ROWS_AT_ONCE else bound
+            if bounds and last == bound:
+                del bounds[0]
+            here = self._fill(partial(self._match, table, source, (after, last), theirs))
+            kept, told = known.get((after, last)), digest(theirs)
+            if here or kept is None or kept.told != told:
+                kept = _Compared(told, self._same(table, source, (after, last)))
+            found[after, last] = kept
+            changed += here
             done += len(theirs)
-            self._watcher.at(table.name, done, total)
+            self._watcher.at(table.name, done, max(done, total))
             if last is None:
+                self._compared[table] = found
                 return changed
+            after = last
+
+    def _same(self, table: Table, source: Connection, stretch: _Stretch) -> Tally:
+        """Read all of a stretch at both ends, and mend it if need be; return what is there.
+
+        Raises MemoryBankError when they are not the same.
+        """
+        wanted = table.tally(source, *stretch)
+        if self._tallied(table, stretch) == wanted:
+            return wanted
+        theirs = table.between(source, *stretch, whole=True)
+        self._fill(partial(self._match, table, source, stretch, theirs, whole=True))
+        if self._tallied(table, stretch) == wanted:
+            return wanted
+        raise MemoryBankError(
+            "the copy is not what the bank is; the bank goes on where it is",
+            hint="run the same command again; if this stays so, report it",
+        )
+
+    def _tallied(self, table: Table, stretch: _Stretch) -> Tally:
+        after, last = stretch
+        return self._fill(partial(table.tally, after=after, last=last))
+
+    def _match(
+        self,
+        table: Table,
+        source: Connection,
+        stretch: _Stretch,
+        theirs: dict[Key, Row],
+        target: Connection,
+        *,
+        whole: bool = False,
+    ) -> int:
+        ours = table.between(target, *stretch, whole=whole)
+        return self._matched(table, source, target, theirs, ours)
 
     def _matched(
         self,
@@ -301,7 +382,7 @@ class Mover:
         theirs: dict[Key, Row],
         ours: dict[Key, Row],
     ) -> int:
-        """Make a stretch of a table what it is at the source; return how many rows that took."""
+        """Make rows what they are at the source; return how many that took."""
         lacking = [key for key, told in theirs.items() if ours.get(key) != told]
         stale = [key for key, told in ours.items() if theirs.get(key) != told]
         table.drop(target, stale)
@@ -309,23 +390,11 @@ class Mover:
             self._target.insert(target, table, table.rows(source, lacking))
         return len({*lacking, *stale})
 
-    def _proven(self) -> tuple[Census, list[str]]:
-        """Return what there is at both ends, and which audit logs are broken at both.
+    def _checked(self) -> list[str]:
+        """Return which audit logs are broken at the target, as at the source.
 
-        Raises MemoryBankError when they are not the same.
+        Raises MemoryBankError when the target is damaged.
         """
-        self._watcher.step("both ends are read and compared")
-        with self._source.moment() as source:
-            wanted = contents.census(source)
-        differing = wanted.differing(self._counted())
-        if differing:
-            self._pass(whole=differing)
-        found = self._counted() if differing else wanted
-        if wanted.differing(found):
-            raise MemoryBankError(
-                "the copy is not what the bank is; the bank goes on where it is",
-                hint="run the same command again; if this stays so, report it",
-            )
         if problems := self._target.problems():
             raise MemoryBankError(
                 f"the copy is damaged: {problems[0]}; the bank goes on where it is",
@@ -333,8 +402,11 @@ class Mover:
             )
         with self._target.moment() as target:
             logs = [(chain.tenant, broken(chain, kept)) for chain, kept in every_chain(target)]
-        return wanted, [f"{tenant}: {said}" for tenant, said in logs if said is not None]
+        return [f"{tenant}: {said}" for tenant, said in logs if said is not None]
 
-    def _counted(self) -> Census:
-        with self._target.moment() as target:
-            return contents.census(target)
+    def _census(self) -> Census:
+        """Return what both ends hold."""
+        found = Census(self._seq)
+        for table, stretches in self._compared.items():
+            found.add(table, (each.tally for each in stretches.values()))
+        return found
