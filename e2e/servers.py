@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from e2e.cluster import paths
+from e2e.cluster import binaries, paths
 from e2e.cluster.console import step
 from e2e.images import engines
 from e2e.images.build import DIGEST_LABEL
 from e2e.images.engines import Build
 from e2e.stack import IMAGES, Stack, run_module
+
+BUILT = Path(__file__).parent / "program.Dockerfile"
 
 
 def load(
@@ -61,6 +63,17 @@ def load_program(
 
     made_of = f"{version}\0{run.read_text()}"
     return load(stack, image, folder / "Dockerfile", made_of=made_of, fill=fill)
+
+
+def load_built(stack: Stack, name: str) -> str:
+    """Do so with one of the programs that are built from Go modules."""
+    program = binaries.ensure(name)
+
+    def fill(context: Path) -> None:
+        shutil.copy(program, context / "program")
+
+    key = program.parent.name.removeprefix(f"{name}-")
+    return load(stack, f"localhost/{name}:{key}", BUILT, made_of=key, fill=fill)
 
 
 def _digest(*parts: str) -> str:

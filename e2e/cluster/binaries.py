@@ -35,6 +35,7 @@ KUBERNETES_PROGRAMS = (
 PROGRAMS = {
     "etcd": ("etcd", "go.etcd.io/etcd/server/v3"),
     "coredns": ("coredns", "github.com/coredns/coredns"),
+    "distribution": ("distribution", "."),
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "kind": ("kind", "sigs.k8s.io/kind"),
     "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),

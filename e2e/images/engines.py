@@ -86,6 +86,13 @@ class Engine:
         """Make an image of one layer from a tar archive of a file system."""
         self.must("import", str(archive), image)
 
+    def push(self, image: str, reference: str, login: Path) -> None:
+        """Give an image to a registry of this machine, which speaks HTTP, with the credentials in a
+        config.json.
+        """
+        self.must("tag", image, reference)
+        self.must("--config", str(login.parent), "push", reference)
+
     def run(self, image: str, program: str, *arguments: str) -> str:
         """Run a program of the image as the image's user; return what it printed."""
         return self.must("run", "--rm", "--read-only", "--entrypoint", program, image, *arguments)
@@ -122,6 +129,12 @@ class Podman(Engine):
     @override
     def build_command(self, epoch: int) -> list[str]:
         return ["build", "--layers", "--pull=false", "--timestamp", str(epoch)]
+
+    @override
+    def push(self, image: str, reference: str, login: Path) -> None:
+        self.must(
+            "push", "--tls-verify=false", "--authfile", str(login), image, f"docker://{reference}"
+        )
 
 
 class Buildah(Podman):
