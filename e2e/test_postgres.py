@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,13 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
+from e2e.asker import ASKER, asked, place_asker
 from e2e.bank import Bank, timed
 from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
-from e2e.neighbours import Neighbour, pod
+from e2e.neighbours import Neighbour
 from e2e.own_server import TOLD_SECONDS
 from e2e.postgres import Postgres, postgres
-from e2e.stack import IMAGES, Stack
+from e2e.stack import Stack
 
 EXAMPLE = ROOT / "examples/postgres.yaml"
 AUTOSCALED = ROOT / "examples/autoscaled.yaml"
@@ -29,33 +31,6 @@ CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'b
 FACT = "The spare keys of the archive are in the red cabinet."
 QUESTION = "Where can I get into the records room without my badge?"
 TAKEN_SECONDS = 240
-ASKER = "asker"
-ASK = """
-import json, os, sys, time, urllib.error, urllib.request
-url, key = sys.argv[1:]
-body = json.dumps({"query": "keys of the archive"}).encode()
-headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-def ask():
-    request = urllib.request.Request(f"{url}/v1/search", body, headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return len(json.load(answer)["results"])
-asked = again = 0
-failed = []
-while asked < 20 or not os.path.exists("/tmp/stop"):
-    asked += 1
-    for attempt in (1, 2):
-        try:
-            ask()
-            open("/tmp/begun", "w")
-            break
-        except (OSError, ValueError) as error:
-            again += attempt == 1
-            failed += [repr(error)] * (attempt == 2)
-            time.sleep(.5)
-    time.sleep(.05)
-print(json.dumps({"asked": asked, "again": again, "failed": failed}))
-"""
-"""A client that asks through the Service, a new connection each time, and tries once more."""
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +55,7 @@ def bank(stack: Stack, database: Postgres) -> Iterator[Bank]:
         name_database(made, database, password)
         made.wait_ready()
         made.remember(FACT)
-        stack.apply(pod(namespace, ASKER, f"{IMAGES[0]}:{stack.tag}", {"role": "agent"}))
-        stack.kubectl(
-            "-n", namespace, "wait", "--for=condition=Ready", f"pod/{ASKER}", "--timeout=120s"
-        )
+        place_asker(made)
         yield made
 
 
@@ -124,34 +96,30 @@ def wait_pods(bank: Bank, count: int) -> None:
 
 
 @contextmanager
-def asked(bank: Bank) -> Iterator[None]:
-    """Ask all the time while the block runs: nobody is turned away twice."""
-    asker = Neighbour(bank.stack, bank.namespace, ASKER)
-    asker.python("import pathlib, sys\n"
-                 "for each in sys.argv[1:]: pathlib.Path('/tmp', each).unlink(missing_ok=True)",
-                 "begun", "stop", "said")  # fmt: skip
-    asker.python("import subprocess, sys; subprocess.Popen([sys.executable, '-c', *sys.argv[1:]],"
-                 " stdin=subprocess.DEVNULL, stdout=open('/tmp/said', 'w'),"
-                 " stderr=open('/tmp/complaints', 'w'), start_new_session=True)",
-                 ASK, f"http://{bank.name}:8080", bank.key())  # fmt: skip
+def draining(bank: Bank) -> Iterator[subprocess.Popen[str]]:
+    """Drain all nodes of the bank's pods, in the background; they take pods again in the end."""
+    stack = bank.stack
+    command = [
+        str(stack.kubectl_binary), "drain", *nodes(stack), "--delete-emptydir-data",
+        "--pod-selector", f"memorybank.dev/bank={bank.name}",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, env=stack.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as drain:
+        try:
+            yield drain
+        finally:
+            drain.terminate()
+            uncordon(stack)
 
-    def told(file: str) -> str:
-        return asker.python("import sys; print(open(f'/tmp/{sys.argv[1]}').read())", file)
 
-    def has_begun() -> bool:
-        return asker.python("import os; print(os.path.exists('/tmp/begun'))") == "True"
+def uncordon(stack: Stack) -> None:
+    """Let the nodes have new pods."""
+    stack.kubectl("uncordon", *nodes(stack))
 
-    def complaints() -> str:
-        return told("complaints")
 
-    bank.stack.wait("the asker's first answer", has_begun, describe=complaints)
-    try:
-        yield
-    finally:
-        asker.python("open('/tmp/stop', 'w')")
-    bank.stack.wait("the asker's report", lambda: bool(told("said")), describe=complaints)
-    counts = json.loads(told("said"))
-    assert counts["failed"] == [], counts
+def nodes(stack: Stack) -> list[str]:
+    return stack.kubectl("get", "nodes", "-o", "name").split()
 
 
 def test_three_pods_serve_without_a_volume_and_find_what_any_of_them_stored(bank: Bank) -> None:
@@ -170,27 +138,61 @@ def test_three_pods_serve_without_a_volume_and_find_what_any_of_them_stored(bank
         assert FACT in found
 
 
-def test_a_pod_that_is_lost_is_missed_by_nobody(bank: Bank) -> None:
+def test_a_pod_that_is_lost_is_missed_by_nobody(
+    bank: Bank, record_property: Callable[[str, object], None]
+) -> None:
     wait_pods(bank, 3)
     before = uids(bank)
     victim = bank.pods()[0]["metadata"]["name"]
-    with asked(bank):
+    with asked(bank) as counts, timed() as seconds:
         bank.stack.kubectl(
             "-n", bank.namespace, "delete", "pod", victim, "--grace-period=0", "--force"
         )
         wait_pods(bank, 3)
     assert len(before & uids(bank)) == 2
+    record_property("killed, all there again in seconds", seconds[0])
+    record_property("asked while killed", counts)
 
 
-def test_pods_are_replaced_one_by_one_while_others_serve(bank: Bank) -> None:
+def test_pods_are_replaced_one_by_one_while_others_serve(
+    bank: Bank, record_property: Callable[[str, object], None]
+) -> None:
     wait_pods(bank, 3)
     before = uids(bank)
-    with asked(bank):
+    with asked(bank) as counts, timed() as seconds:
         bank.apply(restart="again")
         bank.stack.wait(
             "other pods", lambda: not before & uids(bank) and bank.is_ready(),
             seconds=TAKEN_SECONDS, describe=bank.condition,
         )  # fmt: skip
+    record_property("replaced in seconds", seconds[0])
+    record_property("asked while replaced", counts)
+    assert bank.recall(QUESTION)[0] == FACT
+
+
+@pytest.mark.full
+def test_a_drain_takes_one_pod_at_a_time_under_load(
+    bank: Bank, record_property: Callable[[str, object], None]
+) -> None:
+    wait_pods(bank, 3)
+    before = uids(bank)
+    with asked(bank) as counts, timed() as seconds, draining(bank) as drain:
+        # No node takes a new pod: the budget keeps the other two where they are.
+        bank.stack.wait(
+            "a pod without a node",
+            lambda: any("nodeName" not in each["spec"] for each in bank.pods()),
+            seconds=TAKEN_SECONDS, describe=bank.pods,
+        )  # fmt: skip
+        assert len(before & uids(bank)) == 2
+        assert (bank.child("pdb") or {})["status"]["disruptionsAllowed"] == 0
+        uncordon(bank.stack)
+        said, _ = drain.communicate(timeout=TAKEN_SECONDS)
+        assert drain.returncode == 0, said
+        wait_pods(bank, 3)
+    assert not before & uids(bank)
+    assert "would violate the pod's disruption budget" in said
+    record_property("drained in seconds", seconds[0])
+    record_property("asked while drained", counts)
     assert bank.recall(QUESTION)[0] == FACT
 
 
