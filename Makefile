@@ -67,7 +67,7 @@ test-fast: $(READY)  ## lint, type, the quick unit tests: no cluster, about a mi
 	@# Many of them wait for something: more processes than cores share the time.
 	@MEMORYBANK_QUICK=1 $(MAKE) --no-print-directory --jobs 3 --output-sync=target lint type unit UNIT_OPTIONS='-m "not slow" --numprocesses 4'
 
-e2e-full: $(READY)  ## e2e on every pinned Kubernetes version, with what is built for minutes first: a real Ollama, a private registry
+e2e-full: $(READY)  ## e2e on every pinned Kubernetes version, with all servers that are built for minutes first: Ollama, Traefik, ...
 	for each in e2e/cluster/modules/kubernetes-*; do E2E_OPTIONS= $(PYTHON) -m scripts.suite --kubernetes $${each##*-} e2e || exit 1; done
 
 e2e-down: $(READY)  ## remove the cluster that e2e left up

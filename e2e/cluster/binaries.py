@@ -39,6 +39,7 @@ PROGRAMS = {
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "kind": ("kind", "sigs.k8s.io/kind"),
     "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    "metrics-server": ("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
     "ollama": ("ollama", "github.com/ollama/ollama"),
     "pause": ("pause", "."),
     "prometheus-operator": (
@@ -46,6 +47,7 @@ PROGRAMS = {
         "github.com/prometheus-operator/prometheus-operator/cmd/operator",
     ),
     "testpod": ("testpod", "."),
+    "traefik": ("traefik", "github.com/traefik/traefik/v3/cmd/traefik"),
 }
 NAMES = (*KUBERNETES_PROGRAMS, *PROGRAMS)
 FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
