@@ -371,18 +371,8 @@ class Mover:
         *,
         whole: bool = False,
     ) -> int:
+        """Make a stretch of a table what it is at the source; return how many rows that took."""
         ours = table.between(target, *stretch, whole=whole)
-        return self._matched(table, source, target, theirs, ours)
-
-    def _matched(
-        self,
-        table: Table,
-        source: Connection,
-        target: Connection,
-        theirs: dict[Key, Row],
-        ours: dict[Key, Row],
-    ) -> int:
-        """Make rows what they are at the source; return how many that took."""
         lacking = [key for key, told in theirs.items() if ours.get(key) != told]
         stale = [key for key, told in ours.items() if theirs.get(key) != told]
         table.drop(target, stale)

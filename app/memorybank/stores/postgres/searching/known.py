@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -42,11 +42,14 @@ class _Remembered(Generic[Key, Value]):
         self._values: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
         self._gate = threading.Lock()
 
-    def get(self, key: Key) -> tuple[Value, int] | None:
+    def get(self, key: Key, *, at: int, lasts: Callable[[Value], int]) -> Value | None:
+        """Return a value unless more changes came since than it lasts for."""
         with self._gate:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
+            found = self._values.get(key)
+            if found is None or at - found[1] > lasts(found[0]):
+                return None
+            self._values.move_to_end(key)
+            return found[0]
 
     def put(self, key: Key, value: Value, *, at: int) -> None:
         with self._gate:
@@ -91,47 +94,42 @@ class KnownTenant:
 
     def totals(self) -> Totals:
         """Return what there is."""
-        before = self.known.totals.get(self.tenant)
-        if before is not None and self._is_fresh(before[1], _lasting(before[0])):
-            return before[0]
-        counted = statements.totals(self.connection, self.tenant)
-        self.known.totals.put(self.tenant, counted, at=self.at)
-        return counted
+        found = self.known.totals.get(self.tenant, at=self.at, lasts=_lasting)
+        if found is None:
+            found = statements.totals(self.connection, self.tenant)
+            self.known.totals.put(self.tenant, found, at=self.at)
+        return found
 
     def held(self, roots: Sequence[str]) -> dict[str, Held]:
         """Return what holds each of these words."""
         most = _lasting(self.totals())
-        found = {}
-        for root in roots:
-            before = self.known.held.get((self.tenant, root))
-            if before is not None and self._is_fresh(
-                before[1], min(most, _TIMES * before[0].memories)
-            ):
-                found[root] = before[0]
-        missing = [root for root in roots if root not in found]
+        found = {
+            root: self.known.held.get(
+                (self.tenant, root),
+                at=self.at,
+                lasts=lambda held: min(most, _TIMES * held.memories),
+            )
+            for root in roots
+        }
+        missing = [root for root, held in found.items() if held is None]
         counted = statements.held(self.connection, self.tenant, missing) if missing else {}
         for root, held in counted.items():
             if held.memories >= _COMMON:
                 self.known.held.put((self.tenant, root), held, at=self.at)
-        return {root: (found | counted)[root] for root in roots}
+        return {root: held for root, held in (found | counted).items() if held is not None}
 
     def mean(self, space: Space) -> Vector:
         """Return the mean of the vectors of all memories; those without one count as zeros."""
         totals = self.totals()
         key = (self.tenant, space.table)
-        before = self.known.means.get(key)
-        if before is not None and self._is_fresh(before[1], _lasting(totals)):
-            return before[0]
-        count, mean = statements.summed(self.connection, self.tenant, space.table)
-        share = np.float32(count / max(1, totals.memories))
-        zeros = np.zeros(space.dimensions, dtype=np.float32)
-        found = zeros if mean is None else mean * share
-        self.known.means.put(key, found, at=self.at)
+        found = self.known.means.get(key, at=self.at, lasts=lambda _: _lasting(totals))
+        if found is None:
+            count, mean = statements.summed(self.connection, self.tenant, space.table)
+            share = np.float32(count / max(1, totals.memories))
+            zeros = np.zeros(space.dimensions, dtype=np.float32)
+            found = zeros if mean is None else mean * share
+            self.known.means.put(key, found, at=self.at)
         return found
-
-    def _is_fresh(self, at: int, changes: int) -> bool:
-        """Tell whether no more changes came since."""
-        return self.at - at <= changes
 
 
 def _lasting(totals: Totals) -> int:
