@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -18,7 +17,7 @@ from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
 from e2e.neighbours import pod
 from e2e.ollama import MODEL_PATH, load_model, load_ollama
-from e2e.own_server import OwnServer
+from e2e.own_server import TOLD_SECONDS, OwnServer
 from e2e.stack import Stack
 
 pytestmark = pytest.mark.full
@@ -94,17 +93,18 @@ def wait_for_vectors(bank: Bank, model: str) -> None:
 
 
 def wait_until_found(bank: Bank) -> None:
-    """Wait until a memory is found by its meaning alone, for which the model has to answer: the
-    vector of a question that was asked before is remembered.
+    """Wait until a memory is found by its meaning, for which the model has to answer: the vector of
+    a question that was asked before is remembered, and words do where there is none.
     """
-    asked = secrets.token_hex(4)
+    question = f"{QUESTION} ({secrets.token_hex(4)})"
 
     def is_found() -> bool:
-        try:
-            found = bank.recall(f"{QUESTION} ({asked})", mode="vector", limit=1)
-            return found == [FACTS[0]]
-        except httpx.HTTPStatusError:
-            return False
+        with bank.http() as client:
+            found = client.post(
+                "/v1/search", json={"query": question, "mode": "vector", "limit": 1}
+            ).json()
+        first = [each["memory"]["content"] for each in found.get("results", ())]
+        return first == [FACTS[0]] and found["degraded"] is None
 
     bank.stack.wait("found by its meaning", is_found, describe=lambda: said(bank), seconds=300)
 
@@ -141,6 +141,17 @@ def test_a_server_that_lost_its_volume_is_told_searched_without_and_gets_its_mod
     server(bank).lose_volume()
     wait_until_found(bank)
     assert server(bank).banks_pod()["metadata"]["uid"] == serving, "the bank's pod was not replaced"
+
+
+def test_a_server_that_says_nothing_is_told_searched_without_and_asked_again(
+    bank: Bank, record_property: Callable[[str, object], None]
+) -> None:
+    with server(bank).frozen():
+        told = server(bank).wait_degraded("EmbeddingUnavailable", TOLD_SECONDS)
+        record_property("seconds until the status says so", told)
+        assert bank.recall("spare keys of the archive") == [FACTS[0]], "by its words"
+        assert bank.is_ready()
+    wait_until_found(bank)
 
 
 def test_a_server_that_cannot_start_is_told_and_heals(bank: Bank, images: tuple[str, str]) -> None:

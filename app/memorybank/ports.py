@@ -58,6 +58,10 @@ class Embedder(Protocol):
     def dimensions(self) -> int:
         """Length of every vector."""
 
+    @property
+    def patience(self) -> float | None:
+        """How many seconds those wait who can do without a vector; None: until there is one."""
+
     async def embed(self, texts: Sequence[str]) -> Vector:
         """Return a float32 array of shape (len(texts), dimensions), rows of length 1.
 

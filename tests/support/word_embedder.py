@@ -18,6 +18,7 @@ class WordEmbedder:
 
     model = "words-64"
     dimensions = DIMENSIONS
+    patience: float | None = None
 
     async def embed(self, texts: Sequence[str]) -> Vector:
         vectors = np.stack([_sum_of_words(text) for text in texts])

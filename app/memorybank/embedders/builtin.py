@@ -90,6 +90,10 @@ class BuiltinEmbedder:
         """See Embedder."""
         return self._files.dimensions
 
+    @property
+    def patience(self) -> None:
+        """See Embedder. It is this process that works."""
+
     async def embed(self, texts: Sequence[str]) -> Vector:
         """See Embedder."""
         try:

@@ -49,6 +49,11 @@ class CachingEmbedder:
         """See Embedder."""
         return self._embedder.dimensions
 
+    @property
+    def patience(self) -> float | None:
+        """See Embedder."""
+        return self._embedder.patience
+
     async def embed(self, texts: Sequence[str]) -> Vector:
         """See Embedder. A text that appears twice is embedded once."""
         keys = [_key(text) for text in texts]

@@ -1,7 +1,9 @@
 """An embedder behind HTTP: Ollama, OpenAI, or what speaks like them.
 
-Requests that fail in a way that may pass are repeated; a service that keeps failing is left alone
-for a while, so that callers hear at once that it is down. No error ever holds a text or the key.
+Requests that fail in a way that may pass are repeated; a service that keeps failing, or says
+nothing, is left alone for a while, so that callers hear at once that it is down. A request goes on
+when its caller waits no longer: services load a model for the first one, and begin anew each time
+that one is given up. No error ever holds a text or the key.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import httpx
@@ -45,6 +48,10 @@ class Patience:
     retries: int
     breaker_failures: int
     breaker_seconds: float
+    caller_seconds: float = 5.0
+    """See Embedder.patience. Services embed a question within a tenth of a second, and are slower
+    while they get many texts. The operator's probe waits twice, and has 20 seconds.
+    """
 
 
 class _Refused(Exception):
@@ -94,6 +101,7 @@ class RemoteEmbedder:
         """Why the service was asked in vain last: said also while it is left alone."""
         self._slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
         self._waiting = 0
+        self._asked: set[asyncio.Task[Vector]] = set()
         self._client = httpx.AsyncClient(
             timeout=patience.timeout_seconds,
         )
@@ -109,6 +117,11 @@ class RemoteEmbedder:
         """See Embedder."""
         assert self._dimensions is not None  # noqa: S101  # see __init__
         return self._dimensions
+
+    @property
+    def patience(self) -> float:
+        """See Embedder."""
+        return self._patience.caller_seconds
 
     def use_key(self, key: str | None) -> None:
         """Send this key from the next request on."""
@@ -155,29 +168,60 @@ class RemoteEmbedder:
         return vectors
 
     async def close(self) -> None:
-        """See Embedder."""
+        """See Embedder. What was asked and is not answered yet is given up."""
+        for each in self._asked:
+            each.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)
         await self._client.aclose()
 
     async def _vectors(self, texts: Sequence[str]) -> Vector:
+        place = await self._place()
+        asked = asyncio.create_task(self._guarded(texts, place))
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
+        asked.add_done_callback(_look_at)
+        return await asyncio.shield(asked)
+
+    async def _place(self) -> ExitStack:
+        """Wait for a place among those who ask, unless the service is being left alone; return what
+        gives it up.
+        """
         if self._waiting >= _CAPACITY:
             raise EmbedderUnavailable(
                 "too many texts wait to be embedded", hint="try again in a few seconds"
             )
         self._waiting += 1
         try:
-            async with self._slots:
-                return await self._guarded(texts)
+            await self._slots.acquire()
         finally:
             self._waiting -= 1
-
-    async def _guarded(self, texts: Sequence[str]) -> Vector:
-        """Ask, unless the service is being left alone; tell the breaker how it went."""
-        wait = self._breaker.wait()
-        if wait:
+        place = ExitStack()
+        place.callback(self._slots.release)
+        if wait := self._breaker.wait():
+            place.close()
             raise EmbedderUnavailable(
                 f"the embedding service {self._trouble}",
                 hint=f"it is asked again in {wait:.0f} seconds",
             )
+        return place
+
+    async def _guarded(self, texts: Sequence[str], place: ExitStack) -> Vector:
+        """Ask; tell the breaker how it went."""
+        late = asyncio.get_running_loop().call_later(self.patience, self._is_late, place)
+        with place:
+            try:
+                return await self._told(texts)
+            finally:
+                late.cancel()
+
+    def _is_late(self, place: ExitStack) -> None:
+        # Callers wait no longer. Whoever tries the service again needs the place before this
+        # request ends, which may take many times as long.
+        place.close()
+        self._trouble = f"has not answered for {self.patience:g} seconds"
+        self._breaker.failed()
+
+    async def _told(self, texts: Sequence[str]) -> Vector:
         try:
             vectors = await self._persistently(texts)
         except _Refused as error:
@@ -263,6 +307,12 @@ class RemoteEmbedder:
             return answer.status_code == 200 and not self._api.lists_model(answer.content)
         except (httpx.TransportError, ValueError):
             return False
+
+
+def _look_at(asked: asyncio.Task[Vector]) -> None:
+    """Have nobody complain about an error that no caller waits for any longer."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _retry_after(answer: httpx.Response) -> float | None:

@@ -25,6 +25,11 @@ class SwitchedEmbedder:
         """See Embedder."""
         return self._embedder.dimensions
 
+    @property
+    def patience(self) -> float | None:
+        """See Embedder."""
+        return self._embedder.patience
+
     async def embed(self, texts: Sequence[str]) -> Vector:
         """See Embedder. A call that has begun is finished by the embedder of that moment."""
         embedder = self._embedder
@@ -41,6 +46,8 @@ class SwitchedEmbedder:
 
 class AbsentEmbedder:
     """Stands for a model that cannot be opened any more: its vectors are there, it is not."""
+
+    patience = None
 
     def __init__(self, model: str, dimensions: int, why: str) -> None:
         """`why` is said to everybody who wants a vector."""

@@ -49,6 +49,10 @@ class TinyEmbedder:
         """See Embedder."""
         return int(self._table.shape[1])
 
+    @property
+    def patience(self) -> None:
+        """See Embedder. It is this process that works."""
+
     async def embed(self, texts: Sequence[str]) -> Vector:
         """See Embedder."""
         return await asyncio.to_thread(self._embed, texts)

@@ -32,6 +32,7 @@ from memorybank.schemas.problems import invalid_request
 from memorybank.services.echoes import Echoes
 from memorybank.services.ledger import Ledger
 from memorybank.services.timing import Timed
+from memorybank.services.waiting import embed_in_time
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 IDEMPOTENCY_FIELD = "Idempotency-Key"
@@ -181,7 +182,9 @@ class Adding:
         for start in range(0, len(texts), _EMBEDDED_AT_ONCE):
             try:
                 with self._timed("embed"):
-                    part = await self._embedder.embed(texts[start : start + _EMBEDDED_AT_ONCE])
+                    part = await embed_in_time(
+                        self._embedder, texts[start : start + _EMBEDDED_AT_ONCE]
+                    )
             except EmbedderUnavailable:
                 return [*vectors, *([PENDING] * (len(texts) - len(vectors)))]
             vectors.extend(part)

@@ -27,6 +27,7 @@ from memorybank.services.ledger import Ledger
 from memorybank.services.life import unknown
 from memorybank.services.timing import Timed
 from memorybank.services.touches import Touches
+from memorybank.services.waiting import embed_in_time
 
 _PACKED = 50
 """Memories that a bundle is chosen from."""
@@ -178,6 +179,6 @@ class Finding:
 
     async def _embed(self, text: str) -> Vector:
         with self._timed("embed"):
-            vectors = await self._embedder.embed([text])
+            vectors = await embed_in_time(self._embedder, [text])
         vector: Vector = vectors[0]
         return vector

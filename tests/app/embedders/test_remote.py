@@ -33,6 +33,7 @@ def ollama(server: EmbeddingServer, *, model: str = MODEL, **options: Any) -> Re
         "retries": 0,
         "breaker_failures": 100,
         "breaker_seconds": 60.0,
+        "caller_seconds": 60.0,
     }
     changed = {name: options.pop(name, value) for name, value in patience.items()}
     return RemoteEmbedder(
@@ -317,3 +318,37 @@ async def test_a_caller_that_gives_up_does_not_block_the_others(server: Embeddin
     await asyncio.gather(*tasks, return_exceptions=True)
     server.hold.set()
     assert (await embedder.embed(["a"])).shape == (1, 384)
+
+
+async def test_what_was_asked_goes_on_when_its_caller_gives_up(server: EmbeddingServer) -> None:
+    server.hold = threading.Event()
+    embedder = ollama(server, breaker_failures=1, breaker_seconds=60.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await embedder.embed(["loads the model"])
+    [asked] = embedder._asked  # nobody else waits for it
+    server.hold.set()
+    assert (await asked).shape == (1, 384)
+    assert len(server.requests) == 1
+
+
+async def test_a_service_that_says_nothing_is_left_alone_before_its_requests_end(
+    server: EmbeddingServer,
+) -> None:
+    now = 100.0
+    server.hold = threading.Event()
+    embedder = ollama(
+        server, breaker_failures=6, breaker_seconds=20.0, caller_seconds=0.05, clock=lambda: now
+    )
+    # More than are asked at once: who comes later gets the place of who waits in vain.
+    asked = [asyncio.create_task(embedder.embed([str(number)])) for number in range(6)]
+    async with asyncio.timeout(60):
+        while not embedder._breaker.wait():  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.01)
+    told = await failure(embedder)
+    assert "has not answered for 0.05 seconds" in told.message
+    assert "asked again in 20 seconds" in (told.hint or "")
+    assert not any(each.done() for each in asked)
+    server.hold.set()
+    assert [len(each) for each in await asyncio.gather(*asked)] == [1] * 6
+    assert (await embedder.embed(["a"])).shape == (1, 384), "it has answered"

@@ -19,6 +19,7 @@ from memorybank.errors import EmbedderUnavailable, Forbidden
 from memorybank.ports import PENDING, Vector
 from memorybank.schemas.embedding import EmbeddingStatus
 from memorybank.schemas.memories import MemoryPatch, NewMemory
+from memorybank.schemas.search import SearchRequest
 from memorybank.server.engine import Engine
 from memorybank.services.embedding import Reembedding
 from memorybank.services.leadership import Leadership
@@ -46,6 +47,20 @@ class Unsteady(WordEmbedder):
         if self.down:
             self.refused += 1
             raise EmbedderUnavailable("the embedder is down")
+        return await super().embed(texts)
+
+
+class Silent(WordEmbedder):
+    """An embedder that may say nothing, for which callers wait a moment."""
+
+    patience = 0.05
+
+    def __init__(self) -> None:
+        self.speaks = asyncio.Event()
+
+    @override
+    async def embed(self, texts: Sequence[str]) -> Vector:
+        await self.speaks.wait()
         return await super().embed(texts)
 
 
@@ -126,6 +141,23 @@ async def test_an_embedder_that_fails_during_load_costs_no_memory_and_all_are_em
             memory = await engine.store.get("acme", found)
             assert memory is not None
             assert memory.content == name
+
+
+async def test_callers_wait_a_moment_for_an_embedder_that_says_nothing_and_do_without(
+    tmp_path: Path,
+) -> None:
+    embedder = Silent()
+    async with (
+        open_engine(Settings(data=tmp_path), embedder) as engine,
+        worker(engine) as (work, service),
+    ):
+        stored = await service.remember(OWNER, NewMemory(content="the spare keys"))
+        found = await service.finding.search(OWNER, SearchRequest(query="spare keys"))
+        assert [memory.id for memory, _ in found.memories] == [stored.id]
+        assert found.degraded == "the embedding service has not answered for 0.05 seconds"
+        embedder.speaks.set()
+        await all_embedded(work)
+        assert await nearest(engine, "the spare keys") == [stored.id]
 
 
 async def test_of_several_processes_the_one_that_leads_embeds_what_any_has_stored(
