@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -43,6 +43,13 @@ def frozen(pod_uid: str) -> Iterator[None]:
     processes = container_processes(pod_uid)
     if not processes:
         raise LookupError(f"no container of the pod {pod_uid} runs")
+    with stopped(processes):
+        yield
+
+
+@contextmanager
+def stopped(processes: Sequence[int]) -> Iterator[None]:
+    """Have processes do nothing while the block runs."""
     for process in processes:
         os.kill(process, signal.SIGSTOP)
     try:

@@ -76,6 +76,14 @@ def load_built(stack: Stack, name: str) -> str:
     return load(stack, f"localhost/{name}:{key}", BUILT, made_of=key, fill=fill)
 
 
+def filled(manifest: Path, **words: str) -> str:
+    """Return a manifest with something in the place of each of these words."""
+    text = manifest.read_text()
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text
+
+
 def _digest(*parts: str) -> str:
     """Name what an image is made from."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

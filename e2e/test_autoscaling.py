@@ -4,9 +4,7 @@ HorizontalPodAutoscaler decides.
 
 from __future__ import annotations
 
-import base64
 import json
-import secrets
 import subprocess
 import threading
 import time
@@ -21,7 +19,7 @@ from e2e.asker import asked, place_asker
 from e2e.bank import Bank
 from e2e.conftest import restricted_namespace
 from e2e.metrics_server import metrics_server
-from e2e.postgres import postgres
+from e2e.postgres import name_database, postgres
 from e2e.stack import Stack
 
 pytestmark = pytest.mark.full
@@ -59,20 +57,9 @@ def bank(stack: Stack) -> Iterator[Bank]:
         postgres(stack) as database,
         restricted_namespace(stack, "autoscaled") as name,
     ):
-        password = secrets.token_hex(16)
-        database.execute(f"CREATE ROLE bank LOGIN PASSWORD '{password}'")
-        database.execute("CREATE DATABASE bank OWNER bank")
-        address = database.url("bank", password, "bank").encode()
         made = Bank(stack, name, "agents", SPEC)
-        stack.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": "agents-database", "namespace": name},
-                "data": {"url": base64.b64encode(address).decode()},
-            },
-            made.manifest(),
-        )
+        name_database(made, database.make_database("bank"))
+        made.apply()
         made.wait_ready()
         made.remember("The spare keys of the archive are in the red cabinet.")
         place_asker(made)

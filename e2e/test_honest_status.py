@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import threading
 import time
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from e2e.bank import Bank
-from e2e.processes import signal_pod
+from e2e.processes import frozen
 from e2e.stack import CommandFailed, Stack
 
 FROZEN_SECONDS = 3
@@ -130,20 +129,18 @@ def test_ready_is_never_claimed_while_the_bank_does_not_work(stack: Stack, names
         stack.wait("the claim seen", recorder.claims)
         assert works(bank)
 
-        frozen = time.monotonic()
-        uid = bank.pods()[0]["metadata"]["uid"]
-        assert signal_pod(uid, signal.SIGSTOP) > 0
-        bank.wait_not_ready()
-        assert not works(bank, seconds=FROZEN_SECONDS)
-        thawed = time.monotonic()
-        signal_pod(uid, signal.SIGCONT)
+        stopped = time.monotonic()
+        with frozen(bank.pods()[0]["metadata"]["uid"]):
+            bank.wait_not_ready()
+            assert not works(bank, seconds=FROZEN_SECONDS)
+            thawed = time.monotonic()
         bank.wait_ready()
         stack.wait("the claim seen", recorder.claims)
         assert works(bank)
 
     assert recorder.claims_between(created, first_ready - 0.001) == []
     assert recorder.claims_between(broken + 1, repaired) == []
-    assert recorder.claims_between(frozen + 1, thawed) == []
+    assert recorder.claims_between(stopped + 1, thawed) == []
 
 
 def test_conditions_follow_kstatus_from_the_first_version_on(stack: Stack, namespace: str) -> None:

@@ -4,16 +4,15 @@ Job that stands there.
 
 from __future__ import annotations
 
-import base64
 import re
-import secrets
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
 from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
-from e2e.postgres import postgres
+from e2e.postgres import name_database, postgres
 from e2e.stack import Stack
 
 PAGE = ROOT / "docs/banks/moving.md"
@@ -47,7 +46,6 @@ def test_the_job_of_the_page_moves_a_bank_that_is_found_again_in_the_database(
     identity = bank.remember(FACT)
     old_pod = bank.pods()[0]["metadata"]["uid"]
     spec: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())["spec"]
-    secret = spec["storage"]["postgres"]["urlSecretRef"]
     job = job_of_the_page()
     name = job["metadata"]["name"]
     container = job["spec"]["template"]["spec"]["containers"][0]
@@ -55,19 +53,9 @@ def test_the_job_of_the_page_moves_a_bank_that_is_found_again_in_the_database(
     container["image"] = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
 
     with postgres(stack) as server:
-        password = secrets.token_hex(16)
-        server.execute(f"CREATE ROLE bank LOGIN PASSWORD '{password}'")
-        server.execute("CREATE DATABASE bank OWNER bank")
-        address = base64.b64encode(server.url("bank", password, "bank").encode()).decode()
-        metadata = {"name": secret["name"], "namespace": namespace}
-        stack.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": metadata,
-                "data": {secret["key"]: address},
-            }
-        )
+        there = Bank(stack, namespace, bank.name, spec | {"replicas": 1})
+        address = server.make_database("bank")
+        name_database(there, address)
         job["metadata"]["namespace"] = namespace
         stack.apply(job)
 
@@ -80,14 +68,13 @@ def test_the_job_of_the_page_moves_a_bank_that_is_found_again_in_the_database(
         )  # fmt: skip
         assert end == "Complete", log()
         assert "the bank was moved from the file /data/memory_bank.db to the PostgreSQL" in log()
-        assert password not in log()
+        assert (urlsplit(address).password or "") not in log()
         told = bank.wait_not_ready("ServiceFailing")
         assert "moved to another database" in told["message"]
         assert [each["metadata"]["uid"] for each in bank.pods()] == [old_pod]
 
         stack.kubectl("-n", namespace, "delete", "mb", bank.name, "--timeout=180s")
         assert stack.get("pvc", f"{bank.name}-data", namespace), "the volume stays"
-        there = Bank(stack, namespace, bank.name, spec | {"replicas": 1})
         there.apply()
         there.wait_ready()
         assert there.recall(QUESTION) == [FACT]

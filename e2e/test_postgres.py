@@ -4,12 +4,11 @@ added under load; the database is lost, its password changed.
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -21,12 +20,13 @@ from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
 from e2e.neighbours import Neighbour
 from e2e.own_server import TOLD_SECONDS
-from e2e.postgres import Postgres, postgres
+from e2e.postgres import Postgres, name_database, postgres
 from e2e.stack import Stack
 
 EXAMPLE = ROOT / "examples/postgres.yaml"
 AUTOSCALED = ROOT / "examples/autoscaled.yaml"
-USER, DATABASE = "bank", "bank"
+NAME = "bank"
+"""Of the database, and of the user who owns it."""
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'bank'"
 FACT = "The spare keys of the archive are in the red cabinet."
 QUESTION = "Where can I get into the records room without my badge?"
@@ -44,33 +44,17 @@ def database(stack: Stack) -> Iterator[Postgres]:
 def bank(stack: Stack, database: Postgres) -> Iterator[Bank]:
     """The bank of the example, which waits for its Secret first."""
     manifest: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
-    password = secrets.token_hex(16)
-    database.execute(f"CREATE ROLE {USER} LOGIN PASSWORD '{password}'")
-    database.execute(f"CREATE DATABASE {DATABASE} OWNER {USER}")
+    address = database.make_database(NAME)
     with restricted_namespace(stack, "postgres") as namespace:
         made = Bank(stack, namespace, manifest["metadata"]["name"], manifest["spec"])
         made.apply()
         told = made.wait_not_ready("SecretNotFound")
         assert "spec.storage.postgres.urlSecretRef" in told["message"]
-        name_database(made, database, password)
+        name_database(made, address)
         made.wait_ready()
         made.remember(FACT)
         place_asker(made)
         yield made
-
-
-def name_database(bank: Bank, database: Postgres, password: str) -> None:
-    """Write the address of the database into the Secret that the bank names."""
-    reference = bank.spec["storage"]["postgres"]["urlSecretRef"]
-    address = database.url(USER, password, DATABASE)
-    bank.stack.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": reference["name"], "namespace": bank.namespace},
-            "data": {reference["key"]: base64.b64encode(address.encode()).decode()},
-        }
-    )
 
 
 def uids(bank: Bank) -> set[str]:
@@ -240,8 +224,8 @@ def test_another_password_is_taken_without_a_restart(bank: Bank, database: Postg
     status = (bank.get() or {})["status"]["configuration"]
     password = secrets.token_hex(16)
     with asked(bank):
-        database.execute(f"ALTER ROLE {USER} PASSWORD '{password}'")
-        name_database(bank, database, password)
+        database.execute(f"ALTER ROLE {NAME} PASSWORD '{password}'")
+        name_database(bank, database.url(NAME, password, NAME))
         bank.stack.kubectl(
             "-n", bank.namespace, "annotate", "mb", bank.name, "memorybank.dev/resync=password"
         )
@@ -259,31 +243,25 @@ def test_another_password_is_taken_without_a_restart(bank: Bank, database: Postg
     assert password not in str(bank.events()) + str(bank.get())
 
 
-def test_a_database_that_crashes_is_told_and_everything_heals(
-    bank: Bank, database: Postgres, record_property: Callable[[str, object], None]
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [(Postgres.crashed, "store: the database"), (Postgres.frozen, "store: ")],
+    ids=["it crashes", "it says nothing"],
+)
+def test_a_database_that_is_lost_is_told_and_everything_heals(
+    bank: Bank,
+    database: Postgres,
+    lost: Callable[[Postgres], AbstractContextManager[None]],
+    words: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     wait_pods(bank, 3)
     before = uids(bank)
-    with database.crashed():
+    with lost(database):
         with timed() as seconds:
             told = bank.wait_not_ready("ServiceFailing", TOLD_SECONDS)
         record_property("seconds until the status says so", seconds[0])
-        assert "store: the database" in told["message"]
-    wait_pods(bank, 3)
-    assert bank.recall(QUESTION)[0] == FACT
-    assert uids(bank) == before, "no pod was restarted for it"
-
-
-def test_a_database_that_says_nothing_is_told_and_everything_heals(
-    bank: Bank, database: Postgres, record_property: Callable[[str, object], None]
-) -> None:
-    wait_pods(bank, 3)
-    before = uids(bank)
-    with database.frozen():
-        with timed() as seconds:
-            told = bank.wait_not_ready("ServiceFailing", TOLD_SECONDS)
-        record_property("seconds until the status says so", seconds[0])
-        assert "store: " in told["message"]
+        assert words in told["message"]
     wait_pods(bank, 3)
     assert bank.recall(QUESTION)[0] == FACT
     assert uids(bank) == before, "no pod was restarted for it"

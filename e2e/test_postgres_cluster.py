@@ -4,9 +4,7 @@ and what keeps others from it; who would run the servers is played by the test.
 
 from __future__ import annotations
 
-import base64
 import json
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +16,7 @@ from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
 from e2e.definitions import postgres_cluster_crd
-from e2e.postgres import Postgres
+from e2e.postgres import Postgres, put_address
 from e2e.stack import Stack
 
 EXAMPLE = ROOT / "examples/postgres-cluster.yaml"
@@ -42,18 +40,7 @@ def bank(stack: Stack) -> Iterator[Bank]:
 
 def answer(bank: Bank, server: Postgres) -> None:
     """Make user, database and Secret, and say that the servers answer, as CloudNativePG does."""
-    password = secrets.token_hex(16)
-    server.execute(f"CREATE ROLE app LOGIN PASSWORD '{password}'")
-    server.execute("CREATE DATABASE app OWNER app")
-    address = server.url("app", password, "app")
-    bank.stack.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": f"{CLUSTER}-app", "namespace": bank.namespace},
-            "data": {"uri": base64.b64encode(address.encode()).decode()},
-        }
-    )
+    put_address(bank, f"{CLUSTER}-app", "uri", server.make_database("app"))
     condition = {
         "type": "Ready", "status": "True", "reason": "ClusterIsReady", "message": "",
         "lastTransitionTime": "2026-01-01T12:00:00Z",

@@ -19,7 +19,7 @@ def metrics_server(stack: Stack) -> Iterator[None]:
     """Run it until the block ends; the API has figures of pods in between."""
     image = servers.load_built(stack, "metrics-server")
     with restricted_namespace(stack, "metrics") as namespace:
-        manifest = MANIFEST.read_text().replace("NAMESPACE", namespace).replace("IMAGE", image)
+        manifest = servers.filled(MANIFEST, NAMESPACE=namespace, IMAGE=image)
         try:
             stack.kubectl("apply", "-f", "-", stdin=manifest)
             stack.kubectl(

@@ -4,6 +4,8 @@ nothing of it.
 
 from __future__ import annotations
 
+import base64
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from e2e import servers
+from e2e.bank import Bank
 from e2e.conftest import restricted_namespace
 from e2e.processes import frozen
 from e2e.stack import Stack
@@ -54,6 +57,13 @@ class Postgres:
         """Return the address of a database."""
         return f"postgresql://{user}:{password}@{NAME}.{self.namespace}.svc:{PORT}/{database}"
 
+    def make_database(self, name: str) -> str:
+        """Make a database, and a user of its name who owns it; return its address."""
+        password = secrets.token_hex(16)
+        self.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+        self.execute(f"CREATE DATABASE {name} OWNER {name}")
+        return self.url(name, password, name)
+
     @contextmanager
     def crashed(self) -> Iterator[None]:
         """Have the server end at once, and keep it down while the block runs. Then it is started
@@ -88,6 +98,24 @@ class Postgres:
 
     def _exec(self, *command: str) -> str:
         return self.stack.kubectl("-n", self.namespace, "exec", NAME, "--", *command)
+
+
+def name_database(bank: Bank, address: str) -> None:
+    """Write the address of a database into the Secret that the bank names."""
+    reference = bank.spec["storage"]["postgres"]["urlSecretRef"]
+    put_address(bank, reference["name"], reference["key"], address)
+
+
+def put_address(bank: Bank, name: str, key: str, address: str) -> None:
+    """Write the address of a database into an entry of a Secret of the bank's namespace."""
+    bank.stack.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": bank.namespace},
+            "data": {key: base64.b64encode(address.encode()).decode()},
+        }
+    )
 
 
 @contextmanager

@@ -61,9 +61,7 @@ def private_registry(stack: Stack) -> Iterator[Registry]:
             "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=privileged",
             "--overwrite",
         )  # fmt: skip
-        manifest = MANIFEST.read_text()
-        for word, value in {"NAMESPACE": namespace, "IMAGE": image, "PORT": str(PORT)}.items():
-            manifest = manifest.replace(word, value)
+        manifest = servers.filled(MANIFEST, NAMESPACE=namespace, IMAGE=image, PORT=str(PORT))
         stack.kubectl("apply", "-f", "-", stdin=manifest)
         stack.kubectl(
             "-n", namespace, "wait", f"pod/{POD}", "--for=condition=Ready", "--timeout=300s"

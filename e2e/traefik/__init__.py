@@ -37,12 +37,9 @@ def traefik(stack: Stack) -> Iterator[Traefik]:
     """Run it until the block ends, for Ingresses of CLASS."""
     image = servers.load_built(stack, "traefik")
     with restricted_namespace(stack, "ingress") as namespace:
-        words = {
-            "NAMESPACE": namespace, "IMAGE": image, "CLASS": CLASS, "SMALL_BODY": str(SMALL_BODY),
-        }  # fmt: skip
-        manifest = MANIFEST.read_text()
-        for word, value in words.items():
-            manifest = manifest.replace(word, value)
+        manifest = servers.filled(
+            MANIFEST, NAMESPACE=namespace, IMAGE=image, CLASS=CLASS, SMALL_BODY=str(SMALL_BODY)
+        )
         try:
             stack.kubectl("apply", "-f", "-", stdin=manifest)
             stack.kubectl(
