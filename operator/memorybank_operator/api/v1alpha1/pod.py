@@ -10,7 +10,10 @@ from memorybank_operator.api.base import ApiModel, cel, rules
 from memorybank_operator.api.v1alpha1.types import ComputeQuantity, DataKey, Labels, ObjectName
 from memorybank_operator.constants import RESERVED_ENVIRONMENT
 
-ResourceList = Annotated[dict[str, ComputeQuantity], Field(max_length=8)]
+ResourceList = Annotated[dict[str, ComputeQuantity], Field(max_length=4)]
+"""As cpu, memory, ephemeral-storage and a device: Kubernetes 1.33 takes each quantity for three
+million characters when it estimates what rules cost, and refuses definitions with more of them.
+"""
 
 
 class Resources(ApiModel):
@@ -21,9 +24,9 @@ class Resources(ApiModel):
             cel(
                 "!has(self.requests) || !has(self.limits)"
                 " || self.requests.all(k, !(k in self.limits)"
-                " || !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k]))"
-                " || !quantity(string(self.requests[k]))"
-                ".isGreaterThan(quantity(string(self.limits[k]))))",
+                " || [string(self.requests[k])].all(r, [string(self.limits[k])].all(l,"
+                " !isQuantity(r) || !isQuantity(l)"
+                " || !quantity(r).isGreaterThan(quantity(l)))))",
                 "a request must not be larger than the limit of the same resource: lower the one "
                 "or raise the other",
             )

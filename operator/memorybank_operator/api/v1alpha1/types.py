@@ -44,7 +44,7 @@ ComputeQuantity = Annotated[
         json_schema_extra=INT_OR_STRING
         | rules(
             cel(
-                "isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))",
+                "[string(self)].all(q, isQuantity(q) && !quantity(q).isLessThan(quantity('0')))",
                 "write a quantity of zero or more, such as 250m of cpu or 512Mi of memory",
             )
         ),
