@@ -13,6 +13,7 @@ from memorybank.errors import MemoryBankError, Unavailable
 
 _FAILED = 1
 _SILENT = 5
+_DAMAGED = 6
 _INTERRUPTED = 130
 _CODES = {
     "configuration_error": 2,
@@ -27,6 +28,7 @@ _CODES = {
     "store_unavailable": _SILENT,
     "embedder_unavailable": _SILENT,
     "rate_limited": _SILENT,
+    "backup_damaged": _DAMAGED,
 }
 """Exit codes by the code of the error; 1 for all others. docs/service/cli.md tells them."""
 

@@ -56,6 +56,11 @@ _CURES = {
     "extra_forbidden": "remove it, or correct its name",
     "model_type": "write its settings below it, as `name: value`",
     "other_engine": "remove it, or choose the other database.engine",
+    "absolute": "write where it is mounted, such as /backup",
+    "backup_engine": "back the server up by its own means: docs/service/postgresql.md",
+    "destination": "name one of them",
+    "half_a_key": "name both files, or take both away to use the pod's own identity",
+    "retention": "keep for longer, or copy the whole database more often",
     "builtin_model": "remove it, or choose the provider that serves it",
     "no_model": "set embedding.model to the name by which the service knows it",
     "secret_in_file": "set it in the environment, or name a file that holds it:"

@@ -10,9 +10,11 @@ MemoryBankError
 ├── Unauthenticated         no key, or one that is unknown or revoked
 ├── Forbidden               the key lacks a scope, or it is about another tenant
 ├── ConfigurationError      the service cannot start as configured
+├── BackupDamaged           a backup is there that cannot be restored
 └── Unavailable             the service cannot do it now; a retry may succeed
     ├── StoreUnavailable
     ├── VectorsUnavailable  the vector server cannot answer
+    ├── BackupUnavailable   nothing gets to the destination of backups, or nothing from there
     ├── OutdatedVector      the embedding model was switched while a text was embedded
     └── EmbedderUnavailable
         └── TextRefused     the embedding service works, but does not take one of these texts
@@ -128,6 +130,18 @@ class OutdatedVector(Unavailable):
     """The embedding model was switched meanwhile."""
 
     code = "outdated_vector"
+
+
+class BackupUnavailable(Unavailable):
+    """Nothing gets to the destination of backups, or nothing can be read there."""
+
+    code = "backup_unavailable"
+
+
+class BackupDamaged(MemoryBankError):
+    """A backup is there that cannot be restored; no retry cures that."""
+
+    code = "backup_damaged"
 
 
 class EmbedderUnavailable(Unavailable):

@@ -191,7 +191,7 @@ _GATHERED = "requests that come together are embedded together by themselves"
 _ONE_FILE = "one thread writes the database and a pool of its own reads it"
 _HANDLED = "the web server's own limits hold"
 _ROTATED = "what collects standard error keeps and rotates it"
-_BACKUP = "copy the database with `memorybank backup` on a schedule"
+_BACKUP = "copy the database with `memorybank backup copy` on a schedule"
 
 
 def _vector_provider(value: Any) -> Any:

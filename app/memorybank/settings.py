@@ -47,6 +47,8 @@ _ORIGIN = re.compile(
     r"\*|https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?"
 )
 
+_FOLDER = r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$"
+
 _MIN_SECRET_BYTES = 64
 """RFC 7518 section 3.2: as many as HS512's digest has, so that a secret fits every algorithm."""
 
@@ -93,6 +95,12 @@ LocalPath = Annotated[Path, AfterValidator(_expanded)]
 """A path that may begin with ~, as in a shell."""
 
 
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise PydanticCustomError("absolute", "should be a path that begins with /")
+    return path
+
+
 class Section(BaseModel):
     """A part of the configuration; unknown settings in it are refused."""
 
@@ -112,7 +120,7 @@ class DatabaseSettings(Section):
     checkpoints: Literal["service", "litestream"] = Field(
         "service",
         description="Who moves the write-ahead log into the database: this service, or Litestream,"
-        " which must run then, or the log grows without end.",
+        " which must run then, or the log grows without end; with `backup` always Litestream.",
     )
     url_file: LocalPath | None = Field(
         None,
@@ -412,6 +420,120 @@ class EncryptionSettings(Section):
     )
 
 
+class S3Settings(Section):
+    """A bucket of any server that speaks S3."""
+
+    bucket: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$", description="Name of the bucket."
+    )
+    path: str = Field(
+        "",
+        max_length=512,
+        pattern=_FOLDER,
+        description="Folder in the bucket, without slashes around it; empty for its root.",
+    )
+    endpoint: HttpUrl | None = Field(
+        None, description="Where the server answers; null: that of AWS for the region."
+    )
+    region: str = Field(
+        "us-east-1",
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="Region of the bucket; servers outside of AWS mostly expect the default.",
+    )
+    force_path_style: bool | None = Field(
+        None,
+        description="Name the bucket in the path of a request instead of its host; null: with an"
+        " `endpoint` alone.",
+    )
+    access_key_id_file: LocalPath | None = Field(
+        None,
+        description="A file that holds the id of the access key. Without it and the next one: what"
+        " AWS's own variables, web identities and instance profiles give.",
+    )
+    secret_access_key_file: LocalPath | None = Field(
+        None, description="A file that holds the secret access key."
+    )
+    ca_file: LocalPath | None = Field(
+        None, description="Certificates (PEM) by which the server's is checked; null: the system's."
+    )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.access_key_id_file is None) != (self.secret_access_key_file is None):
+            raise PydanticCustomError(
+                "half_a_key",
+                "should have both access_key_id_file and secret_access_key_file, or neither",
+            )
+        return self
+
+    @property
+    def path_style(self) -> bool:
+        """Whether requests name the bucket in their path."""
+        return self.endpoint is not None if self.force_path_style is None else self.force_path_style
+
+
+class FolderSettings(Section):
+    """A folder, on a volume that is not the bank's own."""
+
+    path: Annotated[LocalPath, AfterValidator(_absolute)] = Field(description="Where it is.")
+
+
+class BackupSettings(Section):
+    """Where Litestream, in a process of its own, brings what is written; for banks in SQLite."""
+
+    bank: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+        description="Namespace and name of the bank; with `uid` its place at the destination.",
+    )
+    uid: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$",
+        description="What no other bank of that name ever has.",
+    )
+    s3: S3Settings | None = Field(None, description="A bucket; either this or `volume`.")
+    volume: FolderSettings | None = Field(None, description="A folder; either this or `s3`.")
+    sync_seconds: int = Field(
+        1, ge=1, le=3_600, description="How long what is written may wait to be sent."
+    )
+    snapshot_hours: int = Field(
+        24, ge=1, le=720, description="Time between two copies of the whole database."
+    )
+    retention_hours: int = Field(
+        720,
+        ge=1,
+        le=87_600,
+        description="How far back a moment can be restored; at least `snapshot_hours`.",
+    )
+    durability: Literal["async", "replicated"] = Field(
+        "async",
+        description="When a write is acknowledged: once it is on the disk, or once it is at the"
+        " destination, too.",
+    )
+    when_unreachable: Literal["refuse", "acknowledge"] = Field(
+        "refuse",
+        description="What becomes of writes with `replicated` when nothing gets to the destination:"
+        " refused with 503, or acknowledged as with `async`.",
+    )
+    run_dir: LocalPath = Field(
+        Path("/run/memorybank"),
+        description="Folder of Litestream's configuration and socket, in memory and of this user"
+        " alone.",
+    )
+    metrics_port: Port = Field(9091, description="Port of Litestream's own /metrics.")
+    restore_seconds: int = Field(
+        600, ge=10, le=86_400, description="How long a restore at the start may take."
+    )
+
+    @model_validator(mode="after")
+    def _one_destination(self) -> Self:
+        if (self.s3 is None) == (self.volume is None):
+            raise PydanticCustomError("destination", "should have either s3 or volume, not both")
+        if self.retention_hours < self.snapshot_hours:
+            raise PydanticCustomError(
+                "retention", "should have a retention_hours of at least snapshot_hours"
+            )
+        return self
+
+
 class LimitSettings(Section):
     """How much one caller may ask for."""
 
@@ -592,6 +714,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     audit: AuditSettings = AuditSettings()
     encryption: EncryptionSettings = EncryptionSettings()
+    backup: BackupSettings | None = Field(None, description="Backups of a bank in SQLite.")
     limits: LimitSettings = LimitSettings()
     forgetting: ForgettingSettings = ForgettingSettings()
     write_gate: WriteGateSettings = WriteGateSettings()
@@ -619,6 +742,11 @@ class Settings(BaseSettings):
         """The SQLite file."""
         return self.database.path or self.data / DATABASE_NAME
 
+    @property
+    def checkpoints(self) -> bool:
+        """Whether this service moves the write-ahead log into the SQLite file."""
+        return self.backup is None and self.database.checkpoints == "service"
+
     @override
     @classmethod
     def settings_customise_sources(
@@ -631,6 +759,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read nothing behind the back of `configuration.load`, which merges all sources."""
         return (init_settings,)
+
+    @model_validator(mode="after")
+    def _backups_of_a_file(self) -> Self:
+        if self.backup is not None and self.database.engine != "sqlite":
+            raise PydanticCustomError(
+                "backup_engine", "backup should be left out with the engine postgres"
+            )
+        return self
 
     @field_validator("admin_key", mode="after")
     @classmethod

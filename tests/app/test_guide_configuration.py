@@ -108,7 +108,7 @@ def test_the_environment_wins_over_a_guides_key_as_over_ours(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "field", "said"),
     [
-        ("database: {backup_enabled: true}", "database.backup_enabled", "memorybank backup"),
+        ("database: {backup_enabled: true}", "database.backup_enabled", "memorybank backup copy"),
         ("vector: {provider: milvus}", "vector.provider", "'embedded', 'chroma' or 'pgvector'"),
         ("vector: {flavour: x}", "vector.flavour", "the known ones are chroma, provider"),
         ("vector: {chromadb: {flavour: x}}", "vector.chromadb.flavour", "base_url, collection"),

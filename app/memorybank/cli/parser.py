@@ -9,7 +9,8 @@ from memorybank.domain.memory import MemoryType
 
 EXIT_CODES = """\
 exit codes: 0 done; 1 refused or failed; 2 wrong arguments, settings or input; 3 no such thing;
-4 the key is missing, invalid or not allowed to; 5 no answer, or not now; 130 interrupted
+4 the key is missing, invalid or not allowed to; 5 no answer, or not now; 6 a backup is damaged;
+130 interrupted
 """
 _BANK_EPILOG = f"""\
 which bank: --data DIR opens a folder that no server holds; --url URL asks a server, with --key or,
@@ -299,8 +300,10 @@ def _add_care(commands: _Commands[argparse.ArgumentParser]) -> None:
         command = _command(actions, name, text, bank=True)
         _add_bank_options(command)
         command.set_defaults(run="care:embedding")
-    backup = _command(commands, "backup", "copy the database of a folder, also while it is served")
+    actions = _group(commands, "backup", "copy the database; what happens before it is replicated")
+    backup = _command(actions, "copy", "copy the database of a folder, also while it is served")
     backup.add_argument("file", type=Path, help="file to make")
+    _add_prepare(actions)
     migrate = _command(commands, "migrate", "bring the database of a folder up to this version")
     migrate.add_argument("--dry-run", action="store_true", help="only tell what would be done")
     for command, run in ((backup, "care:backup"), (migrate, "care:migrate")):
@@ -308,6 +311,23 @@ def _add_care(commands: _Commands[argparse.ArgumentParser]) -> None:
         command.add_argument("--config", type=Path, metavar="FILE", help="configuration file, YAML")
         _add_output(command)
         command.set_defaults(run=run)
+
+
+def _add_prepare(actions: _Commands[argparse.ArgumentParser]) -> None:
+    prepare = _command(
+        actions, "prepare", "find or restore the database, and begin what it is replicated to"
+    )
+    prepare.add_argument("--data", type=Path, metavar="DIR", help="data folder")
+    prepare.add_argument("--config", type=Path, metavar="FILE", help="configuration file, YAML")
+    prepare.add_argument(
+        "--termination-log",
+        type=Path,
+        default=Path("/dev/termination-log"),
+        metavar="FILE",
+        help="where a failure is told to who looks at the pod, if it is there (default:"
+        " /dev/termination-log)",
+    )
+    prepare.set_defaults(run="backup:prepare")
 
 
 def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -89,7 +89,7 @@ async def open_store(settings: Settings, model: str) -> SqliteStore | PostgresSt
         model=model,
         audited=settings.audit.kinds(),
         ring=key_ring(settings),
-        checkpoints=settings.database.checkpoints == "service",
+        checkpoints=settings.checkpoints,
     )
 
 

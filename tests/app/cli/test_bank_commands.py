@@ -230,16 +230,18 @@ def test_a_backup_of_a_bank_under_load_is_whole(
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        code, out, complaint = run("backup", str(file), "--data", str(folder))
+        code, out, complaint = run("backup", "copy", str(file), "--data", str(folder))
     finally:
         stop.set()
         writer.join()
     assert (code, "bytes, checked" in out) == (0, True), complaint
     assert [each.name for each in file.parent.iterdir()] == ["memory_bank.db"]
     assert run("check", "--data", str(file.parent))[0] == 0
-    code, _, complaint = run("backup", str(file), "--data", str(folder))
+    code, _, complaint = run("backup", "copy", str(file), "--data", str(folder))
     assert (code, "there already" in complaint) == (2, True)
-    code, _, complaint = run("backup", str(tmp_path / "y"), "--data", str(tmp_path / "none"))
+    code, _, complaint = run(
+        "backup", "copy", str(tmp_path / "y"), "--data", str(tmp_path / "none")
+    )
     assert (code, "no database" in complaint) == (2, True)
 
 

@@ -1,0 +1,263 @@
+"""Where the backups of a bank are: a bucket or a folder, with a place for each epoch.
+
+`epochs/NAME.json` is written before anything is replicated, and only if nobody has that name;
+Litestream writes below `NAME/`. So what is listed is all that there is to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, ObjectStore, S3Store
+from pydantic import ValidationError
+
+from memorybank.backup.chain import Chain, Epoch, is_epoch
+from memorybank.backup.litestream import known_cause, last_words
+from memorybank.errors import BackupDamaged, BackupUnavailable, Conflict
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+_EPOCHS = "epochs"
+_SUFFIX = ".json"
+_DATA = ".ltx"
+_DEBUG = "Debug source:"
+"""What an object store says for programmers comes after it."""
+_AT_ONCE = 16
+"""Records that are read side by side."""
+_CONNECT = timedelta(seconds=5)
+_READ = timedelta(seconds=20)
+_RETRY: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
+"""Of an object store; the deadline of who asks is longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A place in a bucket."""
+
+    bucket: str
+    path: str
+    region: str
+    endpoint: str | None = None
+    path_style: bool = False
+    access_key_id: str | None = None
+    """Without the two: what AWS's own variables, web identities and instance profiles give."""
+    secret_access_key: str | None = field(default=None, repr=False)
+    ca: str | None = field(default=None, repr=False)
+    """Certificates beside the system's, PEM."""
+
+    def store(self) -> ObjectStore:
+        """Return what lists, reads and writes it."""
+        options: ClientConfig = {"connect_timeout": _CONNECT, "read_timeout": _READ}
+        if self.endpoint is not None:
+            options["allow_http"] = self.endpoint.startswith("http://")
+        if self.ca is not None:
+            options["root_certificate"] = self.ca
+        config: S3Config = {
+            "region": self.region,
+            "virtual_hosted_style_request": not self.path_style,
+        }
+        if self.endpoint is not None:
+            config["endpoint"] = self.endpoint
+        if self.access_key_id is not None and self.secret_access_key is not None:
+            config["access_key_id"] = self.access_key_id
+            config["secret_access_key"] = self.secret_access_key
+        return S3Store(
+            self.bucket,
+            prefix=self.path,
+            config=config,
+            client_options=options,
+            retry_config=_RETRY,
+        )
+
+    def replica(self, epoch: str) -> Mapping[str, Any]:
+        """Return what Litestream is told of an epoch."""
+        told = {
+            "type": "s3",
+            "bucket": self.bucket,
+            "path": f"{self.path}/{epoch}",
+            "region": self.region,
+            "endpoint": self.endpoint,
+            "force-path-style": self.path_style,
+            "access-key-id": self.access_key_id,
+            "secret-access-key": self.secret_access_key,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder."""
+
+    path: Path
+
+    def store(self) -> ObjectStore:
+        """Return what lists, reads and writes it."""
+        return LocalStore(self.path, mkdir=True)
+
+    def replica(self, epoch: str) -> Mapping[str, Any]:
+        """Return what Litestream is told of an epoch."""
+        return {"type": "file", "path": str(self.path / epoch)}
+
+
+Place = Bucket | Folder
+
+
+class Destination:
+    """The epochs of one bank."""
+
+    def __init__(self, place: Place) -> None:
+        """`place` is the bank's own."""
+        self._place = place
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        return self._place.store()
+
+    async def begun(self) -> dict[str, Epoch]:
+        """Return the epochs that there are. Raises BackupUnavailable and BackupDamaged.
+
+        What is no epoch of ours is left alone. A record that cannot be read any more is an error:
+        to go on without it might be to go on from an older one. An epoch that could not be
+        recorded, since nothing could be written then, is known by what was replicated later.
+        """
+        async with _answered():
+            top = await obstore.list_with_delimiter_async(self._store)
+            records = [
+                found["path"]
+                async for page in obstore.list(self._store, f"{_EPOCHS}/")
+                for found in page
+                if found["path"].endswith(_SUFFIX)
+            ]
+            reading = asyncio.Semaphore(_AT_ONCE)
+            read = await asyncio.gather(*(self._read(each, reading) for each in records))
+            epochs = {each.name: each for each in read if each is not None}
+            for name in map(str, top["common_prefixes"]):
+                if name not in epochs and is_epoch(name):
+                    first = await self._first(name)
+                    if first is not None:
+                        epochs[name] = Epoch.unrecorded(name, began=first)
+        return epochs
+
+    async def newest(self, epochs: Mapping[str, Epoch]) -> Epoch | None:
+        """Return the last epoch that something was replicated to. Raises BackupUnavailable."""
+        async with _answered():
+            for each in sorted(epochs.values(), key=lambda each: each.order, reverse=True):
+                if await self._first(each.name) is not None:
+                    return each
+        return None
+
+    async def chain(self) -> Chain:
+        """Return the epochs, and when each was written to last. Lists all that there is. Raises
+        BackupUnavailable and BackupDamaged.
+        """
+        epochs = await self.begun()
+        written: dict[str, datetime] = {}
+        async with _answered():
+            for name in epochs:
+                async for page in obstore.list(self._store, f"{name}/"):
+                    times = [each["last_modified"] for each in page if _is_data(each["path"])]
+                    last = max([*times, *filter(None, [written.get(name)])], default=None)
+                    if last is not None:
+                        written[name] = last
+        return Chain(epochs, written)
+
+    async def begin(self, epoch: Epoch) -> None:
+        """Write an epoch down. Raises Conflict when somebody has its name, BackupUnavailable."""
+        path, content = f"{_EPOCHS}/{epoch.name}{_SUFFIX}", epoch.content()
+        try:
+            async with _answered():
+                await obstore.put_async(self._store, path, content, mode="create")
+        except FileExistsError:
+            if await self._holds(path, content):  # an answer was lost, and the request repeated
+                return
+            raise Conflict(
+                f"the epoch {epoch.name} is there already", hint="begin another one"
+            ) from None
+
+    async def remove(self, epoch: Epoch) -> int:
+        """Remove an epoch; return how many objects that were. What tells of it goes last, so that
+        whoever is interrupted can be followed by another one. Raises BackupUnavailable.
+        """
+        gone = 0
+        async with _answered():
+            async for page in obstore.list(self._store, f"{epoch.name}/"):
+                paths = [found["path"] for found in page]
+                await obstore.delete_async(self._store, paths)
+                gone += len(paths)
+            with _missing_is_fine():
+                await obstore.delete_async(self._store, f"{_EPOCHS}/{epoch.name}{_SUFFIX}")
+        return gone
+
+    async def _first(self, epoch: str) -> datetime | None:
+        """Return when something was replicated to an epoch; None when nothing was."""
+        async for page in obstore.list(self._store, f"{epoch}/"):
+            for found in page:
+                if _is_data(found["path"]):
+                    return found["last_modified"]
+        return None
+
+    async def _read(self, path: str, reading: asyncio.Semaphore) -> Epoch | None:
+        """Return a record; None when it was removed meanwhile."""
+        content = None
+        async with reading:
+            with _missing_is_fine():
+                got = await obstore.get_async(self._store, path)
+                content = bytes(await got.bytes_async())
+        if content is None:
+            return None
+        try:
+            return Epoch.model_validate_json(content)
+        except ValidationError:
+            raise BackupDamaged(
+                f"{path} at the destination of backups is not what was written there",
+                hint="put it back from a copy of the destination, or move it away to go on without"
+                " that epoch",
+            ) from None
+
+    async def _holds(self, path: str, content: bytes) -> bool:
+        async with _answered():
+            got = await obstore.get_async(self._store, path)
+            return bytes(await got.bytes_async()) == content
+
+
+def _is_data(path: str) -> bool:
+    return path.endswith(_DATA)
+
+
+@asynccontextmanager
+async def _answered() -> AsyncIterator[None]:
+    with _told():
+        yield
+
+
+@contextmanager
+def _missing_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        return
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what an object store fails with into BackupUnavailable."""
+    try:
+        yield
+    except (AlreadyExistsError, FileExistsError) as error:
+        raise FileExistsError from error
+    except FileNotFoundError:
+        raise BackupUnavailable("the bucket or folder of backups does not exist") from None
+    except (BaseError, OSError) as error:
+        said = str(error)
+        words = known_cause(said) or last_words(said.partition(_DEBUG)[0])
+        raise BackupUnavailable(words) from None
