@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -30,6 +31,7 @@ from typing_extensions import override
 
 from memorybank.auth import tokens
 from memorybank.auth.limits import Rate, RateLimiter
+from memorybank.backup.chain import EPOCH_NAME
 from memorybank.domain.audit import EventKind
 from memorybank.domain.forgetting import Policy
 from memorybank.domain.gate import Action, GatePolicy
@@ -478,15 +480,51 @@ class FolderSettings(Section):
     path: Annotated[LocalPath, AfterValidator(_absolute)] = Field(description="Where it is.")
 
 
+_BANK = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
+_UID = r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$"
+
+
+class RestoreSettings(Section):
+    """What a bank begins with that has neither a database nor backups of its own."""
+
+    bank: str | None = Field(
+        None,
+        pattern=_BANK,
+        description="Namespace and name of the bank whose backup it is; null: those of `backup`.",
+    )
+    uid: str | None = Field(
+        None,
+        pattern=_UID,
+        description="Its uid, where several had that name; null: the last one that was backed up.",
+    )
+    s3: S3Settings | None = Field(None, description="The bucket; null: that of `backup`.")
+    volume: FolderSettings | None = Field(None, description="The folder; null: that of `backup`.")
+    at: AwareDatetime | None = Field(
+        None, description="The last state up to this moment, with its time zone; null: the newest."
+    )
+    epoch: str | None = Field(
+        None,
+        pattern=EPOCH_NAME,
+        description="The epoch, as `memorybank backup list` shows it; null: the newest one, or the"
+        " one that had the moment.",
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.s3 is not None and self.volume is not None:
+            raise PydanticCustomError("destination", "should have s3 or volume, not both")
+        return self
+
+
 class BackupSettings(Section):
     """Where Litestream, in a process of its own, brings what is written; for banks in SQLite."""
 
     bank: str = Field(
-        pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+        pattern=_BANK,
         description="Namespace and name of the bank; with `uid` its place at the destination.",
     )
     uid: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$",
+        pattern=_UID,
         description="What no other bank of that name ever has.",
     )
     s3: S3Settings | None = Field(None, description="A bucket; either this or `volume`.")
@@ -512,6 +550,11 @@ class BackupSettings(Section):
         "refuse",
         description="What becomes of writes with `replicated` when nothing gets to the destination:"
         " refused with 503, or acknowledged as with `async`.",
+    )
+    restore: RestoreSettings | None = Field(
+        None,
+        description="What a bank begins with that has neither a database nor backups of its own;"
+        " null: with nothing.",
     )
     run_dir: LocalPath = Field(
         Path("/run/memorybank"),

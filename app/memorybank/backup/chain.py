@@ -20,9 +20,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 _DIGITS = 8
 _TOKEN_BYTES = 4
-_NAME = rf"^[0-9]{{{_DIGITS}}}-[0-9a-f]{{{2 * _TOKEN_BYTES}}}$"
+EPOCH_NAME = rf"^[0-9]{{{_DIGITS}}}-[0-9a-f]{{{2 * _TOKEN_BYTES}}}$"
 
-EpochName = Annotated[str, StringConstraints(pattern=_NAME)]
+EpochName = Annotated[str, StringConstraints(pattern=EPOCH_NAME)]
 
 
 class Origin(StrEnum):
@@ -32,11 +32,14 @@ class Origin(StrEnum):
     VOLUME = "volume"
     """What an earlier incarnation left on the volume, which is newer than any backup of it."""
     BACKUP = "backup"
+    """The newest state at the destination."""
+    RESTORED = "restored"
+    """What the settings say that a new bank begins with."""
 
 
 def is_epoch(name: str) -> bool:
     """Return whether something is named as epochs are."""
-    return re.fullmatch(_NAME, name) is not None
+    return re.fullmatch(EPOCH_NAME, name) is not None
 
 
 def number_of(name: str) -> int:
@@ -58,6 +61,8 @@ class Epoch(BaseModel):
     name: EpochName
     parent: EpochName | None = None
     """The epoch that it went on from; None for the first one."""
+    source: str | None = Field(None, max_length=1024)
+    """What it was restored from: namespace, name, uid and epoch of a bank, and the moment."""
     origin: Origin
     began: AwareDatetime
     """By the clock of its node; the order of epochs is that of their numbers."""
@@ -84,6 +89,16 @@ class Epoch(BaseModel):
         return number_of(self.name), self.began, self.name
 
 
+def lineage(epochs: Mapping[str, Epoch], epoch: Epoch) -> Iterator[Epoch]:
+    """Yield an epoch and those that it went on from, newest first, as far as they are known."""
+    at: Epoch | None = epoch
+    seen: set[str] = set()
+    while at is not None and at.name not in seen:
+        seen.add(at.name)
+        yield at
+        at = epochs.get(at.parent) if at.parent is not None else None
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
     """The epochs that a destination knows of."""
@@ -99,15 +114,6 @@ class Chain:
         """
         return max(self._filled(), key=lambda each: each.order, default=None)
 
-    def lineage(self, epoch: Epoch) -> Iterator[Epoch]:
-        """Yield an epoch and those that it went on from, newest first, as far as they are known."""
-        at: Epoch | None = epoch
-        seen: set[str] = set()
-        while at is not None and at.name not in seen:
-            seen.add(at.name)
-            yield at
-            at = self.epochs.get(at.parent) if at.parent is not None else None
-
     def holding(self, moment: datetime) -> Epoch | None:
         """Return the epoch of the newest one's lineage that was written to at a moment; None when
         the moment is before all of them.
@@ -115,7 +121,7 @@ class Chain:
         newest = self.newest()
         if newest is None:
             return None
-        for each in self.lineage(newest):
+        for each in lineage(self.epochs, newest):
             if each.began <= moment and each.name in self.written:
                 return each
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +22,14 @@ from pydantic import ValidationError
 
 from memorybank.backup.chain import Chain, Epoch, is_epoch
 from memorybank.backup.litestream import known_cause, last_words
-from memorybank.errors import BackupDamaged, BackupUnavailable, Conflict
+from memorybank.errors import BackupDamaged, BackupUnavailable, Conflict, NotFound
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
+SILENT = "the destination does not answer"
+REACH_SECONDS = 40.0
+"""How long those wait for a destination who cannot go on without it."""
 _EPOCHS = "epochs"
 _SUFFIX = ".json"
 _DATA = ".ltx"
@@ -54,6 +57,15 @@ class Bucket:
     secret_access_key: str | None = field(default=None, repr=False)
     ca: str | None = field(default=None, repr=False)
     """Certificates beside the system's, PEM."""
+
+    @property
+    def shown(self) -> str:
+        """How people name it."""
+        return f"s3://{self.bucket}/{self.path}"
+
+    def within(self, folder: str) -> Bucket:
+        """Return a place in it."""
+        return replace(self, path=f"{self.path}/{folder}")
 
     def store(self) -> ObjectStore:
         """Return what lists, reads and writes it."""
@@ -100,6 +112,15 @@ class Folder:
 
     path: Path
 
+    @property
+    def shown(self) -> str:
+        """How people name it."""
+        return str(self.path)
+
+    def within(self, folder: str) -> Folder:
+        """Return a place in it."""
+        return Folder(self.path / folder)
+
     def store(self) -> ObjectStore:
         """Return what lists, reads and writes it."""
         return LocalStore(self.path, mkdir=True)
@@ -122,6 +143,17 @@ class Destination:
     @cached_property
     def _store(self) -> ObjectStore:
         return self._place.store()
+
+    async def look(self, *, seconds: float) -> tuple[Mapping[str, Epoch], Epoch | None]:
+        """Return the epochs, and the last one that something was replicated to, within so many
+        seconds. Raises BackupUnavailable and BackupDamaged.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                epochs = await self.begun()
+                return epochs, await self.newest(epochs)
+        except TimeoutError:
+            raise BackupUnavailable(SILENT) from None
 
     async def begun(self) -> dict[str, Epoch]:
         """Return the epochs that there are. Raises BackupUnavailable and BackupDamaged.
@@ -228,6 +260,26 @@ class Destination:
         async with _answered():
             got = await obstore.get_async(self._store, path)
             return bytes(await got.bytes_async()) == content
+
+
+async def newest_bank(place: Place) -> str:
+    """Return the uid of the bank that began an epoch last, of all banks of one name, whose folder
+    this is. Raises NotFound, and as Destination does.
+    """
+    async with _answered():
+        # A folder is not made by whoever looks for it.
+        is_there = isinstance(place, Bucket) or place.path.is_dir()
+        top = await obstore.list_with_delimiter_async(place.store()) if is_there else None
+    found: list[tuple[datetime, str]] = []
+    for uid in map(str, top["common_prefixes"] if top else ()):
+        epochs = await Destination(place.within(uid)).begun()
+        found += [(each.began, uid) for each in epochs.values()]
+    if not found:
+        raise NotFound(
+            f"there is no backup of a bank in {place.shown}",
+            hint="correct the destination, or the namespace and name of the bank",
+        )
+    return max(found)[1]
 
 
 def _is_data(path: str) -> bool:

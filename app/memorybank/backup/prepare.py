@@ -11,7 +11,7 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +19,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from memorybank.backup.chain import Epoch, Origin, is_epoch, next_name
-from memorybank.backup.destination import Destination
+from memorybank.backup.destination import REACH_SECONDS, SILENT, Destination
 from memorybank.backup.litestream import state_of, states
+from memorybank.backup.moments import Moment, restore
 from memorybank.backup.private import write_private
 from memorybank.backup.restoring import Restorer
 from memorybank.errors import (
@@ -35,13 +36,10 @@ RECORD = "epoch.json"
 """What was prepared, in the folder that is shared with the service."""
 _PATIENCE_SECONDS = 20.0
 """How long a pod that has its database waits for a destination that does not answer."""
-_REACH_SECONDS = 40.0
-"""How long one that has none does."""
 _DEAD_SECONDS = 120.0
 """After so long without a change nobody replicates to an epoch any more: a bank that serves writes
 a memory of its own every few seconds.
 """
-_SILENT = "the destination does not answer"
 _logger = logging.getLogger(__name__)
 
 
@@ -92,10 +90,27 @@ class Prepared(BaseModel):
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a bank begins with that never had anything."""
+
+    bank: str
+    """Namespace, name and uid of the bank whose backup it is."""
+    destination: Destination
+    restorer: Restorer
+    moment: Moment
+
+
 async def prepare(
-    destination: Destination, incarnation: Incarnation, restorer: Restorer, *, now: datetime
+    destination: Destination,
+    incarnation: Incarnation,
+    restorer: Restorer,
+    *,
+    start: Callable[[], Awaitable[Start]] | None = None,
+    now: datetime,
 ) -> Prepared:
-    """Make the database what the bank was last, and begin the epoch that replicates it.
+    """Make the database what the bank was last, and begin the epoch that replicates it; a bank that
+    never had anything begins with nothing, or with what `start` says, which must be there.
 
     A bank that has its database does not wait for its backups: while nothing can be read or written
     at the destination, it begins an epoch that is recorded later. Raises BackupUnavailable when
@@ -104,16 +119,22 @@ async def prepare(
     """
     known = _states_of(incarnation.database)
     seconds: float | None = None
+    source: str | None = None
     if incarnation.has_database:
         origin = Origin.VOLUME
         epochs, parent = await _looked_up(destination, max(known, default=None))
     else:
-        epochs, newest = await _within(_REACH_SECONDS, destination)
-        origin, seconds = await _made(epochs, newest, incarnation, restorer, known)
+        epochs, newest = await destination.look(seconds=REACH_SECONDS)
+        began = time.monotonic()
+        origin = await _made(epochs, newest, incarnation, restorer, known)
+        if origin is Origin.NOTHING and start is not None:
+            origin, source = Origin.RESTORED, await _started(await start(), incarnation)
+        seconds = None if origin is Origin.NOTHING else time.monotonic() - began
         parent = None if newest is None else newest.name
     epoch = Epoch(
         name=next_name([*epochs, *known]),
         parent=parent,
+        source=source,
         origin=origin,
         began=now,
         bank=incarnation.bank,
@@ -142,23 +163,11 @@ async def _looked_up(
     volume, when that cannot be told.
     """
     try:
-        epochs, newest = await _within(_PATIENCE_SECONDS, destination)
+        epochs, newest = await destination.look(seconds=_PATIENCE_SECONDS)
     except (BackupUnavailable, BackupDamaged) as error:
         _logger.warning("backups are not looked up: %s", error.message)
         return {}, own
     return epochs, own if newest is None else newest.name
-
-
-async def _within(
-    seconds: float, destination: Destination
-) -> tuple[Mapping[str, Epoch], Epoch | None]:
-    """Return the epochs and the one to go on from."""
-    try:
-        async with asyncio.timeout(seconds):
-            epochs = await destination.begun()
-            return epochs, await destination.newest(epochs)
-    except TimeoutError:
-        raise BackupUnavailable(_SILENT) from None
 
 
 def _remember(database: Path, epoch: Epoch) -> None:
@@ -177,7 +186,7 @@ async def _recorded(destination: Destination, epoch: Epoch, *, may_wait: bool) -
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await destination.begin(epoch)
     except (BackupUnavailable, TimeoutError) as error:
-        words = error.message if isinstance(error, BackupUnavailable) else _SILENT
+        words = error.message if isinstance(error, BackupUnavailable) else SILENT
         if not may_wait:
             raise BackupUnavailable(words) from None
         _logger.warning("the epoch %s is recorded later: %s", epoch.name, words)
@@ -191,20 +200,29 @@ async def _made(
     incarnation: Incarnation,
     restorer: Restorer,
     known: Mapping[str, Path],
-) -> tuple[Origin, float | None]:
-    """Make the database of a volume that has none."""
+) -> Origin:
+    """Make the database of a volume that has none, if the bank ever had one."""
     if newest is not None:
         _require_known_schema(newest, incarnation)
-        began = time.monotonic()
         await restorer.restore(newest, incarnation.database)
-        return Origin.BACKUP, time.monotonic() - began
+        return Origin.BACKUP
     if set(epochs) - set(known):
         raise NotFound(
             "the volume is empty, and the bank had one before that was never replicated",
             hint="bring the former volume back, or let the bank begin with nothing:"
             " docs/service/backup.md, Nothing to restore",
         )
-    return Origin.NOTHING, None
+    return Origin.NOTHING
+
+
+async def _started(start: Start, incarnation: Incarnation) -> str:
+    """Restore what a bank begins with; return what that was."""
+    epoch = await restore(
+        start.destination, start.restorer, start.moment, incarnation.database,
+        check=lambda each: _require_known_schema(each, incarnation),
+    )  # fmt: skip
+    at = "" if start.moment.at is None else f" at {start.moment.at.isoformat()}"
+    return f"{start.bank}/{epoch.name}{at}"
 
 
 def _require_known_schema(epoch: Epoch, incarnation: Incarnation) -> None:

@@ -6,17 +6,19 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from memorybank.backup.chain import Epoch
 from memorybank.backup.destination import Place
 from memorybank.backup.litestream import known_cause, last_words, rendered
 from memorybank.backup.private import write_private
-from memorybank.errors import BackupDamaged, BackupUnavailable, StoreUnavailable
+from memorybank.errors import BackupDamaged, BackupUnavailable, NotFound, StoreUnavailable
 
 _CONFIG = "restore.yml"
 _RESTORING = ".restoring"
 _LOGS = ("-wal", "-shm")
+_TOO_EARLY = "no matching backup files"
 _FULL = "no space left on device"
 _BREAKING = "AWS_CA_BUNDLE"
 """With it, Litestream reaches no S3 at all."""
@@ -35,11 +37,13 @@ class Restorer:
     """Litestream itself tries for minutes to reach who does not answer."""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
-    async def restore(self, epoch: Epoch, database: Path) -> None:
-        """Put the newest state of an epoch where the database is to be.
+    async def restore(self, epoch: Epoch, database: Path, *, at: datetime | None = None) -> None:
+        """Put the newest state of an epoch, or the last one up to a moment, where the database is
+        to be.
 
-        It is there as a whole, checked, or not at all. Raises BackupUnavailable when it cannot be
-        reached, BackupDamaged when it cannot be read, StoreUnavailable when the disk fails.
+        It is there as a whole, checked, or not at all. Raises NotFound when all of the epoch is
+        later, BackupUnavailable when it cannot be reached, BackupDamaged when it cannot be read,
+        StoreUnavailable when the disk fails.
         """
         database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = database.with_name(database.name + _RESTORING)
@@ -51,15 +55,18 @@ class Restorer:
             rendered({"dbs": [{"path": str(database), "replica": self.place.replica(epoch.name)}]}),
         )
         try:
-            await self._run(epoch, config, partial, database)
+            await self._run(epoch, config, partial, database, at)
         finally:
             config.unlink(missing_ok=True)
         settle(partial, database)
 
-    async def _run(self, epoch: Epoch, config: Path, partial: Path, database: Path) -> None:
+    async def _run(
+        self, epoch: Epoch, config: Path, partial: Path, database: Path, at: datetime | None
+    ) -> None:
+        until = () if at is None else ("-timestamp", at.astimezone(UTC).isoformat())
         process = await asyncio.create_subprocess_exec(
             self.program, "restore", "-config", str(config), "-o", str(partial),
-            "-integrity-check", "quick", str(database),
+            "-integrity-check", "quick", *until, str(database),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE, env=self._environment(),
         )  # fmt: skip
@@ -76,7 +83,10 @@ class Restorer:
                 process.kill()
                 await process.wait()
         if process.returncode != 0:
-            raise _failure(epoch, said.decode(errors="replace"))
+            words = said.decode(errors="replace")
+            if at is not None and _TOO_EARLY in words:
+                raise NotFound(f"the epoch {epoch.name} has nothing of {at.isoformat()}")
+            raise _failure(epoch, words)
 
     def _environment(self) -> dict[str, str]:
         environ = {name: value for name, value in self.environ.items() if name != _BREAKING}

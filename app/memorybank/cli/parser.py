@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 from pathlib import Path
 
 from memorybank.domain.memory import MemoryType
@@ -328,6 +329,39 @@ def _add_prepare(actions: _Commands[argparse.ArgumentParser]) -> None:
         " /dev/termination-log)",
     )
     prepare.set_defaults(run="backup:prepare")
+    listed = _command(actions, "list", "show what there is at the destination of backups")
+    restore = _command(actions, "restore", "bring a moment of the bank back into a file")
+    restore.add_argument("file", type=Path, help="file to make")
+    restore.add_argument(
+        "--at",
+        type=_moment,
+        metavar="TIME",
+        help="the last state up to then, as 2026-11-22T15:00:00Z (default: the newest)",
+    )
+    restore.add_argument("--epoch", metavar="NAME", help="of this epoch (see list)")
+    for command, run in ((listed, "backup:list_epochs"), (restore, "backup:restore")):
+        _add_destination(command)
+        command.set_defaults(run=run)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time with a zone: write one such as 2026-11-22T15:00:00Z"
+        )
+    return moment
+
+
+def _add_destination(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data", type=Path, metavar="DIR", help="data folder")
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="configuration file that names the destination"
+    )
+    _add_output(command)
 
 
 def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:

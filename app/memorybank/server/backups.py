@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from memorybank.backup.destination import Bucket, Destination, Folder, Place
+from memorybank.backup.chain import Chain, Epoch
+from memorybank.backup.destination import Bucket, Destination, Folder, Place, newest_bank
 from memorybank.backup.litestream import CONFIG, Plan, program
-from memorybank.backup.prepare import Incarnation, Prepared
+from memorybank.backup.moments import Moment, restore
+from memorybank.backup.prepare import Incarnation, Prepared, Start
 from memorybank.backup.prepare import prepare as begin
 from memorybank.backup.private import write_private
 from memorybank.backup.restoring import Restorer
 from memorybank.errors import ConfigurationError
-from memorybank.settings import BackupSettings, S3Settings, Settings
+from memorybank.settings import BackupSettings, RestoreSettings, S3Settings, Settings
 from memorybank.stores.sqlite.connection import migrations
 from memorybank.stores.sqlite.lock import DataFolderLock
 from memorybank.version import VERSION
@@ -27,11 +32,7 @@ def prepare(settings: Settings) -> None:
 
     Raises ConfigurationError, and as backup.prepare does.
     """
-    backup = settings.backup
-    if backup is None:
-        raise ConfigurationError(
-            "there are no backups in the settings", field="backup", hint="name a destination"
-        )
+    backup = _backup(settings)
     place = place_of(backup)
     incarnation = Incarnation(
         database=settings.database_path,
@@ -39,14 +40,7 @@ def prepare(settings: Settings) -> None:
         service_version=VERSION,
         schema_version=migrations()[-1].version,
     )
-    restorer = Restorer(
-        program=program(),
-        place=place,
-        run_dir=backup.run_dir,
-        ca_file=None if backup.s3 is None else backup.s3.ca_file,
-        seconds=backup.restore_seconds,
-    )
-    prepared = asyncio.run(_begun(place, incarnation, restorer))
+    prepared = asyncio.run(_begun(backup, incarnation, place))
     plan = Plan(
         database=settings.database_path,
         epoch=prepared.epoch.name,
@@ -62,12 +56,44 @@ def prepare(settings: Settings) -> None:
     _logger.info("prepared", extra={"details": prepared.epoch.model_dump(mode="json")})
 
 
+async def chain(settings: Settings) -> Chain:
+    """Return the epochs of the bank, and when each was written to last. Raises ConfigurationError,
+    and as Destination does.
+    """
+    return await Destination(place_of(_backup(settings))).chain()
+
+
+async def bring_back(settings: Settings, moment: Moment, database: Path) -> Epoch:
+    """Restore a moment of the bank into a file of its own; return the epoch that it was in. Raises
+    ConfigurationError, and as moments.restore does.
+    """
+    backup = _backup(settings)
+    place = place_of(backup)
+    with tempfile.TemporaryDirectory(prefix="memorybank-") as folder:
+        restorer = replace(_restorer(backup, place, backup.s3), run_dir=Path(folder))
+        return await restore(
+            Destination(place), restorer, moment, database, check=lambda _each: None
+        )
+
+
+def _backup(settings: Settings) -> BackupSettings:
+    if settings.backup is None:
+        raise ConfigurationError(
+            "there are no backups in the settings", field="backup", hint="name a destination"
+        )
+    return settings.backup
+
+
 def place_of(backup: BackupSettings) -> Place:
     """Return where the backups of the bank are. Raises ConfigurationError."""
-    own = f"{backup.bank}/{backup.uid}"
-    if backup.volume is not None:
-        return Folder(backup.volume.path / own)
-    s3 = backup.s3
+    return _place(backup, f"{backup.bank}/{backup.uid}")
+
+
+def _place(where: BackupSettings | RestoreSettings, own: str) -> Place:
+    """Return a folder of a destination."""
+    if where.volume is not None:
+        return Folder(where.volume.path / own)
+    s3 = where.s3
     assert s3 is not None  # noqa: S101  # one of the two is there
     return Bucket(
         bucket=s3.bucket,
@@ -81,11 +107,39 @@ def place_of(backup: BackupSettings) -> Place:
     )
 
 
-async def _begun(place: Place, incarnation: Incarnation, restorer: Restorer) -> Prepared:
+def _restorer(backup: BackupSettings, place: Place, s3: S3Settings | None) -> Restorer:
+    return Restorer(
+        program=program(),
+        place=place,
+        run_dir=backup.run_dir,
+        ca_file=None if s3 is None else s3.ca_file,
+        seconds=backup.restore_seconds,
+    )
+
+
+async def _start(backup: BackupSettings, source: RestoreSettings) -> Start:
+    """Return what a new bank begins with. Raises ConfigurationError, and as newest_bank does."""
+    where = source if source.s3 or source.volume else backup
+    bank = source.bank or backup.bank
+    uid = source.uid or await newest_bank(_place(where, bank))
+    place = _place(where, f"{bank}/{uid}")
+    return Start(
+        bank=f"{bank}/{uid}",
+        destination=Destination(place),
+        restorer=_restorer(backup, place, where.s3),
+        moment=Moment(at=source.at, epoch=source.epoch),
+    )
+
+
+async def _begun(backup: BackupSettings, incarnation: Incarnation, place: Place) -> Prepared:
     """Begin an epoch; where there is no database yet, nobody else makes one meanwhile."""
     lock = None if incarnation.has_database else DataFolderLock(incarnation.database)
+    restorer = _restorer(backup, place, backup.s3)
+    start = None if backup.restore is None else partial(_start, backup, backup.restore)
     try:
-        return await begin(Destination(place), incarnation, restorer, now=datetime.now(UTC))
+        return await begin(
+            Destination(place), incarnation, restorer, start=start, now=datetime.now(UTC)
+        )
     finally:
         if lock is not None:
             lock.release()

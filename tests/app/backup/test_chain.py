@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from memorybank.backup.chain import Chain, Epoch, Origin, next_name
+from memorybank.backup.chain import Chain, Epoch, Origin, lineage, next_name
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -61,7 +61,7 @@ def test_of_two_that_were_alive_at_once_one_is_gone_on_from() -> None:
     after = epoch(3, other, day=16)
     forked = chain((FIRST, 10), (one, 30), (other, 12), (after, 17))
     assert forked.newest() == after, "whoever still writes elsewhere is not gone on from"
-    assert list(forked.lineage(after)) == [after, other, FIRST]
+    assert list(lineage(forked.epochs, after)) == [after, other, FIRST]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_lineage_that_leads_in_circles_ends() -> None:
     one, other = epoch(1, day=0), epoch(2, day=1)
     one = one.model_copy(update={"parent": other.name})
     other = other.model_copy(update={"parent": one.name})
-    assert list(chain((one, 1), (other, 2)).lineage(other)) == [other, one]
+    assert list(lineage({each.name: each for each in (one, other)}, other)) == [other, one]
 
 
 @pytest.mark.parametrize("name", ["", "1", "00000001-zzzzzzzz", "../../etc", "00000001-aaaaaaaa/"])

@@ -267,7 +267,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(
     make_pod: MakePod, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("memorybank.backup.prepare._PATIENCE_SECONDS", 1.0)
-    monkeypatch.setattr("memorybank.backup.prepare._REACH_SECONDS", 1.0)
+    monkeypatch.setattr("memorybank.backup.prepare.REACH_SECONDS", 1.0)
     destination = settings_with(s3, tmp_path)
     with_database = make_pod(destination)
     filled(with_database, range(5))

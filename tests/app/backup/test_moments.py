@@ -1,0 +1,159 @@
+"""Bringing back any moment of a bank, of this one or another, with a real Litestream."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from memorybank.__main__ import main
+from memorybank.backup.chain import Origin
+from memorybank.errors import NotFound
+from tests.app.backup.conftest import MakePod
+from tests.support.replication import Pod, write
+
+pytestmark = pytest.mark.slow
+
+_SECOND = timedelta(seconds=1)
+"""How late Litestream looks, at most."""
+
+
+def lived(pod: Pod, numbers: range) -> dict[int, datetime]:
+    """Let a pod write these rows one by one, and be lost; return when each was there."""
+    pod.prepare()
+    written = {}
+    with pod.writing() as connection:
+        pod.replicate()
+        for number in numbers:
+            write(connection, number)
+            written[number] = datetime.now(UTC)
+            time.sleep(0.1)
+        pod.wait_until_synced()
+        pod.kill()
+    return written
+
+
+def rows(database: Path) -> list[int]:
+    with closing(apsw.Connection(str(database))) as connection:
+        assert connection.pragma("integrity_check") == "ok"
+        return [number for (number,) in connection.execute("SELECT number FROM told")]
+
+
+def restored(pod: Pod, file: Path, *arguments: str) -> list[int]:
+    """What `memorybank backup restore` brings back."""
+    command = ["backup", "restore", str(file), "--config", str(pod.config), *arguments]
+    assert main(command) == 0
+    return rows(file)
+
+
+def test_any_moment_of_any_incarnation_comes_back(
+    make_pod: MakePod, destination: dict[str, Any], tmp_path: Path
+) -> None:
+    written = lived(make_pod(destination), range(30))
+    written |= lived(make_pod(destination), range(30, 60))
+    written |= lived(last := make_pod(destination), range(60, 90))
+    dice = random.Random(5)  # noqa: S311  # no secret
+    begin = written[12]  # what comes before may be younger than the first that was replicated
+    for trial in range(8):
+        at = begin + (written[89] - begin) * dice.random()
+        found = restored(last, tmp_path / f"restored-{trial}", "--at", at.isoformat())
+        assert found == list(range(len(found))), "in the order in which they were written"
+        assert {each for each, when in written.items() if when < at - _SECOND} <= set(found)
+        assert all(written[each] <= at + _SECOND / 10 for each in found)
+
+
+def test_what_is_older_than_all_backups_is_refused_and_makes_no_file(
+    make_pod: MakePod,
+    destination: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pod = make_pod(destination)
+    began = datetime.now(UTC)
+    lived(pod, range(3))
+    file = tmp_path / "restored"
+    command = ["backup", "restore", str(file), "--config", str(pod.config)]
+    assert main([*command, "--at", (began - timedelta(hours=1)).isoformat()]) == 3
+    assert "backup list` shows since when" in capsys.readouterr().err
+    assert main([*command, "--epoch", "00000009-00000000"]) == 3
+    assert not file.exists()
+    file.write_text("mine")
+    assert main(command) == 1
+    assert file.read_text() == "mine"
+    with pytest.raises(SystemExit):
+        main([*command, "--at", "yesterday"])
+    assert "write one such as" in capsys.readouterr().err
+
+
+def test_the_epochs_are_shown(
+    make_pod: MakePod, destination: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lived(make_pod(destination), range(3))
+    pod = make_pod(destination)
+    second = pod.prepare().epoch
+    assert main(["backup", "list", "--config", str(pod.config)]) == 0
+    _, newest, first = capsys.readouterr().out.splitlines()
+    assert newest.split() == [
+        second.name,
+        second.began.isoformat().replace("+00:00", "Z"),
+        "-",
+        "backup",
+    ]
+    assert first.startswith("00000001-")
+    assert first.endswith("nothing")
+
+
+def test_a_new_bank_begins_with_what_another_one_was(
+    make_pod: MakePod, destination: dict[str, Any]
+) -> None:
+    other = make_pod(destination, bank="agents/other", uid="of-other")
+    written = lived(other, range(40))
+    at = written[10] + _SECOND
+    named = {"bank": "agents/other", "at": at.isoformat()}
+    pod = make_pod(destination, restore=named)
+    began = pod.prepare()
+    assert began.epoch.origin is Origin.RESTORED
+    assert began.epoch.parent is None
+    assert (began.epoch.source or "").startswith("agents/other/of-other/00000001-")
+    found = pod.rows()
+    assert set(range(11)) <= set(found) < set(written)
+
+    with pod.writing() as connection:  # from then on it has backups of its own
+        pod.replicate()
+        write(connection, 1_000)
+        pod.wait_until_synced()
+        pod.kill()
+    pod.lose_volume()
+    again = pod.prepare()
+    assert again.epoch.origin is Origin.BACKUP
+    assert pod.rows() == [*found, 1_000]
+    assert lived(other, range(40, 41)), "whose backup it was goes on"
+
+
+def test_a_new_bank_does_not_begin_with_nothing_when_it_is_to_begin_with_something(
+    make_pod: MakePod, destination: dict[str, Any], tmp_path: Path
+) -> None:
+    pod = make_pod(destination, restore={"bank": "agents/nobody"})
+    with pytest.raises(NotFound, match=r"there is no backup of a bank in .*agents/nobody"):
+        pod.prepare()
+    assert not pod.database.exists()
+    assert not list(tmp_path.rglob("nobody")), "who looks for a backup makes no folder"
+
+
+def test_of_several_banks_of_a_name_the_last_one_is_meant(
+    make_pod: MakePod, destination: dict[str, Any]
+) -> None:
+    for uid, number in (("a", 1), ("b", 2)):
+        lived(make_pod(destination, bank="agents/other", uid=uid), range(number, number + 1))
+    pod = make_pod(destination, restore={"bank": "agents/other"})
+    pod.prepare()
+    assert pod.rows() == [2]
+    chosen = make_pod(destination, uid="mine", restore={"bank": "agents/other", "uid": "a"})
+    chosen.prepare()
+    assert chosen.rows() == [1]
