@@ -194,6 +194,16 @@ def test_a_missing_key_secret_is_named_and_heals_when_it_appears(
     assert bank.recall(QUESTION, key=secret["stringData"]["token"]) == []
 
 
+def test_a_missing_key_of_a_bucket_is_named_and_no_pod_is_made_without(
+    stack: Stack, namespace: str
+) -> None:
+    bank = Bank(stack, namespace, "archive")
+    bank.apply_example("backup-s3")
+    missed = bank.wait_not_ready("SecretNotFound")
+    assert "spec.backup.destination.s3.secretRef.name: Secret bucket-key" in missed["message"]
+    assert bank.child("deployment") is None
+
+
 def copy_of_default_class(stack: Stack, name: str) -> str:
     """The cluster's default StorageClass under another name, as a manifest."""
     classes = json.loads(stack.kubectl("get", "storageclass", "-o", "json"))["items"]

@@ -36,6 +36,9 @@ ANNOTATION_SECRETS_HASH = f"{GROUP}/secrets-hash"
 ANNOTATION_DATABASE = f"{GROUP}/database"
 """On the pod template of a bank in PostgreSQL: a fingerprint of servers and name of its database,
 so that another one makes a new revision. User and password are no part of it."""
+ANNOTATION_BACKUP_KEYS = f"{GROUP}/backup-keys"
+"""On the pod template of a bank with backups: a fingerprint of the credentials and certificates for
+their destination, so that others make a new revision."""
 ANNOTATION_RESTART = f"{GROUP}/restart"
 """On the pod template: the text of spec.restart, so that another one makes a new revision."""
 ANNOTATION_RESYNC = f"{GROUP}/resync"
@@ -55,6 +58,8 @@ ANNOTATION_GROWN_FROM = f"{GROUP}/grown-from"
 
 HTTP_PORT = 8080
 METRICS_PORT = 9090
+BACKUP_METRICS_PORT = 9091
+"""Of the process that replicates the bank, where there is one."""
 CHROMA_PORT = 8000
 CHROMA_IMAGE = "chromadb/chroma:1.5.9"
 """The version that the tests run."""

@@ -98,22 +98,32 @@ class Metrics:
             registry=self.registry,
         ).labels(__version__).set(1)
         self._ready: dict[BankKey, str] = {}
+        self._backups: dict[BankKey, str] = {}
 
     def write(self, verb: str, kind: str) -> None:
         """Count a write that the API server took."""
         self.writes.labels(verb, kind).inc()
 
-    def bank_is(self, bank: BankKey, ready: str) -> None:
-        """Note the status of a bank's Ready condition: True, False or Unknown."""
+    def bank_is(self, bank: BankKey, ready: str, *, backup: str | None) -> None:
+        """Note the status of a bank's conditions Ready and BackupHealthy: True, False or Unknown;
+        None where it has the latter not.
+        """
         self._ready[bank] = ready
+        if backup is None:
+            self._backups.pop(bank, None)
+        else:
+            self._backups[bank] = backup
 
     def bank_is_gone(self, bank: BankKey) -> None:
         """A bank exists no more."""
         self._ready.pop(bank, None)
+        self._backups.pop(bank, None)
 
     def observe(self, queues: Mapping[str, Queue], ages: StreamAges, updates: Updates) -> None:
         """Measure queues, watch streams and updates whenever somebody asks for the metrics."""
-        self.registry.register(_Observation(queues, ages, self._ready, updates))
+        self.registry.register(
+            _Observation(queues, ages, updates, ready=self._ready, backups=self._backups)
+        )
 
 
 class Updates(Protocol):
@@ -135,13 +145,16 @@ class _Observation(Collector):
         self,
         queues: Mapping[str, Queue],
         ages: StreamAges,
-        ready: Mapping[BankKey, str],
         updates: Updates,
+        *,
+        ready: Mapping[BankKey, str],
+        backups: Mapping[BankKey, str],
     ) -> None:
         self._queues = queues
         self._ages = ages
-        self._ready = ready
         self._updates = updates
+        self._ready = ready
+        self._backups = backups
 
     @override
     def collect(self) -> Iterable[Metric]:
@@ -154,13 +167,15 @@ class _Observation(Collector):
         for stream, age in self._ages.ages().items():
             watch.add_metric([str(stream)], age)
         yield watch
-        banks = GaugeMetricFamily(
-            "memorybank_operator_banks", "Banks by their Ready condition.", labels=["ready"]
+        yield _by_status(
+            "memorybank_operator_banks", "Banks by their Ready condition.", "ready", self._ready
         )
-        tally = Tally(self._ready.values())
-        for ready in ("True", "False", "Unknown"):
-            banks.add_metric([ready], tally[ready])
-        yield banks
+        yield _by_status(
+            "memorybank_operator_backups",
+            "Banks with backups, by their BackupHealthy condition.",
+            "healthy",
+            self._backups,
+        )
         updates = GaugeMetricFamily(
             "memorybank_operator_updates",
             "Banks that the operator updates of its own accord, by how they stand: waiting for "
@@ -198,3 +213,11 @@ class _Observation(Collector):
             oldest.add_metric([name], now.oldest_waiting)
             retries.add_metric([name], queue.retries)
         yield from (depth, running, oldest, retries)
+
+
+def _by_status(name: str, text: str, label: str, banks: Mapping[BankKey, str]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    tally = Tally(banks.values())
+    for status in ("True", "False", "Unknown"):
+        family.add_metric([status], tally[status])
+    return family

@@ -1,5 +1,5 @@
-"""What pods say of themselves at /ready: how full their disks are, and what keeps them from their
-job.
+"""What pods say of themselves at /ready: how full their disks are, what keeps them from their job,
+and whether their backups arrive.
 
 A pod is asked at its own address and not through the Service, which leads to no pod that is not
 ready. The answer needs no key, and none is sent. What was read is kept in memory only: after a
@@ -12,6 +12,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -19,7 +20,7 @@ import aiohttp
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.engine.queue import KeyedQueue, Priority
 from memorybank_operator.engine.workers import Outcome, Workers
-from memorybank_operator.reconcile.observed import Disk, Reading
+from memorybank_operator.reconcile.observed import BackupReading, Disk, Reading
 
 NEAR_PERCENT = 60
 """From this share on a disk is looked at more often than those of a crowd that has room."""
@@ -27,8 +28,12 @@ READ_PER_SECOND = 1.0
 """Readings of banks that are well, of all together, as many of those that have little room, and of
 those that nobody serves. One takes some 3 ms of CPU time.
 """
+BACKUPS_PER_SECOND = 5.0
+"""Readings of banks with backups, of all together: that nothing arrives is to be told soon."""
 FAILING_INTERVAL = 10.0
-"""How often a bank is asked at most that nobody serves: another cause is told within this time."""
+"""How often a bank is asked at most that nobody serves, or whose backups do not arrive: another
+cause, or the end of it, is told within this time.
+"""
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 8.0
 """A service may need five for its self-test, and one to hear of its disk."""
@@ -36,6 +41,8 @@ MAX_BYTES = 64 * 1024
 """Of an answer; the real one has less than one KiB."""
 MAX_COMPLAINT = 300
 """Characters of what a service says that are passed on."""
+MAX_WORD = 128
+"""Characters of what it says in one word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,8 @@ class Outlook:
     """What the volume has: another one asks for a reading at once."""
     serves: bool
     """Whether anybody serves: a bank that nobody serves is asked at once, and more often."""
+    has_backups: bool = False
+    """Whether it is asked for its backups, and so more often in a crowd."""
 
 
 class Reader:
@@ -76,7 +85,9 @@ def _reading(content: bytes) -> Reading | None:
         return None
     if not isinstance(answer, dict):
         return None
-    return Reading(_disk(answer.get("disk")), _complaint(answer.get("checks")))
+    return Reading(
+        _disk(answer.get("disk")), _complaint(answer.get("checks")), _backup(answer.get("backup"))
+    )
 
 
 def _disk(said: Any) -> Disk | None:
@@ -86,6 +97,29 @@ def _disk(said: Any) -> Disk | None:
     if type(total) is not int or type(free) is not int or not 0 <= free <= total or total == 0:
         return None
     return Disk(total=total, free=free)
+
+
+def _backup(said: Any) -> BackupReading | None:
+    if not isinstance(said, dict):
+        return None
+    epoch, origin, problem = (said.get(each) for each in ("epoch", "origin", "problem"))
+    if not (isinstance(epoch, str) and isinstance(origin, str) and isinstance(problem, str)):
+        return None
+    return BackupReading(
+        epoch=epoch[:MAX_WORD],
+        origin=origin[:MAX_WORD],
+        synced_at=_moment(said.get("synced_at")),
+        problem=" ".join(problem.split())[:MAX_COMPLAINT],
+    )
+
+
+def _moment(said: Any) -> datetime | None:
+    """Read a time with its zone, in whole seconds."""
+    try:
+        moment = datetime.fromisoformat(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
+    return moment.replace(microsecond=0) if moment is not None and moment.tzinfo else None
 
 
 def _complaint(checks: Any) -> str:
@@ -108,8 +142,8 @@ class Readings:
         clock: Callable[[], float],
         count: int,
     ) -> None:
-        """`changed` is told the banks whose disk is another one now, in size or by one percent, and
-        those that complain of something else.
+        """`changed` is told the banks whose disk is another one now, in size or by one percent,
+        those that complain of something else, and those whose backups stand otherwise.
         """
         self._reader = reader
         self._interval = interval
@@ -117,6 +151,7 @@ class Readings:
         self._outlooks: dict[BankKey, Outlook] = {}
         self._readings: dict[BankKey, Reading] = {}
         self._near: set[BankKey] = set()
+        self._backed_up: set[BankKey] = set()
         self._failing: set[BankKey] = set()
         queue: KeyedQueue[BankKey] = KeyedQueue(clock, backoff_max=interval)
         self.workers = Workers(queue, self._read, count=count, name="reading")
@@ -132,14 +167,20 @@ class Readings:
         if outlook == known:
             return
         if known is not None:
-            # What kept the pod from its job then need not be what does now.
-            self._readings[bank] = replace(self.reading(bank), complaint="")
+            # What kept the pod from its job then need not be what does now, and another pod
+            # replicates to another place.
+            before = self.reading(bank)
+            is_same_pod = outlook is not None and outlook.address == known.address
+            self._readings[bank] = replace(
+                before, complaint="", backup=before.backup if is_same_pod else None
+            )
         if outlook is None:
             del self._outlooks[bank]
             self._failing.discard(bank)
+            self._backed_up.discard(bank)
             return
         self._outlooks[bank] = outlook
-        (self._failing.discard if outlook.serves else self._failing.add)(bank)
+        self._sort(bank, outlook)
         if known is None or not outlook.serves or known != replace(outlook, serves=known.serves):
             self.workers.add(bank, Priority.USER)
 
@@ -147,8 +188,8 @@ class Readings:
         """A bank is gone."""
         self._outlooks.pop(bank, None)
         self._readings.pop(bank, None)
-        self._near.discard(bank)
-        self._failing.discard(bank)
+        for group in (self._near, self._failing, self._backed_up):
+            group.discard(bank)
 
     def reading(self, bank: BankKey) -> Reading:
         """Return what was said last and is not known to be over."""
@@ -166,22 +207,36 @@ class Readings:
             now = self._readings[bank] = replace(said, disk=said.disk or before.disk)
             is_near = now.disk is not None and now.disk.used_percent >= NEAR_PERCENT
             (self._near.add if is_near else self._near.discard)(bank)
+            self._sort(bank, outlook)
             if _shown(before) != _shown(now):
                 self._changed(bank)
         # Spread, so that banks read together are not read together for ever.
         pause = self._pause(bank) * random.uniform(0.9, 1.0)  # noqa: S311 - no secret
         return Outcome(again_after=pause)
 
+    def _sort(self, bank: BankKey, outlook: Outlook) -> None:
+        """Note whose rate it shares."""
+        (self._backed_up.add if outlook.has_backups else self._backed_up.discard)(bank)
+        backup = self.reading(bank).backup
+        is_well = outlook.serves and (backup is None or backup.is_well)
+        (self._failing.discard if is_well else self._failing.add)(bank)
+
     def _pause(self, bank: BankKey) -> float:
         """Return the seconds until it is asked again: those like it share a rate."""
+        has_backups = bank in self._backed_up
+        rate = BACKUPS_PER_SECOND if has_backups else READ_PER_SECOND
         if bank in self._failing:
-            return max(min(FAILING_INTERVAL, self._interval), len(self._failing) / READ_PER_SECOND)
+            return max(min(FAILING_INTERVAL, self._interval), len(self._failing) / rate)
+        if has_backups:
+            return max(self._interval, len(self._backed_up) / rate)
         near = len(self._near)
         peers = near if bank in self._near else len(self._outlooks) - near
         return max(self._interval, peers / READ_PER_SECOND)
 
 
-def _shown(reading: Reading) -> tuple[int, int, str]:
+def _shown(reading: Reading) -> tuple[object, ...]:
     """Return what a change of which is worth a look at the bank."""
-    disk = reading.disk or Disk(total=0, free=0)
-    return disk.total, disk.used_percent, reading.complaint
+    disk, backup = reading.disk or Disk(total=0, free=0), reading.backup
+    # That more arrived is not, as long as all is well.
+    stand = backup and (backup.epoch, backup.origin, backup.problem, backup.is_known)
+    return disk.total, disk.used_percent, reading.complaint, stand

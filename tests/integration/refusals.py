@@ -118,6 +118,19 @@ POSTGRES = {"engine": "postgres", "postgres": ADDRESS}
 OWN_POSTGRES = {"engine": "postgres", "postgres": {"cluster": {}}}
 CHROMA = {"provider": "chroma", "chroma": {"url": "http://chroma:8000"}}
 JWT = {"issuer": "i", "audience": ["a"], "jwksUrl": "https://login.example.org/keys"}
+BUCKET = {"s3": {"bucket": "memories"}}
+
+
+def backed_up(destination: dict[str, Any] = BUCKET, **more: Any) -> dict[str, Any]:
+    """Return a bank with backups."""
+    return manifest({"backup": {"destination": destination, **more}})
+
+
+def in_bucket(**more: Any) -> dict[str, Any]:
+    """Return a bank with backups in a bucket, of which this is said."""
+    return backed_up({"s3": {"bucket": "memories", **more}})
+
+
 LONG_NAME = "a-name-of-forty-one-characters-is-too-long"
 
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -450,6 +463,86 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "clear vectors of an encrypted bank": (
         manifest({"vector": CHROMA, "encryption": {"enabled": True}}),
         ("spec.vector.provider", "must be embedded in an encrypted bank"),
+    ),
+    "backups to nowhere": (
+        manifest({"backup": {}}),
+        ("spec.backup.destination", "Required value"),
+    ),
+    "backups at no destination": (
+        backed_up({}),
+        ("spec.backup.destination", "name one of both: s3 with the bucket"),
+    ),
+    "backups at two": (
+        backed_up({**BUCKET, "volume": {"claimName": "backups"}}),
+        ("spec.backup.destination", "name one of both: s3 with the bucket"),
+    ),
+    "backups in a bucket of no name": (
+        in_bucket(bucket="Our_Backups"),
+        ("spec.backup.destination.s3.bucket", "3 to 63 lower-case letters"),
+    ),
+    "backups in a folder above": (
+        in_bucket(path="../others"),
+        ("spec.backup.destination.s3.path", "such as memory/production"),
+    ),
+    "backups at an endpoint that is no address": (
+        in_bucket(endpoint="s3.example.org"),
+        ("spec.backup.destination.s3.endpoint", "write http:// or https:// and a host"),
+    ),
+    "credentials of a bucket within its address": (
+        in_bucket(endpoint="https://key:secret@s3.example.org"),
+        ("spec.backup.destination.s3.endpoint", "credentials into the Secret of secretRef"),
+    ),
+    "a bucket's folder within its address": (
+        in_bucket(endpoint="https://s3.example.org/memories"),
+        ("spec.backup.destination.s3.endpoint", "a folder goes into path"),
+    ),
+    "backups in a region of no name": (
+        in_bucket(region="Central Europe"),
+        ("spec.backup.destination.s3.region", "such as eu-central-1"),
+    ),
+    "backups on the bank's own volume": (
+        backed_up({"volume": {"claimName": "agents-data"}}),
+        ("must not name the bank's own volume", "name the claim of another volume"),
+    ),
+    "backups in a folder of a volume that begins anywhere": (
+        backed_up({"volume": {"claimName": "backups", "path": "/memories"}}),
+        ("spec.backup.destination.volume.path", "neither beginning nor ending with /"),
+    ),
+    "backups of a bank in postgres": (
+        manifest({"storage": POSTGRES, "backup": {"destination": BUCKET}}),
+        ("spec.backup is for storage.engine sqlite", "such as those of CloudNativePG"),
+    ),
+    "backups more often than they are made": (
+        backed_up(syncInterval="0s"),
+        ("spec.backup.syncInterval", "a span of time from 1s to 1h"),
+    ),
+    "backups by parts of seconds": (
+        backed_up(syncInterval="100ms"),
+        ("spec.backup.syncInterval", "a number and s, m or h"),
+    ),
+    "backups that are hardly ever made": (
+        backed_up(syncInterval="2h"),
+        ("spec.backup.syncInterval", "a span of time from 1s to 1h"),
+    ),
+    "snapshots at odd times": (
+        backed_up(snapshotInterval="90m"),
+        ("spec.backup.snapshotInterval", "whole hours from 1h to 720h"),
+    ),
+    "backups kept for less than an hour": (
+        backed_up(retention="30m"),
+        ("spec.backup.retention", "whole hours from 1h to 87600h"),
+    ),
+    "backups gone before the next snapshot": (
+        backed_up(retention="12h"),
+        ("spec.backup.retention", "at least as long as spec.backup.snapshotInterval"),
+    ),
+    "a way with writes that do not wait": (
+        backed_up(whenUnreachable="acknowledge"),
+        ("spec.backup.whenUnreachable", "set that, or remove it"),
+    ),
+    "an unknown durability": (
+        backed_up(durability="eternal"),
+        ("spec.backup.durability", '"async", "replicated"'),
     ),
     "key of an embedding service within its address": (
         manifest({"embedding": {"openai": {"baseUrl": "https://user:key@models.example.org/v1"}}}),

@@ -25,7 +25,7 @@ from memorybank_operator.reconcile.plan import plan
 from memorybank_operator.reconcile.steps import Apply, Create, Plan
 from memorybank_operator.resources import names
 from tests.operator.strategies import specs
-from tests.operator.world import CLASSES, KEY, RING, SETTINGS, bank
+from tests.operator.world import BACKED_UP, CLASSES, KEY, RING, SETTINGS, World, bank
 from tests.support.apiserver import establish
 
 FULL: dict[str, Any] = {
@@ -49,6 +49,7 @@ FULL: dict[str, Any] = {
         }
     },
     "priorityClassName": "important",
+    **BACKED_UP,
     "podLabels": {"team": "memory"},
     "podAnnotations": {"example.org/note": "on"},
     "env": [
@@ -94,7 +95,9 @@ class Cluster:
     def observed(self, of: MemoryBank) -> Observed:
         live = {child: self.get(child) for child in names.children(of)}
         children = {child: body for child, body in live.items() if body is not None}
-        return Observed(children=children, storage_classes=CLASSES)
+        return Observed(
+            children=children, storage_classes=CLASSES, named_secrets=World().named_secrets
+        )
 
     def get(self, child: ChildKey) -> dict[str, Any] | None:
         kind = kinds.by_kind(child.kind)
@@ -184,6 +187,7 @@ def test_a_field_that_is_no_longer_rendered_goes(cluster: Cluster) -> None:
     pod = deployment["spec"]["template"]["spec"]
     assert "nodeSelector" not in pod
     assert "priorityClassName" not in pod
+    assert "initContainers" not in pod
     assert [each["name"] for each in pod["containers"][0]["env"]] == [
         "MEMORY_BANK_REVISION",
         "MEMORY_BANK_ADMIN_KEY_FILE",

@@ -26,12 +26,13 @@ from memorybank_operator.api.duration import parse_duration
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
 from memorybank_operator.reconcile.delivery import Delivery, deliver, rotation
-from memorybank_operator.reconcile.observed import ChildKey, KubeObject
+from memorybank_operator.reconcile.observed import BackupReading, ChildKey, KubeObject
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Note, Plan, Share, Step
 from memorybank_operator.status.key import key_status, notes
 from tests.operator.world import KEY, NOW, OTHER_KEY, World, bank, running
 
 DATA = Path(__file__).parent / "data"
+SECRETS = {"secret": "admin_key_secret", "tls secret": "tls_secret"}
 
 
 def cases() -> list[str]:
@@ -152,12 +153,13 @@ def _change(world: World, of: MemoryBank, change: Mapping[str, Any]) -> None:
             world.pods = world.pods[:value]
         case "pod":
             _merge(world.pods[0], value)
-        case "secret":
-            world.admin_key_secret = value
-        case "tls secret":
-            world.tls_secret = value
+        case "secret" | "tls secret":
+            setattr(world, SECRETS[verb], value)
         case "named secret":
             world.named_secrets[value["metadata"]["name"]] = value
+        case "backup":
+            said = {"epoch": "00000002-1a2b3c4d", "origin": "volume", "synced_at": NOW}
+            world.backup = BackupReading(**said | value)
         case "canary":
             # Of the bank as it is now, differing as said.
             world.canary = replace(world.passed(of), **value) if value else None

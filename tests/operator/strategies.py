@@ -134,6 +134,43 @@ defaults: st.SearchStrategy[dict[str, Any]] = st.one_of(
 )
 """Any valid document of cluster-wide defaults."""
 
+folders = st.sampled_from(["", "memory", "team-a/v1.2/_x-y"])
+_buckets = st.fixed_dictionaries(
+    {"bucket": st.from_regex(r"[a-z0-9][a-z0-9.-]{1,20}[a-z0-9]", fullmatch=True)},
+    optional={
+        "path": folders,
+        "endpoint": urls,
+        "region": st.sampled_from(["eu-central-1", "auto"]),
+        "forcePathStyle": st.booleans(),
+        "secretRef": st.just({"name": "bucket"}),
+        "caSecretRef": st.fixed_dictionaries(
+            {"name": st.just("bucket")}, optional={"key": st.just("ca.crt")}
+        ),
+    },
+)
+_durability = st.one_of(
+    _optional(durability=st.sampled_from(["async", "replicated"])),
+    st.just({"durability": "replicated", "whenUnreachable": "acknowledge"}),
+)
+backups = st.builds(
+    lambda destination, durability, more: {"destination": destination, **durability, **more},
+    st.one_of(
+        st.builds(lambda bucket: {"s3": bucket}, _buckets),
+        st.builds(
+            lambda path: {"volume": {"claimName": "backups", "path": path}},
+            folders,
+        ),
+    ),
+    _durability,
+    _optional(
+        syncInterval=st.sampled_from(["1s", "10m", "1h"]),
+        snapshotInterval=st.sampled_from(["1h", "24h", "120m"]),
+        retention=st.sampled_from(["24h", "720h", "87600h"]),
+        resources=_resources(),
+    ),
+)
+"""Where the backups of a bank on a volume go, and how."""
+
 sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
     image=st.sampled_from(["app:1", "registry:5000/team/app@sha256:" + "0" * 64]),
     imagePullPolicy=st.sampled_from(["Always", "IfNotPresent", "Never"]),
@@ -203,6 +240,7 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
         ),
     ),
     encryption=st.sampled_from([{}, {"enabled": False}, {"enabled": True}]),
+    backup=backups,
     limits=_optional(
         maxBodyBytes=st.integers(1024, 64 * 1024 * 1024),
         requestsPerMinute=st.integers(1, 1_000_000),
@@ -384,9 +422,11 @@ autoscaling = st.fixed_dictionaries(
     },
 )
 """As many pods as the load needs."""
+ON_A_VOLUME = frozenset({"vector", "encryption", "backup"})
+"""Fields that a bank in PostgreSQL does not have, or in another way."""
 postgres_specs: st.SearchStrategy[dict[str, Any]] = st.builds(
     lambda spec, postgres, pods, vector: {
-        **{name: value for name, value in spec.items() if name not in ("vector", "encryption")},
+        **{name: value for name, value in spec.items() if name not in ON_A_VOLUME},
         "storage": {"engine": "postgres", "postgres": postgres},
         **pods,
         **vector,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from typing_extensions import override
 
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.readings import Outlook, Reader, Readings
-from memorybank_operator.reconcile.observed import Disk, Reading
+from memorybank_operator.reconcile.observed import BackupReading, Disk, Reading
 
 BANK = BankKey("team", "agents")
 FULL = {"total_bytes": 1_000, "free_bytes": 10}
@@ -104,6 +105,55 @@ async def test_a_pod_says_what_keeps_it_from_its_job(checks: Any, complaint: str
         assert await Reader().read(outlook) == Reading(complaint=complaint)
 
 
+SYNCED = {
+    "epoch": "00000003-1a2b3c4d",
+    "parent": "00000002-9c8b7a6d",
+    "origin": "backup",
+    "synced_at": "2026-11-22T15:00:00.123456Z",
+    "problem": "",
+    "problem_since": None,
+}
+AT_THREE = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
+
+
+async def test_a_pod_says_whether_its_backups_arrive() -> None:
+    async with pod({"disk": None, "backup": SYNCED}) as outlook:
+        reading = await Reader().read(outlook)
+    well = BackupReading("00000003-1a2b3c4d", "backup", AT_THREE)
+    assert reading == Reading(backup=well)
+    assert well.is_well
+    lost = SYNCED | {"synced_at": None, "problem": "the bucket\n does not exist " + "x" * 999}
+    async with pod({"backup": lost}, 503) as outlook:
+        reading = await Reader().read(outlook)
+    assert reading is not None
+    assert reading.backup is not None
+    assert reading.backup.problem.startswith("the bucket does not exist xxx")
+    assert len(reading.backup.problem) == 300
+    assert (reading.backup.is_known, reading.backup.is_well) == (True, False)
+    async with pod({"backup": SYNCED | {"synced_at": None}}) as outlook:
+        reading = await Reader().read(outlook)
+    assert reading is not None
+    assert reading.backup is not None
+    assert (reading.backup.is_known, reading.backup.is_well) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epoch": None}, {"origin": 3}, {"problem": None}, {"problem": ["x"]}],
+)
+async def test_what_makes_no_sense_of_backups_is_not_believed(change: Any) -> None:
+    async with pod({"backup": SYNCED | change}) as outlook:
+        assert await Reader().read(outlook) == Reading()
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "2026-11-22T15:00:00", 1764000000, ""])
+async def test_a_time_that_is_none_is_no_sync(moment: Any) -> None:
+    async with pod({"backup": SYNCED | {"synced_at": moment}}) as outlook:
+        reading = await Reader().read(outlook)
+    assert reading is not None
+    assert reading.backup == BackupReading("00000003-1a2b3c4d", "backup")
+
+
 async def test_a_pod_that_is_not_there_gives_no_reading() -> None:
     async with pod({"disk": FULL}) as outlook:
         pass
@@ -170,6 +220,84 @@ async def test_a_bank_is_told_of_when_it_complains_of_something_else(
         await readings._read(BANK)
         assert readings.reading(BANK) == told.said
         assert len(changes) == told_of
+
+
+BACKED_UP = replace(OUTLOOK, has_backups=True)
+WELL = BackupReading("00000003-1a2b3c4d", "volume", AT_THREE)
+LOST = replace(WELL, problem="the bucket does not exist")
+
+
+async def test_a_bank_is_told_of_when_its_backups_stand_otherwise_and_not_for_each_sync(
+    readings: Readings, told: Told, changes: list[BankKey]
+) -> None:
+    readings.watch(BANK, BACKED_UP)
+    later = AT_THREE + timedelta(seconds=30)
+    for backup, told_of in (
+        (replace(WELL, synced_at=None), 1),
+        (WELL, 2),
+        (replace(WELL, synced_at=later), 2),
+        (LOST, 3),
+        (replace(LOST, synced_at=later), 3),
+        (replace(LOST, problem="the bucket's server does not answer"), 4),
+        (WELL, 5),
+        (replace(WELL, epoch="00000004-1a2b3c4d"), 6),
+    ):
+        told.said = Reading(backup=backup)
+        await readings._read(BANK)
+        assert readings.reading(BANK).backup == backup
+        assert len(changes) == told_of
+
+
+async def test_a_bank_whose_backups_do_not_arrive_is_asked_more_often(
+    readings: Readings, told: Told
+) -> None:
+    readings.watch(BANK, BACKED_UP)
+    for backup, limit in ((replace(WELL, synced_at=None), 10), (WELL, 30), (LOST, 10), (WELL, 30)):
+        told.said = Reading(backup=backup)
+        pause = (await readings._read(BANK)).again_after
+        assert pause is not None
+        assert limit * 0.9 <= pause <= limit
+        readings.watch(BANK, replace(BACKED_UP, serves=False))
+        readings.watch(BANK, BACKED_UP)
+
+
+async def test_a_crowd_with_backups_is_asked_more_often_than_one_without(
+    readings: Readings, told: Told
+) -> None:
+    told.said = Reading(backup=WELL)
+    crowd = [BankKey("team", f"bank-{number}") for number in range(300)]
+    for bank in crowd:
+        readings.watch(bank, BACKED_UP)
+        well = (await readings._read(bank)).again_after
+    told.said = Reading(backup=LOST)
+    for bank in crowd:
+        lost = (await readings._read(bank)).again_after
+    assert well is not None
+    assert lost is not None
+    assert 54 <= well <= 60
+    assert 54 <= lost <= 60
+    for bank in crowd[1:]:
+        readings.forget(bank)
+    assert ((await readings._read(crowd[0])).again_after or 60) <= 10
+
+
+@pytest.mark.parametrize(
+    ("after", "backup"),
+    [
+        (replace(BACKED_UP, capacity="2Gi"), WELL),
+        (replace(BACKED_UP, serves=False), WELL),
+        (replace(BACKED_UP, address="http://10.0.0.2:8080"), None),
+        (None, None),
+    ],
+)
+async def test_what_a_pod_said_of_its_backups_is_forgotten_with_the_pod(
+    readings: Readings, told: Told, after: Outlook | None, backup: BackupReading | None
+) -> None:
+    told.said = Reading(backup=WELL)
+    readings.watch(BANK, BACKED_UP)
+    await readings._read(BANK)
+    readings.watch(BANK, after)
+    assert readings.reading(BANK).backup == backup
 
 
 async def test_what_was_said_last_stays_known_while_nobody_answers(

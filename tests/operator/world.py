@@ -18,6 +18,7 @@ from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.update import Made, RolloutStatus
 from memorybank_operator.reconcile.observed import (
+    BackupReading,
     CanaryResult,
     ChildKey,
     Disk,
@@ -70,6 +71,25 @@ IN_POSTGRES: dict[str, Any] = {
     }
 }
 """The spec of a bank whose database is that of `named_secrets`."""
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\neA==\n-----END CERTIFICATE-----\n"
+BUCKET_KEYS = {
+    "accessKeyId": "AKIA-not-a-secret",
+    "secretAccessKey": "s-not-a-secret",
+    "ca.crt": CERTIFICATE,
+}
+BACKED_UP: dict[str, Any] = {
+    "backup": {
+        "destination": {
+            "s3": {
+                "bucket": "memories",
+                "endpoint": "https://s3.data.svc:9000",
+                "secretRef": {"name": "bucket"},
+                "caSecretRef": {"name": "bucket"},
+            }
+        }
+    }
+}
+"""The spec of a bank whose backups are in a bucket that `named_secrets` opens."""
 
 
 def secret_with(name: str, **entries: str) -> dict[str, Any]:
@@ -126,12 +146,16 @@ class World:
     storage_classes: dict[str, KubeObject] = field(default_factory=lambda: dict(CLASSES))
     admin_key_secret: dict[str, Any] | None = None
     named_secrets: dict[str, dict[str, Any]] = field(
-        default_factory=lambda: {"database": secret_with("database", url=DATABASE_URL)}
+        default_factory=lambda: {
+            "database": secret_with("database", url=DATABASE_URL),
+            "bucket": secret_with("bucket", **BUCKET_KEYS),
+        }
     )
     tls_secret: dict[str, Any] | None = None
     canary: CanaryResult | None = None
     disk: Disk | None = None
     complaint: str = ""
+    backup: BackupReading | None = None
     growth_refused: str = ""
     settings: RenderSettings = SETTINGS
     shared: dict[str, Any] = field(default_factory=dict)
@@ -149,6 +173,7 @@ class World:
             canary=self.canary,
             disk=self.disk,
             complaint=self.complaint,
+            backup=self.backup,
             growth_refused=self.growth_refused,
         )
 

@@ -77,6 +77,13 @@ COLUMNS: tuple[dict[str, Any], ...] = (
         "description": "Size of the volume.",
     },
     {
+        "name": "Backup",
+        "type": "string",
+        "jsonPath": '.status.conditions[?(@.type=="BackupHealthy")].status',
+        "priority": 1,
+        "description": "Whether what is written arrives at the destination of its backups.",
+    },
+    {
         "name": "Replicas",
         "type": "integer",
         "jsonPath": ".status.readyReplicas",

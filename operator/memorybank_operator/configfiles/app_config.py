@@ -21,7 +21,7 @@ from pydantic import (
     model_serializer,
 )
 
-from memorybank_operator.api.v1alpha1 import service
+from memorybank_operator.api.v1alpha1 import backup, service
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.configfiles.secret_files import Mounted
@@ -201,11 +201,46 @@ class Server(_Section):
     shutdown_seconds: int
 
 
+class S3(_SparseSection):
+    """A bucket."""
+
+    bucket: str
+    path: str
+    endpoint: str | None = None
+    region: str
+    force_path_style: bool
+    access_key_id_file: str | None = None
+    secret_access_key_file: str | None = None
+    ca_file: str | None = None
+
+
+class BackupVolume(_Section):
+    """A folder on a volume."""
+
+    path: str
+
+
+class Backup(_SparseSection):
+    """Where the database is replicated to."""
+
+    bank: str
+    uid: str
+    s3: S3 | None = None
+    volume: BackupVolume | None = None
+    sync_seconds: int
+    snapshot_hours: int
+    retention_hours: int
+    durability: str
+    when_unreachable: str
+    run_dir: str
+
+
 class AppConfig(_SparseSection):
     """The file as a whole."""
 
     environment: str
     database: Database | None = None
+    backup: Backup | None = None
     embedding: Embedding
     vector: Vector | None = None
     security: Security
@@ -220,6 +255,10 @@ class AppConfig(_SparseSection):
     server: Server | None = None
 
 
+RUN_FOLDER = "/run/memorybank"
+"""What the containers of a pod that replicates its bank have in common: no disk, but memory."""
+BACKUP_FOLDER = "/backup"
+"""Where the volume of backups is mounted."""
 DEFAULT = Spec()
 """What a spec says that says nothing."""
 
@@ -242,6 +281,7 @@ def app_config(
     return AppConfig(
         environment="production",
         database=_database(spec),
+        backup=None if spec.backup is None else _backup(bank, spec.backup),
         embedding=_embedding(spec, own_ollama),
         vector=_vector(bank, own_chroma),
         security=Security(allowed_hosts=hosts + more_hosts, public_url=_public_url(spec)),
@@ -281,6 +321,38 @@ def _database(spec: Spec) -> Database | None:
         readers=postgres.readers,
         connect_seconds=postgres.connect_seconds,
         statement_seconds=postgres.statement_seconds,
+    )
+
+
+def _backup(bank: MemoryBank, wanted: backup.Backup) -> Backup:
+    s3, volume = wanted.destination.s3, wanted.destination.volume
+    return Backup(
+        bank=f"{bank.namespace}/{bank.name}",
+        uid=bank.uid,
+        s3=None if s3 is None else _s3(s3),
+        volume=None
+        if volume is None
+        else BackupVolume(path=f"{BACKUP_FOLDER}/{volume.path}".rstrip("/")),
+        sync_seconds=wanted.sync_seconds,
+        snapshot_hours=wanted.snapshot_hours,
+        retention_hours=wanted.retention_hours,
+        durability=wanted.durability,
+        when_unreachable=wanted.when_unreachable,
+        run_dir=RUN_FOLDER,
+    )
+
+
+def _s3(s3: backup.S3) -> S3:
+    has_key = s3.secret_ref is not None
+    return S3(
+        bucket=s3.bucket,
+        path=s3.path,
+        endpoint=s3.endpoint,
+        region=s3.region,
+        force_path_style=s3.has_path_style,
+        access_key_id_file=Mounted.BACKUP_ACCESS_KEY_ID.file if has_key else None,
+        secret_access_key_file=Mounted.BACKUP_SECRET_ACCESS_KEY.file if has_key else None,
+        ca_file=None if s3.ca_secret_ref is None else Mounted.BACKUP_CA.file,
     )
 
 

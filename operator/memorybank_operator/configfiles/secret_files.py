@@ -16,6 +16,9 @@ class Mounted(StrEnum):
     EMBEDDING_KEY = "embedding-key"
     KEY_RING = "key-ring"
     DATABASE_URL = "database-url"
+    BACKUP_ACCESS_KEY_ID = "backup-access-key-id"
+    BACKUP_SECRET_ACCESS_KEY = "backup-secret-access-key"  # noqa: S105 - a name
+    BACKUP_CA = "backup-ca"
 
     @property
     def setting(self) -> str:
@@ -38,4 +41,11 @@ _SETTINGS = {
     Mounted.EMBEDDING_KEY: "embedding.openai.key_file",
     Mounted.KEY_RING: "encryption.key_ring_file",
     Mounted.DATABASE_URL: "database.url_file",
+    Mounted.BACKUP_ACCESS_KEY_ID: "backup.s3.access_key_id_file",
+    Mounted.BACKUP_SECRET_ACCESS_KEY: "backup.s3.secret_access_key_file",
+    Mounted.BACKUP_CA: "backup.s3.ca_file",
 }
+FOR_BACKUPS = frozenset(
+    {Mounted.BACKUP_ACCESS_KEY_ID, Mounted.BACKUP_SECRET_ACCESS_KEY, Mounted.BACKUP_CA}
+)
+"""What is read once, when the pod starts, by the process that replicates the bank."""

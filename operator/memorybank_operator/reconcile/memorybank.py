@@ -222,14 +222,21 @@ class Reconciler:
             await self._means.events.tell(body, note)
 
     def _prove(self, key: BankKey, bank: MemoryBank, observed: Observed, *, plan: Plan) -> Observed:
-        """Have the canary watch what is to be proven; add what it knows to the snapshot."""
+        """Have the canary watch what is to be proven; add to the snapshot what it knows, and what
+        the pod says of its backups.
+        """
         self._means.readings.watch(key, outlook(bank, observed))
         proof = target(bank, observed, plan, connect=self._means.connect)
         if proof is None:
             self._means.canaries.forget(key)
         else:
             self._means.canaries.watch(key, proof)
-        return replace(observed, canary=self._means.canaries.result(key))
+        return replace(
+            observed,
+            canary=self._means.canaries.result(key),
+            # Of another pod than before it says nothing.
+            backup=self._means.readings.reading(key).backup,
+        )
 
     def _is_still_proven(self, key: BankKey, bank: MemoryBank, plan: Plan) -> bool:
         """Whether the operator that ran before proved this very state, and our own probe runs.

@@ -11,8 +11,8 @@ from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.configfiles.checksum import text_checksum
 from memorybank_operator.configfiles.in_effect import secret_checksum
-from memorybank_operator.configfiles.secret_files import Mounted
-from memorybank_operator.constants import ANNOTATION_SECRETS_HASH
+from memorybank_operator.configfiles.secret_files import FOR_BACKUPS, Mounted
+from memorybank_operator.constants import ANNOTATION_BACKUP_KEYS, ANNOTATION_SECRETS_HASH
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.observed import KubeObject, Observed
 from memorybank_operator.reconcile.ring import KEY_BYTES, RingDecision, is_ring
@@ -34,6 +34,8 @@ class SecretsDecision:
     """Fingerprints by which the service tells them, by its setting that names the file."""
     database: Database | None = None
     """The PostgreSQL database that one of them names, if it can be used."""
+    backup_keys: str = ""
+    """Fingerprint of those for backups; empty when there is none."""
     problems: tuple[Problem, ...] = ()
 
 
@@ -56,12 +58,25 @@ def decide_secrets(bank: MemoryBank, observed: Observed, ring: RingDecision) -> 
     database = read_address(contents.get(Mounted.DATABASE_URL, ""))
     if problems or is_awaited:
         return SecretsDecision(None, database=database, problems=tuple(problems))
-    seen = ",".join(f"{use}:{text_checksum(value)}" for use, value in contents.items())
     return SecretsDecision(
-        text_checksum(f"{ANNOTATION_SECRETS_HASH}:{seen}") if seen else "",
-        {use.setting: secret_checksum(use.setting, value) for use, value in contents.items()},
+        _fingerprint(ANNOTATION_SECRETS_HASH, contents),
+        {
+            use.setting: secret_checksum(use.setting, value)
+            for use, value in contents.items()
+            if use not in FOR_BACKUPS  # the pod's revision proves these
+        },
         database,
+        _fingerprint(
+            ANNOTATION_BACKUP_KEYS,
+            {use: each for use, each in contents.items() if use in FOR_BACKUPS},
+        ),
     )
+
+
+def _fingerprint(purpose: str, contents: Mapping[Mounted, str]) -> str:
+    """Return a word that changes with any of them; empty for none."""
+    seen = ",".join(f"{use}:{text_checksum(value)}" for use, value in contents.items())
+    return text_checksum(f"{purpose}:{seen}") if seen else ""
 
 
 def _look(bank: MemoryBank, wanted: NamedSecret, secret: KubeObject | None) -> str | Problem:
@@ -74,10 +89,11 @@ def _look(bank: MemoryBank, wanted: NamedSecret, secret: KubeObject | None) -> s
         )
     value = read_entry(secret, wanted.key)
     if value is None:
+        part, other = (".key", "entry") if wanted.names_key else (".name", "Secret")
         return Problem(
             Reason.SECRET_NOT_FOUND,
-            f"{wanted.path}.key: Secret {wanted.name} has no entry {wanted.key}: add it, or name "
-            "another entry",
+            f"{wanted.path}{part}: Secret {wanted.name} has no entry {wanted.key}: add it, or "
+            f"name another {other}",
         )
     cure = _CHECKS[wanted.use](value)
     if cure is None:
@@ -95,6 +111,18 @@ def _jwt_secret(value: str) -> str | None:
         f"is too short to sign tokens with: use at least {MIN_JWT_BYTES} random bytes, such as of "
         "openssl rand -hex 32"
     )
+
+
+def _access_key(value: str) -> str | None:
+    if value and value.isascii() and value.isprintable() and " " not in value:
+        return None
+    return "is no key of a bucket: put the key there, of printable ASCII characters without spaces"
+
+
+def _certificates(value: str) -> str | None:
+    if "-----BEGIN CERTIFICATE-----" in value:
+        return None
+    return "holds no certificates: put them there in PEM, each from -----BEGIN CERTIFICATE----- on"
 
 
 def _embedding_key(value: str) -> str | None:
@@ -127,5 +155,8 @@ _CHECKS = {
     Mounted.EMBEDDING_KEY: _embedding_key,
     Mounted.KEY_RING: _key_ring,
     Mounted.DATABASE_URL: _database_url,
+    Mounted.BACKUP_ACCESS_KEY_ID: _access_key,
+    Mounted.BACKUP_SECRET_ACCESS_KEY: _access_key,
+    Mounted.BACKUP_CA: _certificates,
 }
 """What each has to be: a check that returns what is wrong and how to cure it, or None."""

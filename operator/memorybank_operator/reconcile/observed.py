@@ -70,6 +70,31 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupReading:
+    """What a pod said of the replica of its database."""
+
+    epoch: str
+    origin: str
+    """Where the database came from: volume, backup or nothing."""
+    synced_at: datetime | None = None
+    """When everything that was written then was last known to be at the destination; None before
+    it ever was.
+    """
+    problem: str = ""
+    """Why nothing arrives there, for people; holds no secret. Empty when all does."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the pod knows already how it stands."""
+        return bool(self.problem) or self.synced_at is not None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether everything arrives."""
+        return self.is_known and not self.problem
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What a pod said of itself."""
 
@@ -79,6 +104,8 @@ class Reading:
     """What keeps it from its job, for people; holds no secret and no memory's content. Empty when
     it does it, or did not say.
     """
+    backup: BackupReading | None = None
+    """None when nobody said anything yet, and of a bank without backups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +130,8 @@ class Observed:
     disk: Disk | None = None
     complaint: str = ""
     """As in Reading, as the pod said last."""
+    backup: BackupReading | None = None
+    """Likewise."""
     growth_refused: str = ""
     """What the API server said when it was just asked for a larger volume, which it refused."""
     turn: bool = False

@@ -122,6 +122,7 @@ def plan(
         grown_from=volume.grown_from,
         secrets=secrets.fingerprint,
         database=secrets.database,
+        backup_keys=secrets.backup_keys,
         begins_with_vector=begins_with_vector(in_effect, observed),
         addresses=addresses(bank, observed.children),
     )

@@ -16,7 +16,7 @@ from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observe
 from memorybank_operator.reconcile.steps import Plan
 from memorybank_operator.resources import names
 from memorybank_operator.resources.key_secret import TOKEN
-from memorybank_operator.status.serving import is_serving, serving
+from memorybank_operator.status.serving import is_running, is_serving, serving
 
 
 class Connect(StrEnum):
@@ -83,15 +83,18 @@ def outlook(bank: MemoryBank, observed: Observed) -> Outlook | None:
     newest = max(running, key=lambda pod: str(pod["metadata"].get("creationTimestamp") or ""))
     claim = observed.children.get(names.volume_claim(bank), {})
     capacity = (claim.get("status", {}).get("capacity") or {}).get("storage") or ""
-    return Outlook(_http(newest["status"]["podIP"]), capacity, serves=serves)
+    return Outlook(
+        _http(newest["status"]["podIP"]),
+        capacity,
+        serves=serves,
+        has_backups=bank.spec.backup is not None,
+    )
 
 
 def _runs(pod: KubeObject) -> bool:
-    """Tell whether a pod of the bank's own Deployment has a container that listens."""
-    metadata, status = pod["metadata"], pod.get("status") or {}
-    ours = constants.ANNOTATION_REVISION in (metadata.get("annotations") or {})
-    started = any(each.get("started") for each in status.get("containerStatuses") or ())
-    return ours and started and bool(status.get("podIP")) and not metadata.get("deletionTimestamp")
+    """Tell whether a pod is of the bank's own Deployment, and can be asked."""
+    ours = constants.ANNOTATION_REVISION in (pod["metadata"].get("annotations") or {})
+    return ours and is_running(pod) and bool(pod["status"].get("podIP"))
 
 
 def _serves(pod: KubeObject, revision: str) -> bool:

@@ -75,7 +75,8 @@ class Reporter:
         latest = self._cache.bank(key) or body
         before = latest.get("status") or {}
         ready = str(_ready(status)["status"])
-        self._metrics.bank_is(key, ready)
+        healthy = _of(status, ConditionType.BACKUP_HEALTHY)
+        self._metrics.bank_is(key, ready, backup=str(healthy[0]["status"]) if healthy else None)
         if status != before:
             await self._write(body, before, status)
         return ready == "True"
@@ -94,6 +95,7 @@ class Reporter:
             update(before, status),
             *volume(before, status),
             degradation(before, status),
+            *backup(before, status),
         ]
         for note in filter(None, notes):
             level = logging.WARNING if note.warning else logging.INFO
@@ -152,6 +154,20 @@ def degradation(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | N
         if each["reason"] not in reasons:
             return Note(each["reason"], each["message"], warning=True)
     return None
+
+
+def backup(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield what is worth an event about backups: a restore, and whether they are well."""
+    had, has = before.get("backup") or {}, after.get("backup") or {}
+    if has.get("origin") == "backup" and has.get("epoch") != had.get("epoch"):
+        yield Note(
+            Reason.RESTORED,
+            f"The volume was empty, and the database was restored from {has['destination']}.",
+        )
+    stood = {each["status"] for each in _of(before, ConditionType.BACKUP_HEALTHY)}
+    for each in _of(after, ConditionType.BACKUP_HEALTHY):
+        if each["status"] not in {*stood, "Unknown"}:
+            yield Note(each["reason"], each["message"], warning=each["status"] == "False")
 
 
 def _updates(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -26,6 +26,7 @@ from memorybank_operator.api.v1alpha1.pod import BUILT_IN_RESOURCES
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.api.v1alpha1.update import Made, Rejected
 from memorybank_operator.constants import (
+    ANNOTATION_BACKUP_KEYS,
     ANNOTATION_DATABASE,
     ANNOTATION_KEY_HASH,
     ANNOTATION_RENDERED_HASH,
@@ -258,14 +259,16 @@ def _is_of_the_spec(bank: MemoryBank, current: Made | None, live: KubeObject | N
 
 
 def _is_of_a_secret(ctx: BuildContext, live: KubeObject | None) -> bool:
-    """Tell whether it is for a Secret that the pod is replaced: one that names another database, or
-    any if its service takes none.
+    """Tell whether it is for a Secret that the pod is replaced: one that names another database or
+    has other keys for backups, or any if its service takes none.
     """
     if live is None:
         return False
     annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
     database = ctx.database.fingerprint if ctx.database else None
     if annotations.get(ANNOTATION_DATABASE) != database:
+        return True
+    if annotations.get(ANNOTATION_BACKUP_KEYS, "") != ctx.backup_keys:
         return True
     if not covers_all(live):
         return not ctx.takes_changes  # it has just said so: nobody knows which ones it has

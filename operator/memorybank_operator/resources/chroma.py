@@ -11,9 +11,9 @@ from typing import Any
 from memorybank_operator.api.v1alpha1.vector import DEFAULT_CHROMA_RESOURCES
 from memorybank_operator.constants import CHROMA_PORT
 from memorybank_operator.resources.backend import CHROMA
-from memorybank_operator.resources.container import http_probe
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.image import with_registry
+from memorybank_operator.resources.probe import http_probe
 from memorybank_operator.resources.stateful import (
     DATA_FOLDER,
     DATA_VOLUME,

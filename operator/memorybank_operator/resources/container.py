@@ -6,11 +6,13 @@ from typing import Any
 
 from memorybank_operator.api.v1alpha1.pod import BUILT_IN_RESOURCES, EnvVar
 from memorybank_operator.constants import HTTP_PORT, METRICS_PORT
+from memorybank_operator.resources import backup
 from memorybank_operator.resources.config_map import FILE
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.image import image_of
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.resources.named_secrets import build_mounts
+from memorybank_operator.resources.probe import http_probe
 
 NAME = "memorybank"
 DATA_FOLDER = "/data"
@@ -61,6 +63,7 @@ def build_container(ctx: BuildContext) -> dict[str, Any]:
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True},
             {"name": KEY_VOLUME, "mountPath": KEY_FOLDER, "readOnly": True},
             *build_mounts(ctx.bank),
+            *backup.build_mounts(spec),
             {"name": SCRATCH_VOLUME, "mountPath": SCRATCH_FOLDER},
         ],
         "securityContext": CONFINED,
@@ -85,14 +88,4 @@ def _probes() -> dict[str, Any]:
         "startupProbe": http_probe("/live", period=1, failures=STARTUP_SECONDS),
         "readinessProbe": http_probe("/ready", period=5, failures=2),
         "livenessProbe": http_probe("/live", period=10, failures=3),
-    }
-
-
-def http_probe(path: str, *, period: int, failures: int, port: str = "http") -> dict[str, Any]:
-    """Build a probe of a named port, each `period` seconds."""
-    return {
-        "httpGet": {"path": path, "port": port, "scheme": "HTTP"},
-        "periodSeconds": period,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
     }

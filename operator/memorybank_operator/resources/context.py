@@ -59,6 +59,8 @@ class BuildContext:
     """The PostgreSQL database that the Secret names; None for a bank without, and while that Secret
     cannot be used.
     """
+    backup_keys: str = ""
+    """Fingerprint of the Secrets that the spec names for its backups; empty when it names none."""
     begins_with_vector: bool = False
     """Whether the bank's own servers of PostgreSQL begin with the extension pgvector in their
     database.

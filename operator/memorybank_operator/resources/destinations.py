@@ -45,6 +45,8 @@ def urls(spec: Spec) -> Iterator[str]:
     chroma = spec.vector.chroma if spec.vector.provider == "chroma" else None
     if chroma is not None and chroma.url is not None:
         yield chroma.url
+    if spec.backup is not None and spec.backup.destination.s3 is not None:
+        yield from spec.backup.destination.s3.urls
     if spec.auth.jwt is not None and spec.auth.jwt.jwks_url is not None:
         yield spec.auth.jwt.jwks_url
     yield from (each.value for each in spec.env if each.value is not None)

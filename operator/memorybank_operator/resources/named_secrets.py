@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from memorybank_operator.api.v1alpha1.backup import ACCESS_KEY_ID, S3_PATH, SECRET_ACCESS_KEY
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.postgres import PATH
 from memorybank_operator.api.v1alpha1.service import SecretReference
@@ -31,6 +32,8 @@ class NamedSecret:
     key: str
     is_made: bool = False
     """Whether CloudNativePG makes it, so that nobody has to be told to."""
+    names_key: bool = True
+    """Whether the field says which entry, and not only which Secret."""
 
 
 def named_secrets(bank: MemoryBank) -> tuple[NamedSecret, ...]:
@@ -89,6 +92,25 @@ def _named(bank: MemoryBank) -> Iterator[NamedSecret]:
     if spec.storage.cluster is not None:
         secret = address_secret(bank)
         yield NamedSecret(Mounted.DATABASE_URL, PATH, secret, ADDRESS, is_made=True)
+    yield from _for_backups(bank)
+
+
+def _for_backups(bank: MemoryBank) -> Iterator[NamedSecret]:
+    backup = bank.spec.backup
+    s3 = None if backup is None else backup.destination.s3
+    if s3 is None:
+        return
+    if s3.secret_ref is not None:
+        for use, key in (
+            (Mounted.BACKUP_ACCESS_KEY_ID, ACCESS_KEY_ID),
+            (Mounted.BACKUP_SECRET_ACCESS_KEY, SECRET_ACCESS_KEY),
+        ):
+            path = f"{S3_PATH}.secretRef"
+            yield NamedSecret(use, path, s3.secret_ref.name, key, names_key=False)
+    if s3.ca_secret_ref is not None:
+        reference = s3.ca_secret_ref
+        path = f"{S3_PATH}.caSecretRef"
+        yield NamedSecret(Mounted.BACKUP_CA, path, reference.name, reference.key)
 
 
 def _of(use: Mounted, path: str, reference: SecretReference) -> NamedSecret:

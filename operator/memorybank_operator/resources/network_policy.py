@@ -13,7 +13,9 @@ from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.destinations import Rule, by_name, dns, egress_rules, tcp
 from memorybank_operator.resources.labels import metadata, selector
 
-PORTS = {"http": constants.HTTP_PORT, "metrics": constants.METRICS_PORT}
+PORTS = {"http": (constants.HTTP_PORT,), "metrics": (constants.METRICS_PORT,)}
+BACKED_UP = PORTS | {"metrics": (constants.METRICS_PORT, constants.BACKUP_METRICS_PORT)}
+"""What the words of a spec mean, and what they mean for a bank with backups."""
 
 
 def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
@@ -47,7 +49,12 @@ def _ingress(ctx: BuildContext) -> list[Rule]:
     """Return a rule for the operator, and one for each set of ports with all who may use it."""
     allowed = [*ctx.bank.spec.network_policy.allow_from]
     allowed += [each for each in _by_load_balancer(ctx) if each not in allowed]
-    by_ports = groupby(sorted(allowed, key=_ports), key=_ports)
+    meant = PORTS if ctx.bank.spec.backup is None else BACKED_UP
+
+    def open_to(peer: Peer) -> tuple[int, ...]:
+        return tuple(sorted(port for name in peer.ports for port in meant[name]))
+
+    by_ports = groupby(sorted(allowed, key=open_to), key=open_to)
     rules = [(ports, [_peer(each) for each in peers]) for ports, peers in by_ports]
     if ctx.settings.operator_namespace:
         rules.insert(0, ((constants.HTTP_PORT,), [_operator(ctx.settings.operator_namespace)]))
@@ -67,10 +74,6 @@ def _own_servers(ctx: BuildContext) -> list[Rule]:
     if bank.spec.storage.cluster is not None:
         servers.append((database.PORT, postgres_cluster.peer(bank)))
     return [{"ports": [tcp(port)], "to": [peer]} for port, peer in servers]
-
-
-def _ports(peer: Peer) -> tuple[int, ...]:
-    return tuple(sorted(PORTS[name] for name in peer.ports))
 
 
 def _operator(namespace: str) -> Rule:

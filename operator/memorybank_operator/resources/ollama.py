@@ -17,10 +17,10 @@ from memorybank_operator.api.v1alpha1.ollama import (
 from memorybank_operator.api.v1alpha1.pod import Resources
 from memorybank_operator.constants import MODEL_PORT, OLLAMA_PORT
 from memorybank_operator.resources.backend import OLLAMA
-from memorybank_operator.resources.container import http_probe
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.destinations import Rule, dns, rules_to
 from memorybank_operator.resources.image import image_of, with_registry
+from memorybank_operator.resources.probe import http_probe
 from memorybank_operator.resources.stateful import (
     DATA_FOLDER,
     DATA_VOLUME,

@@ -13,7 +13,7 @@ from memorybank_operator.api.v1alpha1.pod import TopologySpread
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.configfiles.checksum import object_checksum, text_checksum
 from memorybank_operator.configfiles.in_effect import restart_checksum
-from memorybank_operator.resources import names
+from memorybank_operator.resources import backup, names
 from memorybank_operator.resources.config_map import config_of, config_text
 from memorybank_operator.resources.container import (
     CONFIG_VOLUME,
@@ -62,6 +62,7 @@ def revision_of(template: dict[str, Any]) -> str:
 
 def _template(ctx: BuildContext) -> dict[str, Any]:
     spec = ctx.bank.spec
+    service = build_container(ctx)
     return {
         "metadata": {
             "labels": spec.pod_labels | labels(ctx.bank),
@@ -69,7 +70,8 @@ def _template(ctx: BuildContext) -> dict[str, Any]:
             | _hashes(ctx)
             # Only where it is asked for: a new field must not restart the pods of all banks.
             | ({constants.ANNOTATION_RESTART: spec.restart} if spec.restart else {})
-            | ({constants.ANNOTATION_DATABASE: ctx.database.fingerprint} if ctx.database else {}),
+            | ({constants.ANNOTATION_DATABASE: ctx.database.fingerprint} if ctx.database else {})
+            | _backup_keys(ctx),
         },
         "spec": {
             "serviceAccountName": names.service_account(ctx.bank).name,
@@ -79,8 +81,10 @@ def _template(ctx: BuildContext) -> dict[str, Any]:
             "securityContext": UNPRIVILEGED,
             "terminationGracePeriodSeconds": spec.lifecycle.drain_seconds
             + spec.lifecycle.shutdown_seconds
-            + MARGIN_SECONDS,
-            "containers": [build_container(ctx)],
+            + MARGIN_SECONDS
+            + (backup.LAST_SYNC_SECONDS if spec.backup is not None else 0),
+            **backup.build_before(spec, service),
+            "containers": [service],
             "volumes": _volumes(ctx),
             **_placement(ctx),
         },
@@ -112,6 +116,12 @@ def _hashes(ctx: BuildContext) -> dict[str, str]:
     } | ({constants.ANNOTATION_SECRETS_HASH: ctx.secrets} if ctx.secrets else {})
 
 
+def _backup_keys(ctx: BuildContext) -> dict[str, str]:
+    if ctx.bank.spec.backup is None or not ctx.backup_keys:
+        return {}
+    return {constants.ANNOTATION_BACKUP_KEYS: ctx.backup_keys}
+
+
 def _volumes(ctx: BuildContext) -> list[dict[str, Any]]:
     claimed = {
         "name": DATA_VOLUME,
@@ -129,6 +139,7 @@ def _volumes(ctx: BuildContext) -> list[dict[str, Any]]:
             },
         },
         *build_volumes(ctx.bank),
+        *backup.build_volumes(ctx.bank.spec),
         {"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": "64Mi"}},
     ]
 

@@ -9,11 +9,14 @@ from collections.abc import Iterable
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.reconcile.observed import KubeObject
+from memorybank_operator.resources.backup import PREPARE, SIDECAR
 from memorybank_operator.status.verdict import Verdict, find
 
 MAX_DETAIL = 400
 """Characters of somebody else's words that are passed on."""
 
+OUT_OF_MEMORY = "OOMKilled"
+LIMIT = "spec.resources.limits.memory"
 _IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 # Since 1.32 the kubelet repeats the error of the last attempt after these words.
@@ -43,22 +46,56 @@ def _unschedulable(pod: KubeObject) -> Verdict | None:
 
 
 def _container_trouble(pod: KubeObject) -> Verdict | None:
-    for status in pod.get("status", {}).get("containerStatuses", ()):
-        waiting = status.get("state", {}).get("waiting") or {}
-        reason = waiting.get("reason", "")
-        if reason in _IMAGE:
-            return _image_trouble(status, waiting)
-        if reason in _CONFIG:
-            return Verdict(
-                "False",
-                Reason.CONTAINER_CONFIG_ERROR,
-                "The container cannot be made: check what spec.env refers to. The node says: "
-                f"{_detail(waiting.get('message'))}",
-            )
+    statuses = pod.get("status", {})
+    for status in statuses.get("initContainerStatuses", ()):
+        found = _waits(status) or _start_failed(status)
+        if found is not None:
+            return found
+    for status in statuses.get("containerStatuses", ()):
+        found = _waits(status)
+        if found is not None:
+            return found
         ended = _last_end(status)
         if ended is not None and not status.get("ready"):
-            return _crash(ended)
+            return _crash(ended, "The memory service", LIMIT)
     return None
+
+
+def _waits(status: KubeObject) -> Verdict | None:
+    """Say why a container cannot even be made."""
+    waiting = status.get("state", {}).get("waiting") or {}
+    reason = waiting.get("reason", "")
+    if reason in _IMAGE:
+        return _image_trouble(status, waiting)
+    if reason in _CONFIG:
+        return Verdict(
+            "False",
+            Reason.CONTAINER_CONFIG_ERROR,
+            "The container cannot be made: check what spec.env refers to. The node says: "
+            f"{_detail(waiting.get('message'))}",
+        )
+    return None
+
+
+def _start_failed(status: KubeObject) -> Verdict | None:
+    """Say why one of the containers failed that start before the service, of which the first ends
+    when its work is done.
+    """
+    ended = _last_end(status)
+    if ended is None or status.get("ready") or ended.get("exitCode") == 0:
+        return None
+    if status["name"] == SIDECAR:
+        limit = "spec.backup.resources.limits.memory"
+        return _crash(ended, "The process that replicates the bank", limit)
+    if status["name"] != PREPARE or ended.get("reason") == OUT_OF_MEMORY:
+        return _crash(ended, f"The container {status['name']}", LIMIT)
+    said = _detail(ended.get("message")) or f"exit code {ended.get('exitCode')}"
+    return Verdict(
+        "False",
+        Reason.RESTORE_FAILED,
+        "The bank's database and its place at the destination of spec.backup cannot be made "
+        f"ready, and are tried again: {said}",
+    )
 
 
 def _image_trouble(status: KubeObject, waiting: KubeObject) -> Verdict:
@@ -79,19 +116,20 @@ def _last_end(status: KubeObject) -> KubeObject | None:
     return now or status.get("lastState", {}).get("terminated")
 
 
-def _crash(ended: KubeObject) -> Verdict:
-    if ended.get("reason") == "OOMKilled":
+def _crash(ended: KubeObject, who: str, limit: str) -> Verdict:
+    if ended.get("reason") == OUT_OF_MEMORY:
+        shared = ", or the one of the operator's defaults" if limit == LIMIT else ""
         return Verdict(
             "False",
             Reason.CRASH_LOOP_BACK_OFF,
-            "The memory service was stopped because it needed more memory than "
-            "spec.resources.limits.memory: raise that limit, or the one of the operator's defaults",
+            f"{who} was stopped because it needed more memory than {limit}: raise that limit"
+            f"{shared}",
         )
     said = _detail(ended.get("message"))
     return Verdict(
         "False",
         Reason.CRASH_LOOP_BACK_OFF,
-        f"The memory service ended with exit code {ended.get('exitCode')} and is started again."
+        f"{who} ended with exit code {ended.get('exitCode')} and is started again."
         + (f" It said last: {said}" if said else ""),
     )
 

@@ -30,6 +30,7 @@ AT_FAULT = frozenset(
         Reason.DEPLOYMENT_PROGRESSING,
         Reason.IMAGE_PULL_BACK_OFF,
         Reason.POD_NOT_READY,
+        Reason.RESTORE_FAILED,
         Reason.SERVICE_FAILING,
     }
 )

@@ -25,6 +25,7 @@ from memorybank_operator.resources.deployment import image_in
 from memorybank_operator.resources.external_service import addresses
 from memorybank_operator.resources.labels import selector_text
 from memorybank_operator.status.available import judge_available
+from memorybank_operator.status.backup import backup_status, judge_backup
 from memorybank_operator.status.conditions import condition, stamped
 from memorybank_operator.status.degraded import judge_degraded
 from memorybank_operator.status.progress import Progress, judge_progress
@@ -73,6 +74,7 @@ def reduce(
             *judge_degraded(bank, observed, now=now),
             *judge_update(bank, plan, ready, progress),
             *judge_volume(bank, observed, now=now, deadline=progress_deadline),
+            *judge_backup(bank, observed),
         )
     ]
     deployment = observed.children.get(names.deployment(bank), {})
@@ -95,6 +97,7 @@ def reduce(
             ready_replicas=counts.get("readyReplicas", 0),
             selector=selector_text(bank),
             storage=storage(bank, observed),
+            backup=backup_status(bank, observed),
             plan=plan.held.plan if plan.held else None,
             rollout=rollout,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memorybank_operator.api.v1alpha1.backup import VOLUME_PATH
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import ANNOTATION_REVISION
@@ -40,7 +41,8 @@ def unfinished(bank: MemoryBank, observed: Observed, plan: Plan) -> Verdict | No
         return None
     trouble = diagnose(pods)
     return (
-        _volume_trouble(bank, observed, trouble)
+        _claim_missing(bank, trouble)
+        or _volume_trouble(bank, observed, trouble)
         or trouble
         or _refused(deployment)
         or _starting(pods, observed.complaint)
@@ -90,6 +92,22 @@ def _volume_trouble(
             f"StorageClass {storage_class}). {trouble.message}",
         )
     return None
+
+
+def _claim_missing(bank: MemoryBank, trouble: Verdict | None) -> Verdict | None:
+    """Say that the volume of the backups is not there, as the scheduler does."""
+    backup = bank.spec.backup
+    volume = None if backup is None else backup.destination.volume
+    if volume is None or trouble is None or trouble.reason != Reason.UNSCHEDULABLE:
+        return None
+    if f'persistentvolumeclaim "{volume.claim_name}" not found' not in trouble.message:
+        return None
+    return Verdict(
+        "False",
+        Reason.BACKUP_VOLUME_NOT_FOUND,
+        f"{VOLUME_PATH}.claimName: PersistentVolumeClaim {volume.claim_name} does not exist in "
+        f"namespace {bank.namespace}: create it, or name another one",
+    )
 
 
 def _blames_volume(trouble: Verdict) -> bool:

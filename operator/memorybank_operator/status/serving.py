@@ -34,6 +34,14 @@ def is_serving(pod: KubeObject) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
+def is_running(pod: KubeObject) -> bool:
+    """Tell whether a pod has a container that listens, and is not on its way out."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any(status.get("started") for status in statuses)
+
+
 def _identity(pod: KubeObject) -> str:
     statuses = pod["status"].get("containerStatuses", ())
     containers = "+".join(str(status.get("containerID", "")) for status in statuses)

@@ -18,7 +18,7 @@ import pytest
 
 from memorybank_operator import constants
 from memorybank_operator.kube import kinds
-from memorybank_operator.reconcile.observed import Disk, Reading
+from memorybank_operator.reconcile.observed import BackupReading, Disk, Reading
 from tests.integration.operator.effort import FULL
 from tests.integration.operator.faults import DiesAfter, deaths, doomed
 from tests.integration.operator.garbage import collecting_garbage, owners
@@ -27,7 +27,7 @@ from tests.integration.operator.settling import settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.volumes import make_class, run_pod, say
 from tests.integration.operator.world import World, Worlds, until
-from tests.operator.world import DATABASE_URL, IN_POSTGRES
+from tests.operator.world import BACKED_UP, BUCKET_KEYS, DATABASE_URL, IN_POSTGRES
 
 SPARE_WRITES = 4
 """One is repeated whose answer was lost, and steps between are said that were passed over."""
@@ -232,6 +232,23 @@ async def name_another_database(world: World) -> None:
     await resync(world)
 
 
+async def name_bucket(world: World) -> None:
+    await world.put_secret("bucket", **BUCKET_KEYS)
+
+
+async def name_other_keys(world: World) -> None:
+    """Put other keys for the bucket into their Secret, and have the operator look."""
+    await world.put_secret("bucket", **BUCKET_KEYS | {"secretAccessKey": "another"})
+    await resync(world)
+
+
+async def lose_the_bucket(world: World) -> None:
+    """Run a pod whose backups do not arrive."""
+    said = BackupReading("00000001-1a2b3c4d", "nothing", problem="the bucket does not exist")
+    world.pod.said = Reading(backup=said)
+    await run_pod(world)
+
+
 GROWING: dict[str, Any] = {"storage": {"volume": {"size": "1Gi", "storageClassName": "stretchy"}}}
 GROWING_BY_ITSELF = {
     "storage": {
@@ -409,6 +426,23 @@ SCENARIOS = {
         lambda world: world.change(expose={"service": {"type": "ClusterIP"}}),
         spec={"expose": BALANCED},
         writes=2,
+    ),
+    "create with backups": Scenario(
+        lambda world: world.create(**BACKED_UP), spec=None, prepare=name_bucket, writes=7
+    ),
+    "give a bank backups": Scenario(
+        lambda world: world.change(**BACKED_UP), prepare=name_bucket, writes=4
+    ),
+    "find the keys of backups late": Scenario(name_bucket, spec=BACKED_UP, writes=3),
+    "change the keys of backups": Scenario(
+        name_other_keys, spec=BACKED_UP, prepare=name_bucket, writes=2
+    ),
+    "let backups fail": Scenario(lose_the_bucket, spec=BACKED_UP, prepare=name_bucket, writes=1),
+    "let a bank with backups sleep": Scenario(
+        lambda world: world.change(hibernate=True), spec=BACKED_UP, prepare=name_bucket, writes=2
+    ),
+    "take backups away": Scenario(
+        lambda world: world.change(backup=None), spec=BACKED_UP, prepare=name_bucket, writes=4
     ),
     "change several objects at once": changed(
         limits={"maxBodyBytes": 4096},

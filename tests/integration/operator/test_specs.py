@@ -31,7 +31,7 @@ from tests.integration.operator.settling import refused, settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.world import World
 from tests.operator.strategies import bank_names, specs
-from tests.operator.world import DATABASE_URL, IN_POSTGRES
+from tests.operator.world import BUCKET_KEYS, CERTIFICATE, DATABASE_URL, IN_POSTGRES
 from tests.repo.checkout import ROOT
 
 Values = dict[str, Any]
@@ -136,6 +136,9 @@ ALTERNATIVES: dict[str, Values] = {
             },
         }
     },
+    "backups on a volume": {
+        "backup": {"destination": {"volume": {"claimName": "backups", "path": "memories"}}}
+    },
     "vectors in postgres": {"vector": {"provider": "pgvector"}},
     "auth.jwt by a secret": {
         "auth": {
@@ -220,6 +223,8 @@ def difference(one: Values, other: Values) -> list[str]:
 async def named_secrets(world: World) -> None:
     """Create what the changes name."""
     await world.put_secret("database", url=DATABASE_URL)
+    await world.put_secret("bucket", **BUCKET_KEYS)
+    await world.put_secret("authority", **{"tls.crt": CERTIFICATE})
     named = {"mine": ("key", KEY), "models": ("token", "secret"), "tokens": ("secret", "t" * 64)}
     certificate = {"tls.crt": "eA==", "tls.key": "eA=="}
     await world.client.create(

@@ -19,7 +19,7 @@ from tests.integration.operator.shape import shape
 from tests.integration.operator.test_specs import difference
 from tests.integration.operator.world import World, Worlds
 from tests.operator.strategies import engines
-from tests.operator.world import DATABASE_URL
+from tests.operator.world import BUCKET_KEYS, DATABASE_URL
 
 Values = dict[str, Any]
 IMMUTABLE = ("storage", "encryption")
@@ -83,6 +83,7 @@ async def test_a_walk_over_specs_ends_as_a_bank_created_with_the_last_one(
 ) -> None:
     world = worlds()
     await world.put_secret("database", url=DATABASE_URL)
+    await world.put_secret("bucket", **BUCKET_KEYS)
     walked, fresh = ([f"{word}-{number}-x" for number in range(WALKS)] for word in ("walk", "new"))
     last: dict[str, Values] = {}
     async with world.operator(workers=16) as operator:

@@ -8,7 +8,7 @@ import pytest
 
 from memorybank_operator.readings import Outlook
 from memorybank_operator.reconcile.proof import outlook
-from tests.operator.world import IN_POSTGRES, World, bank, running, running_pod, unready
+from tests.operator.world import BACKED_UP, IN_POSTGRES, World, bank, running, running_pod, unready
 
 
 def world_with(address: str = "10.0.0.7") -> World:
@@ -42,6 +42,11 @@ def test_a_volume_that_grew_makes_another_outlook() -> None:
     world = world_with()
     world.volume_claim(bank())["status"]["capacity"] = {"storage": "2Gi"}
     assert asked(world) == Outlook("http://10.0.0.7:8080", "2Gi", serves=True)
+
+
+def test_a_bank_with_backups_is_asked_for_them() -> None:
+    found = outlook(bank(BACKED_UP), world_with().observed())
+    assert found == Outlook("http://10.0.0.7:8080", "1Gi", serves=True, has_backups=True)
 
 
 def leaving(pod: dict[str, Any]) -> None:

@@ -91,6 +91,7 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
     text = (ROOT / "docs" / "reference" / "events.md").read_text()
     named = set(re.findall(r"`([A-Z][A-Za-z]+)`", text)) - {"Ready"}
     told = {
+        Reason.BACKUP_FAILING,
         Reason.CANARY_PASSED,
         Reason.DEFAULTS_ACCEPTED,
         Reason.DEFAULTS_REFUSED,
@@ -101,6 +102,8 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
         Reason.KEY_REPLACED,
         Reason.KEY_RING_GENERATED,
         Reason.KEY_ROTATED,
+        Reason.REPLICATING,
+        Reason.RESTORED,
         Reason.VOLUME_ADOPTED,
         Reason.ROLLED_BACK,
         Reason.SERVICE_DEGRADED,

@@ -105,6 +105,39 @@ def test_every_address_that_the_spec_names_can_be_reached() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("s3", "rules"),
+    [
+        ({}, [by_port(443)]),
+        ({"secretRef": {"name": "bucket"}}, [by_port(443)]),
+        (
+            {"endpoint": "http://s3.data.svc:9000", "secretRef": {"name": "bucket"}},
+            [within("data")],
+        ),
+        (
+            {"endpoint": "http://192.0.2.7:9000", "secretRef": {"name": "bucket"}},
+            [at("192.0.2.7/32", 9000)],
+        ),
+        # By the identity of the pod, which Amazon tells.
+        ({"endpoint": "http://s3.data.svc:9000"}, [by_port(443), within("data")]),
+    ],
+)
+def test_the_bucket_of_the_backups_can_be_reached(
+    s3: dict[str, Any], rules: list[dict[str, Any]]
+) -> None:
+    of = bank({"backup": {"destination": {"s3": {"bucket": "memories", **s3}}}})
+    assert egress_rules(of, "cluster.local") == rules
+
+
+def test_who_may_read_metrics_may_read_those_of_the_backups() -> None:
+    peers = [{"namespace": "mon", "ports": ["metrics"]}, {"namespace": "apps"}]
+    fence = {"networkPolicy": {"enabled": True, "allowFrom": peers}}
+    backup = {"backup": {"destination": {"volume": {"claimName": "backups"}}}}
+    for spec, ports in ((fence, {9090}), (fence | backup, {9090, 9091})):
+        opened = [{each["port"] for each in rule["ports"]} for rule in policy(spec)["ingress"]]
+        assert opened == [{8080}, ports]
+
+
 def test_a_service_that_the_bank_does_not_use_cannot_be_reached() -> None:
     chroma = {"chroma": {"url": "http://chroma.vectors.svc:8000"}}
     of = bank({"embedding": {"openai": {"baseUrl": "http://models:9000/v1"}}, "vector": chroma})

@@ -10,7 +10,7 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.update import Rejected
 from memorybank_operator.reconcile.observed import ChildKey
 from memorybank_operator.reconcile.steps import Problem
-from tests.operator.world import World, bank, bank_body, running, running_pod, unready
+from tests.operator.world import BACKED_UP, World, bank, bank_body, running, running_pod, unready
 
 Change = Callable[[World, MemoryBank], None]
 
@@ -77,6 +77,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
 
 
 ENDED = {"exitCode": 2, "reason": "Error", "message": "security.allowed_hosts in config: too many"}
+UNRESTORED = {"exitCode": 1, "reason": "Error", "message": "the bucket\ndoes not exist"}
 PULL = 'failed to resolve reference "x": not found'
 
 
@@ -91,6 +92,37 @@ def unschedulable(world: World, of: MemoryBank) -> None:
             "message": "0/1 nodes are available: 1 Insufficient cpu.",
         }
     ]
+
+
+def starting_with_backups(name: str, state: dict[str, Any], **changes: Any) -> Change:
+    """A container that starts before the service is in this state."""
+
+    def change(world: World, of: MemoryBank) -> None:
+        pod_in(waiting("PodInitializing"))(world, of)
+        before = {
+            "image": "x", "ready": False, "started": False, "restartCount": 0,
+            "state": waiting("PodInitializing"), "lastState": {},
+        }  # fmt: skip
+        world.pods[0]["status"]["initContainerStatuses"] = [
+            before | {"name": each} | ({"state": state, **changes} if each == name else {})
+            for each in ("backup-prepare", "litestream")
+        ]
+
+    return change
+
+
+def prepared(world: World, of: MemoryBank) -> None:
+    """The database is there, after an attempt that failed; the rest starts."""
+    done = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    starting_with_backups(
+        "backup-prepare", done, ready=True, restartCount=1, lastState={"terminated": UNRESTORED}
+    )(world, of)
+
+
+def claim_of_backups_missing(world: World, of: MemoryBank) -> None:
+    volume_waits_for_a_node(world, of)
+    scheduled = world.pods[0]["status"]["conditions"][0]
+    scheduled["message"] = '0/1 nodes are available: persistentvolumeclaim "backups" not found.'
 
 
 def volume_waits_for_a_node(world: World, of: MemoryBank) -> None:
@@ -256,6 +288,50 @@ STATES = {
     "out of memory": progressing(
         pod_in(waiting("CrashLoopBackOff"), lastState={"terminated": {"reason": "OOMKilled"}}),
         "CrashLoopBackOff", "spec.resources.limits.memory: raise that limit",
+    ),
+    "database not restored": progressing(
+        starting_with_backups(
+            "backup-prepare", waiting("CrashLoopBackOff"), lastState={"terminated": UNRESTORED}
+        ),
+        "RestoreFailed", "and are tried again: the bucket does not exist", spec=BACKED_UP,
+    ),
+    "database tried again": progressing(
+        starting_with_backups(
+            "backup-prepare", {"running": {}},
+            lastState={"terminated": UNRESTORED | {"message": ""}},
+        ),
+        "RestoreFailed", "and are tried again: exit code 1", spec=BACKED_UP,
+    ),
+    "database restored": progressing(
+        prepared, "DeploymentProgressing", "being started", spec=BACKED_UP
+    ),
+    "no memory for the restore": progressing(
+        starting_with_backups("backup-prepare", {"terminated": {"reason": "OOMKilled"}}),
+        "CrashLoopBackOff", "backup-prepare was stopped because it needed more memory than "
+        "spec.resources.limits.memory: raise", spec=BACKED_UP,
+    ),
+    "image without litestream": progressing(
+        starting_with_backups(
+            "litestream", waiting("RunContainerError", 'exec: "litestream": not found in $PATH')
+        ),
+        "ContainerConfigError", "not found in $PATH", spec=BACKED_UP,
+    ),
+    "replication ends": progressing(
+        starting_with_backups(
+            "litestream", waiting("CrashLoopBackOff"), lastState={"terminated": ENDED}
+        ),
+        "CrashLoopBackOff", "process that replicates the bank ended with exit code 2",
+        spec=BACKED_UP,
+    ),
+    "no memory for replication": progressing(
+        starting_with_backups("litestream", {"terminated": {"reason": "OOMKilled"}}),
+        "CrashLoopBackOff", "than spec.backup.resources.limits.memory: raise that limit",
+        spec=BACKED_UP,
+    ),
+    "claim of backups missing": progressing(
+        claim_of_backups_missing, "BackupVolumeNotFound",
+        "spec.backup.destination.volume.claimName: PersistentVolumeClaim backups does not exist",
+        spec={"backup": {"destination": {"volume": {"claimName": "backups"}}}},
     ),
     "no node fits": progressing(unschedulable, "Unschedulable", "Insufficient cpu"),
     "no node fits, so no volume yet": progressing(

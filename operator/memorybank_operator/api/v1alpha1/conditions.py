@@ -44,6 +44,11 @@ class ConditionType(Explained):
         "Present, and True, while something that the bank uses fails without which it serves, but "
         "finds less or has less in reserve. Ready stays as it is; the bank heals by itself.",
     )
+    BACKUP_HEALTHY = (
+        "BackupHealthy",
+        "Present while the spec has backup and asks for a pod. Whether what is written arrives at "
+        "the destination. Ready stays as it is.",
+    )
     PAUSED = ("Paused", "Present, and True, while spec.paused is true.")
     UPDATE_PENDING = (
         "UpdatePending",
@@ -213,6 +218,25 @@ class Reason(Explained):
         "The container cannot be made, for example because spec.env names a missing Secret.",
     )
     CRASH_LOOP_BACK_OFF = ("CrashLoopBackOff", "The memory service ended and is started again.")
+    RESTORE_FAILED = (
+        "RestoreFailed",
+        "What a bank with backups needs before it serves could not be done: its database could not "
+        "be restored, or no epoch begun at the destination. It is tried again.",
+    )
+    BACKUP_VOLUME_NOT_FOUND = (
+        "BackupVolumeNotFound",
+        "The PersistentVolumeClaim of spec.backup.destination.volume does not exist.",
+    )
+    # BackupHealthy
+    REPLICATING = ("Replicating", "Everything that is written arrives at the destination.")
+    BACKUP_FAILING = (
+        "BackupFailing",
+        "What is written does not arrive at the destination; it is on the bank's volume alone.",
+    )
+    BACKUP_UNKNOWN = (
+        "BackupUnknown",
+        "No pod has said yet whether what is written arrives at the destination.",
+    )
     # VolumeResizing
     VOLUME_GROWING = ("VolumeGrowing", "The storage driver enlarges the volume.")
     FILE_SYSTEM_GROWS_LATER = (
@@ -325,6 +349,10 @@ class Reason(Explained):
         "DefaultsRefused",
         "On the ConfigMap of the cluster-wide defaults: something in it is wrong, so all of it is "
         "refused, and what was in force before stays so.",
+    )
+    RESTORED = (
+        "Restored",
+        "The bank's volume was empty, and its database was restored from its backups.",
     )
     VOLUME_ADOPTED = ("VolumeAdopted", "The volume of a former bank of this name is used again.")
     VOLUME_GROWS = ("VolumeGrows", "A larger volume was asked for.")

@@ -59,6 +59,12 @@ class MemoryBank(ApiModel):
                 "spec.auth.adminKeySecretRef must not name the Secret <bank>-key, which the "
                 "operator writes itself: keep your key in a Secret of another name",
             ),
+            cel(
+                "!has(self.spec.backup) || !has(self.spec.backup.destination.volume)"
+                " || self.spec.backup.destination.volume.claimName != self.metadata.name + '-data'",
+                "spec.backup.destination.volume.claimName must not name the bank's own volume, "
+                "with which its backups would be lost: name the claim of another volume",
+            ),
         ),
     )
 

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from memorybank_operator.api.base import ApiModel, cel, rules
 from memorybank_operator.api.quantity import parse_quantity
 from memorybank_operator.api.v1alpha1.autoscaling import Autoscaling
+from memorybank_operator.api.v1alpha1.backup import Backup
 from memorybank_operator.api.v1alpha1.disruption import PodDisruptionBudget
 from memorybank_operator.api.v1alpha1.edge import Expose, NetworkPolicy
 from memorybank_operator.api.v1alpha1.pod import (
@@ -311,6 +312,13 @@ class Spec(ApiModel):
                 "part: set that, or write embedded or chroma",
                 field_path=".vector.provider",
             ),
+            cel(
+                "!has(self.backup) || self.storage.engine == 'sqlite'",
+                "spec.backup is for storage.engine sqlite, whose database is on the bank's volume: "
+                "remove it, and have the backups of a PostgreSQL database made by its server, such "
+                "as those of CloudNativePG",
+                field_path=".backup",
+            ),
         )
     )
 
@@ -372,6 +380,10 @@ class Spec(ApiModel):
     """While true, the operator changes nothing of this bank. The bank itself keeps running."""
     storage: Storage = Storage()
     """Where memories are kept."""
+    backup: Backup | None = None
+    """Where backups go, with storage.engine sqlite. Everything that is written is replicated there
+    continuously, and a bank whose volume is lost is restored from there. Left out, there are none.
+    """
     embedding: Embedding = Embedding()
     """What turns texts into vectors."""
     vector: VectorIndex = VectorIndex()
@@ -429,7 +441,7 @@ class Spec(ApiModel):
         tuple[EnvVar, ...],
         Field(max_length=64, json_schema_extra=LIST_MAP_BY_NAME),
     ] = ()
-    """More environment variables for the memory service."""
+    """More environment variables for the memory service, and for what replicates the bank."""
     service_account: ServiceAccount = ServiceAccount()
     """The service account of the pod."""
     pod_disruption_budget: PodDisruptionBudget | None = None

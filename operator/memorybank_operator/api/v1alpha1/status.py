@@ -74,6 +74,24 @@ class StorageStatus(StatusModel):
     """What is remarkable about the size; absent when nothing is."""
 
 
+class BackupStatus(StatusModel):
+    """The backups as they are. It is written when one of its fields but lastSync changes, or the
+    condition BackupHealthy does.
+    """
+
+    destination: Annotated[str, Field(max_length=1024)]
+    """The bank's own folder at the destination."""
+    epoch: Annotated[str, Field(max_length=128)] | None = None
+    """The part of it that the pod replicates to: each pod has one of its own, with a higher number
+    than those before.
+    """
+    origin: Annotated[str, Field(max_length=32)] | None = None
+    """Where the pod had its database from: volume, backup or, of a new bank, nothing."""
+    last_sync: datetime | None = None
+    """While BackupHealthy is False, when all was last at the destination; absent if it never was.
+    """
+
+
 class MemoryBankStatus(StatusModel):
     """What the operator says about the bank. Nothing here is read from memories or keys."""
 
@@ -113,6 +131,8 @@ class MemoryBankStatus(StatusModel):
     """Label selector of the bank's pods, for the scale subresource."""
     storage: StorageStatus | None = None
     """The volume; absent before it is bound."""
+    backup: BackupStatus | None = None
+    """The backups; absent for a bank without."""
     plan: PlanStatus | None = None
     """A change of the pod that waits, and what it would do; absent while none does."""
     rollout: RolloutStatus | None = None

@@ -1,0 +1,108 @@
+"""What a pod has so that its bank is replicated, and restored when its volume is empty.
+
+Before the service starts, `backup-prepare` finds the database on the volume or restores it, and
+writes the configuration of `litestream`, which runs beside the service: it is started before, and
+stopped when the service has ended, so that nothing is left that did not arrive.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from memorybank_operator.api.v1alpha1.backup import BACKUP_RESOURCES
+from memorybank_operator.api.v1alpha1.spec import Spec
+from memorybank_operator.configfiles.app_config import BACKUP_FOLDER, RUN_FOLDER
+from memorybank_operator.configfiles.secret_files import Mounted
+from memorybank_operator.constants import BACKUP_METRICS_PORT
+from memorybank_operator.resources.probe import http_probe
+
+PREPARE, SIDECAR = "backup-prepare", "litestream"
+METRICS = "backup-metrics"
+"""Name of the port."""
+RUN_VOLUME, BACKUP_VOLUME = "backup-run", "backup"
+LAST_SYNC_SECONDS = 20
+"""What the last sync may take, when the service has ended."""
+STARTUP_SECONDS = 60
+SHARED = frozenset({"data", "tmp", RUN_VOLUME, BACKUP_VOLUME, Mounted.BACKUP_CA})
+"""Volumes of the service that the sidecar has, too: no keys of the bank, and no settings. The keys
+of its bucket are in the file that was prepared for it.
+"""
+CERTIFICATES = "SSL_CERT_FILE"
+"""Names the file of certificates for programs in Go, besides the folder of the image."""
+
+
+def build_before(spec: Spec, service: dict[str, Any]) -> dict[str, Any]:
+    """Build the containers that start before that of the service, as a part of the pod's spec;
+    nothing for a bank without backups.
+    """
+    if spec.backup is None:
+        return {}
+    return {"initContainers": [_prepare(service), _sidecar(spec, service)]}
+
+
+def build_mounts(spec: Spec) -> list[dict[str, Any]]:
+    """Build the mounts that all containers of the pod have."""
+    if spec.backup is None:
+        return []
+    claimed = {"name": BACKUP_VOLUME, "mountPath": BACKUP_FOLDER}
+    return [
+        {"name": RUN_VOLUME, "mountPath": RUN_FOLDER},
+        *([claimed] if spec.backup.destination.volume is not None else ()),
+    ]
+
+
+def build_volumes(spec: Spec) -> list[dict[str, Any]]:
+    """Build the volumes of these mounts."""
+    if spec.backup is None:
+        return []
+    run = {"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+    volume = spec.backup.destination.volume
+    if volume is None:
+        return [run]
+    claim = {"claimName": volume.claim_name}
+    return [run, {"name": BACKUP_VOLUME, "persistentVolumeClaim": claim}]
+
+
+def _prepare(service: dict[str, Any]) -> dict[str, Any]:
+    """Build the container that has what the service has, and ends."""
+    shared = (
+        "image", "imagePullPolicy", "env", "volumeMounts", "securityContext",
+        "terminationMessagePolicy", "resources",
+    )  # fmt: skip
+    arguments = service["args"]
+    options = [
+        part
+        for option in ("--data", "--config")
+        for part in arguments[arguments.index(option) :][:2]
+    ]
+    return {
+        "name": PREPARE,
+        "args": ["backup", "prepare", *options],
+        **{field: copy.deepcopy(service[field]) for field in shared if field in service},
+    }
+
+
+def _sidecar(spec: Spec, service: dict[str, Any]) -> dict[str, Any]:
+    assert spec.backup is not None  # noqa: S101 - of it comes what is built here
+    s3 = spec.backup.destination.s3
+    wanted = BACKUP_RESOURCES if spec.backup.resources is None else spec.backup.resources
+    resources = wanted.model_dump(exclude_defaults=True)
+    variables = [each.model_dump(exclude_defaults=True) for each in spec.env]
+    if s3 is not None and s3.ca_secret_ref is not None:
+        variables = [each for each in variables if each["name"] != CERTIFICATES]
+        variables.append({"name": CERTIFICATES, "value": Mounted.BACKUP_CA.file})
+    return {
+        "name": SIDECAR,
+        "restartPolicy": "Always",
+        "image": service["image"],
+        "imagePullPolicy": service["imagePullPolicy"],
+        "command": ["litestream", "replicate", "-config", f"{RUN_FOLDER}/litestream.yml"],
+        **({"env": variables} if variables else {}),
+        "ports": [{"name": METRICS, "containerPort": BACKUP_METRICS_PORT, "protocol": "TCP"}],
+        "volumeMounts": [each for each in service["volumeMounts"] if each["name"] in SHARED],
+        "securityContext": service["securityContext"],
+        "terminationMessagePolicy": service["terminationMessagePolicy"],
+        "startupProbe": http_probe("/metrics", port=METRICS, period=1, failures=STARTUP_SECONDS),
+        **({"resources": resources} if resources else {}),
+    }

@@ -1,0 +1,88 @@
+"""BackupHealthy, and the backups in the status: by what the pod says of them, which it does without
+being asked whether it is ready.
+
+Nothing here has a time that goes on while all is well: an idle bank causes no writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from memorybank_operator.api.v1alpha1.backup import Backup
+from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
+from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.status import BackupStatus
+from memorybank_operator.reconcile.observed import Observed
+from memorybank_operator.status.serving import is_running
+from memorybank_operator.status.verdict import Verdict
+
+FAILING = {
+    ("async", "refuse"): "What is written is on the bank's volume alone until it arrives there",
+    ("replicated", "refuse"): "Writes are refused until then",
+    ("replicated", "acknowledge"): "Until then, what is written is on the bank's volume alone",
+}
+"""What it means, by durability and whenUnreachable."""
+
+
+def judge_backup(bank: MemoryBank, observed: Observed) -> Iterator[tuple[ConditionType, Verdict]]:
+    """Yield whether the backups are well; nothing for a bank without, and of one that is to have
+    no pod.
+    """
+    backup = bank.spec.backup
+    if backup is None or bank.spec.pods == 0:
+        return
+    yield ConditionType.BACKUP_HEALTHY, _judge(bank, backup, observed)
+
+
+def _judge(bank: MemoryBank, backup: Backup, observed: Observed) -> Verdict:
+    place, said = destination(bank, backup), observed.backup
+    known = bank.status.condition(ConditionType.BACKUP_HEALTHY)
+    if said is None and known is not None and any(map(is_running, observed.pods)):
+        # The operator was restarted, and the pod, which runs on, has not spoken to it yet.
+        return Verdict(known.status, known.reason, known.message)
+    if said is None or not said.is_known:
+        message = f"No pod has said yet whether what is written arrives at {place}."
+        return Verdict("Unknown", Reason.BACKUP_UNKNOWN, message)
+    if said.problem:
+        since = "yet" if said.synced_at is None else f"since {_at(said.synced_at)}"
+        return Verdict(
+            "False",
+            Reason.BACKUP_FAILING,
+            f"Nothing arrives at {place} {since}: {said.problem.rstrip('.')}. "
+            f"{FAILING[backup.durability, backup.when_unreachable]}.",
+        )
+    return Verdict("True", Reason.REPLICATING, f"Everything that is written arrives at {place}.")
+
+
+def backup_status(bank: MemoryBank, observed: Observed) -> BackupStatus | None:
+    """Return what is known of the backups; None for a bank without."""
+    backup, said, known = bank.spec.backup, observed.backup, bank.status.backup
+    if backup is None:
+        return None
+    place = destination(bank, backup)
+    if said is None:
+        # Of another place nothing is known.
+        known_here = known is not None and known.destination == place
+        return known if known_here else BackupStatus(destination=place)
+    return BackupStatus(
+        destination=place,
+        epoch=said.epoch,
+        origin=said.origin,
+        last_sync=said.synced_at if said.problem else None,
+    )
+
+
+def destination(bank: MemoryBank, backup: Backup) -> str:
+    """Return the bank's own folder at the destination, for people and for tools."""
+    s3, volume = backup.destination.s3, backup.destination.volume
+    if s3 is not None:
+        root, path = f"s3://{s3.bucket}", s3.path
+    else:
+        assert volume is not None  # noqa: S101 - the API server sees that there is one of both
+        root, path = f"pvc://{volume.claim_name}", volume.path
+    return "/".join(filter(None, (root, path, bank.namespace, bank.name, bank.uid)))
+
+
+def _at(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

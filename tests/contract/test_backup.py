@@ -1,0 +1,113 @@
+"""What the operator builds for a bank's backups is what the service, which makes them, goes by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memorybank.backup import litestream
+from memorybank.cli.parser import build_parser
+from memorybank.server.backups import place_of
+from memorybank.settings import BackupSettings, S3Settings
+from memorybank_operator.api.v1alpha1.backup import S3, Backup
+from memorybank_operator.configfiles.app_config import BACKUP_FOLDER, RUN_FOLDER
+from memorybank_operator.configfiles.secret_files import FOR_BACKUPS
+from memorybank_operator.constants import BACKUP_METRICS_PORT
+from memorybank_operator.resources.backup import LAST_SYNC_SECONDS
+from memorybank_operator.status.backup import destination
+from tests.contract.test_config import pod_settings
+from tests.operator.resources.test_objects import build, pod_of
+from tests.operator.world import BACKED_UP, bank
+
+IN_A_BUCKET = {"bucket": "memories", "path": "team/a", "region": "eu-central-1"}
+ON_A_VOLUME = {"claimName": "backups", "path": "team/a"}
+
+
+def loaded(backup: dict[str, Any], folder: Path) -> BackupSettings:
+    """What a pod of the bank would load."""
+    found = pod_settings({"backup": backup}, folder).backup
+    assert found is not None
+    return found
+
+
+def test_every_part_of_the_spec_arrives_in_the_service(tmp_path: Path) -> None:
+    backup = BACKED_UP["backup"] | {
+        "syncInterval": "1h", "snapshotInterval": "120m", "retention": "87600h",
+        "durability": "replicated", "whenUnreachable": "acknowledge",
+    }  # fmt: skip
+    found = loaded(backup, tmp_path)
+    assert (found.bank, found.uid) == ("team/agents", "uid-1")
+    seconds = (found.sync_seconds, found.snapshot_hours, found.retention_hours)
+    assert seconds == (3600, 2, 87600)
+    assert (found.durability, found.when_unreachable) == ("replicated", "acknowledge")
+    assert found.metrics_port == BACKUP_METRICS_PORT
+    assert found.run_dir == Path(RUN_FOLDER)
+    s3 = found.s3
+    assert s3 is not None
+    assert str(s3.endpoint).rstrip("/") == "https://s3.data.svc:9000"
+    for use in FOR_BACKUPS:
+        section, part, name = use.setting.split(".")
+        assert (section, part) == ("backup", "s3")
+        assert getattr(s3, name) == Path(use.file)
+
+
+def test_what_a_spec_leaves_out_is_the_same_on_both_sides(tmp_path: Path) -> None:
+    least = {"destination": {"s3": {"bucket": "memories"}}}
+    ours, theirs = Backup.model_validate(least), loaded(least, tmp_path)
+    fields = BackupSettings.model_fields
+    for name in ("sync_seconds", "snapshot_hours", "retention_hours"):
+        assert getattr(ours, name) == getattr(theirs, name) == fields[name].default
+    for name in ("durability", "when_unreachable"):
+        assert getattr(ours, name) == getattr(theirs, name) == fields[name].default
+    assert S3(bucket="memories").region == S3Settings.model_fields["region"].default
+    assert fields["run_dir"].default == Path(RUN_FOLDER)
+
+
+@pytest.mark.parametrize(
+    ("s3", "path_style"),
+    [({}, False), ({"endpoint": "http://s3:9000"}, True)]
+    + [({"endpoint": "http://s3:9000", "forcePathStyle": each}, each) for each in (True, False)],
+)
+def test_a_bucket_is_named_in_the_path_of_a_server_of_ones_own(
+    s3: dict[str, Any], path_style: bool, tmp_path: Path
+) -> None:
+    backup = {"destination": {"s3": {"bucket": "memories", **s3}}}
+    found = loaded(backup, tmp_path).s3
+    assert found is not None
+    assert found.path_style is path_style
+
+
+@pytest.mark.parametrize(
+    ("where", "folder", "shown"),
+    [
+        ({"s3": IN_A_BUCKET}, "", "s3://memories/"),
+        ({"s3": {"bucket": "memories"}}, "", "s3://memories/"),
+        ({"volume": ON_A_VOLUME}, f"{BACKUP_FOLDER}/", "pvc://backups/"),
+        ({"volume": {"claimName": "backups"}}, f"{BACKUP_FOLDER}/", "pvc://backups/"),
+    ],
+)
+def test_the_status_tells_where_the_service_brings_them(
+    where: dict[str, Any], folder: str, shown: str, tmp_path: Path
+) -> None:
+    backup = {"destination": where}
+    place = place_of(loaded(backup, tmp_path))
+    of = bank({"backup": backup})
+    assert of.spec.backup is not None
+    told = destination(of, of.spec.backup).removeprefix(shown)
+    assert str(place.path).removeprefix(folder) == told
+
+
+@pytest.mark.parametrize("spec", [BACKED_UP, {"backup": {"destination": {"volume": ON_A_VOLUME}}}])
+def test_the_database_is_prepared_by_a_command_of_the_service(spec: dict[str, Any]) -> None:
+    prepare, _ = pod_of(build(bank(spec)))["initContainers"]
+    parsed = build_parser().parse_args(prepare["args"])
+    assert parsed.run == "backup:prepare"
+    mounted = [Path(each["mountPath"]) for each in prepare["volumeMounts"]]
+    assert parsed.data in mounted
+    assert parsed.config.parent in mounted
+
+
+def test_a_pod_has_time_for_the_last_sync() -> None:
+    assert litestream._SHUTDOWN_SYNC_SECONDS <= LAST_SYNC_SECONDS
