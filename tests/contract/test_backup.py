@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 from memorybank.backup import litestream
 from memorybank.cli.parser import build_parser
 from memorybank.server.backups import place_of
-from memorybank.settings import BackupSettings, S3Settings
+from memorybank.settings import BackupSettings, RestoreSettings, S3Settings
 from memorybank_operator.api.v1alpha1.backup import S3, Backup
-from memorybank_operator.configfiles.app_config import BACKUP_FOLDER, RUN_FOLDER
-from memorybank_operator.configfiles.secret_files import FOR_BACKUPS
+from memorybank_operator.configfiles.app_config import BACKUP_FOLDER, RESTORE_FOLDER, RUN_FOLDER
+from memorybank_operator.configfiles.secret_files import OF_BACKUPS, OF_RESTORE
 from memorybank_operator.constants import BACKUP_METRICS_PORT
 from memorybank_operator.resources.backup import LAST_SYNC_SECONDS
 from memorybank_operator.status.backup import destination
@@ -47,10 +48,54 @@ def test_every_part_of_the_spec_arrives_in_the_service(tmp_path: Path) -> None:
     s3 = found.s3
     assert s3 is not None
     assert str(s3.endpoint).rstrip("/") == "https://s3.data.svc:9000"
-    for use in FOR_BACKUPS:
-        section, part, name = use.setting.split(".")
-        assert (section, part) == ("backup", "s3")
-        assert getattr(s3, name) == Path(use.file)
+    for use in OF_BACKUPS:
+        assert use.setting.rpartition(".")[0] == "backup.s3"
+        assert getattr(s3, use.setting.rpartition(".")[2]) == Path(use.file)
+
+
+def test_every_part_of_a_restore_arrives_in_the_service(tmp_path: Path) -> None:
+    restore = {
+        "fromBank": {"name": "former", "namespace": "production", "uid": "uid-0"},
+        "destination": BACKED_UP["backup"]["destination"],
+        "timestamp": "2026-11-22T15:00:00+01:00", "epoch": "00000003-12345678",
+    }  # fmt: skip
+    found = pod_settings(BACKED_UP | {"bootstrap": {"restore": restore}}, tmp_path).backup
+    assert found is not None
+    assert found.restore is not None
+    assert (found.restore.bank, found.restore.uid) == ("production/former", "uid-0")
+    assert found.restore.at == datetime(2026, 11, 22, 14, tzinfo=UTC)
+    assert found.restore.epoch == "00000003-12345678"
+    s3 = found.restore.s3
+    assert s3 is not None
+    for use in OF_RESTORE:
+        assert use.setting.rpartition(".")[0] == "backup.restore.s3"
+        assert getattr(s3, use.setting.rpartition(".")[2]) == Path(use.file)
+
+
+@pytest.mark.parametrize(
+    ("restore", "bank"),
+    [({}, "team/agents"), ({"fromBank": {"name": "former"}}, "team/former")],
+)
+def test_a_restore_is_of_the_banks_own_namespace_and_destination_unless_it_says_otherwise(
+    restore: dict[str, Any], bank: str, tmp_path: Path
+) -> None:
+    found = pod_settings(BACKED_UP | {"bootstrap": {"restore": restore}}, tmp_path).backup
+    assert found is not None
+    assert found.restore is not None
+    assert found.restore == RestoreSettings(bank=bank)
+
+
+def test_what_a_restore_reads_on_a_volume_is_mounted(tmp_path: Path) -> None:
+    restore = {"destination": {"volume": ON_A_VOLUME}}
+    spec = BACKED_UP | {"bootstrap": {"restore": restore}}
+    found = pod_settings(spec, tmp_path).backup
+    assert found is not None
+    assert found.restore is not None
+    assert found.restore.volume is not None
+    prepare, sidecar = pod_of(build(bank(spec)))["initContainers"]
+    folders = [Path(each["mountPath"]) for each in prepare["volumeMounts"]]
+    assert found.restore.volume.path.parent.parent in folders
+    assert Path(RESTORE_FOLDER) not in [Path(each["mountPath"]) for each in sidecar["volumeMounts"]]
 
 
 def test_what_a_spec_leaves_out_is_the_same_on_both_sides(tmp_path: Path) -> None:

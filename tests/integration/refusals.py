@@ -131,6 +131,11 @@ def in_bucket(**more: Any) -> dict[str, Any]:
     return backed_up({"s3": {"bucket": "memories", **more}})
 
 
+def begun_with(**restore: Any) -> dict[str, Any]:
+    """Return a bank that begins with this backup."""
+    return manifest({"backup": {"destination": BUCKET}, "bootstrap": {"restore": restore}})
+
+
 LONG_NAME = "a-name-of-forty-one-characters-is-too-long"
 
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -543,6 +548,30 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "an unknown durability": (
         backed_up(durability="eternal"),
         ("spec.backup.durability", '"async", "replicated"'),
+    ),
+    "a restore without backups": (
+        manifest({"bootstrap": {"restore": {"fromBank": {"name": "other"}}}}),
+        ("spec.bootstrap.restore needs spec.backup", "say where to"),
+    ),
+    "a restore from nobody": (
+        begun_with(fromBank={}),
+        ("spec.bootstrap.restore.fromBank.name", "Required value"),
+    ),
+    "a restore from two places": (
+        begun_with(destination={**BUCKET, "volume": {"claimName": "backups"}}),
+        ("spec.bootstrap.restore.destination", "name one of both: s3 with the bucket"),
+    ),
+    "a restore to a time of no zone": (
+        begun_with(timestamp="2026-11-22T15:00:00"),
+        ("spec.bootstrap.restore.timestamp", "such as 2026-11-22T15:00:00Z"),
+    ),
+    "a restore of an epoch that cannot be": (
+        begun_with(epoch="3"),
+        ("spec.bootstrap.restore.epoch", "such as 00000003-5be90a13"),
+    ),
+    "a restore from a bank of no uid": (
+        begun_with(fromBank={"name": "other", "uid": "../.."}),
+        ("spec.bootstrap.restore.fromBank.uid", "write the metadata.uid of that bank"),
     ),
     "key of an embedding service within its address": (
         manifest({"embedding": {"openai": {"baseUrl": "https://user:key@models.example.org/v1"}}}),

@@ -148,19 +148,17 @@ _buckets = st.fixed_dictionaries(
         ),
     },
 )
+_destinations = st.one_of(
+    st.builds(lambda bucket: {"s3": bucket}, _buckets),
+    st.builds(lambda path: {"volume": {"claimName": "backups", "path": path}}, folders),
+)
 _durability = st.one_of(
     _optional(durability=st.sampled_from(["async", "replicated"])),
     st.just({"durability": "replicated", "whenUnreachable": "acknowledge"}),
 )
 backups = st.builds(
     lambda destination, durability, more: {"destination": destination, **durability, **more},
-    st.one_of(
-        st.builds(lambda bucket: {"s3": bucket}, _buckets),
-        st.builds(
-            lambda path: {"volume": {"claimName": "backups", "path": path}},
-            folders,
-        ),
-    ),
+    _destinations,
     _durability,
     _optional(
         syncInterval=st.sampled_from(["1s", "10m", "1h"]),
@@ -170,6 +168,22 @@ backups = st.builds(
     ),
 )
 """Where the backups of a bank on a volume go, and how."""
+_restores = _optional(
+    fromBank=st.fixed_dictionaries(
+        {"name": bank_names},
+        optional={"namespace": st.just("agents"), "uid": st.just("0b5c1f9a-7d30")},
+    ),
+    destination=_destinations,
+    timestamp=st.sampled_from(["2026-11-22T15:00:00Z", "2026-11-22T15:00:00.25+01:00"]),
+    epoch=st.just("00000003-5be90a13"),
+)
+
+
+def _backed_up_if_restored(spec: dict[str, Any]) -> dict[str, Any]:
+    if "backup" in spec:
+        return spec
+    return {name: value for name, value in spec.items() if name != "bootstrap"}
+
 
 sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
     image=st.sampled_from(["app:1", "registry:5000/team/app@sha256:" + "0" * 64]),
@@ -241,6 +255,7 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
     ),
     encryption=st.sampled_from([{}, {"enabled": False}, {"enabled": True}]),
     backup=backups,
+    bootstrap=_optional(restore=_restores),
     limits=_optional(
         maxBodyBytes=st.integers(1024, 64 * 1024 * 1024),
         requestsPerMinute=st.integers(1, 1_000_000),
@@ -375,7 +390,7 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
         deadlineSeconds=st.integers(10, 86_400),
     ),
     deletionPolicy=st.sampled_from(["Retain", "Delete"]),
-)
+).map(_backed_up_if_restored)
 """Any valid spec of a bank that keeps its memories on a volume."""
 
 _postgres_cluster = _optional(
@@ -422,7 +437,7 @@ autoscaling = st.fixed_dictionaries(
     },
 )
 """As many pods as the load needs."""
-ON_A_VOLUME = frozenset({"vector", "encryption", "backup"})
+ON_A_VOLUME = frozenset({"vector", "encryption", "backup", "bootstrap"})
 """Fields that a bank in PostgreSQL does not have, or in another way."""
 postgres_specs: st.SearchStrategy[dict[str, Any]] = st.builds(
     lambda spec, postgres, pods, vector: {

@@ -21,10 +21,15 @@ from pydantic import (
     model_serializer,
 )
 
-from memorybank_operator.api.v1alpha1 import backup, service
+from memorybank_operator.api.v1alpha1 import backup, bootstrap, service
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.spec import Spec
-from memorybank_operator.configfiles.secret_files import Mounted
+from memorybank_operator.configfiles.secret_files import (
+    OF_BACKUPS,
+    OF_RESTORE,
+    BucketFiles,
+    Mounted,
+)
 
 
 class _Section(BaseModel):
@@ -220,6 +225,17 @@ class BackupVolume(_Section):
     path: str
 
 
+class Restore(_SparseSection):
+    """What a new bank begins with."""
+
+    bank: str
+    uid: str | None = None
+    s3: S3 | None = None
+    volume: BackupVolume | None = None
+    at: str | None = None
+    epoch: str | None = None
+
+
 class Backup(_SparseSection):
     """Where the database is replicated to."""
 
@@ -233,6 +249,7 @@ class Backup(_SparseSection):
     durability: str
     when_unreachable: str
     run_dir: str
+    restore: Restore | None = None
 
 
 class AppConfig(_SparseSection):
@@ -257,8 +274,10 @@ class AppConfig(_SparseSection):
 
 RUN_FOLDER = "/run/memorybank"
 """What the containers of a pod that replicates its bank have in common: no disk, but memory."""
-BACKUP_FOLDER = "/backup"
-"""Where the volume of backups is mounted."""
+BACKUP_FOLDER, RESTORE_FOLDER = "/backup", "/restore"
+"""Where the volumes of backups are mounted: of those that are made, and of the one that the bank
+begins with.
+"""
 DEFAULT = Spec()
 """What a spec says that says nothing."""
 
@@ -325,24 +344,43 @@ def _database(spec: Spec) -> Database | None:
 
 
 def _backup(bank: MemoryBank, wanted: backup.Backup) -> Backup:
-    s3, volume = wanted.destination.s3, wanted.destination.volume
     return Backup(
         bank=f"{bank.namespace}/{bank.name}",
         uid=bank.uid,
-        s3=None if s3 is None else _s3(s3),
-        volume=None
-        if volume is None
-        else BackupVolume(path=f"{BACKUP_FOLDER}/{volume.path}".rstrip("/")),
+        s3=_s3(wanted.destination, OF_BACKUPS),
+        volume=_volume(wanted.destination, BACKUP_FOLDER),
         sync_seconds=wanted.sync_seconds,
         snapshot_hours=wanted.snapshot_hours,
         retention_hours=wanted.retention_hours,
         durability=wanted.durability,
         when_unreachable=wanted.when_unreachable,
         run_dir=RUN_FOLDER,
+        restore=None if bank.spec.restore is None else _restore(bank, bank.spec.restore),
     )
 
 
-def _s3(s3: backup.S3) -> S3:
+def _restore(bank: MemoryBank, wanted: bootstrap.Restore) -> Restore:
+    source, destination = wanted.from_bank, wanted.destination
+    namespace = bank.namespace if source is None else source.namespace or bank.namespace
+    return Restore(
+        bank=f"{namespace}/{bank.name if source is None else source.name}",
+        uid=None if source is None else source.uid,
+        s3=None if destination is None else _s3(destination, OF_RESTORE),
+        volume=None if destination is None else _volume(destination, RESTORE_FOLDER),
+        at=wanted.timestamp,
+        epoch=wanted.epoch,
+    )
+
+
+def _volume(destination: backup.Destination, folder: str) -> BackupVolume | None:
+    volume = destination.volume
+    return None if volume is None else BackupVolume(path=f"{folder}/{volume.path}".rstrip("/"))
+
+
+def _s3(destination: backup.Destination, files: BucketFiles) -> S3 | None:
+    s3 = destination.s3
+    if s3 is None:
+        return None
     has_key = s3.secret_ref is not None
     return S3(
         bucket=s3.bucket,
@@ -350,9 +388,9 @@ def _s3(s3: backup.S3) -> S3:
         endpoint=s3.endpoint,
         region=s3.region,
         force_path_style=s3.has_path_style,
-        access_key_id_file=Mounted.BACKUP_ACCESS_KEY_ID.file if has_key else None,
-        secret_access_key_file=Mounted.BACKUP_SECRET_ACCESS_KEY.file if has_key else None,
-        ca_file=None if s3.ca_secret_ref is None else Mounted.BACKUP_CA.file,
+        access_key_id_file=files.access_key_id.file if has_key else None,
+        secret_access_key_file=files.secret_access_key.file if has_key else None,
+        ca_file=None if s3.ca_secret_ref is None else files.ca.file,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 FOLDER = "/etc/memorybank-secrets"
 FILE = "value"
@@ -19,6 +20,9 @@ class Mounted(StrEnum):
     BACKUP_ACCESS_KEY_ID = "backup-access-key-id"
     BACKUP_SECRET_ACCESS_KEY = "backup-secret-access-key"  # noqa: S105 - a name
     BACKUP_CA = "backup-ca"
+    RESTORE_ACCESS_KEY_ID = "restore-access-key-id"
+    RESTORE_SECRET_ACCESS_KEY = "restore-secret-access-key"  # noqa: S105 - a name
+    RESTORE_CA = "restore-ca"
 
     @property
     def setting(self) -> str:
@@ -44,8 +48,25 @@ _SETTINGS = {
     Mounted.BACKUP_ACCESS_KEY_ID: "backup.s3.access_key_id_file",
     Mounted.BACKUP_SECRET_ACCESS_KEY: "backup.s3.secret_access_key_file",
     Mounted.BACKUP_CA: "backup.s3.ca_file",
+    Mounted.RESTORE_ACCESS_KEY_ID: "backup.restore.s3.access_key_id_file",
+    Mounted.RESTORE_SECRET_ACCESS_KEY: "backup.restore.s3.secret_access_key_file",
+    Mounted.RESTORE_CA: "backup.restore.s3.ca_file",
 }
-FOR_BACKUPS = frozenset(
-    {Mounted.BACKUP_ACCESS_KEY_ID, Mounted.BACKUP_SECRET_ACCESS_KEY, Mounted.BACKUP_CA}
+
+
+class BucketFiles(NamedTuple):
+    """Where a pod finds what opens a bucket."""
+
+    access_key_id: Mounted
+    secret_access_key: Mounted
+    ca: Mounted
+
+
+OF_BACKUPS = BucketFiles(
+    Mounted.BACKUP_ACCESS_KEY_ID, Mounted.BACKUP_SECRET_ACCESS_KEY, Mounted.BACKUP_CA
 )
-"""What is read once, when the pod starts, by the process that replicates the bank."""
+OF_RESTORE = BucketFiles(
+    Mounted.RESTORE_ACCESS_KEY_ID, Mounted.RESTORE_SECRET_ACCESS_KEY, Mounted.RESTORE_CA
+)
+FOR_BACKUPS = frozenset({*OF_BACKUPS, *OF_RESTORE})
+"""What is read once, when the pod starts, by what replicates or restores the bank."""

@@ -11,7 +11,12 @@ from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.configfiles.checksum import text_checksum
 from memorybank_operator.configfiles.in_effect import secret_checksum
-from memorybank_operator.configfiles.secret_files import FOR_BACKUPS, Mounted
+from memorybank_operator.configfiles.secret_files import (
+    FOR_BACKUPS,
+    OF_BACKUPS,
+    OF_RESTORE,
+    Mounted,
+)
 from memorybank_operator.constants import ANNOTATION_BACKUP_KEYS, ANNOTATION_SECRETS_HASH
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.observed import KubeObject, Observed
@@ -155,8 +160,10 @@ _CHECKS = {
     Mounted.EMBEDDING_KEY: _embedding_key,
     Mounted.KEY_RING: _key_ring,
     Mounted.DATABASE_URL: _database_url,
-    Mounted.BACKUP_ACCESS_KEY_ID: _access_key,
-    Mounted.BACKUP_SECRET_ACCESS_KEY: _access_key,
-    Mounted.BACKUP_CA: _certificates,
+    **{
+        use: check
+        for files in (OF_BACKUPS, OF_RESTORE)
+        for use, check in zip(files, (_access_key, _access_key, _certificates), strict=True)
+    },
 }
 """What each has to be: a check that returns what is wrong and how to cure it, or None."""

@@ -156,14 +156,18 @@ def degradation(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | N
     return None
 
 
+_RESTORED = {
+    "backup": "The volume was empty, and the database was restored from {destination}.",
+    "restored": "The bank began with the backup of spec.bootstrap.restore.",
+}
+"""By what the pod says of where it had its database from."""
+
+
 def backup(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note]:
     """Yield what is worth an event about backups: a restore, and whether they are well."""
     had, has = before.get("backup") or {}, after.get("backup") or {}
-    if has.get("origin") == "backup" and has.get("epoch") != had.get("epoch"):
-        yield Note(
-            Reason.RESTORED,
-            f"The volume was empty, and the database was restored from {has['destination']}.",
-        )
+    if has.get("epoch") != had.get("epoch") and has.get("origin") in _RESTORED:
+        yield Note(Reason.RESTORED, _RESTORED[has["origin"]].format(**has))
     stood = {each["status"] for each in _of(before, ConditionType.BACKUP_HEALTHY)}
     for each in _of(after, ConditionType.BACKUP_HEALTHY):
         if each["status"] not in {*stood, "Unknown"}:

@@ -12,7 +12,7 @@ from typing import Any
 
 from memorybank_operator.api.v1alpha1.backup import BACKUP_RESOURCES
 from memorybank_operator.api.v1alpha1.spec import Spec
-from memorybank_operator.configfiles.app_config import BACKUP_FOLDER, RUN_FOLDER
+from memorybank_operator.configfiles.app_config import BACKUP_FOLDER, RESTORE_FOLDER, RUN_FOLDER
 from memorybank_operator.configfiles.secret_files import Mounted
 from memorybank_operator.constants import BACKUP_METRICS_PORT
 from memorybank_operator.resources.probe import http_probe
@@ -20,7 +20,7 @@ from memorybank_operator.resources.probe import http_probe
 PREPARE, SIDECAR = "backup-prepare", "litestream"
 METRICS = "backup-metrics"
 """Name of the port."""
-RUN_VOLUME, BACKUP_VOLUME = "backup-run", "backup"
+RUN_VOLUME, BACKUP_VOLUME, RESTORE_VOLUME = "backup-run", "backup", "restore"
 LAST_SYNC_SECONDS = 20
 """What the last sync may take, when the service has ended."""
 STARTUP_SECONDS = 60
@@ -45,10 +45,10 @@ def build_mounts(spec: Spec) -> list[dict[str, Any]]:
     """Build the mounts that all containers of the pod have."""
     if spec.backup is None:
         return []
-    claimed = {"name": BACKUP_VOLUME, "mountPath": BACKUP_FOLDER}
+    folders = {BACKUP_VOLUME: BACKUP_FOLDER, RESTORE_VOLUME: RESTORE_FOLDER}
     return [
         {"name": RUN_VOLUME, "mountPath": RUN_FOLDER},
-        *([claimed] if spec.backup.destination.volume is not None else ()),
+        *({"name": name, "mountPath": folders[name]} for name in _claims(spec)),
     ]
 
 
@@ -57,11 +57,25 @@ def build_volumes(spec: Spec) -> list[dict[str, Any]]:
     if spec.backup is None:
         return []
     run = {"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
-    volume = spec.backup.destination.volume
-    if volume is None:
-        return [run]
-    claim = {"claimName": volume.claim_name}
-    return [run, {"name": BACKUP_VOLUME, "persistentVolumeClaim": claim}]
+    claims = _claims(spec).items()
+    return [
+        run,
+        *({"name": name, "persistentVolumeClaim": {"claimName": claim}} for name, claim in claims),
+    ]
+
+
+def _claims(spec: Spec) -> dict[str, str]:
+    """Return the claims of destinations, by the volumes that they are in the pod."""
+    restore = spec.restore
+    destinations = {
+        BACKUP_VOLUME: None if spec.backup is None else spec.backup.destination,
+        RESTORE_VOLUME: None if restore is None else restore.destination,
+    }
+    return {
+        name: each.volume.claim_name
+        for name, each in destinations.items()
+        if each is not None and each.volume is not None
+    }
 
 
 def _prepare(service: dict[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,9 @@ def urls(spec: Spec) -> Iterator[str]:
         yield chroma.url
     if spec.backup is not None and spec.backup.destination.s3 is not None:
         yield from spec.backup.destination.s3.urls
+    restored = None if spec.restore is None else spec.restore.destination
+    if restored is not None and restored.s3 is not None:
+        yield from restored.s3.urls
     if spec.auth.jwt is not None and spec.auth.jwt.jwks_url is not None:
         yield spec.auth.jwt.jwks_url
     yield from (each.value for each in spec.env if each.value is not None)

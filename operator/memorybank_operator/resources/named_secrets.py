@@ -9,11 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from memorybank_operator.api.v1alpha1.backup import ACCESS_KEY_ID, S3_PATH, SECRET_ACCESS_KEY
+from memorybank_operator.api.v1alpha1.backup import (
+    ACCESS_KEY_ID,
+    S3,
+    S3_PATH,
+    SECRET_ACCESS_KEY,
+)
+from memorybank_operator.api.v1alpha1.bootstrap import RESTORE_PATH
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.postgres import PATH
 from memorybank_operator.api.v1alpha1.service import SecretReference
-from memorybank_operator.configfiles.secret_files import FILE, Mounted
+from memorybank_operator.configfiles.secret_files import (
+    FILE,
+    OF_BACKUPS,
+    OF_RESTORE,
+    BucketFiles,
+    Mounted,
+)
 from memorybank_operator.resources import names
 from memorybank_operator.resources.postgres_cluster import ADDRESS, address_secret
 
@@ -96,21 +108,26 @@ def _named(bank: MemoryBank) -> Iterator[NamedSecret]:
 
 
 def _for_backups(bank: MemoryBank) -> Iterator[NamedSecret]:
-    backup = bank.spec.backup
-    s3 = None if backup is None else backup.destination.s3
+    backup, restore = bank.spec.backup, bank.spec.restore
+    if backup is not None:
+        yield from _of_bucket(backup.destination.s3, OF_BACKUPS, S3_PATH)
+    if restore is not None and restore.destination is not None:
+        path = f"{RESTORE_PATH}.destination.s3"
+        yield from _of_bucket(restore.destination.s3, OF_RESTORE, path)
+
+
+def _of_bucket(s3: S3 | None, files: BucketFiles, path: str) -> Iterator[NamedSecret]:
     if s3 is None:
         return
     if s3.secret_ref is not None:
         for use, key in (
-            (Mounted.BACKUP_ACCESS_KEY_ID, ACCESS_KEY_ID),
-            (Mounted.BACKUP_SECRET_ACCESS_KEY, SECRET_ACCESS_KEY),
+            (files.access_key_id, ACCESS_KEY_ID),
+            (files.secret_access_key, SECRET_ACCESS_KEY),
         ):
-            path = f"{S3_PATH}.secretRef"
-            yield NamedSecret(use, path, s3.secret_ref.name, key, names_key=False)
+            yield NamedSecret(use, f"{path}.secretRef", s3.secret_ref.name, key, names_key=False)
     if s3.ca_secret_ref is not None:
         reference = s3.ca_secret_ref
-        path = f"{S3_PATH}.caSecretRef"
-        yield NamedSecret(Mounted.BACKUP_CA, path, reference.name, reference.key)
+        yield NamedSecret(files.ca, f"{path}.caSecretRef", reference.name, reference.key)
 
 
 def _of(use: Mounted, path: str, reference: SecretReference) -> NamedSecret:

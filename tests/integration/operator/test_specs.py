@@ -31,7 +31,7 @@ from tests.integration.operator.settling import refused, settle
 from tests.integration.operator.shape import shape
 from tests.integration.operator.world import World
 from tests.operator.strategies import bank_names, specs
-from tests.operator.world import BUCKET_KEYS, CERTIFICATE, DATABASE_URL, IN_POSTGRES
+from tests.operator.world import BACKED_UP, BUCKET_KEYS, CERTIFICATE, DATABASE_URL, IN_POSTGRES
 from tests.repo.checkout import ROOT
 
 Values = dict[str, Any]
@@ -139,6 +139,11 @@ ALTERNATIVES: dict[str, Values] = {
     "backups on a volume": {
         "backup": {"destination": {"volume": {"claimName": "backups", "path": "memories"}}}
     },
+    "a restore from a volume": {
+        "bootstrap": {
+            "restore": {"destination": {"volume": {"claimName": "copies", "path": "memories"}}}
+        }
+    },
     "vectors in postgres": {"vector": {"provider": "pgvector"}},
     "auth.jwt by a secret": {
         "auth": {
@@ -151,7 +156,10 @@ ALTERNATIVES: dict[str, Values] = {
     },
 }
 """What excludes something that the example has."""
-BASES: dict[str, Values] = dict.fromkeys(("autoscaling", "vectors in postgres"), IN_POSTGRES)
+BASES: dict[str, Values] = {
+    **dict.fromkeys(("autoscaling", "vectors in postgres"), IN_POSTGRES),
+    **dict.fromkeys(("bootstrap", "a restore from a volume"), BACKED_UP),
+}
 """What a bank is that has such a field; of any other, nothing is said."""
 INSTALLED = frozenset(kind.kind for kind in kinds.OPTIONAL)
 IMMUTABLE = {"storage", "encryption"}

@@ -166,3 +166,9 @@ def test_a_restore_is_an_event_once() -> None:
     assert (note.reason, note.warning) == ("Restored", False)
     assert PLACE in note.message
     assert [each.reason for each in backup(unknown, well)] == ["Replicating"]
+
+
+def test_that_a_bank_began_with_another_ones_backup_is_an_event() -> None:
+    [note] = backup(status(None), status(replace(UNKNOWN, origin="restored")))
+    assert note.reason == "Restored"
+    assert "spec.bootstrap.restore" in note.message

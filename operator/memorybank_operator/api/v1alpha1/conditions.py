@@ -352,7 +352,7 @@ class Reason(Explained):
     )
     RESTORED = (
         "Restored",
-        "The bank's volume was empty, and its database was restored from its backups.",
+        "The bank's volume was empty, and its database was restored from a backup.",
     )
     VOLUME_ADOPTED = ("VolumeAdopted", "The volume of a former bank of this name is used again.")
     VOLUME_GROWS = ("VolumeGrows", "A larger volume was asked for.")

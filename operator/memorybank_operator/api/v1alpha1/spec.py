@@ -10,6 +10,7 @@ from memorybank_operator.api.base import ApiModel, cel, rules
 from memorybank_operator.api.quantity import parse_quantity
 from memorybank_operator.api.v1alpha1.autoscaling import Autoscaling
 from memorybank_operator.api.v1alpha1.backup import Backup
+from memorybank_operator.api.v1alpha1.bootstrap import Bootstrap, Restore
 from memorybank_operator.api.v1alpha1.disruption import PodDisruptionBudget
 from memorybank_operator.api.v1alpha1.edge import Expose, NetworkPolicy
 from memorybank_operator.api.v1alpha1.pod import (
@@ -319,6 +320,12 @@ class Spec(ApiModel):
                 "as those of CloudNativePG",
                 field_path=".backup",
             ),
+            cel(
+                "!has(self.bootstrap) || !has(self.bootstrap.restore) || has(self.backup)",
+                "spec.bootstrap.restore needs spec.backup: what is restored is backed up from then "
+                "on, so say where to",
+                field_path=".bootstrap.restore",
+            ),
         )
     )
 
@@ -383,6 +390,10 @@ class Spec(ApiModel):
     backup: Backup | None = None
     """Where backups go, with storage.engine sqlite. Everything that is written is replicated there
     continuously, and a bank whose volume is lost is restored from there. Left out, there are none.
+    """
+    bootstrap: Bootstrap | None = None
+    """What the bank begins with, as long as it has neither a database nor backups of its own. Left
+    out, with nothing.
     """
     embedding: Embedding = Embedding()
     """What turns texts into vectors."""
@@ -463,6 +474,11 @@ class Spec(ApiModel):
     """While true, the API server refuses to delete the bank, by an admission policy that comes with
     the chart. The deletion of its namespace goes on unhindered.
     """
+
+    @property
+    def restore(self) -> Restore | None:
+        """The backup that the bank begins with; None when it begins with nothing."""
+        return None if self.bootstrap is None else self.bootstrap.restore
 
     @property
     def pods(self) -> int:

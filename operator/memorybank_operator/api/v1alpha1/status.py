@@ -86,7 +86,9 @@ class BackupStatus(StatusModel):
     than those before.
     """
     origin: Annotated[str, Field(max_length=32)] | None = None
-    """Where the pod had its database from: volume, backup or, of a new bank, nothing."""
+    """Where the pod had its database from: volume, backup or, of a new bank, restored (what
+    spec.bootstrap says) or nothing.
+    """
     last_sync: datetime | None = None
     """While BackupHealthy is False, when all was last at the destination; absent if it never was.
     """
