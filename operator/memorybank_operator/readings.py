@@ -1,5 +1,5 @@
 """What pods say of themselves at /ready: how full their disks are, what keeps them from their job,
-and whether their backups arrive.
+which server they do without, and whether their backups arrive.
 
 A pod is asked at its own address and not through the Service, which leads to no pod that is not
 ready. The answer needs no key, and none is sent. What was read is kept in memory only: after a
@@ -28,11 +28,13 @@ READ_PER_SECOND = 1.0
 """Readings of banks that are well, of all together, as many of those that have little room, and of
 those that nobody serves. One takes some 3 ms of CPU time.
 """
-BACKUPS_PER_SECOND = 5.0
-"""Readings of banks with backups, of all together: that nothing arrives is to be told soon."""
-FAILING_INTERVAL = 10.0
-"""How often a bank is asked at most that nobody serves, or whose backups do not arrive: another
-cause, or the end of it, is told within this time.
+URGENT_PER_SECOND = 5.0
+"""Readings of banks that rely on something else than their own pod, of all together: that backups
+do not arrive, or that a server says nothing, is to be told soon.
+"""
+SHORT_INTERVAL = 10.0
+"""How often a bank is asked at most that relies on something else, that nobody serves, or whose
+backups do not arrive: the cause, another one, or the end of it, is told within this time.
 """
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 8.0
@@ -55,8 +57,8 @@ class Outlook:
     """What the volume has: another one asks for a reading at once."""
     serves: bool
     """Whether anybody serves: a bank that nobody serves is asked at once, and more often."""
-    has_backups: bool = False
-    """Whether it is asked for its backups, and so more often in a crowd."""
+    urgent: bool = False
+    """Whether the bank relies on something else than its own pod, and so is asked more often."""
 
 
 class Reader:
@@ -86,7 +88,10 @@ def _reading(content: bytes) -> Reading | None:
     if not isinstance(answer, dict):
         return None
     return Reading(
-        _disk(answer.get("disk")), _complaint(answer.get("checks")), _backup(answer.get("backup"))
+        disk=_disk(answer.get("disk")),
+        complaint=_complaint(answer.get("checks")),
+        degraded=_degraded(answer.get("checks")),
+        backup=_backup(answer.get("backup")),
     )
 
 
@@ -130,6 +135,15 @@ def _complaint(checks: Any) -> str:
     return ""
 
 
+def _degraded(checks: Any) -> tuple[tuple[str, str], ...]:
+    """Return the checks that say that something is done less well, and why."""
+    return tuple(
+        (str(each.get("name"))[:MAX_WORD], str(each.get("message"))[:MAX_COMPLAINT])
+        for each in (checks if isinstance(checks, list) else ())
+        if isinstance(each, dict) and each.get("status") == "degraded"
+    )
+
+
 class Readings:
     """Asks a pod of each bank that it was told about, again and again."""
 
@@ -143,7 +157,8 @@ class Readings:
         count: int,
     ) -> None:
         """`changed` is told the banks whose disk is another one now, in size or by one percent,
-        those that complain of something else, and those whose backups stand otherwise.
+        those that complain of something else, those that do without another server, and those whose
+        backups stand otherwise.
         """
         self._reader = reader
         self._interval = interval
@@ -151,7 +166,7 @@ class Readings:
         self._outlooks: dict[BankKey, Outlook] = {}
         self._readings: dict[BankKey, Reading] = {}
         self._near: set[BankKey] = set()
-        self._backed_up: set[BankKey] = set()
+        self._urgent: set[BankKey] = set()
         self._failing: set[BankKey] = set()
         queue: KeyedQueue[BankKey] = KeyedQueue(clock, backoff_max=interval)
         self.workers = Workers(queue, self._read, count=count, name="reading")
@@ -172,12 +187,15 @@ class Readings:
             before = self.reading(bank)
             is_same_pod = outlook is not None and outlook.address == known.address
             self._readings[bank] = replace(
-                before, complaint="", backup=before.backup if is_same_pod else None
+                before,
+                complaint="",
+                degraded=before.degraded if is_same_pod else (),
+                backup=before.backup if is_same_pod else None,
             )
         if outlook is None:
             del self._outlooks[bank]
             self._failing.discard(bank)
-            self._backed_up.discard(bank)
+            self._urgent.discard(bank)
             return
         self._outlooks[bank] = outlook
         self._sort(bank, outlook)
@@ -188,7 +206,7 @@ class Readings:
         """A bank is gone."""
         self._outlooks.pop(bank, None)
         self._readings.pop(bank, None)
-        for group in (self._near, self._failing, self._backed_up):
+        for group in (self._near, self._failing, self._urgent):
             group.discard(bank)
 
     def reading(self, bank: BankKey) -> Reading:
@@ -216,19 +234,20 @@ class Readings:
 
     def _sort(self, bank: BankKey, outlook: Outlook) -> None:
         """Note whose rate it shares."""
-        (self._backed_up.add if outlook.has_backups else self._backed_up.discard)(bank)
+        (self._urgent.add if outlook.urgent else self._urgent.discard)(bank)
         backup = self.reading(bank).backup
         is_well = outlook.serves and (backup is None or backup.is_well)
         (self._failing.discard if is_well else self._failing.add)(bank)
 
     def _pause(self, bank: BankKey) -> float:
         """Return the seconds until it is asked again: those like it share a rate."""
-        has_backups = bank in self._backed_up
-        rate = BACKUPS_PER_SECOND if has_backups else READ_PER_SECOND
+        is_urgent = bank in self._urgent
+        rate = URGENT_PER_SECOND if is_urgent else READ_PER_SECOND
+        short = min(SHORT_INTERVAL, self._interval)
         if bank in self._failing:
-            return max(min(FAILING_INTERVAL, self._interval), len(self._failing) / rate)
-        if has_backups:
-            return max(self._interval, len(self._backed_up) / rate)
+            return max(short, len(self._failing) / rate)
+        if is_urgent:
+            return max(short, len(self._urgent) / rate)
         near = len(self._near)
         peers = near if bank in self._near else len(self._outlooks) - near
         return max(self._interval, peers / READ_PER_SECOND)
@@ -239,4 +258,4 @@ def _shown(reading: Reading) -> tuple[object, ...]:
     disk, backup = reading.disk or Disk(total=0, free=0), reading.backup
     # That more arrived is not, as long as all is well.
     stand = backup and (backup.epoch, backup.origin, backup.problem, backup.is_known)
-    return disk.total, disk.used_percent, reading.complaint, stand
+    return disk.total, disk.used_percent, reading.complaint, reading.degraded, stand

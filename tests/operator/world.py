@@ -155,6 +155,7 @@ class World:
     canary: CanaryResult | None = None
     disk: Disk | None = None
     complaint: str = ""
+    degraded: tuple[tuple[str, str], ...] = ()
     backup: BackupReading | None = None
     growth_refused: str = ""
     settings: RenderSettings = SETTINGS
@@ -173,6 +174,7 @@ class World:
             canary=self.canary,
             disk=self.disk,
             complaint=self.complaint,
+            degraded=self.degraded,
             backup=self.backup,
             growth_refused=self.growth_refused,
         )

@@ -33,6 +33,7 @@ _REQUESTS_AT_ONCE = 4
 _CAPACITY = 512
 """Calls that may wait, as for the built-in embedder."""
 
+SILENT = "does not answer in time"
 _HARMLESS = "dimensions"
 """A text that every model takes."""
 
@@ -218,7 +219,7 @@ class RemoteEmbedder:
         # Callers wait no longer. Whoever tries the service again needs the place before this
         # request ends, which may take many times as long.
         place.close()
-        self._trouble = f"has not answered for {self.patience:g} seconds"
+        self._trouble = SILENT
         self._breaker.failed()
 
     async def _told(self, texts: Sequence[str]) -> Vector:
@@ -259,8 +260,7 @@ class RemoteEmbedder:
                 f"{self._url}/{self._api.path}", json=self._api.request(texts)
             )
         except httpx.TimeoutException:
-            seconds = self._patience.timeout_seconds
-            raise _Transient(f"did not answer within {seconds:g} seconds") from None
+            raise _Transient(SILENT) from None
         except httpx.TransportError as error:
             raise _Transient(f"cannot be reached ({type(error).__name__})") from None
         if answer.status_code in _TRANSIENT:

@@ -18,6 +18,7 @@ from memorybank.errors import (
 )
 from memorybank.ports import PENDING, Embedder, MemoryStore, SearchIndex, Vector
 from memorybank.schemas.health import Check, Status
+from memorybank.services.waiting import unanswered
 
 INTERNAL_TENANT = "_selftest"
 """No key is ever made for this tenant, so no caller sees what is in it."""
@@ -141,10 +142,11 @@ class _Canary:
         try:
             async with asyncio.timeout(self._embedding_seconds):
                 self._vectors = list(await self._embedder.embed(texts))
-        except (EmbedderUnavailable, TimeoutError):
+        except (EmbedderUnavailable, TimeoutError) as error:
             # Memories are still taken and found, by their words.
             self.degraded = True
-            raise
+            late = isinstance(error, TimeoutError)
+            raise unanswered(self._embedder) if late else error from None
 
     async def store(self) -> None:
         if self._store.care.damaged:  # though it may be far from where this would write

@@ -18,6 +18,10 @@ async def embed_in_time(embedder: Embedder, texts: Sequence[str]) -> Vector:
         async with asyncio.timeout(embedder.patience):
             return await embedder.embed(texts)
     except TimeoutError:
-        raise EmbedderUnavailable(
-            f"the embedding service has not answered for {embedder.patience:g} seconds"
-        ) from None
+        raise unanswered(embedder) from None
+
+
+def unanswered(embedder: Embedder) -> EmbedderUnavailable:
+    """Return what to say of an embedder that does not answer: as it does itself, in time."""
+    asked = "model" if embedder.patience is None else "service"
+    return EmbedderUnavailable(f"the embedding {asked} does not answer in time")

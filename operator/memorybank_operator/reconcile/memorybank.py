@@ -223,7 +223,7 @@ class Reconciler:
 
     def _prove(self, key: BankKey, bank: MemoryBank, observed: Observed, *, plan: Plan) -> Observed:
         """Have the canary watch what is to be proven; add to the snapshot what it knows, and what
-        the pod says of its backups.
+        the pod says of its backups and of what it does without.
         """
         self._means.readings.watch(key, outlook(bank, observed))
         proof = target(bank, observed, plan, connect=self._means.connect)
@@ -231,11 +231,12 @@ class Reconciler:
             self._means.canaries.forget(key)
         else:
             self._means.canaries.watch(key, proof)
+        said = self._means.readings.reading(key)  # of another pod than before it says nothing
         return replace(
             observed,
             canary=self._means.canaries.result(key),
-            # Of another pod than before it says nothing.
-            backup=self._means.readings.reading(key).backup,
+            degraded=said.degraded,
+            backup=said.backup,
         )
 
     def _is_still_proven(self, key: BankKey, bank: MemoryBank, plan: Plan) -> bool:

@@ -104,6 +104,8 @@ class Reading:
     """What keeps it from its job, for people; holds no secret and no memory's content. Empty when
     it does it, or did not say.
     """
+    degraded: tuple[tuple[str, str], ...] = ()
+    """As in CanaryResult."""
     backup: BackupReading | None = None
     """None when nobody said anything yet, and of a bank without backups."""
 
@@ -130,6 +132,8 @@ class Observed:
     disk: Disk | None = None
     complaint: str = ""
     """As in Reading, as the pod said last."""
+    degraded: tuple[tuple[str, str], ...] = ()
+    """Likewise."""
     backup: BackupReading | None = None
     """Likewise."""
     growth_refused: str = ""

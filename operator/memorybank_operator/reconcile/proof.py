@@ -71,14 +71,14 @@ def door(
 
 
 def outlook(bank: MemoryBank, observed: Observed) -> Outlook | None:
-    """Return whom to ask for the bank's disk, and what keeps it from serving: a pod that runs,
-    ready or not; None without one, and for a bank without a volume while somebody serves.
+    """Return whom to ask for the bank's disk, what keeps it from serving, and what it does without:
+    a pod that runs, ready or not; None without one.
 
     The newest of several is asked: of a bank with a volume, the others are on their way out.
     """
     running = [pod for pod in observed.pods if _runs(pod)]
     serves = bool(serving(observed.pods))
-    if not running or (serves and not bank.spec.storage.has_volume):
+    if not running:
         return None
     newest = max(running, key=lambda pod: str(pod["metadata"].get("creationTimestamp") or ""))
     claim = observed.children.get(names.volume_claim(bank), {})
@@ -87,7 +87,7 @@ def outlook(bank: MemoryBank, observed: Observed) -> Outlook | None:
         _http(newest["status"]["podIP"]),
         capacity,
         serves=serves,
-        has_backups=bank.spec.backup is not None,
+        urgent=bank.spec.backup is not None or bank.spec.relies_on_servers,
     )
 
 

@@ -57,7 +57,9 @@ def judge_degraded(
 
 
 def _without_a_service(bank: MemoryBank, observed: Observed) -> Verdict | None:
-    """Say what the bank lacks as it said when it was probed last."""
+    """Say what the bank lacks, as its pod said when it was asked last, or when it was probed."""
+    if observed.degraded:
+        return _verdict(bank, observed, observed.degraded[0])
     known = bank.status.condition(ConditionType.DEGRADED)
     if observed.canary is None or (not observed.canary.ok and not observed.canary.degraded):
         # Nobody has said otherwise since: a restarted operator, or a probe that got no answer.
@@ -66,7 +68,11 @@ def _without_a_service(bank: MemoryBank, observed: Observed) -> Verdict | None:
         return Verdict(known.status, known.reason, known.message)
     if not observed.canary.degraded:
         return None
-    check, why = observed.canary.degraded[0]
+    return _verdict(bank, observed, observed.canary.degraded[0])
+
+
+def _verdict(bank: MemoryBank, observed: Observed, said: tuple[str, str]) -> Verdict:
+    check, why = said
     reason, consequence = CONSEQUENCES.get(check, OTHERWISE)
     message = f"{consequence}: {why}.{_of_own_server(bank, observed, reason)}"
     return Verdict("True", reason, message)

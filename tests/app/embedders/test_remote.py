@@ -124,7 +124,7 @@ async def test_a_service_that_hangs_is_given_up(server: EmbeddingServer) -> None
     server.hold = threading.Event()
     try:
         error = await failure(ollama(server, timeout_seconds=0.1))
-        assert "did not answer within 0.1 seconds" in error.message
+        assert "does not answer in time" in error.message
     finally:
         server.hold.set()
 
@@ -346,7 +346,7 @@ async def test_a_service_that_says_nothing_is_left_alone_before_its_requests_end
         while not embedder._breaker.wait():  # noqa: ASYNC110  # nothing tells
             await asyncio.sleep(0.01)
     told = await failure(embedder)
-    assert "has not answered for 0.05 seconds" in told.message
+    assert "does not answer in time" in told.message
     assert "asked again in 20 seconds" in (told.hint or "")
     assert not any(each.done() for each in asked)
     server.hold.set()

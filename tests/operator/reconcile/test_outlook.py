@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,13 +30,25 @@ def test_the_pod_is_asked_at_its_own_address_ready_or_not() -> None:
     assert asked(world_with("fd00::7")) == Outlook("http://[fd00::7]:8080", "1Gi", serves=True)
 
 
-def test_a_bank_without_a_volume_is_asked_while_nobody_serves() -> None:
-    apart = bank(IN_POSTGRES)
-    world = running(apart)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        IN_POSTGRES,
+        {"embedding": {"provider": "ollama", "ollama": {"url": "http://ollama:11434"}}},
+        {"embedding": {"provider": "openai"}},
+        {"vector": {"provider": "chroma", "chroma": {"url": "http://chroma:8000"}}},
+    ],
+)
+def test_a_bank_that_relies_on_a_server_is_asked_more_often(spec: dict[str, Any]) -> None:
+    of = bank(spec)
+    world = running(of)
     world.pods[0]["status"]["podIP"] = "10.0.0.7"
-    assert outlook(apart, world.observed()) is None
+    found = outlook(of, world.observed())
+    assert found is not None
+    assert found.urgent
+    assert found.serves
     unready(world.pods[0], {"running": {}}, started=True)
-    assert outlook(apart, world.observed()) == Outlook("http://10.0.0.7:8080", "", serves=False)
+    assert outlook(of, world.observed()) == replace(found, serves=False)
 
 
 def test_a_volume_that_grew_makes_another_outlook() -> None:
@@ -46,7 +59,7 @@ def test_a_volume_that_grew_makes_another_outlook() -> None:
 
 def test_a_bank_with_backups_is_asked_for_them() -> None:
     found = outlook(bank(BACKED_UP), world_with().observed())
-    assert found == Outlook("http://10.0.0.7:8080", "1Gi", serves=True, has_backups=True)
+    assert found == Outlook("http://10.0.0.7:8080", "1Gi", serves=True, urgent=True)
 
 
 def leaving(pod: dict[str, Any]) -> None:

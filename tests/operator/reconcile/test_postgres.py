@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from memorybank_operator.reconcile.observed import ChildKey
-from memorybank_operator.reconcile.proof import outlook
 from memorybank_operator.reconcile.steps import Apply, Create
 from tests.operator.world import DATABASE_URL, IN_POSTGRES, World, bank, running, secret_with
 
@@ -120,13 +119,6 @@ def test_more_pods_restart_none() -> None:
     world.converge(bank(IN_POSTGRES | {"replicas": 3}, generation=2))
     assert world.deployment(bank())["spec"]["template"] == before
     assert world.deployment(bank())["spec"]["replicas"] == 3
-
-
-def test_nobody_asks_for_its_disk() -> None:
-    world = running(bank(IN_POSTGRES))
-    world.pods[0]["status"]["podIP"] = "10.0.0.1"
-    assert outlook(bank(IN_POSTGRES), world.observed()) is None
-    assert outlook(bank(), world.observed()) is not None
 
 
 def test_the_volume_of_a_former_bank_is_neither_used_nor_deleted_nor_told() -> None:

@@ -57,6 +57,14 @@ def test_what_is_missing_is_told_with_what_it_costs_and_the_bank_stays_ready(
     assert (ready(status), status["phase"]) == ("True", "Running")
 
 
+def test_what_the_pod_says_is_told_before_the_next_probe() -> None:
+    world = having()
+    world.degraded = LOST
+    assert degraded(world.status(bank()))["message"] == TEXT
+    world.canary = None
+    assert degraded(world.status(bank()))["message"] == TEXT
+
+
 def test_of_an_own_chroma_without_a_pod_it_is_told_where_to_look() -> None:
     of = bank({"vector": {"provider": "chroma", "chroma": {"managed": {}}}})
     world = running(of)

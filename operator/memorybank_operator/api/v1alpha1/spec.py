@@ -491,6 +491,17 @@ class Spec(ApiModel):
         return self.autoscaling if self.pods else None
 
     @property
+    def relies_on_servers(self) -> bool:
+        """Whether the bank's pods need others to do all of their job: a database, a model or an
+        index that they do not have themselves.
+        """
+        return (
+            not self.storage.has_volume
+            or self.embedding.provider != "builtin"
+            or self.vector.provider == "chroma"
+        )
+
+    @property
     def disruption_budget(self) -> PodDisruptionBudget | None:
         """How many pods may be away while nodes are emptied; None when nothing limits it."""
         several = self.replicas > 1 or self.autoscaling is not None
