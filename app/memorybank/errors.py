@@ -137,6 +137,11 @@ class BackupUnavailable(Unavailable):
 
     code = "backup_unavailable"
 
+    def __init__(self, message: str, *, hint: str | None = None, late: bool = False) -> None:
+        """`late` says that nothing failed, but took too long."""
+        super().__init__(message, hint=hint)
+        self.late = late
+
 
 class BackupDamaged(MemoryBankError):
     """A backup is there that cannot be restored; no retry cures that."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from memorybank.ports import StoreCare
-from memorybank.schemas.health import Check, DiskReport, ReadyReport
+from memorybank.schemas.health import BackupReport, Check, DiskReport, ReadyReport
 from memorybank.services.selftest import SelfTest
 
 _logger = logging.getLogger(__name__)
@@ -22,12 +23,14 @@ class Readiness:
         version: str,
         revision: str,
         schema_version: int,
+        backup: Callable[[], BackupReport | None] = lambda: None,
     ) -> None:
         self._selftest = selftest
         self._care = care
         self._version = version
         self._revision = revision
         self._schema_version = schema_version
+        self._backup = backup
         self._draining = False
         self._was_ready = True
 
@@ -50,6 +53,7 @@ class Readiness:
             revision=self._revision,
             schema_version=self._schema_version,
             disk=disk and DiskReport(total_bytes=disk.total_bytes, free_bytes=disk.free_bytes),
+            backup=self._backup(),
             checks=checks,
         )
 

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from prometheus_client import (
     CollectorRegistry,
@@ -158,6 +159,35 @@ class Telemetry:
             "1 where the background work of the database is done, 0 in the other processes.",
             registry=self._registry,
         )
+
+        self._backup_synced = Gauge(
+            "memorybank_backup_synced_timestamp_seconds",
+            "When everything that was committed then is known to have arrived at the destination.",
+            ("destination",),
+            registry=self._registry,
+        )
+        self._backup_healthy = Gauge(
+            "memorybank_backup_healthy",
+            "1 when what is written arrives at the destination of backups, 0 when it does not.",
+            ("destination",),
+            registry=self._registry,
+        )
+        self._backup_restore = Gauge(
+            "memorybank_backup_restore_seconds",
+            "How long the restore at the start of the pod took; none when nothing was restored.",
+            ("destination",),
+            registry=self._registry,
+        )
+
+    def backup_looked(self, destination: str, *, synced_at: datetime | None, healthy: bool) -> None:
+        """Tell what a look at the backups found; `destination` is their kind."""
+        self._backup_healthy.labels(destination).set(healthy)
+        if synced_at is not None:
+            self._backup_synced.labels(destination).set(synced_at.timestamp())
+
+    def restored(self, destination: str, *, seconds: float) -> None:
+        """Tell that the database was restored before the start."""
+        self._backup_restore.labels(destination).set(seconds)
 
     def follows(self, *, leads: Callable[[], bool], behind: Callable[[], float]) -> None:
         """Ask this at each exposition: whether this process leads, and how far it is behind."""

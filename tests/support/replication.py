@@ -59,8 +59,8 @@ class Pod:
         prepare(self.settings)
         return Prepared.load(self.run_dir)
 
-    def replicate(self) -> None:
-        """Start Litestream; return when it answers."""
+    def replicate(self, *, wait: bool = True) -> None:
+        """Start Litestream; return when it has replicated what there is."""
         backup = self.settings.backup
         assert backup is not None
         environ = without_aws()
@@ -71,13 +71,14 @@ class Pod:
                 [program(), "replicate", "-config", str(self.run_dir / CONFIG)],
                 stdout=log, stderr=subprocess.STDOUT, env=environ,
             )  # fmt: skip
-        self.wait_until_synced()
+        if wait:
+            self.wait_until_synced()
 
     def wait_until_synced(self) -> None:
         deadline = time.monotonic() + _ANSWER_SECONDS
         while True:
             try:
-                Litestream(self.socket, self.database).sync(seconds=_ANSWER_SECONDS)
+                Litestream(self.socket, self.database).sync(_ANSWER_SECONDS)
             except BackupUnavailable:
                 if time.monotonic() > deadline:
                     raise

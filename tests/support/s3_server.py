@@ -24,9 +24,15 @@ from e2e.cluster.pki import Authority
 _UNCHECKED = 4
 """Requests before keys are checked: those that make the user, its right, its key and a bucket."""
 _START_SECONDS = 60
-_EVERYTHING = json.dumps(
-    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
-)
+
+
+def _policy(*actions: str) -> str:
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+_RIGHTS_ALONE = _policy("iam:*")
+_EVERYTHING = _policy("s3:*", "iam:*")
 
 
 @dataclass
@@ -77,10 +83,15 @@ class S3:
         finally:
             self.process.send_signal(signal.SIGCONT)
 
+    def allow(self, everything: bool) -> None:
+        """Give the user every right, or none in buckets."""
+        policy = _EVERYTHING if everything else _RIGHTS_ALONE
+        self.client("iam").put_user_policy(UserName="bank", PolicyName="all", PolicyDocument=policy)
+
     def _set_up(self) -> None:
         iam = self.client("iam")
         iam.create_user(UserName="bank")
-        iam.put_user_policy(UserName="bank", PolicyName="all", PolicyDocument=_EVERYTHING)
+        self.allow(True)
         made = iam.create_access_key(UserName="bank")["AccessKey"]
         self.client().create_bucket(Bucket=self.bucket)
         self.key, self.secret = made["AccessKeyId"], made["SecretAccessKey"]

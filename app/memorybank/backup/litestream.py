@@ -5,6 +5,7 @@ https://litestream.io/reference/config; what it answers on its socket was read o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -151,27 +152,35 @@ class Litestream:
     def __init__(self, socket: Path, database: Path) -> None:
         self._socket = socket
         self._database = str(database)
+        self._open: set[_Connection] = set()
 
-    def sync(self, *, seconds: float) -> None:
+    def sync(self, seconds: float) -> None:
         """Return when everything that was committed so far is at the destination. Raises
         BackupUnavailable when that takes longer, or when it fails, with the cause.
 
         Litestream itself waits for a destination that does not answer, and says nothing.
         """
         connection = _Connection(self._socket, seconds)
+        self._open.add(connection)
         try:
             body = json.dumps({"path": self._database, "wait": True, "timeout": int(seconds) + 1})
             connection.request("POST", "/sync", body)
             answer = connection.getresponse()
             content = answer.read()
         except TimeoutError:
-            raise BackupUnavailable(_SILENT) from None
+            raise BackupUnavailable(_SILENT, late=True) from None
         except (OSError, HTTPException):
             raise BackupUnavailable("the process that replicates does not answer") from None
         finally:
+            self._open.discard(connection)
             connection.close()
         if answer.status != 200:
             raise BackupUnavailable(cause(_error_of(content)))
+
+    def hang_up(self) -> None:
+        """Let nobody wait any longer who waits now."""
+        for connection in tuple(self._open):
+            connection.hang_up()
 
 
 class _Connection(HTTPConnection):
@@ -184,6 +193,11 @@ class _Connection(HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+    def hang_up(self) -> None:
+        """Wake the thread that waits for an answer."""
+        with contextlib.suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
 
 def known_cause(said: str) -> str | None:

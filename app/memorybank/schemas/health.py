@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -35,6 +36,24 @@ class DiskReport(Response):
     free_bytes: int
 
 
+class BackupReport(Response):
+    """How fresh the backups are. None of it makes the service unready."""
+
+    epoch: str = Field(description="What this process replicates to.")
+    parent: str | None = Field(description="The epoch that it went on from.")
+    origin: Literal["nothing", "volume", "backup", "restored"] = Field(
+        description="What the database began with at the start of the pod."
+    )
+    durability: Literal["async", "replicated"] = Field(
+        description="What an acknowledged write means now."
+    )
+    synced_at: datetime | None = Field(
+        description="When everything that was committed then is known to have arrived."
+    )
+    problem: str = Field(description="Why the last look failed; empty when it did not.")
+    problem_since: datetime | None
+
+
 class ReadyReport(Response):
     """Whether the service does its job: what was tried, and how it went."""
 
@@ -45,4 +64,5 @@ class ReadyReport(Response):
         description="Schema of the database; a service that knows only older ones does not open it."
     )
     disk: DiskReport | None = Field(description="Null when it does not answer in time.")
+    backup: BackupReport | None = Field(None, description="Null when none is configured.")
     checks: list[Check]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_search import SearchRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
+from memorybank.schemas.health import BackupReport
 from memorybank.server.deferred import Deferred, WithLifespan
 from memorybank.server.engine import Engine
 from memorybank.server.federation import Federation
@@ -54,9 +55,15 @@ class Application:
 
 
 async def build_application(
-    engine: Engine, settings: Settings, telemetry: Telemetry, tracer: Tracer | None = None
+    engine: Engine,
+    settings: Settings,
+    telemetry: Telemetry,
+    tracer: Tracer | None = None,
+    backup: Callable[[], BackupReport | None] = lambda: None,
 ) -> Application:
-    """Put services and faces together; without a `tracer` no traces are recorded."""
+    """Put services and faces together; without a `tracer` no traces are recorded. `backup` tells
+    how fresh the backups are.
+    """
     tracer = tracer or Unrecorded()
     roles = settings.auth.to_roles()
     federation = Federation(settings.auth.jwt, engine.store.access, roles)
@@ -82,6 +89,7 @@ async def build_application(
         version=VERSION,
         revision=settings.revision,
         schema_version=engine.store.care.schema_version,
+        backup=backup,
     )
 
     def load_mcp() -> WithLifespan:

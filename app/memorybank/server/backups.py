@@ -5,24 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from memorybank.backup.barrier import Barrier
+from memorybank.backup.care import Care
 from memorybank.backup.chain import Chain, Epoch
 from memorybank.backup.destination import Bucket, Destination, Folder, Place, newest_bank
-from memorybank.backup.litestream import CONFIG, Plan, program
+from memorybank.backup.litestream import CONFIG, SOCKET, Litestream, Plan, program
 from memorybank.backup.moments import Moment, restore
 from memorybank.backup.prepare import Incarnation, Prepared, Start
 from memorybank.backup.prepare import prepare as begin
 from memorybank.backup.private import write_private
 from memorybank.backup.restoring import Restorer
+from memorybank.backup.watch import LOOK_SECONDS, Freshness, Watch
 from memorybank.errors import ConfigurationError
+from memorybank.schemas.health import BackupReport
 from memorybank.settings import BackupSettings, RestoreSettings, S3Settings, Settings
 from memorybank.stores.sqlite.connection import migrations
 from memorybank.stores.sqlite.lock import DataFolderLock
 from memorybank.version import VERSION
+
+if TYPE_CHECKING:
+    from memorybank.telemetry import Telemetry
 
 _logger = logging.getLogger(__name__)
 
@@ -84,6 +94,75 @@ def _backup(settings: Settings) -> BackupSettings:
     return settings.backup
 
 
+class Backups:
+    """The backups of a bank that serves."""
+
+    def __init__(self, watch: Watch, litestream: Litestream, barrier: Barrier | None) -> None:
+        self.barrier = barrier
+        """What acknowledged writes have to pass; None when these do not wait."""
+        self._watch = watch
+        self._litestream = litestream
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """See that they are fresh until left."""
+        async with self._watch.running():
+            try:
+                yield
+            finally:
+                self._litestream.hang_up()
+
+    def report(self) -> BackupReport:
+        """Return what is known of them now."""
+        epoch, seen = self._watch.prepared.epoch, self._watch.seen
+        return BackupReport(
+            epoch=epoch.name,
+            parent=epoch.parent,
+            origin=epoch.origin.value,
+            durability="replicated" if self.barrier and self.barrier.holds else "async",
+            synced_at=seen.synced_at,
+            problem=seen.problem,
+            problem_since=seen.problem_since,
+        )
+
+
+def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
+    """Return the backups of a bank whose pod was prepared. Raises ConfigurationError."""
+    backup = _backup(settings)
+    prepared = Prepared.load(backup.run_dir)
+    litestream = Litestream(backup.run_dir / SOCKET, settings.database_path)
+    kind = "s3" if backup.volume is None else "volume"
+    if prepared.restore_seconds is not None:
+        telemetry.restored(kind, seconds=prepared.restore_seconds)
+    barrier = None
+    if backup.durability == "replicated":
+        barrier = Barrier(
+            litestream.sync,
+            refuses=backup.when_unreachable == "refuse",
+            failed=lambda: watch.look_soon(),
+        )
+
+    def looked(seen: Freshness) -> None:
+        telemetry.backup_looked(kind, synced_at=seen.synced_at, healthy=not seen.problem)
+        if barrier is not None:
+            barrier.looked(seen)
+
+    watch = Watch(
+        prepared,
+        litestream.sync,
+        Care(
+            Destination(place_of(backup)),
+            prepared,
+            settings.database_path,
+            keep=timedelta(hours=backup.retention_hours),
+        ),
+        look_seconds=max(LOOK_SECONDS, backup.sync_seconds),
+        database_bytes=_size(settings.database_path),
+        looked=looked,
+    )
+    return Backups(watch, litestream, barrier)
+
+
 def place_of(backup: BackupSettings) -> Place:
     """Return where the backups of the bank are. Raises ConfigurationError."""
     return _place(backup, f"{backup.bank}/{backup.uid}")
@@ -143,6 +222,13 @@ async def _begun(backup: BackupSettings, incarnation: Incarnation, place: Place)
     finally:
         if lock is not None:
             lock.release()
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _certificates(s3: S3Settings) -> str | None:

@@ -26,6 +26,7 @@ from memorybank.server.embedding import Counted, OpenedEmbedders, open_embedder
 from memorybank.services.selftest import INTERNAL_TENANT
 from memorybank.settings import Settings
 from memorybank.stores.sqlite import SqliteStore
+from memorybank.stores.sqlite.writer import Replication
 from memorybank.vectors import ChromaServer
 
 if TYPE_CHECKING:
@@ -50,18 +51,22 @@ class Engine:
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, *, counted: Counted = lambda _hits, _misses: None
+    settings: Settings,
+    *,
+    counted: Counted = lambda _hits, _misses: None,
+    replication: Replication | None = None,
 ) -> AsyncIterator[Engine]:
     """Open the backends; on the way out everything that was accepted is finished.
 
-    `counted` hears how many texts the cache of vectors knew, and how many not.
+    `counted` hears how many texts the cache of vectors knew, and how many not. What somebody writes
+    into SQLite is acknowledged when the `replication` has confirmed it.
 
     The index is built in the background, a recall waits for it. Raises ConfigurationError.
     """
     async with AsyncExitStack() as stack:
         opened = await open_embedder(settings, counted=counted)
         stack.push_async_callback(opened.embedder.close)
-        store = await open_store(settings, opened.embedder.model)
+        store = await open_store(settings, opened.embedder.model, replication)
         stack.push_async_callback(store.close)
         await opened.settle(store.embeddings)
         embedders = OpenedEmbedders(settings, opened, counted=counted)
@@ -74,7 +79,9 @@ async def open_engine(
         yield Engine(store, embedders.current, embedders, index, shared, opened.cache)
 
 
-async def open_store(settings: Settings, model: str) -> SqliteStore | PostgresStore:
+async def open_store(
+    settings: Settings, model: str, replication: Replication | None = None
+) -> SqliteStore | PostgresStore:
     """Open the store for vectors of this embedding space. Raises ConfigurationError."""
     if settings.database.engine == "postgres":
         return await _open_postgres(settings, model)
@@ -90,6 +97,7 @@ async def open_store(settings: Settings, model: str) -> SqliteStore | PostgresSt
         audited=settings.audit.kinds(),
         ring=key_ring(settings),
         checkpoints=settings.checkpoints,
+        replication=replication,
     )
 
 

@@ -37,9 +37,14 @@ from memorybank.tracing import Tracer
 from memorybank.version import VERSION
 
 if TYPE_CHECKING:
+    from memorybank.schemas.health import BackupReport
     from memorybank.server.app import Application
+    from memorybank.server.backups import Backups
 
-    Build = Callable[[Engine, Settings, Telemetry, Tracer], Awaitable[Application]]
+    Build = Callable[
+        [Engine, Settings, Telemetry, Tracer, Callable[[], BackupReport | None]],
+        Awaitable[Application],
+    ]
 
 _logger = logging.getLogger(__name__)
 
@@ -87,10 +92,21 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], file: P
                 version=VERSION,
             )
         )
-        engine = await stack.enter_async_context(open_engine(settings, counted=telemetry.embedded))
+        backups = None if settings.backup is None else _open_backups(settings, telemetry)
+        engine = await stack.enter_async_context(
+            open_engine(
+                settings,
+                counted=telemetry.embedded,
+                replication=None if backups is None else backups.barrier,
+            )
+        )
         await _establish_key(engine.store.access, settings)
         build_application = await importing
-        application = await build_application(engine, settings, telemetry, tracer)
+        application = await build_application(
+            engine, settings, telemetry, tracer, _nothing if backups is None else backups.report
+        )
+        if backups is not None:
+            await stack.enter_async_context(backups.running())
         reloader = Reloader(
             settings,
             read_again,
@@ -117,6 +133,17 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], file: P
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.second.wait(), server.drain_seconds)
     _logger.info("stopped")
+
+
+def _open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
+    # Loaded here: a bank without backups needs none of the megabytes that a bucket takes.
+    from memorybank.server.backups import open_backups
+
+    return open_backups(settings, telemetry)
+
+
+def _nothing() -> None:
+    return None
 
 
 def _import_app() -> Build:

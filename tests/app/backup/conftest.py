@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from tests.support.replication import Pod
 from tests.support.s3_server import S3, s3_server
 
 MakePod = Callable[..., Pod]
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -21,13 +24,11 @@ def _s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 
 @pytest.fixture
-def s3(_s3: S3) -> Iterator[S3]:
-    """The server, with an empty bucket."""
-    yield _s3
-    client = _s3.client()
-    found = client.list_objects_v2(Bucket=_s3.bucket).get("Contents", [])
-    for each in found:
-        client.delete_object(Bucket=_s3.bucket, Key=each["Key"])
+def s3(_s3: S3) -> S3:
+    """The server, with a bucket of the test's own: a pod may still write when the test is over."""
+    server = replace(_s3, bucket=f"backups-{next(_numbers)}")
+    server.client().create_bucket(Bucket=server.bucket)
+    return server
 
 
 @pytest.fixture(params=["s3", "volume"])

@@ -76,7 +76,7 @@ def test_at_most_the_last_moment_is_lost_with_a_node(
         with writer.running():
             writer.wait_for(1)
             pod.replicate()
-            writer.wait_for(len(writer.accepted) + 300 + 40 * trial)
+            writer.wait_for(len(writer.accepted) + 200 + 40 * trial)
             killed = time.monotonic()
             pod.kill()
         pod.lose_volume()
@@ -125,8 +125,8 @@ def test_two_pods_that_are_alive_at_once_spoil_nothing(
             with new.running():
                 new.wait_for(1)
                 successor.replicate()
-                new.wait_for(300)
-                old.wait_for(begun + 200)
+                new.wait_for(200)
+                old.wait_for(begun + 100)
         for each in (cut_off, successor):
             each.wait_until_synced()
             each.kill()

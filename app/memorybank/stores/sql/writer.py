@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from memorybank import trail
 from memorybank.batching import BatchThread, Closed, Job, QueueFull
 from memorybank.domain.audit import AuditEvent
 from memorybank.errors import StoreUnavailable
@@ -26,6 +27,8 @@ class Task(Generic[AnyConnection]):
 
     whose: Whose
     work: Callable[[AnyConnection], Any]
+    awaited: bool = True
+    """Whether a caller is told of it, rather than the service itself."""
 
 
 class GroupWriter(ABC, Generic[AnyConnection]):
@@ -57,7 +60,7 @@ class GroupWriter(ABC, Generic[AnyConnection]):
         if events is not None:
             write = self._recorder.recording(write, events)
         try:
-            future = self._thread.submit(Task(whose, write))
+            future = self._thread.submit(Task(whose, write, awaited=trail.actor.get() is not None))
         except QueueFull:
             raise StoreUnavailable(
                 f"too many writes wait for the {self._waits_for}",

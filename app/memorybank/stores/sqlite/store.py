@@ -29,7 +29,7 @@ from memorybank.stores.sqlite.care import CareTables
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.errors import Damage, translated, translated_at_start
 from memorybank.stores.sqlite.lock import DataFolderLock
-from memorybank.stores.sqlite.writer import Writer
+from memorybank.stores.sqlite.writer import Replication, Writer
 
 Answer = TypeVar("Answer")
 
@@ -65,6 +65,7 @@ class SqliteStore(SqlStore):
         audited: Iterable[EventKind] = (),
         ring: KeyRing | None = None,
         checkpoints: bool = True,
+        replication: Replication | None = None,
     ) -> None:
         self._lock = DataFolderLock(path)
         try:
@@ -84,6 +85,7 @@ class SqliteStore(SqlStore):
             self._seal,
             self._damage,
             admit=partial(moves.admit, now=SQLITE.now),
+            replication=replication,
         )
         self._lanes = Lanes("sqlite-reader", _READERS)
         super().__init__(
@@ -112,17 +114,25 @@ class SqliteStore(SqlStore):
         audited: Iterable[EventKind] = (),
         ring: KeyRing | None = None,
         checkpoints: bool = True,
+        replication: Replication | None = None,
     ) -> SqliteStore:
         """Open or create the database and bring its schema up to date.
 
         `model` names the embedding space of the vectors to come, `audited` the events that the
         audit log records; with a `ring` the bank is encrypted; without `checkpoints` the
-        write-ahead log is left to a replication tool. Raises ConfigurationError when the file
+        write-ahead log is left to a replication tool; what somebody writes is acknowledged when the
+        `replication` has confirmed it. Raises ConfigurationError when the file
         cannot be used, also because another process uses it or the ring is the wrong one;
         StoreUnavailable when the disk fails.
         """
         return await asyncio.to_thread(
-            cls, path, model=model, audited=audited, ring=ring, checkpoints=checkpoints
+            cls,
+            path,
+            model=model,
+            audited=audited,
+            ring=ring,
+            checkpoints=checkpoints,
+            replication=replication,
         )
 
     @override

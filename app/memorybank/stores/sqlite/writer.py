@@ -8,13 +8,14 @@ synchronous=FULL means after the log is on disk; so one fsync serves the whole g
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import apsw
 from typing_extensions import override
 
 from memorybank.batching import Job
-from memorybank.errors import StoreUnavailable
+from memorybank.errors import StoreUnavailable, Unavailable
 from memorybank.stores.sql.audit import Recorder
 from memorybank.stores.sql.connection import NOBODY, Connection
 from memorybank.stores.sql.sealing import PLAIN, Seal
@@ -29,6 +30,16 @@ _MAX_GROUP = 512
 """Writes per commit; bounds how long the first of a group waits for the last."""
 
 
+class Replication(Protocol):
+    """What an acknowledged write has to pass beside the commit."""
+
+    def admit(self) -> None:
+        """Let a write begin. Raises Unavailable."""
+
+    def confirm(self) -> None:
+        """Return when what was committed may be acknowledged. Raises Unavailable."""
+
+
 class Writer(GroupWriter[apsw.Connection]):
     """Owns the writing connection."""
 
@@ -40,12 +51,16 @@ class Writer(GroupWriter[apsw.Connection]):
         damage: Damage | None = None,
         *,
         admit: Callable[[Connection], None] = lambda _connection: None,
+        replication: Replication | None = None,
     ) -> None:
-        """`admit` raises StoreUnavailable within a transaction that must not write."""
+        """`admit` raises StoreUnavailable within a transaction that must not write. With a
+        `replication`, writes that somebody asked for are acknowledged when it has confirmed them.
+        """
         self._connection = connection
         self._damage = damage or Damage()
         self._seal = seal
         self._admit = admit
+        self._replication = replication
         self._empty_log = False
         self._log_is_empty = False
         super().__init__(
@@ -90,8 +105,19 @@ class Writer(GroupWriter[apsw.Connection]):
         if self._empty_log:
             self._empty_log = False
             self._log_is_empty = self._checkpointed()
+        unconfirmed = self._unconfirmed(jobs)
         for announce in announcements:
-            announce()
+            announce(unconfirmed)
+
+    def _unconfirmed(self, jobs: list[Job[Task[apsw.Connection], Any]]) -> Unavailable | None:
+        """Wait for what must know of the group, once for all of it; return why that failed."""
+        if self._replication is None or not any(job.request.awaited for job in jobs):
+            return None
+        try:
+            self._replication.confirm()
+        except Unavailable as error:
+            return error
+        return None
 
     def _checkpointed(self) -> bool:
         """Here, between two transactions, as nothing else may write during a checkpoint."""
@@ -104,14 +130,19 @@ class Writer(GroupWriter[apsw.Connection]):
             self._connection.set_busy_timeout(BUSY_MS)
         return not busy
 
-    def _attempt(self, job: Job[Task[apsw.Connection], Any]) -> Callable[[], None]:
-        """Perform one write; return what tells its caller, to be called after the commit.
+    def _attempt(
+        self, job: Job[Task[apsw.Connection], Any]
+    ) -> Callable[[Unavailable | None], None]:
+        """Perform one write; return what tells its caller, to be called after the commit with the
+        reason for which it must not be acknowledged, if any.
 
         Raises apsw.Error only when SQLite gave up the whole transaction.
         """
         self._connection.execute("SAVEPOINT item")
         failure: Exception
         try:
+            if self._replication is not None and job.request.awaited:
+                self._replication.admit()
             answer = job.request.work(self._connection)
             self._connection.execute("RELEASE item")
         except apsw.Error as error:
@@ -122,7 +153,16 @@ class Writer(GroupWriter[apsw.Connection]):
         except Exception as error:  # whatever it is, the caller's own failure is its answer
             failure = error
         else:
-            return lambda: job.future.set_result(answer)
+            return partial(_announce, job, answer)
         self._connection.execute("ROLLBACK TO item")
         self._connection.execute("RELEASE item")
-        return lambda: job.future.set_exception(failure)
+        return lambda _: job.future.set_exception(failure)
+
+
+def _announce(
+    job: Job[Task[apsw.Connection], Any], answer: Any, unconfirmed: Unavailable | None
+) -> None:
+    if unconfirmed is not None and job.request.awaited:
+        job.future.set_exception(unconfirmed)
+    else:
+        job.future.set_result(answer)

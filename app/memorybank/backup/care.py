@@ -1,0 +1,56 @@
+"""What the service does at the destination of its backups, beside what Litestream writes there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from pathlib import Path
+
+from memorybank.backup.destination import SILENT, Destination
+from memorybank.backup.prepare import Prepared, forget_states
+from memorybank.errors import BackupUnavailable, Conflict
+
+_RECORD_SECONDS = 8.0
+_TIDY_SECONDS = 900.0
+"""A hundred thousand objects are listed in a minute."""
+_logger = logging.getLogger(__name__)
+
+
+class Care:
+    """See watch.Care."""
+
+    def __init__(
+        self, destination: Destination, prepared: Prepared, database: Path, *, keep: timedelta
+    ) -> None:
+        self._destination = destination
+        self._epoch = prepared.epoch
+        self._database = database
+        self._keep = keep
+
+    async def record(self) -> None:
+        """Write the epoch down that could not be when it began. Raises BackupUnavailable."""
+        try:
+            async with asyncio.timeout(_RECORD_SECONDS):
+                await self._destination.begin(self._epoch)
+        except (TimeoutError, Conflict) as error:
+            words = error.message if isinstance(error, Conflict) else SILENT
+            raise BackupUnavailable(words) from None
+        _logger.info("the epoch %s is recorded", self._epoch.name)
+
+    async def tidy(self) -> None:
+        """Remove the epochs of which nothing is kept, here and there. Raises BackupUnavailable and
+        BackupDamaged.
+
+        What is old is told by the clock of the destination, where something arrived just now.
+        """
+        forget_states(self._database, but=self._epoch.name)
+        try:
+            async with asyncio.timeout(_TIDY_SECONDS):
+                chain = await self._destination.chain()
+                now = max(chain.written.values(), default=self._epoch.began)
+                for each in chain.expired(keep=self._keep, now=now, own=self._epoch.name):
+                    gone = await self._destination.remove(each)
+                    _logger.info("the epoch %s is removed: %d objects", each.name, gone)
+        except TimeoutError:
+            raise BackupUnavailable(SILENT) from None
