@@ -213,11 +213,12 @@ def test_what_somebody_else_changed_is_put_back(cluster: Cluster) -> None:
     assert cluster.converge(of).steps == ()
 
 
+@pytest.mark.parametrize("spec", [{}, BACKED_UP])
 def test_the_pod_is_taken_where_restricted_pod_security_is_enforced(
-    http: httpx.Client, restricted: str
+    http: httpx.Client, restricted: str, spec: dict[str, Any]
 ) -> None:
     cluster = Cluster(http, restricted)
-    of = cluster.bank({})
+    of = cluster.bank(spec)
     cluster.converge(of)
     deployment = cluster.get(names.deployment(of))
     assert deployment is not None

@@ -30,6 +30,8 @@ of its bucket are in the file that was prepared for it.
 """
 CERTIFICATES = "SSL_CERT_FILE"
 """Names the file of certificates for programs in Go, besides the folder of the image."""
+NOT_TAKEN = "AWS_CA_BUNDLE"
+"""Likewise for others of Amazon's programs; Litestream fails wherever it is set."""
 
 
 def build_before(spec: Spec, service: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +104,9 @@ def _sidecar(spec: Spec, service: dict[str, Any]) -> dict[str, Any]:
     s3 = spec.backup.destination.s3
     wanted = BACKUP_RESOURCES if spec.backup.resources is None else spec.backup.resources
     resources = wanted.model_dump(exclude_defaults=True)
-    variables = [each.model_dump(exclude_defaults=True) for each in spec.env]
+    variables = [
+        each.model_dump(exclude_defaults=True) for each in spec.env if each.name != NOT_TAKEN
+    ]
     if s3 is not None and s3.ca_secret_ref is not None:
         variables = [each for each in variables if each["name"] != CERTIFICATES]
         variables.append({"name": CERTIFICATES, "value": Mounted.BACKUP_CA.file})

@@ -101,7 +101,11 @@ def test_a_volume_for_backups_is_where_all_containers_see_it() -> None:
 
 
 def test_the_certificates_of_the_spec_count_whatever_its_variables_say() -> None:
-    variables = [{"name": "SSL_CERT_FILE", "value": "/x"}, {"name": "HTTPS_PROXY", "value": "p"}]
+    variables = [
+        {"name": "SSL_CERT_FILE", "value": "/x"},
+        {"name": "HTTPS_PROXY", "value": "p"},
+        {"name": "AWS_CA_BUNDLE", "value": "/x"},
+    ]
     _, sidecar = before(BACKED_UP | {"env": variables})
     assert sidecar["env"] == [
         {"name": "HTTPS_PROXY", "value": "p"},
