@@ -7,6 +7,7 @@ Litestream writes below `NAME/`. So what is listed is all that there is to know.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,8 @@ _SUFFIX = ".json"
 _DATA = ".ltx"
 _DEBUG = "Debug source:"
 """What an object store says for programmers comes after it."""
+_DEADLINES = re.compile(r"retry_timeout: [^ ,]*,?")
+"""Said of each failure that was tried again, whatever it was."""
 _AT_ONCE = 16
 """Records that are read side by side."""
 _CONNECT = timedelta(seconds=5)
@@ -310,6 +313,6 @@ def _told() -> Iterator[None]:
     except FileNotFoundError:
         raise BackupUnavailable("the bucket or folder of backups does not exist") from None
     except (BaseError, OSError) as error:
-        said = str(error)
+        said = _DEADLINES.sub("", str(error))
         words = known_cause(said) or last_words(said.partition(_DEBUG)[0])
         raise BackupUnavailable(words) from None

@@ -40,6 +40,9 @@ _CAUSES = (
     ("NoSuchBucket", "the bucket does not exist"),
     ("InvalidAccessKeyId", "the destination does not know the access key"),
     ("SignatureDoesNotMatch", "the secret access key is wrong"),
+    ("AuthorizationHeaderMalformed", "the bucket is in another region"),
+    ("PermanentRedirect", "the bucket is in another region"),
+    ("incorrectly configured region", "the bucket is in another region"),
     ("ExpiredToken", "the credentials have expired"),
     ("AccessDenied", "the credentials may not do this in the bucket"),
     ("Forbidden", "the credentials may not do this in the bucket"),
@@ -108,8 +111,9 @@ class Plan:
                     {
                         "path": str(self.database),
                         "meta-path": str(state_of(self.database, self.epoch)),
-                        "monitor-interval": f"{min(self.sync_seconds, _LOOK_SECONDS)}s",
-                        "replica": {**self.replica, "sync-interval": f"{self.sync_seconds}s"},
+                        # One after the other, and then it is sent: within the time that is said.
+                        "monitor-interval": f"{min(self.sync_seconds / 2, _LOOK_SECONDS)}s",
+                        "replica": {**self.replica, "sync-interval": f"{self.sync_seconds / 4}s"},
                     }
                 ],
             }
