@@ -2,6 +2,9 @@
 
 `epochs/NAME.json` is written before anything is replicated, and only if nobody has that name;
 Litestream writes below `NAME/`. So what is listed is all that there is to know.
+
+The object store is waited for in threads: its own coroutines are told of what is done by a thread
+that may still be at it when the interpreter ends, and ends the process by a signal then.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from memorybank.backup.litestream import known_cause, last_words
 from memorybank.errors import BackupDamaged, BackupUnavailable, Conflict, NotFound
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 SILENT = "the destination does not answer"
@@ -40,10 +44,12 @@ _DEADLINES = re.compile(r"retry_timeout: [^ ,]*,?")
 """Said of each failure that was tried again, whatever it was."""
 _AT_ONCE = 16
 """Records that are read side by side."""
+_REMOVED_AT_ONCE = 500
 _CONNECT = timedelta(seconds=5)
-_READ = timedelta(seconds=20)
-_RETRY: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
-"""Of an object store; the deadline of who asks is longer."""
+_READ = timedelta(seconds=10)
+"""How long a server may say nothing. A process ends when the last request did."""
+_RETRY: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=9)}
+"""Of what fails sooner; the deadline of who asks is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +172,10 @@ class Destination:
         recorded, since nothing could be written then, is known by what was replicated later.
         """
         async with _answered():
-            top = await obstore.list_with_delimiter_async(self._store)
+            top = await asyncio.to_thread(obstore.list_with_delimiter, self._store)
             records = [
                 found["path"]
-                async for page in obstore.list(self._store, f"{_EPOCHS}/")
-                for found in page
+                for found in await self._listed(_EPOCHS)
                 if found["path"].endswith(_SUFFIX)
             ]
             reading = asyncio.Semaphore(_AT_ONCE)
@@ -199,11 +204,10 @@ class Destination:
         written: dict[str, datetime] = {}
         async with _answered():
             for name in epochs:
-                async for page in obstore.list(self._store, f"{name}/"):
-                    times = [each["last_modified"] for each in page if _is_data(each["path"])]
-                    last = max([*times, *filter(None, [written.get(name)])], default=None)
-                    if last is not None:
-                        written[name] = last
+                found = await self._listed(name)
+                times = [each["last_modified"] for each in found if _is_data(each["path"])]
+                if times:
+                    written[name] = max(times)
         return Chain(epochs, written)
 
     async def begin(self, epoch: Epoch) -> None:
@@ -211,7 +215,7 @@ class Destination:
         path, content = f"{_EPOCHS}/{epoch.name}{_SUFFIX}", epoch.content()
         try:
             async with _answered():
-                await obstore.put_async(self._store, path, content, mode="create")
+                await asyncio.to_thread(obstore.put, self._store, path, content, mode="create")
         except FileExistsError:
             if await self._holds(path, content):  # an answer was lost, and the request repeated
                 return
@@ -223,31 +227,40 @@ class Destination:
         """Remove an epoch; return how many objects that were. What tells of it goes last, so that
         whoever is interrupted can be followed by another one. Raises BackupUnavailable.
         """
-        gone = 0
         async with _answered():
-            async for page in obstore.list(self._store, f"{epoch.name}/"):
-                paths = [found["path"] for found in page]
-                await obstore.delete_async(self._store, paths)
-                gone += len(paths)
+            paths = [found["path"] for found in await self._listed(epoch.name)]
+            for start in range(0, len(paths), _REMOVED_AT_ONCE):
+                part = paths[start : start + _REMOVED_AT_ONCE]
+                await asyncio.to_thread(obstore.delete, self._store, part)
             with _missing_is_fine():
-                await obstore.delete_async(self._store, f"{_EPOCHS}/{epoch.name}{_SUFFIX}")
-        return gone
+                record = f"{_EPOCHS}/{epoch.name}{_SUFFIX}"
+                await asyncio.to_thread(obstore.delete, self._store, record)
+        return len(paths)
+
+    async def _listed(self, folder: str) -> list[ObjectMeta]:
+        """Return all objects in a folder."""
+        return await asyncio.to_thread(
+            lambda: [each for page in obstore.list(self._store, f"{folder}/") for each in page]
+        )
 
     async def _first(self, epoch: str) -> datetime | None:
         """Return when something was replicated to an epoch; None when nothing was."""
-        async for page in obstore.list(self._store, f"{epoch}/"):
-            for found in page:
-                if _is_data(found["path"]):
-                    return found["last_modified"]
-        return None
+
+        def first() -> datetime | None:
+            for page in obstore.list(self._store, f"{epoch}/"):
+                for found in page:
+                    if _is_data(found["path"]):
+                        return found["last_modified"]
+            return None
+
+        return await asyncio.to_thread(first)
 
     async def _read(self, path: str, reading: asyncio.Semaphore) -> Epoch | None:
         """Return a record; None when it was removed meanwhile."""
         content = None
         async with reading:
             with _missing_is_fine():
-                got = await obstore.get_async(self._store, path)
-                content = bytes(await got.bytes_async())
+                content = await self._content(path)
         if content is None:
             return None
         try:
@@ -261,8 +274,10 @@ class Destination:
 
     async def _holds(self, path: str, content: bytes) -> bool:
         async with _answered():
-            got = await obstore.get_async(self._store, path)
-            return bytes(await got.bytes_async()) == content
+            return await self._content(path) == content
+
+    async def _content(self, path: str) -> bytes:
+        return await asyncio.to_thread(lambda: bytes(obstore.get(self._store, path).bytes()))
 
 
 async def newest_bank(place: Place) -> str:
@@ -272,7 +287,9 @@ async def newest_bank(place: Place) -> str:
     async with _answered():
         # A folder is not made by whoever looks for it.
         is_there = isinstance(place, Bucket) or place.path.is_dir()
-        top = await obstore.list_with_delimiter_async(place.store()) if is_there else None
+        top = None
+        if is_there:
+            top = await asyncio.to_thread(obstore.list_with_delimiter, place.store())
     found: list[tuple[datetime, str]] = []
     for uid in map(str, top["common_prefixes"] if top else ()):
         epochs = await Destination(place.within(uid)).begun()
