@@ -108,6 +108,9 @@ bench-operator: $(READY)  ## measure the operator: a bank on a cluster, a thousa
 	@# The banks of the first part are gone before the second one measures what the operator takes.
 	$(PYTHON) -m benchmarks.cluster && $(PYTHON) -m e2e.cluster down --name memorybank-bench && $(PYTHON) -m benchmarks.operator $(OPTIONS)
 
+bench-durability: $(READY)  ## measure what of a bank is in its bucket when all else is lost; over an hour
+	$(PYTHON) -m benchmarks.backups $(OPTIONS)
+
 bench-upgrade: $(READY)  ## measure an upgrade of the operator under 50 banks in use; FROM=<commit>, OPTIONS='--banks 5'
 	$(PYTHON) -m benchmarks.upgrade --from $(FROM) $(OPTIONS)
 

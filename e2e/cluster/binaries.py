@@ -48,6 +48,7 @@ PROGRAMS = {
     ),
     "testpod": ("testpod", "."),
     "traefik": ("traefik", "github.com/traefik/traefik/v3/cmd/traefik"),
+    "versitygw": ("versitygw", "github.com/versity/versitygw/cmd/versitygw"),
 }
 NAMES = (*KUBERNETES_PROGRAMS, *PROGRAMS)
 FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")

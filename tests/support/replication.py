@@ -20,6 +20,7 @@ from memorybank.errors import BackupUnavailable
 from memorybank.server.backups import prepare
 from memorybank.settings import Settings
 from tests.support.s3_server import without_aws
+from tests.support.server_process import resident_mib
 
 UID = "7f3b6c52-0000-4000-8000-000000000001"
 _ANSWER_SECONDS = 60.0
@@ -73,6 +74,11 @@ class Pod:
             )  # fmt: skip
         if wait:
             self.wait_until_synced()
+
+    def resident_mib(self) -> float:
+        """Return the resident memory of Litestream."""
+        assert self._process is not None
+        return resident_mib(self._process.pid)
 
     def wait_until_synced(self) -> None:
         deadline = time.monotonic() + _ANSWER_SECONDS

@@ -70,10 +70,7 @@ class Server:
 
     def resident_mib(self) -> float:
         """Return the resident memory."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        raise LookupError("the process is gone")
+        return resident_mib(self.process.pid)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
@@ -116,6 +113,14 @@ def serving(
     finally:
         process.kill()
         process.wait()
+
+
+def resident_mib(process: int) -> float:
+    """Return the resident memory of a process."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise LookupError("the process is gone")
 
 
 async def until_ready(client: httpx.AsyncClient, status: int = 200) -> str:
