@@ -119,4 +119,4 @@ clean:  ## remove what was made in the checkout; caches outside it stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help bootstrap format lint type unit fuzz chart-test integration proof e2e e2e-full e2e-down generate test test-fast verify lock \
-	images demo demo-down cluster-up cluster-down bench bench-operator bench-upgrade clean
+	images demo demo-down cluster-up cluster-down bench bench-operator bench-durability bench-upgrade clean
