@@ -1,6 +1,6 @@
 """What of a bank is in its bucket when everything else of it is gone, and what that costs.
 
-    python -m benchmarks.backups [--trials 50] [--outage 600] [--gigabytes 1]
+    python -m benchmarks.backups [--trials 50] [--meetings 50] [--outage 600] [--gigabytes 1]
 
 Each incarnation of the bank is as in its pod: `memorybank backup prepare`, then Litestream, then
 the service; the bucket is a real server of S3. In a trial everything is killed under load at a
@@ -30,7 +30,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.engine import DIMENSIONS, Texts, a_memory
+from benchmarks.engine import DIMENSIONS, MEMORY_WORDS, Texts, a_memory
 from benchmarks.service import row
 from memorybank.model import MODEL_NAME
 from memorybank.ports import Kept
@@ -302,40 +302,41 @@ async def _crowd(server: Server, written: Written, seconds: float) -> None:
 def restore_large(folder: Path, bucket: BucketServer, gigabytes: float) -> None:
     """How long a large bank takes from the bucket to its first answer."""
     pod = Bank(folder / "large", bucket, "large")
-    asyncio.run(_fill(pod.data / DATABASE_NAME, gigabytes))
+    number = asyncio.run(_fill(pod.data / DATABASE_NAME, gigabytes))
     with pod.running() as server, server.client() as client:
         _until(lambda: client.get("/ready").json()["backup"]["synced_at"] is not None, seconds=600)
         server.stop()
         pod.stop()
-    size = _mebibytes(pod.data)
+    size = (pod.data / DATABASE_NAME).stat().st_size / 2**20
     pod.lose()
     began = time.monotonic()
     with pod.running() as server, server.client() as client:
         _until(lambda: client.get("/ready").status_code == httpx.codes.OK)
         taken = time.monotonic() - began
     row(
-        f"{size:.0f} MiB lost: serves again after",
+        f"{size:.0f} MiB of {number:,} memories lost: serves again after",
         "30 s",
         f"{taken:.1f} s (restored in {pod.prepared_seconds:.1f} s)",
     )
 
 
-async def _fill(database: Path, gigabytes: float) -> None:
-    """Import memories with long texts until the database has so many GiB."""
+async def _fill(database: Path, gigabytes: float) -> int:
+    """Import memories until the database has so many GiB; return how many that were."""
     texts = Texts()
     dice = np.random.default_rng(_SEED)
     store = await SqliteStore.open(database, model=MODEL_NAME)
     number, size = 0, 0
     while size < gigabytes * 2**30:
-        vectors = dice.normal(size=(200, DIMENSIONS)).astype(np.float32)
+        vectors = dice.normal(size=(1_000, DIMENSIONS)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         some = []
         for vector in vectors:
             number += 1
-            some.append(Kept(a_memory(texts.piece(2_000)[:9_000], number), vector))
+            some.append(Kept(a_memory(texts.piece(MEMORY_WORDS), number), vector))
         await store.transfer.put_many(some, replace=False)
         size = await asyncio.to_thread(lambda: database.stat().st_size)
     await store.close()
+    return number
 
 
 def _until(holds: Callable[[], bool], seconds: float = 300) -> None:
@@ -356,6 +357,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=50)
+    parser.add_argument("--meetings", type=int, default=50)
     parser.add_argument("--outage", type=float, default=600)
     parser.add_argument("--gigabytes", type=float, default=1)
     options = parser.parse_args()
@@ -365,7 +367,7 @@ def main() -> None:
         with bucket_server(folder / "buckets") as bucket:
             lose_pods(folder, bucket, options.trials, "async")
             lose_pods(folder, bucket, options.trials, "replicated")
-            meet(folder, bucket, options.trials)
+            meet(folder, bucket, options.meetings)
             cost(folder, bucket)
             restore_large(folder, bucket, options.gigabytes)
             stay_away(folder, bucket, options.outage)
