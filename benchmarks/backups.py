@@ -30,6 +30,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from benchmarks.durability import kept
 from benchmarks.engine import DIMENSIONS, MEMORY_WORDS, Texts, a_memory
 from benchmarks.service import row
 from memorybank.model import MODEL_NAME
@@ -105,20 +106,6 @@ async def load(server: Server, written: Written, seconds: float, clients: int = 
     await asyncio.gather(kill(), *(work(number) for number in range(clients)))
 
 
-async def kept(server: Server) -> set[str]:
-    """Return the ids of all memories."""
-    found: set[str] = set()
-    cursor: dict[str, str] = {}
-    async with server.async_client() as client:
-        while True:
-            answer = await client.get("/v1/memories", params={"limit": "200", **cursor})
-            page = answer.json()
-            found |= {memory["id"] for memory in page["memories"]}
-            if page["next_cursor"] is None:
-                return found
-            cursor = {"cursor": page["next_cursor"]}
-
-
 def lose_pods(folder: Path, bucket: BucketServer, trials: int, durability: str) -> None:
     """Kill the pod and lose its volume, again and again."""
     dice = random.Random(_SEED)  # noqa: S311  # no secret
@@ -128,7 +115,7 @@ def lose_pods(folder: Path, bucket: BucketServer, trials: int, durability: str) 
     for _ in range(trials):
         written = Written()
         with pod.running() as server:
-            missing = known - asyncio.run(kept(server))
+            missing = known - asyncio.run(kept(server)).keys()
             if missing:
                 raise SystemExit(f"{len(missing)} memories of earlier trials are gone")
             asyncio.run(load(server, written, dice.uniform(*_LOAD_SECONDS)))
@@ -143,7 +130,7 @@ def lose_pods(folder: Path, bucket: BucketServer, trials: int, durability: str) 
         lost_seconds.append(max((killed - at for at in lost), default=0.0))
         lost_count += len(lost)
         acknowledged += len(written.at)
-        known = found
+        known = set(found)
     goal = "0" if durability == "replicated" else "all within 1 s, typically < .5 s"
     row(
         f"{durability}: pod killed and volume lost, {trials} times, {acknowledged} acknowledged",
@@ -185,7 +172,7 @@ def meet(folder: Path, bucket: BucketServer, trials: int, seconds: float = 10) -
             [sys.executable, "-m", "memorybank", "check", "--data", third.data],
             check=False, capture_output=True,
         )  # fmt: skip
-        if check.returncode != 0 or not both[1].at.keys() <= found:
+        if check.returncode != 0 or not both[1].at.keys() <= found.keys():
             damaged += 1
         shutil.rmtree(folder / f"meet-{number}")
     row(
@@ -234,7 +221,7 @@ def stay_away(folder: Path, bucket: BucketServer, seconds: float) -> None:
         pod.kill()
     pod.lose()
     with pod.running() as server:
-        lost = written.at.keys() - asyncio.run(kept(server))
+        lost = written.at.keys() - asyncio.run(kept(server)).keys()
         server.stop()
     row(f"bucket away for {seconds:.0f} s under load: told", "60 s", f"{told:.1f} s")
     row("and that it is back", "60 s", f"{healed:.1f} s")

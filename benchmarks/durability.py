@@ -55,8 +55,8 @@ def main() -> None:
                 moment = dice.randint(1, _MOST_WRITES), dice.uniform(0, _MOST_SECONDS)
                 asyncio.run(_until_killed(server, options.clients, moment, acknowledged))
         with serving(bank) as server:
-            kept = asyncio.run(_kept(server))
-            lost = {each for each, text in acknowledged.items() if kept.get(each) != text}
+            found = asyncio.run(kept(server))
+            lost = {each for each, text in acknowledged.items() if found.get(each) != text}
             server.stop()
         command = [
             sys.executable,
@@ -75,7 +75,7 @@ def main() -> None:
     print(f"| rounds | 50 | {options.rounds} |")
     print(f"| memories acknowledged | - | {len(acknowledged)} |")
     print(f"| acknowledged and lost, or changed | 0 | {len(lost)} |")
-    more = len(kept.keys() - acknowledged.keys())
+    more = len(found.keys() - acknowledged.keys())
     print(f"| kept without having been acknowledged | - | {more} |")
     print(f"| integrity check of the database | ok | {'ok' if sound else checked.stdout} |")
     median, most = statistics.median(recoveries), max(recoveries)
@@ -114,17 +114,17 @@ async def _until_killed(
     await asyncio.gather(kill(), *(work(number) for number in range(clients)))
 
 
-async def _kept(server: Server) -> dict[str, str]:
+async def kept(server: Server) -> dict[str, str]:
     """Return the text of every memory by its id."""
-    kept: dict[str, str] = {}
+    found: dict[str, str] = {}
     cursor: dict[str, str] = {}
     async with _client(server) as client:
         while True:
             answer = await client.get("/v1/memories", params={"limit": 200, **cursor})
             page: dict[str, Any] = json.loads(answer.content)
-            kept |= {memory["id"]: memory["content"] for memory in page["memories"]}
+            found |= {memory["id"]: memory["content"] for memory in page["memories"]}
             if page["next_cursor"] is None:
-                return kept
+                return found
             cursor = {"cursor": page["next_cursor"]}
 
 

@@ -244,15 +244,7 @@ def key_ring(settings: Settings) -> KeyRing | None:
     if value is not None:
         return parse_key_ring(value.get_secret_value())
     assert file is not None  # noqa: S101  # one of the two is there
-    try:
-        return parse_key_ring(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigurationError(
-            f"the encryption key ring {file} cannot be read: {reason}",
-            field=RING_FIELD,
-            hint="mount the Secret there, or correct the path",
-        ) from None
+    return parse_key_ring(read_mounted(file, RING_FIELD, what=f"the encryption key ring {file}"))
 
 
 def database_url(settings: Settings) -> Callable[[], str]:
@@ -275,13 +267,21 @@ def database_url(settings: Settings) -> Callable[[], str]:
 
 def read_url(file: Path) -> str:
     """Return the address of a database that is in a file; raises ConfigurationError."""
+    what = f"the file {file} with the address of the database"
+    return read_mounted(file, _URL_FIELD, what=what).strip()
+
+
+def read_mounted(file: Path, field: str, *, what: str) -> str:
+    """Return the text of a file that a Secret is mounted as; `field` names the setting that names
+    it, `what` tells people. Raises ConfigurationError.
+    """
     try:
-        return file.read_text(encoding="utf-8").strip()
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(
-            f"the file {file} with the address of the database cannot be read: {reason}",
-            field=_URL_FIELD,
+            f"{what} cannot be read: {reason}",
+            field=field,
             hint="mount the Secret there, or correct the path",
         ) from None
 

@@ -24,6 +24,7 @@ from memorybank.backup.prepare import prepare as begin
 from memorybank.backup.private import write_private
 from memorybank.backup.restoring import Restorer
 from memorybank.backup.watch import LOOK_SECONDS, Freshness, Watch
+from memorybank.configuration import read_mounted
 from memorybank.errors import ConfigurationError
 from memorybank.schemas.health import BackupReport
 from memorybank.settings import BackupSettings, RestoreSettings, S3Settings, Settings
@@ -174,15 +175,16 @@ def _place(where: BackupSettings | RestoreSettings, own: str) -> Place:
         return Folder(where.volume.path / own)
     s3 = where.s3
     assert s3 is not None  # noqa: S101  # one of the two is there
+    section = "backup.restore.s3" if isinstance(where, RestoreSettings) else "backup.s3"
     return Bucket(
         bucket=s3.bucket,
         path=f"{s3.path}/{own}" if s3.path else own,
         region=s3.region,
         endpoint=s3.endpoint,
         path_style=s3.path_style,
-        access_key_id=_read(s3.access_key_id_file, "access_key_id_file"),
-        secret_access_key=_read(s3.secret_access_key_file, "secret_access_key_file"),
-        ca=_certificates(s3),
+        access_key_id=_read(s3.access_key_id_file, f"{section}.access_key_id_file"),
+        secret_access_key=_read(s3.secret_access_key_file, f"{section}.secret_access_key_file"),
+        ca=_certificates(s3, f"{section}.ca_file"),
     )
 
 
@@ -231,30 +233,21 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _certificates(s3: S3Settings) -> str | None:
-    text = _read(s3.ca_file, "ca_file")
+def _certificates(s3: S3Settings, field: str) -> str | None:
+    text = _read(s3.ca_file, field)
     if text is not None and "-----BEGIN CERTIFICATE-----" not in text:
         raise ConfigurationError(
             f"{s3.ca_file} holds no certificate",
-            field="backup.s3.ca_file",
+            field=field,
             hint="write certificates in PEM into it",
         )
     return text
 
 
-def _read(file: Path | None, setting: str) -> str | None:
+def _read(file: Path | None, field: str) -> str | None:
     if file is None:
         return None
-    field = f"backup.s3.{setting}"
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigurationError(
-            f"the file {file} cannot be read: {reason}",
-            field=field,
-            hint="mount the Secret there, or correct the path",
-        ) from None
+    text = read_mounted(file, field, what=f"the file {file}").strip()
     if not text:
         raise ConfigurationError(
             f"the file {file} is empty", field=field, hint="correct the entry of the Secret"

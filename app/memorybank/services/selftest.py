@@ -18,7 +18,7 @@ from memorybank.errors import (
 )
 from memorybank.ports import PENDING, Embedder, MemoryStore, SearchIndex, Vector
 from memorybank.schemas.health import Check, Status
-from memorybank.services.waiting import unanswered
+from memorybank.services.waiting import embed_in_time
 
 INTERNAL_TENANT = "_selftest"
 """No key is ever made for this tenant, so no caller sees what is in it."""
@@ -140,13 +140,12 @@ class _Canary:
         # The id is in no cache: a service that is gone must not be taken for well.
         texts = [FACT, QUESTION, *([f"{FACT} {self._memory.id}"] if self._asks_anew else [])]
         try:
-            async with asyncio.timeout(self._embedding_seconds):
-                self._vectors = list(await self._embedder.embed(texts))
-        except (EmbedderUnavailable, TimeoutError) as error:
+            seconds = self._embedding_seconds
+            self._vectors = list(await embed_in_time(self._embedder, texts, seconds=seconds))
+        except EmbedderUnavailable:
             # Memories are still taken and found, by their words.
             self.degraded = True
-            late = isinstance(error, TimeoutError)
-            raise unanswered(self._embedder) if late else error from None
+            raise
 
     async def store(self) -> None:
         if self._store.care.damaged:  # though it may be far from where this would write

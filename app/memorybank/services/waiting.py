@@ -9,19 +9,17 @@ from memorybank.errors import EmbedderUnavailable
 from memorybank.ports import Embedder, Vector
 
 
-async def embed_in_time(embedder: Embedder, texts: Sequence[str]) -> Vector:
+async def embed_in_time(
+    embedder: Embedder, texts: Sequence[str], *, seconds: float | None = None
+) -> Vector:
     """Return the vectors of the texts, as Embedder.embed does.
 
-    Raises EmbedderUnavailable also when the embedder's patience ends before.
+    Raises EmbedderUnavailable also when that takes so many seconds, or without them, as many as the
+    embedder's patience has.
     """
     try:
-        async with asyncio.timeout(embedder.patience):
+        async with asyncio.timeout(embedder.patience if seconds is None else seconds):
             return await embedder.embed(texts)
     except TimeoutError:
-        raise unanswered(embedder) from None
-
-
-def unanswered(embedder: Embedder) -> EmbedderUnavailable:
-    """Return what to say of an embedder that does not answer: as it does itself, in time."""
-    asked = "model" if embedder.patience is None else "service"
-    return EmbedderUnavailable(f"the embedding {asked} does not answer in time")
+        asked = "model" if embedder.patience is None else "service"
+        raise EmbedderUnavailable(f"the embedding {asked} does not answer in time") from None

@@ -14,7 +14,7 @@ import pytest
 
 from memorybank.__main__ import main
 from memorybank.backup.chain import Origin
-from memorybank.errors import NotFound
+from memorybank.errors import ConfigurationError, NotFound
 from tests.app.backup.conftest import MakePod
 from tests.support.replication import Pod, write
 
@@ -157,3 +157,17 @@ def test_of_several_banks_of_a_name_the_last_one_is_meant(
     chosen = make_pod(destination, uid="mine", restore={"bank": "agents/other", "uid": "a"})
     chosen.prepare()
     assert chosen.rows() == [1]
+
+
+def test_what_cannot_be_read_of_another_destination_is_told_by_its_setting(
+    make_pod: MakePod, destination: dict[str, Any], tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "missing")
+    source = {
+        "bucket": "memories",
+        "access_key_id_file": missing,
+        "secret_access_key_file": missing,
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        make_pod(destination, restore={"bank": "agents/other", "s3": source}).prepare()
+    assert caught.value.field == "backup.restore.s3.access_key_id_file"
