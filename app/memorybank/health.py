@@ -52,6 +52,7 @@ class Readiness:
             version=self._version,
             revision=self._revision,
             schema_version=self._schema_version,
+            way_back=self._care.way_back,
             disk=disk and DiskReport(total_bytes=disk.total_bytes, free_bytes=disk.free_bytes),
             backup=self._backup(),
             checks=checks,

@@ -349,6 +349,12 @@ class StoreCare(Protocol):
         """Of the database, which was brought to this version of the code when it was opened."""
 
     @property
+    def way_back(self) -> int | None:
+        """Schema that an older version can put the database back to without losing anything; None
+        for none.
+        """
+
+    @property
     def damaged(self) -> bool:
         """Whether damage was met since the store was opened; it stays so until it is again."""
 

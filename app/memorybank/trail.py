@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -19,6 +21,7 @@ class Actor:
 
 
 actor: ContextVar[Actor | None] = ContextVar("actor", default=None)
+_told_again: ContextVar[bool] = ContextVar("told_again", default=False)
 
 
 def acting() -> str:
@@ -28,3 +31,20 @@ def acting() -> str:
         return SYSTEM
     current.recorded = True
     return current.name
+
+
+@contextmanager
+def told_again(is_so: bool = True) -> Iterator[None]:
+    """Mark what is written within as something that its writer tells each database anew: probes,
+    and what is managed elsewhere. It is no loss.
+    """
+    token = _told_again.set(is_so)
+    try:
+        yield
+    finally:
+        _told_again.reset(token)
+
+
+def is_told_again() -> bool:
+    """Return whether what is written now is told to each database anew."""
+    return _told_again.get()

@@ -141,6 +141,8 @@ class Proof(NamedTuple):
     version: str
     schema_version: int = 0
     """0 from services that do not tell."""
+    way_back: int = 0
+    """As in CanaryResult."""
     takes_changes: bool = True
     """Whether the service takes changed settings and Secrets while it runs."""
     degraded: tuple[tuple[str, str], ...] = ()
@@ -212,10 +214,11 @@ async def _session(url: str, connect_to: str, key: str) -> AsyncIterator[aiohttp
 async def _check_ready(session: aiohttp.ClientSession, revision: str) -> Proof:
     answer = await _call(session, "GET", "/ready", expect=(200, 503))
     failing = [each for each in answer.get("checks") or () if each.get("status") != "ok"]
-    schema_version = answer.get("schema_version")
+    schema_version, way_back = answer.get("schema_version"), answer.get("way_back")
     proof = Proof(
         str(answer.get("version") or ""),
         schema_version if isinstance(schema_version, int) else 0,
+        way_back if isinstance(way_back, int) else 0,
         degraded=tuple(
             (str(each.get("name")), str(each.get("message"))[:MAX_MESSAGE])
             for each in failing
@@ -432,6 +435,7 @@ class Canaries:
                 ok=True,
                 version=proof.version,
                 schema_version=proof.schema_version,
+                way_back=proof.way_back,
                 takes_changes=proof.takes_changes,
                 degraded=proof.degraded,
             )
@@ -441,6 +445,7 @@ class Canaries:
                 result,
                 message=str(error),
                 schema_version=told.schema_version if told else 0,
+                way_back=told.way_back if told else 0,
                 degraded=told.degraded if told else (),
                 pending=isinstance(error, NotYetInEffect | TakesNoChanges),
                 takes_changes=False if isinstance(error, TakesNoChanges) else None,

@@ -61,7 +61,13 @@ class ReadyReport(Response):
     version: str
     revision: str = Field(description="MEMORY_BANK_REVISION of this process; empty when unset.")
     schema_version: int = Field(
-        description="Schema of the database; a service that knows only older ones does not open it."
+        description="Schema of the database; a service that knows only older ones does not open it,"
+        " unless there is a `way_back` for it."
+    )
+    way_back: int | None = Field(
+        None,
+        description="Schema that an older version can put the database back to without losing"
+        " anything, since nobody has written after a migration; null for none.",
     )
     disk: DiskReport | None = Field(description="Null when it does not answer in time.")
     backup: BackupReport | None = Field(None, description="Null when none is configured.")

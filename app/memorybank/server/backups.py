@@ -28,6 +28,7 @@ from memorybank.configuration import read_mounted
 from memorybank.errors import ConfigurationError
 from memorybank.schemas.health import BackupReport
 from memorybank.settings import BackupSettings, RestoreSettings, S3Settings, Settings
+from memorybank.stores.sqlite.care import go_back
 from memorybank.stores.sqlite.connection import migrations
 from memorybank.stores.sqlite.lock import DataFolderLock
 from memorybank.version import VERSION
@@ -51,6 +52,8 @@ def prepare(settings: Settings) -> None:
         service_version=VERSION,
         schema_version=migrations()[-1].version,
     )
+    if incarnation.has_database:
+        go_back(settings.database_path)  # before anything replicates it
     prepared = asyncio.run(_begun(backup, incarnation, place))
     plan = Plan(
         database=settings.database_path,

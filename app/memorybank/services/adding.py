@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from memorybank import trail
 from memorybank.auth.principal import Principal
 from memorybank.domain.duplicates import fingerprint, says_the_same
 from memorybank.domain.gate import Action, Finding, GatePolicy, guarded
@@ -326,7 +327,8 @@ class Adding:
             return  # nothing was done that must not be done twice
         if claim is None and not fresh:
             return
-        with self._timed("store_add"):
+        are_probes = all(memory.project == CANARY_PROJECT for memory, _ in fresh)
+        with self._timed("store_add"), trail.told_again(bool(fresh) and are_probes):
             if claim is None:
                 seq = await self._store.add_many(fresh)
             else:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from memorybank import trail
 from memorybank.auth import tokens
 from memorybank.auth.authenticator import Authenticator
 from memorybank.auth.principal import Principal
@@ -103,7 +104,8 @@ class KeyService:
             if problem is None
         ]
         try:
-            done = await self._store.replace_managed_keys(takeable, now)
+            with trail.told_again():  # whoever manages them tells each database
+                done = await self._store.replace_managed_keys(takeable, now)
         finally:  # also when cancelled: some may have been revoked
             self._authenticator.forget_all()
         kept = iter(done.keys)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from memorybank import trail
 from memorybank.auth.principal import Principal
 from memorybank.domain.gate import Finding
 from memorybank.domain.keys import Scope
@@ -217,8 +218,9 @@ class Life:
                 field="id",
                 hint="an administrator can release it",
             )
-        if purge or memory.project == CANARY_PROJECT:
-            with self._timed("store_delete"):
+        is_probe = memory.project == CANARY_PROJECT
+        if purge or is_probe:
+            with self._timed("store_delete"), trail.told_again(is_probe):
                 seq = await self._store.delete(caller.tenant, memory_id)
             self._acknowledge(seq)
             return True

@@ -47,6 +47,10 @@ class CanaryResult:
     """Version of the memory service, as the answering pod said; empty when it said nothing."""
     schema_version: int = 0
     """Schema of its database, likewise, even if the probe failed; 0 when it said nothing."""
+    way_back: int = 0
+    """Schema that an older version can put it back to without losing anything, likewise; 0 for
+    none.
+    """
     degraded: tuple[tuple[str, str], ...] = ()
     """What the service can be without for a while and does not have now, even if the probe failed:
     names of its checks and why, for people. The first one matters most.

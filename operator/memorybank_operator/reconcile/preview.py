@@ -75,7 +75,7 @@ def _irreversible(bank: MemoryBank, current: Made | None, *, image: str, before:
     if image != before:
         found.append(
             f"image {before} becomes {image}: a new version may migrate the database, which an "
-            "older one cannot open then"
+            "older one cannot open once somebody has written to it"
         )
     forgetting = bank.spec.forgetting
     if forgetting.enabled and not forgetting.dry_run and current is not None:

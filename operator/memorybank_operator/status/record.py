@@ -140,7 +140,8 @@ def way_back(
     *,
     now: datetime,
 ) -> WayBack:
-    """Take back an image that had its time, unless it has migrated the database already.
+    """Take back an image that had its time, unless it has migrated the database and something was
+    written since.
 
     The verdict is written into the status; the next plan acts on it.
     """
@@ -155,12 +156,13 @@ def way_back(
     image = rollout.current.image
     failed = f"Image {image} did not prove itself within {deadline} s. {ready.message}"
     canary = observed.canary
-    schema = canary.schema_version if canary and canary.revision == plan.revision else 0
-    if 0 < before.schema_version < schema:
+    said = canary if canary and canary.revision == plan.revision else None
+    schema, kept = (said.schema_version, said.way_back) if said else (0, 0)
+    if 0 < before.schema_version < schema and not 0 < kept <= before.schema_version:
         refusal = (
             f"{failed.rstrip('.')}. It has migrated the database from schema "
-            f"{before.schema_version} to {schema}, which {before.image} cannot open: set "
-            "spec.version (or spec.image) to a version that works and is not older"
+            f"{before.schema_version} to {schema}, and was written to since; {before.image} cannot "
+            "open it: set spec.version (or spec.image) to a version that works and is not older"
         )
         return WayBack(rollout, Problem(Reason.ROLLBACK_REFUSED, refusal, terminal=True))
     rejected = Rejected(revision=rollout.current.revision, image=image, message=failed)

@@ -5,15 +5,18 @@ many banks one after another. The services and their versions are real.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
+from memorybank_operator.canary import PROJECT
 from memorybank_operator.kube import kinds
 from memorybank_operator.runtime import Operator
 from tests.integration.operator import releases
@@ -25,6 +28,7 @@ START_SECONDS = 300.0
 """A start of the service: Python, the model, and whatever else this machine does."""
 OLD, NEW = "memorybank-app:0.1.0", "memorybank-app:0.2.0"
 FLEET = ["one", "two", "three"]
+FACT = "The boiler is serviced in March."
 SUPERVISED = {"mode": "Supervised"}
 
 
@@ -155,22 +159,70 @@ async def is_available(world: World) -> bool:
     return (await world.condition("Available")).get("status") == "True"
 
 
-async def test_a_version_that_migrated_the_database_is_not_taken_back(
-    world: World, operator: Operator, node: Node, tmp_path: Path
-) -> None:
+async def client(world: World, node: Node) -> aiohttp.ClientSession:
+    """Who stores memories in the bank, and reads them."""
+    token = base64.b64decode((await world.must("Secret", "agents-key"))["data"]["token"]).decode()
+    headers = {"Authorization": f"Bearer {token}"}
+    return aiohttp.ClientSession(node.running["agents"].address, headers=headers)
+
+
+async def store(world: World, node: Node, content: str) -> None:
+    async with (
+        await client(world, node) as session,
+        session.post("/v1/memories", json={"content": content}) as answer,
+    ):
+        assert answer.status == 201
+
+
+async def contents(world: World, node: Node) -> list[str]:
+    async with await client(world, node) as session, session.get("/v1/memories") as answer:
+        memories = (await answer.json())["memories"]
+    return [each["content"] for each in memories if each["project"] != PROJECT]
+
+
+@pytest.fixture
+async def migrated(world: World, operator: Operator, node: Node, tmp_path: Path) -> int:
+    """The schema from which a version migrated a bank with a memory, that does not work."""
     node.releases[NEW] = releases.release(
         tmp_path, "0.2.0", releases.migrates, releases.does_not_search
     )
     await world.create()
     await until(lambda: is_ready(world), seconds=START_SECONDS)
-    before = (await status(world))["rollout"]["current"]["schemaVersion"]
+    await store(world, node, FACT)
+    before: int = (await status(world))["rollout"]["current"]["schemaVersion"]
+    return before
+
+
+async def test_a_version_that_migrated_and_does_not_work_is_taken_back_with_the_database(
+    world: World, migrated: int, node: Node
+) -> None:
+    await world.change(version="0.2.0", updatePolicy={"deadlineSeconds": 10})
+    await until(says(world, "Ready", Reason.ROLLED_BACK), seconds=START_SECONDS)
+
+    async def is_served() -> bool:
+        running = node.running.get("agents")
+        if running is None or not running.ready:
+            return False
+        return bool(running.pod["spec"]["containers"][0]["image"] == OLD)
+
+    await until(is_served, seconds=START_SECONDS)
+    assert (await status(world))["image"] == OLD
+    assert await contents(world, node) == [FACT]
+
+
+async def test_a_version_that_migrated_the_database_is_not_taken_back_once_it_was_written_to(
+    world: World, migrated: int, node: Node
+) -> None:
+    before = migrated
     await world.change(version="0.2.0")
     await until(says(world, "Ready", Reason.CANARY_FAILED), seconds=START_SECONDS)
+    await store(world, node, "Written on the new schema.")
     await world.change(updatePolicy={"deadlineSeconds": 10})
     await until(says(world, "Stalled", Reason.ROLLBACK_REFUSED), seconds=START_SECONDS)
     stalled = await world.condition("Stalled")
     assert f"migrated the database from schema {before} to {before + 1}" in stalled["message"]
     assert (await status(world))["image"] == NEW
+    assert await contents(world, node) == ["Written on the new schema.", FACT]
 
 
 @pytest.fixture

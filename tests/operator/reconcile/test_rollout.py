@@ -100,12 +100,16 @@ class Scene:
         )
         return self.judge()
 
-    def break_pod(self, *, schema: int = 0) -> None:
+    def break_pod(self, *, schema: int = 0, way_back: int = 0) -> None:
         """Let the new pod serve without passing its canary."""
         self.prove_nothing()
         assert self.world.canary is not None
         self.world.canary = replace(
-            self.world.canary, ok=False, message="it forgot", schema_version=schema
+            self.world.canary,
+            ok=False,
+            message="it forgot",
+            schema_version=schema,
+            way_back=way_back,
         )
 
     def prove_nothing(self) -> None:
@@ -415,9 +419,10 @@ def test_there_is_no_way_back_that_the_policy_does_not_want(spec: dict[str, Any]
     assert "rejected" not in scene.judge()["rollout"]
 
 
-def test_there_is_no_way_back_behind_a_migration() -> None:
+@pytest.mark.parametrize("way_back", [0, 10])
+def test_there_is_no_way_back_behind_a_migration_once_something_was_written(way_back: int) -> None:
     scene = on_trial()
-    scene.break_pod(schema=10)
+    scene.break_pod(schema=10, way_back=way_back)
     scene.later = timedelta(seconds=601)
     status = scene.judge()
     assert "rejected" not in status["rollout"]
@@ -425,6 +430,14 @@ def test_there_is_no_way_back_behind_a_migration() -> None:
     assert stalled["reason"] == Reason.ROLLBACK_REFUSED
     assert "from schema 9 to 10" in stalled["message"]
     assert scene.plan().steps == ()
+
+
+@pytest.mark.parametrize("way_back", [8, 9])
+def test_a_version_that_migrated_is_taken_back_with_what_the_database_was(way_back: int) -> None:
+    scene = on_trial()
+    scene.break_pod(schema=10, way_back=way_back)
+    scene.later = timedelta(seconds=601)
+    assert "rejected" in scene.judge()["rollout"]
 
 
 def test_there_is_no_way_back_from_a_setting() -> None:

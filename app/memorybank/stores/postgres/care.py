@@ -42,6 +42,11 @@ class CareTables:
         return migrations()[-1].version
 
     @property
+    def way_back(self) -> int | None:
+        """See StoreCare. Several processes write: nobody could say that nobody did."""
+        return None
+
+    @property
     def damaged(self) -> bool:
         """See StoreCare: a server that meets damage says so in its own log."""
         return False

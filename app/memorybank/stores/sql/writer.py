@@ -29,6 +29,8 @@ class Task(Generic[AnyConnection]):
     work: Callable[[AnyConnection], Any]
     awaited: bool = True
     """Whether a caller is told of it, rather than the service itself."""
+    lasting: bool = True
+    """Whether it is lost with the database; what is told to each database anew is not."""
 
 
 class GroupWriter(ABC, Generic[AnyConnection]):
@@ -60,7 +62,9 @@ class GroupWriter(ABC, Generic[AnyConnection]):
         if events is not None:
             write = self._recorder.recording(write, events)
         try:
-            future = self._thread.submit(Task(whose, write, awaited=trail.actor.get() is not None))
+            awaited = trail.actor.get() is not None
+            lasting = awaited and not trail.is_told_again()
+            future = self._thread.submit(Task(whose, write, awaited, lasting))
         except QueueFull:
             raise StoreUnavailable(
                 f"too many writes wait for the {self._waits_for}",

@@ -13,8 +13,10 @@ import apsw
 
 from memorybank.errors import ConfigurationError, StoreUnavailable
 from memorybank.ports import Disk, PoolStatus, StoreCheck, StoreStatus
+from memorybank.stores.sqlite import former
 from memorybank.stores.sqlite.connection import migrations, open_reader, open_writer
 from memorybank.stores.sqlite.errors import Damage, translated, translated_at_start
+from memorybank.stores.sqlite.former import WayBack
 from memorybank.stores.sqlite.lock import DataFolderLock
 
 Answer = TypeVar("Answer")
@@ -42,11 +44,17 @@ class CareTables:
     read: Run
     damage: Damage
     pool: Callable[[], PoolStatus]
+    former: WayBack
 
     @property
     def schema_version(self) -> int:
         """See StoreCare."""
         return migrations()[-1].version
+
+    @property
+    def way_back(self) -> int | None:
+        """See StoreCare."""
+        return self.former.schema
 
     @property
     def damaged(self) -> bool:
@@ -155,6 +163,28 @@ def schema_versions(path: Path) -> tuple[int, int]:
             return int(found or 0), newest
     finally:
         reader.close()
+
+
+def go_back(path: Path) -> None:
+    """Put the database back to what it was before a newer version migrated it, where that was kept
+    and nobody has written since; else it stays as it is. Nobody replicates it meanwhile.
+
+    Raises ConfigurationError, also while a process holds it, and StoreUnavailable.
+    """
+    if not former.is_kept(path):
+        return
+    lock = DataFolderLock(path)
+    try:
+        former.end_way_back(path)
+        found, known = schema_versions(path)
+        former.go_back(path, found=found, known=known)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the database could not be put back to what it was: {error.strerror}",
+            hint="look for disk errors in the system's log; the next start goes on",
+        ) from None
+    finally:
+        lock.release()
 
 
 def migrate_database(path: Path) -> None:

@@ -12,6 +12,7 @@ import apsw
 
 from memorybank.domain.duplicates import fingerprint
 from memorybank.errors import ConfigurationError
+from memorybank.stores.sqlite import former
 from memorybank.stores.sqlite.errors import translated_at_start
 
 BUSY_MS = 5_000
@@ -80,7 +81,8 @@ def open_reader(path: Path) -> apsw.Connection:
 def migrate(connection: apsw.Connection, path: Path) -> None:
     """Bring the schema to this version of the code, one transaction per step.
 
-    Forward only. Raises ConfigurationError for a database of a newer version or of another program.
+    Forward only; what was is kept. Raises ConfigurationError for a database of a newer version or
+    of another program, StoreUnavailable when there is no room for what is kept.
     """
     if not connection.table_exists("main", "schema_migrations"):
         _refuse_foreign(connection, path)
@@ -94,6 +96,8 @@ def migrate(connection: apsw.Connection, path: Path) -> None:
             field="database.path",
             hint="run that version or a later one, or restore an older backup",
         )
+    if applied and max(applied) < newest:
+        former.keep(connection, path, schema=max(applied))
     for step in steps:
         if step.version not in applied:
             _apply(connection, step)

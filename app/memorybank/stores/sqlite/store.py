@@ -25,7 +25,8 @@ from memorybank.stores.sql.connection import EVERYONE, Connection, Dialect, Whos
 from memorybank.stores.sql.embeddings import VectorTable, register
 from memorybank.stores.sql.sealing import seal_for, unsealed
 from memorybank.stores.sql.store import SqlStore
-from memorybank.stores.sqlite.care import CareTables
+from memorybank.stores.sqlite import former
+from memorybank.stores.sqlite.care import CareTables, go_back
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.errors import Damage, translated, translated_at_start
 from memorybank.stores.sqlite.lock import DataFolderLock
@@ -67,10 +68,14 @@ class SqliteStore(SqlStore):
         checkpoints: bool = True,
         replication: Replication | None = None,
     ) -> None:
+        if checkpoints:  # else who replicates has opened the database already
+            go_back(path)
         self._lock = DataFolderLock(path)
         try:
             self._seal = seal_for(ring)
             connection = open_writer(path, checkpoints=checkpoints)
+            former.forget(path)
+            way_back = former.WayBack(path)
             self._attach(connection, path, model)
             self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
             for _ in range(_READERS):
@@ -86,6 +91,7 @@ class SqliteStore(SqlStore):
             self._damage,
             admit=partial(moves.admit, now=SQLITE.now),
             replication=replication,
+            leave=way_back.leave,
         )
         self._lanes = Lanes("sqlite-reader", _READERS)
         super().__init__(
@@ -97,7 +103,9 @@ class SqliteStore(SqlStore):
             moment=partial(_moment, path),
             empty_log=self._writer.empty_log,
         )
-        self._care = CareTables(path, partial(self._run, EVERYONE), self._damage, self._busy)
+        self._care = CareTables(
+            path, partial(self._run, EVERYONE), self._damage, self._busy, way_back
+        )
 
     @property
     @override

@@ -52,15 +52,19 @@ class Writer(GroupWriter[apsw.Connection]):
         *,
         admit: Callable[[Connection], None] = lambda _connection: None,
         replication: Replication | None = None,
+        leave: Callable[[], None] = lambda: None,
     ) -> None:
         """`admit` raises StoreUnavailable within a transaction that must not write. With a
         `replication`, writes that somebody asked for are acknowledged when it has confirmed them.
+        `leave` is called before a write is committed that would be lost if the database was put
+        back to what it is; it may raise OSError.
         """
         self._connection = connection
         self._damage = damage or Damage()
         self._seal = seal
         self._admit = admit
         self._replication = replication
+        self._leave = leave
         self._empty_log = False
         self._log_is_empty = False
         super().__init__(
@@ -92,6 +96,7 @@ class Writer(GroupWriter[apsw.Connection]):
             self._admit(self._connection)
             announcements = [self._attempt(job) for job in jobs]
             keys = self._seal.save(self._connection)
+            self._leave_former(jobs)
             self._connection.execute("COMMIT")
         except (apsw.Error, StoreUnavailable) as error:
             self._damage.note(error)
@@ -108,6 +113,17 @@ class Writer(GroupWriter[apsw.Connection]):
         unconfirmed = self._unconfirmed(jobs)
         for announce in announcements:
             announce(unconfirmed)
+
+    def _leave_former(self, jobs: list[Job[Task[apsw.Connection], Any]]) -> None:
+        if not any(job.request.lasting for job in jobs):
+            return
+        try:
+            self._leave()
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the data folder cannot be written: {error.strerror}",
+                hint="look for disk errors in the system's log",
+            ) from None
 
     def _unconfirmed(self, jobs: list[Job[Task[apsw.Connection], Any]]) -> Unavailable | None:
         """Wait for what must know of the group, once for all of it; return why that failed."""

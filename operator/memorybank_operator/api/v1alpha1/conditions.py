@@ -113,8 +113,8 @@ class Reason(Explained):
     )
     ROLLBACK_REFUSED = (
         "RollbackRefused",
-        "Another image does not prove itself, but it has migrated the database, which the one "
-        "before cannot open any more.",
+        "Another image does not prove itself, but it has migrated the database and was written to "
+        "since: the one before cannot open it, and what it was would lose what was written.",
     )
     UPDATE_QUEUED = (
         "UpdateQueued",

@@ -36,8 +36,8 @@ class UpdatePolicy(ApiModel):
     """
     rollback: Literal["Automatic", "Never"] = "Automatic"
     """What happens when another image of the service does not prove itself within deadlineSeconds.
-    Automatic goes back to the one that did, unless the new one has migrated the database. Never
-    leaves it as it is.
+    Automatic goes back to the one that did, and with it to the database as it was before the new
+    one migrated it, unless somebody has written since. Never leaves it as it is.
     """
     deadline_seconds: Annotated[int, Field(ge=10, le=86_400)] = 600
     """Seconds that another image of the service has to prove itself."""
