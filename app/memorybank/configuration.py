@@ -59,6 +59,7 @@ _CURES = {
     "absolute": "write where it is mounted, such as /backup",
     "backup_engine": "back the server up by its own means: docs/service/postgresql.md",
     "destination": "name one of them",
+    "one_state": "name one state of the bank",
     "half_a_key": "name both files, or take both away to use the pod's own identity",
     "retention": "keep for longer, or copy the whole database more often",
     "builtin_model": "remove it, or choose the provider that serves it",

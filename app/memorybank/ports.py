@@ -341,6 +341,23 @@ class PoolStatus:
     writes_waiting: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """What a whole store holds at a moment, by which two copies of it are compared."""
+
+    schema_version: int
+    """0 without any tables of ours."""
+    change: int
+    """Number of the newest change."""
+    changed_at: datetime | None
+    """When the newest memory, tenant or key was made or changed."""
+    memories: int
+    tenants: int
+    keys: int
+    key_ids: tuple[str, ...]
+    """The keys of a ring that are needed to open it; none when it is not encrypted."""
+
+
 class StoreCare(Protocol):
     """Looks after a store while it is in use."""
 

@@ -32,6 +32,7 @@ from typing_extensions import override
 from memorybank.auth import tokens
 from memorybank.auth.limits import Rate, RateLimiter
 from memorybank.backup.chain import EPOCH_NAME
+from memorybank.backup.point import POINT_NAME
 from memorybank.domain.audit import EventKind
 from memorybank.domain.forgetting import Policy
 from memorybank.domain.gate import Action, GatePolicy
@@ -508,11 +509,19 @@ class RestoreSettings(Section):
         description="The epoch, as `memorybank backup list` shows it; null: the newest one, or the"
         " one that had the moment.",
     )
+    point: str | None = Field(
+        None,
+        pattern=POINT_NAME,
+        description="The recovery point, as `memorybank backup points` shows it, instead of `at`"
+        " and `epoch`.",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if self.s3 is not None and self.volume is not None:
             raise PydanticCustomError("destination", "should have s3 or volume, not both")
+        if self.point is not None and (self.at is not None or self.epoch is not None):
+            raise PydanticCustomError("one_state", "should have point, or at and epoch, not both")
         return self
 
 

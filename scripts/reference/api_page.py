@@ -10,6 +10,7 @@ from memorybank import errors
 from memorybank.http.app import BANK_ONLY, create_api
 from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
+from memorybank.http.routes_backup import BackupRoutes
 from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
@@ -68,6 +69,7 @@ def openapi() -> dict[str, Any]:
         EncryptionRoutes(NOBODY).router(),
         TransferRoutes(NOBODY, NOBODY).router(),
         CareRoutes(NOBODY).router(),
+        BackupRoutes(NOBODY).router(),
         EmbeddingRoutes(NOBODY).router(),
         HealthRoutes(NOBODY, "0").router(),
         ResourceRoutes(public_url=None, issuer=None).router(),

@@ -29,8 +29,17 @@ _ANSWER_SECONDS = 60.0
 class Pod:
     """A volume of its own, which may be lost, and a folder in memory."""
 
-    def __init__(self, folder: Path, destination: Mapping[str, Any], **changed: Any) -> None:
-        """`destination` is `{"s3": {...}}` or `{"volume": {...}}`."""
+    def __init__(
+        self,
+        folder: Path,
+        destination: Mapping[str, Any],
+        *,
+        settings: Mapping[str, Any] | None = None,
+        **changed: Any,
+    ) -> None:
+        """`destination` is `{"s3": {...}}` or `{"volume": {...}}`; `settings` are those beside the
+        backup, of which the rest are.
+        """
         self.folder = folder
         self.data = folder / "data"
         self.run_dir = folder / "run"
@@ -41,7 +50,9 @@ class Pod:
             "metrics_port": port, **destination, **changed,
         }  # fmt: skip
         self.config = folder / "config.yaml"
-        self.config.write_text(json.dumps({"data": str(self.data), "backup": backup}))
+        self.config.write_text(
+            json.dumps({"data": str(self.data), "backup": backup, **(settings or {})})
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -21,7 +21,7 @@ class Barrier:
 
     def __init__(
         self,
-        sync: Callable[[float], None],
+        sync: Callable[[float], object],
         *,
         refuses: bool,
         failed: Callable[[], None] = lambda: None,

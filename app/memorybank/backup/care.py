@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from memorybank.backup.destination import SILENT, Destination
+from memorybank.backup.points import Points
 from memorybank.backup.prepare import Prepared, forget_states
 from memorybank.errors import BackupUnavailable, Conflict
 
@@ -21,9 +22,16 @@ class Care:
     """See watch.Care."""
 
     def __init__(
-        self, destination: Destination, prepared: Prepared, database: Path, *, keep: timedelta
+        self,
+        destination: Destination,
+        points: Points,
+        prepared: Prepared,
+        database: Path,
+        *,
+        keep: timedelta,
     ) -> None:
         self._destination = destination
+        self._points = points
         self._epoch = prepared.epoch
         self._database = database
         self._keep = keep
@@ -39,8 +47,8 @@ class Care:
         _logger.info("the epoch %s is recorded", self._epoch.name)
 
     async def tidy(self) -> None:
-        """Remove the epochs of which nothing is kept, here and there. Raises BackupUnavailable and
-        BackupDamaged.
+        """Remove the epochs of which nothing is kept, here and there, and the recovery points that
+        have expired. Raises BackupUnavailable and BackupDamaged.
 
         What is old is told by the clock of the destination, where something arrived just now.
         """
@@ -52,5 +60,6 @@ class Care:
                 for each in chain.expired(keep=self._keep, now=now, own=self._epoch.name):
                     gone = await self._destination.remove(each)
                     _logger.info("the epoch %s is removed: %d objects", each.name, gone)
+                await self._points.tidy(now)
         except TimeoutError:
             raise BackupUnavailable(SILENT) from None

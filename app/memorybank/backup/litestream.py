@@ -158,9 +158,10 @@ class Litestream:
         self._database = str(database)
         self._open: set[_Connection] = set()
 
-    def sync(self, seconds: float) -> None:
-        """Return when everything that was committed so far is at the destination. Raises
-        BackupUnavailable when that takes longer, or when it fails, with the cause.
+    def sync(self, seconds: float) -> str | None:
+        """Return when everything that was committed so far is at the destination: the last
+        transaction that has arrived, if that is told. Raises BackupUnavailable when that takes
+        longer, or when it fails, with the cause.
 
         Litestream itself waits for a destination that does not answer, and says nothing.
         """
@@ -180,6 +181,7 @@ class Litestream:
             connection.close()
         if answer.status != 200:
             raise BackupUnavailable(cause(_error_of(content)))
+        return _transaction_of(content)
 
     def hang_up(self) -> None:
         """Let nobody wait any longer who waits now."""
@@ -221,6 +223,13 @@ def cause(said: str) -> str:
 def last_words(said: str) -> str:
     """Return the end of what was said, in a line, without what is different each time."""
     return " ".join(_REQUEST_IDS.sub("", said).split())[-_MOST_WORDS:]
+
+
+def _transaction_of(content: bytes) -> str | None:
+    try:
+        return f"{int(json.loads(content)['replicated_txid']):016x}"
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _error_of(content: bytes) -> str:

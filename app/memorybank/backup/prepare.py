@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from memorybank.backup.chain import Epoch, Origin, is_epoch, next_name
 from memorybank.backup.destination import REACH_SECONDS, SILENT, Destination
 from memorybank.backup.litestream import state_of, states
-from memorybank.backup.moments import Moment, restore
+from memorybank.backup.moments import Moment, Restored, Written, restore
 from memorybank.backup.private import write_private
 from memorybank.backup.restoring import Restorer
 from memorybank.errors import (
@@ -217,19 +217,26 @@ async def _made(
 
 async def _started(start: Start, incarnation: Incarnation) -> str:
     """Restore what a bank begins with; return what that was."""
-    epoch = await restore(
+    restored = await restore(
         start.destination, start.restorer, start.moment, incarnation.database,
         check=lambda each: _require_known_schema(each, incarnation),
     )  # fmt: skip
-    at = "" if start.moment.at is None else f" at {start.moment.at.isoformat()}"
-    return f"{start.bank}/{epoch.name}{at}"
+    return source_of(start.bank, start.moment, restored)
 
 
-def _require_known_schema(epoch: Epoch, incarnation: Incarnation) -> None:
-    if epoch.schema_version > incarnation.schema_version:
+def source_of(bank: str, moment: Moment, restored: Restored) -> str:
+    """Return how the record of an epoch names what the database was restored from."""
+    if restored.point is not None:
+        return f"{bank}/{restored.epoch} at the recovery point {restored.point.name}"
+    at = "" if moment.at is None else f" at {moment.at.isoformat()}"
+    return f"{bank}/{restored.epoch}{at}"
+
+
+def _require_known_schema(written: Written, incarnation: Incarnation) -> None:
+    if written.schema_version > incarnation.schema_version:
         raise ConfigurationError(
-            f"the backup is of a newer version of the service ({epoch.service_version}, schema"
-            f" {epoch.schema_version}; this version knows {incarnation.schema_version})",
+            f"the backup is of a newer version of the service ({written.service_version}, schema"
+            f" {written.schema_version}; this version knows {incarnation.schema_version})",
             hint="run that version or a later one",
         )
 

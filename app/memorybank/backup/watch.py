@@ -55,7 +55,7 @@ class Watch:
     def __init__(
         self,
         prepared: Prepared,
-        sync: Callable[[float], None],
+        sync: Callable[[float], object],
         care: Care,
         *,
         look_seconds: float,

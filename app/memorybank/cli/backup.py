@@ -1,21 +1,39 @@
-"""`memorybank backup prepare`, `list` and `restore`: the replicated backups of a bank."""
+"""`memorybank backup`: the replicated backups of a bank, and its recovery points."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
+import sys
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memorybank.cli.show import show
-from memorybank.errors import Conflict, MemoryBankError
+from pydantic import ValidationError
+
+from memorybank.cli.bank import not_a_bank
+from memorybank.cli.remote import RemoteBank
+from memorybank.cli.show import show, table
+from memorybank.errors import (
+    ConfigurationError,
+    Conflict,
+    InvalidRequest,
+    MemoryBankError,
+    NotFound,
+)
 
 if TYPE_CHECKING:
+    from memorybank.backup.moments import Moment
+    from memorybank.backup.report import Operation, Report
+    from memorybank.schemas.backups import BackupMark
+    from memorybank.server.drills import Drill
     from memorybank.settings import Settings
 
-_MOST_BYTES = 4_096
-"""What a kubelet reads of a termination message."""
+_POINTS = ("name", "taken_at", "expires_at", "memories", "bytes", "epoch")
+_logger = logging.getLogger(__name__)
 
 
 def prepare(arguments: argparse.Namespace) -> int:
@@ -23,7 +41,8 @@ def prepare(arguments: argparse.Namespace) -> int:
     try:
         _prepare(arguments)
     except MemoryBankError as error:
-        _leave_behind(error, arguments.termination_log)
+        said = error.message if error.hint is None else f"{error.message}; {error.hint}"
+        _leave_behind(said, arguments.termination_log)
         raise
     return 0
 
@@ -63,20 +82,151 @@ def list_epochs(arguments: argparse.Namespace) -> int:
 
 def restore(arguments: argparse.Namespace) -> int:
     """Bring a moment of the bank back into a file that appears when it is whole."""
-    from memorybank.backup.moments import Moment
     from memorybank.server.backups import bring_back
 
     file: Path = arguments.file
     if file.exists():
         raise Conflict(f"{file} is there already", hint="name a file that is not, or move it away")
-    moment = Moment(at=arguments.at, epoch=arguments.epoch)
+    moment = _moment(arguments)
     began = time.monotonic()
-    epoch = asyncio.run(bring_back(_settings(arguments), moment, file))
+    restored = asyncio.run(bring_back(_settings(arguments), moment, file))
     seconds = time.monotonic() - began
     size = file.stat().st_size
-    answer = {"file": str(file), "bytes": size, "epoch": epoch.name, "seconds": round(seconds, 3)}
-    show(arguments, answer, f"{file}: {size:,} bytes of epoch {epoch.name}, {seconds:.1f} s")
+    answer = {
+        "file": str(file),
+        "bytes": size,
+        "epoch": restored.epoch,
+        "txid": restored.txid,
+        "point": moment.point,
+        "seconds": round(seconds, 3),
+    }
+    of = f"epoch {restored.epoch}" if moment.point is None else f"the point {moment.point}"
+    show(arguments, answer, f"{file}: {size:,} bytes of {of}, {seconds:.1f} s")
     return 0
+
+
+def points(arguments: argparse.Namespace) -> int:
+    """Show the recovery points at the destination, newest first."""
+    from memorybank.server.backups import points_of
+
+    found = asyncio.run(points_of(_settings(arguments)).all())
+    told = [each.model_dump(mode="json", exclude={"object"}) for each in found]
+    show(arguments, told, table(told, _POINTS, nothing="there are no recovery points"))
+    return 0
+
+
+def remove(arguments: argparse.Namespace) -> int:
+    """Remove a recovery point."""
+    from memorybank.server.backups import points_of
+
+    if not asyncio.run(points_of(_settings(arguments)).remove(arguments.name)):
+        raise NotFound(
+            f"there is no recovery point {arguments.name} at the destination",
+            hint="name one that `memorybank backup points` shows",
+        )
+    show(arguments, {"removed": arguments.name}, arguments.name)
+    return 0
+
+
+def take(arguments: argparse.Namespace) -> int:
+    """Make a recovery point of the bank."""
+
+    def make(drill: Drill) -> None:
+        hours = arguments.expire_hours
+        expire = None if hours is None else timedelta(hours=hours)
+        drill.take(arguments.name, owner=arguments.id, expire=expire)
+
+    return _drill(arguments, "take", make, name=arguments.name)
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Prove that the bank comes back from what is at the destination."""
+    return _drill(
+        arguments, "verify", lambda drill: drill.verify(_moment(arguments)), name=arguments.point
+    )
+
+
+def _drill(
+    arguments: argparse.Namespace,
+    operation: Operation,
+    work: Callable[[Drill], None],
+    *,
+    name: str | None,
+) -> int:
+    from memorybank.server.drills import Drill
+
+    def run(settings: Settings, report: Report) -> None:
+        work(Drill(settings, lambda sync: _mark(arguments, sync), arguments.scratch, report))
+
+    return _reported(arguments, operation, run, name=name)
+
+
+def _reported(
+    arguments: argparse.Namespace,
+    operation: Operation,
+    run: Callable[[Settings, Report], None],
+    *,
+    name: str | None,
+) -> int:
+    """Do something, and tell how it went where whoever started it looks."""
+    from memorybank import logs
+    from memorybank.backup.report import Failure, Report
+    from memorybank.server.drills import bank_of
+
+    report = Report(operation=operation, name=name, bank="")
+    try:
+        settings = _settings(arguments)
+        logs.configure(settings.logging.level, settings.logging.format)
+        report.bank = bank_of(settings)
+        run(settings, report)
+        report.result = "ok"
+    except MemoryBankError as error:
+        report.error = Failure.of(error)
+        raise
+    except Exception:
+        report.error = Failure(code="internal", message="something went wrong: see the log")
+        raise
+    finally:
+        _leave_behind(report.text(), arguments.termination_log)
+        sys.stdout.write(f"{report.text()}\n")
+    return 0
+
+
+def _mark(arguments: argparse.Namespace, sync: bool) -> BackupMark | None:
+    """Ask the bank that serves what it holds; None when it is not known where, or does not."""
+    from memorybank.configuration import read_mounted
+    from memorybank.schemas.backups import BackupMark
+
+    if arguments.url is None:
+        return None
+    key = None
+    if arguments.token_file is not None:
+        what = f"the file {arguments.token_file}"
+        key = read_mounted(arguments.token_file, "token_file", what=what).strip()
+    bank = RemoteBank(arguments.url, key)
+    try:
+        answer = bank.request("POST", "/v1/backup/mark", body={"sync": sync})
+        return BackupMark.model_validate(answer.value(bank.name))
+    except ValidationError:
+        error: MemoryBankError = not_a_bank(bank.name, answer.status)
+    except ConfigurationError:
+        raise
+    except MemoryBankError as failure:
+        error = failure
+    _logger.warning("nothing to compare with: %s", error.message)
+    return None
+
+
+def _moment(arguments: argparse.Namespace) -> Moment:
+    from memorybank.backup.moments import Moment
+
+    if arguments.point is not None and (arguments.at or arguments.epoch):
+        raise InvalidRequest(
+            "a recovery point is one state: it has neither --at nor --epoch",
+            field="point",
+            hint="leave the others out",
+        )
+    return Moment(at=arguments.at, epoch=arguments.epoch, point=arguments.point)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -86,11 +236,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return load(file=arguments.config, overrides=overrides)
 
 
-def _leave_behind(error: MemoryBankError, file: Path) -> None:
+def _leave_behind(said: str, file: Path) -> None:
     """Tell the kubelet, which shows it in the status of the pod."""
-    said = error.message if error.hint is None else f"{error.message}; {error.hint}"
+    from memorybank.backup.report import MOST_BYTES
+
     try:
         if file.exists():
-            file.write_bytes(said.encode()[:_MOST_BYTES])
+            file.write_bytes(said.encode()[:MOST_BYTES])
     except OSError:
-        return  # it is on standard error as well
+        return  # it is on standard output or standard error as well

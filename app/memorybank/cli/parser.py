@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ there with the server's own MEMORY_BANK_ADMIN_KEY or MEMORY_BANK_ADMIN_KEY_FILE 
 {EXIT_CODES}"""
 _TYPES = [kind.value for kind in MemoryType]
 _EMPTIABLE = ("title", "project", "session", "occurred_at")
+_MOST_HOURS = 87_600
 _LIMITS = ("max_memories", "requests_per_minute", "burst")
 
 _Commands = argparse._SubParsersAction  # argparse has no public name for it
@@ -318,30 +320,94 @@ def _add_prepare(actions: _Commands[argparse.ArgumentParser]) -> None:
     prepare = _command(
         actions, "prepare", "find or restore the database, and begin what it is replicated to"
     )
-    prepare.add_argument("--data", type=Path, metavar="DIR", help="data folder")
-    prepare.add_argument("--config", type=Path, metavar="FILE", help="configuration file, YAML")
-    prepare.add_argument(
-        "--termination-log",
-        type=Path,
-        default=Path("/dev/termination-log"),
-        metavar="FILE",
-        help="where a failure is told to who looks at the pod, if it is there (default:"
-        " /dev/termination-log)",
-    )
+    _add_in_pod(prepare)
     prepare.set_defaults(run="backup:prepare")
     listed = _command(actions, "list", "show what there is at the destination of backups")
     restore = _command(actions, "restore", "bring a moment of the bank back into a file")
     restore.add_argument("file", type=Path, help="file to make")
-    restore.add_argument(
+    _add_state(restore)
+    points = _command(actions, "points", "show the recovery points at the destination")
+    remove = _command(actions, "remove", "remove a recovery point")
+    remove.add_argument("name", type=_point, help="name of the point")
+    for command, run in (
+        (listed, "backup:list_epochs"),
+        (restore, "backup:restore"),
+        (points, "backup:points"),
+        (remove, "backup:remove"),
+    ):
+        _add_destination(command)
+        command.set_defaults(run=run)
+    _add_drills(actions)
+
+
+def _add_drills(actions: _Commands[argparse.ArgumentParser]) -> None:
+    take = _command(actions, "take", "make a recovery point: a whole copy, which is checked first")
+    take.add_argument("name", type=_point, help="name of the point")
+    take.add_argument(
+        "--id", metavar="TEXT", help="who asks: with the same one again, the point is there already"
+    )
+    take.add_argument(
+        "--expire-hours",
+        type=_hours,
+        metavar="N",
+        help="when it is removed (default: when somebody removes it)",
+    )
+    verify = _command(actions, "verify", "prove that the bank comes back from its backup")
+    _add_state(verify)
+    for command, run in ((take, "backup:take"), (verify, "backup:verify")):
+        command.add_argument(
+            "--scratch", type=Path, metavar="DIR", help="where the copy is made for as long"
+        )
+        command.add_argument("--url", help="URL of the bank, which is asked what it holds")
+        command.add_argument(
+            "--token-file", type=Path, metavar="FILE", help="a file that holds its admin key"
+        )
+        _add_in_pod(command)
+        command.set_defaults(run=run)
+
+
+def _add_in_pod(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data", type=Path, metavar="DIR", help="data folder")
+    command.add_argument("--config", type=Path, metavar="FILE", help="configuration file, YAML")
+    command.add_argument(
+        "--termination-log",
+        type=Path,
+        default=Path("/dev/termination-log"),
+        metavar="FILE",
+        help="where the outcome is told to who looks at the pod, if it is there (default:"
+        " /dev/termination-log)",
+    )
+
+
+def _add_state(command: argparse.ArgumentParser) -> None:
+    """Let one state of the bank be named; the newest one if none is."""
+    command.add_argument(
         "--at",
         type=_moment,
         metavar="TIME",
         help="the last state up to then, as 2026-11-22T15:00:00Z (default: the newest)",
     )
-    restore.add_argument("--epoch", metavar="NAME", help="of this epoch (see list)")
-    for command, run in ((listed, "backup:list_epochs"), (restore, "backup:restore")):
-        _add_destination(command)
-        command.set_defaults(run=run)
+    command.add_argument("--epoch", metavar="NAME", help="of this epoch (see list)")
+    command.add_argument(
+        "--point", type=_point, metavar="NAME", help="a recovery point (see points), instead"
+    )
+
+
+def _point(text: str) -> str:
+    from memorybank.backup.point import POINT_NAME
+
+    if not re.fullmatch(POINT_NAME, text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a recovery point: write up to 63 small letters, digits and"
+            " hyphens between them"
+        )
+    return text
+
+
+def _hours(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_HOURS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of hours from 1 to {_MOST_HOURS}")
+    return int(text)
 
 
 def _moment(text: str) -> datetime:

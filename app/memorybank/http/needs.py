@@ -17,7 +17,9 @@ _READING = frozenset({"search"})
 _BY_METHOD = {"memories": Scope.WRITE, "life": Scope.WRITE, "forgetting": Scope.ADMIN}
 """By tag, what anything but GET needs."""
 
-_ADMIN = frozenset({"keys", "tenants", "audit", "embedding", "encryption", "transfer", "care"})
+_ADMIN = frozenset(
+    {"keys", "tenants", "audit", "backup", "embedding", "encryption", "transfer", "care"}
+)
 
 _OTHERWISE = {
     "memories_delete": Scope.DELETE,
@@ -31,7 +33,7 @@ _OF_THE_BANK = frozenset(
     {
         *("keys_manage", "tenants_create", "tenants_change", "tenants_delete"),
         *("embedding_status", "encryption_status", "care_status", "care_check"),
-        "care_configuration",
+        *("care_configuration", "backup_mark"),
         *("embedding_roll_back", "embedding_resume", "embedding_discard"),
         *("care_check_index", "care_rebuild_index"),
     }

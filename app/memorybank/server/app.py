@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from memorybank.http.direct import DirectRoutes
 from memorybank.http.middleware import surround
 from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
+from memorybank.http.routes_backup import BackupRoutes
 from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
@@ -27,7 +28,6 @@ from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_search import SearchRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
-from memorybank.schemas.health import BackupReport
 from memorybank.server.deferred import Deferred, WithLifespan
 from memorybank.server.engine import Engine
 from memorybank.server.federation import Federation
@@ -35,6 +35,7 @@ from memorybank.server.housekeeping import Housekeeping
 from memorybank.server.reload import Surroundings
 from memorybank.server.services import Services
 from memorybank.services.activity import Activity
+from memorybank.services.backups import BackupService, Replicated
 from memorybank.settings import Settings
 from memorybank.telemetry import Telemetry
 from memorybank.tracing import Tracer, Unrecorded
@@ -59,11 +60,9 @@ async def build_application(
     settings: Settings,
     telemetry: Telemetry,
     tracer: Tracer | None = None,
-    backup: Callable[[], BackupReport | None] = lambda: None,
+    backups: Replicated | None = None,
 ) -> Application:
-    """Put services and faces together; without a `tracer` no traces are recorded. `backup` tells
-    how fresh the backups are.
-    """
+    """Put services and faces together; without a `tracer` no traces are recorded."""
     tracer = tracer or Unrecorded()
     roles = settings.auth.to_roles()
     federation = Federation(settings.auth.jwt, engine.store.access, roles)
@@ -82,6 +81,7 @@ async def build_application(
         leads=lambda: services.leadership.leads,
         behind=lambda: 0.0 if following is None else following.behind(),
     )
+    replication = BackupService(backups)
     resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)
     readiness = Readiness(
         services.selftest,
@@ -89,7 +89,7 @@ async def build_application(
         version=VERSION,
         revision=settings.revision,
         schema_version=engine.store.care.schema_version,
-        backup=backup,
+        backup=replication.report,
     )
 
     def load_mcp() -> WithLifespan:
@@ -134,6 +134,7 @@ async def build_application(
             EncryptionRoutes(services.encryption).router(),
             TransferRoutes(services.exports, services.imports).router(),
             CareRoutes(services.care).router(),
+            BackupRoutes(replication).router(),
             HealthRoutes(readiness, VERSION).router(),
             resource.router(),
         ],

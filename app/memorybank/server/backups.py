@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,21 +15,25 @@ from typing import TYPE_CHECKING
 
 from memorybank.backup.barrier import Barrier
 from memorybank.backup.care import Care
-from memorybank.backup.chain import Chain, Epoch
-from memorybank.backup.destination import Bucket, Destination, Folder, Place, newest_bank
+from memorybank.backup.chain import Chain
+from memorybank.backup.destination import Destination, newest_bank
 from memorybank.backup.litestream import CONFIG, SOCKET, Litestream, Plan, program
-from memorybank.backup.moments import Moment, restore
+from memorybank.backup.moments import Moment, Restored, Written, restore
+from memorybank.backup.objects import Bucket, Folder, Place
+from memorybank.backup.points import Points
 from memorybank.backup.prepare import Incarnation, Prepared, Start
 from memorybank.backup.prepare import prepare as begin
 from memorybank.backup.private import write_private
 from memorybank.backup.restoring import Restorer
-from memorybank.backup.watch import LOOK_SECONDS, Freshness, Watch
+from memorybank.backup.watch import LOOK_SECONDS, SYNC_SECONDS, Freshness, Watch
 from memorybank.configuration import read_mounted
 from memorybank.errors import ConfigurationError
+from memorybank.schemas.backups import BackupMark
 from memorybank.schemas.health import BackupReport
 from memorybank.settings import BackupSettings, RestoreSettings, S3Settings, Settings
 from memorybank.stores.sqlite.care import go_back
 from memorybank.stores.sqlite.connection import migrations
+from memorybank.stores.sqlite.facts import facts_of_served
 from memorybank.stores.sqlite.lock import DataFolderLock
 from memorybank.version import VERSION
 
@@ -44,7 +48,7 @@ def prepare(settings: Settings) -> None:
 
     Raises ConfigurationError, and as backup.prepare does.
     """
-    backup = _backup(settings)
+    backup = backup_of(settings)
     place = place_of(backup)
     incarnation = Incarnation(
         database=settings.database_path,
@@ -74,23 +78,33 @@ async def chain(settings: Settings) -> Chain:
     """Return the epochs of the bank, and when each was written to last. Raises ConfigurationError,
     and as Destination does.
     """
-    return await Destination(place_of(_backup(settings))).chain()
+    return await Destination(place_of(backup_of(settings))).chain()
 
 
-async def bring_back(settings: Settings, moment: Moment, database: Path) -> Epoch:
-    """Restore a moment of the bank into a file of its own; return the epoch that it was in. Raises
+async def bring_back(
+    settings: Settings,
+    moment: Moment,
+    database: Path,
+    *,
+    check: Callable[[Written], None] = lambda _each: None,
+) -> Restored:
+    """Restore a moment of the bank into a file of its own; return what that was. Raises
     ConfigurationError, and as moments.restore does.
     """
-    backup = _backup(settings)
+    backup = backup_of(settings)
     place = place_of(backup)
     with tempfile.TemporaryDirectory(prefix="memorybank-") as folder:
         restorer = replace(_restorer(backup, place, backup.s3), run_dir=Path(folder))
-        return await restore(
-            Destination(place), restorer, moment, database, check=lambda _each: None
-        )
+        return await restore(Destination(place), restorer, moment, database, check=check)
 
 
-def _backup(settings: Settings) -> BackupSettings:
+def points_of(settings: Settings) -> Points:
+    """Return the recovery points of the bank. Raises ConfigurationError."""
+    return Points(place_of(backup_of(settings)))
+
+
+def backup_of(settings: Settings) -> BackupSettings:
+    """Return where the backups are, and how they are made. Raises ConfigurationError."""
     if settings.backup is None:
         raise ConfigurationError(
             "there are no backups in the settings", field="backup", hint="name a destination"
@@ -101,9 +115,12 @@ def _backup(settings: Settings) -> BackupSettings:
 class Backups:
     """The backups of a bank that serves."""
 
-    def __init__(self, watch: Watch, litestream: Litestream, barrier: Barrier | None) -> None:
+    def __init__(
+        self, database: Path, watch: Watch, litestream: Litestream, barrier: Barrier | None
+    ) -> None:
         self.barrier = barrier
         """What acknowledged writes have to pass; None when these do not wait."""
+        self._database = database
         self._watch = watch
         self._litestream = litestream
 
@@ -129,10 +146,31 @@ class Backups:
             problem_since=seen.problem_since,
         )
 
+    async def mark(self, *, sync: bool) -> BackupMark:
+        """See Replicated."""
+        return await asyncio.to_thread(self._mark, sync)
+
+    def _mark(self, sync: bool) -> BackupMark:
+        at = datetime.now(UTC)
+        found = facts_of_served(self._database)
+        # What was read was committed before: it has arrived when that is confirmed.
+        txid = self._litestream.sync(SYNC_SECONDS) if sync else None
+        return BackupMark(
+            at=at,
+            epoch=self._watch.prepared.epoch.name,
+            txid=txid,
+            change=found.change,
+            changed_at=found.changed_at,
+            memories=found.memories,
+            tenants=found.tenants,
+            keys=found.keys,
+            schema_version=found.schema_version,
+        )
+
 
 def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
     """Return the backups of a bank whose pod was prepared. Raises ConfigurationError."""
-    backup = _backup(settings)
+    backup = backup_of(settings)
     prepared = Prepared.load(backup.run_dir)
     litestream = Litestream(backup.run_dir / SOCKET, settings.database_path)
     kind = "s3" if backup.volume is None else "volume"
@@ -156,6 +194,7 @@ def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
         litestream.sync,
         Care(
             Destination(place_of(backup)),
+            Points(place_of(backup)),
             prepared,
             settings.database_path,
             keep=timedelta(hours=backup.retention_hours),
@@ -164,7 +203,7 @@ def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
         database_bytes=_size(settings.database_path),
         looked=looked,
     )
-    return Backups(watch, litestream, barrier)
+    return Backups(settings.database_path, watch, litestream, barrier)
 
 
 def place_of(backup: BackupSettings) -> Place:
@@ -211,7 +250,7 @@ async def _start(backup: BackupSettings, source: RestoreSettings) -> Start:
         bank=f"{bank}/{uid}",
         destination=Destination(place),
         restorer=_restorer(backup, place, where.s3),
-        moment=Moment(at=source.at, epoch=source.epoch),
+        moment=Moment(at=source.at, epoch=source.epoch, point=source.point),
     )
 
 

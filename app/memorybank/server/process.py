@@ -37,12 +37,11 @@ from memorybank.tracing import Tracer
 from memorybank.version import VERSION
 
 if TYPE_CHECKING:
-    from memorybank.schemas.health import BackupReport
     from memorybank.server.app import Application
     from memorybank.server.backups import Backups
 
     Build = Callable[
-        [Engine, Settings, Telemetry, Tracer, Callable[[], BackupReport | None]],
+        [Engine, Settings, Telemetry, Tracer, Backups | None],
         Awaitable[Application],
     ]
 
@@ -102,9 +101,7 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], file: P
         )
         await _establish_key(engine.store.access, settings)
         build_application = await importing
-        application = await build_application(
-            engine, settings, telemetry, tracer, _nothing if backups is None else backups.report
-        )
+        application = await build_application(engine, settings, telemetry, tracer, backups)
         if backups is not None:
             await stack.enter_async_context(backups.running())
         reloader = Reloader(
@@ -140,10 +137,6 @@ def _open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
     from memorybank.server.backups import open_backups
 
     return open_backups(settings, telemetry)
-
-
-def _nothing() -> None:
-    return None
 
 
 def _import_app() -> Build:

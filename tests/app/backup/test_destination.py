@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from typing_extensions import override
 
-from memorybank.backup.destination import Bucket, Destination
+from memorybank.backup.destination import Destination
+from memorybank.backup.objects import Bucket
 from memorybank.errors import BackupUnavailable
 
 REFUSAL = "<Error><Code>{code}</Code><Message>no</Message></Error>"

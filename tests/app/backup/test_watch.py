@@ -20,6 +20,7 @@ from memorybank.backup.care import Care
 from memorybank.backup.chain import Epoch, Origin
 from memorybank.backup.destination import Destination
 from memorybank.backup.litestream import Litestream, state_of
+from memorybank.backup.points import Points
 from memorybank.backup.prepare import Prepared
 from memorybank.backup.watch import Freshness, Watch
 from memorybank.domain.memory import Memory
@@ -252,11 +253,16 @@ async def test_what_is_kept_for_nobody_is_removed(make_pod: MakePod, tmp_path: P
         state.mkdir(parents=True)
         os.utime(state, (0, 0))
     prepared = Prepared(epoch=own, recorded=True)
-    await Care(destination, prepared, pod.database, keep=timedelta(days=30)).tidy()
+    await care_of(destination, prepared, pod).tidy()
     left = {file.stem for file in (bank_folder(pod) / "epochs").iterdir()}
     assert left == {second.name, third.name, own.name}, "the kept time begins with the second"
     assert not list((bank_folder(pod) / first.name).rglob("*.ltx"))
     assert [state.exists() for state in states] == [False, True]
+
+
+def care_of(destination: Destination, prepared: Prepared, pod: Pod) -> Care:
+    points = Points(destination.place)
+    return Care(destination, points, prepared, pod.database, keep=timedelta(days=30))
 
 
 async def test_what_was_begun_is_recorded_once(make_pod: MakePod, tmp_path: Path) -> None:
@@ -265,7 +271,7 @@ async def test_what_was_begun_is_recorded_once(make_pod: MakePod, tmp_path: Path
     assert backup is not None
     destination = Destination(place_of(backup))
     prepared = Prepared(epoch=epoch(1), recorded=False)
-    care = Care(destination, prepared, pod.database, keep=timedelta(days=30))
+    care = care_of(destination, prepared, pod)
     await care.record()
     await care.record()  # the answer to the first was lost
     assert await destination.begun() == {prepared.epoch.name: prepared.epoch}

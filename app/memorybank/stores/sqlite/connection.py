@@ -88,19 +88,25 @@ def migrate(connection: apsw.Connection, path: Path) -> None:
         _refuse_foreign(connection, path)
     applied = _applied(connection)
     steps = migrations()
-    newest = steps[-1].version
-    if applied and max(applied) > newest:
-        raise ConfigurationError(
-            f"the database {path} was written by a newer version of the service"
-            f" (schema {max(applied)}, this version knows {newest})",
-            field="database.path",
-            hint="run that version or a later one, or restore an older backup",
-        )
-    if applied and max(applied) < newest:
-        former.keep(connection, path, schema=max(applied))
+    if applied:
+        require_known(max(applied), str(path))
+        if max(applied) < steps[-1].version:
+            former.keep(connection, path, schema=max(applied))
     for step in steps:
         if step.version not in applied:
             _apply(connection, step)
+
+
+def require_known(schema: int, database: str) -> None:
+    """Raise ConfigurationError for a schema of a newer version of the service."""
+    newest = migrations()[-1].version
+    if schema > newest:
+        raise ConfigurationError(
+            f"the database {database} was written by a newer version of the service"
+            f" (schema {schema}, this version knows {newest})",
+            field="database.path",
+            hint="run that version or a later one, or restore an older backup",
+        )
 
 
 def migrations() -> list[Migration]:

@@ -1,0 +1,259 @@
+"""Objects in a bucket or in a folder, whichever it is.
+
+The object store is waited for in threads: its own coroutines are told of what is done by a thread
+that may still be at it when the interpreter ends, and ends the process by a signal then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, ObjectStore, S3Store
+
+from memorybank.backup.litestream import known_cause, last_words
+from memorybank.errors import BackupUnavailable, Conflict
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+_DEBUG = "Debug source:"
+"""What an object store says for programmers comes after it."""
+_DEADLINES = re.compile(r"retry_timeout: [^ ,]*,?")
+"""Said of each failure that was tried again, whatever it was."""
+_REMOVED_AT_ONCE = 500
+_CONNECT = timedelta(seconds=5)
+_READ = timedelta(seconds=10)
+"""How long a server may say nothing. A process ends when the last request did."""
+_LARGE_READ = timedelta(seconds=60)
+"""The same where megabytes are sent first."""
+_RETRY: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=9)}
+"""Of what fails sooner; the deadline of who asks is longer."""
+_PART = 8 * 1024 * 1024
+_PARTS = 9_000
+"""A server takes ten thousand parts of one object."""
+_PARTS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A place in a bucket."""
+
+    bucket: str
+    path: str
+    region: str
+    endpoint: str | None = None
+    path_style: bool = False
+    access_key_id: str | None = None
+    """Without the two: what AWS's own variables, web identities and instance profiles give."""
+    secret_access_key: str | None = field(default=None, repr=False)
+    ca: str | None = field(default=None, repr=False)
+    """Certificates beside the system's, PEM."""
+
+    @property
+    def shown(self) -> str:
+        """How people name it."""
+        return f"s3://{self.bucket}/{self.path}"
+
+    def within(self, folder: str) -> Bucket:
+        """Return a place in it."""
+        return replace(self, path=f"{self.path}/{folder}")
+
+    def store(self, silent: timedelta = _READ) -> ObjectStore:
+        """Return what lists, reads and writes it, by a server that may be silent for so long."""
+        options: ClientConfig = {"connect_timeout": _CONNECT, "read_timeout": silent}
+        if self.endpoint is not None:
+            options["allow_http"] = self.endpoint.startswith("http://")
+        if self.ca is not None:
+            options["root_certificate"] = self.ca
+        config: S3Config = {
+            "region": self.region,
+            "virtual_hosted_style_request": not self.path_style,
+        }
+        if self.endpoint is not None:
+            config["endpoint"] = self.endpoint
+        if self.access_key_id is not None and self.secret_access_key is not None:
+            config["access_key_id"] = self.access_key_id
+            config["secret_access_key"] = self.secret_access_key
+        return S3Store(
+            self.bucket,
+            prefix=self.path,
+            config=config,
+            client_options=options,
+            retry_config=_RETRY,
+        )
+
+    def replica(self, epoch: str) -> Mapping[str, Any]:
+        """Return what Litestream is told of an epoch."""
+        told = {
+            "type": "s3",
+            "bucket": self.bucket,
+            "path": f"{self.path}/{epoch}",
+            "region": self.region,
+            "endpoint": self.endpoint,
+            "force-path-style": self.path_style,
+            "access-key-id": self.access_key_id,
+            "secret-access-key": self.secret_access_key,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder."""
+
+    path: Path
+
+    @property
+    def shown(self) -> str:
+        """How people name it."""
+        return str(self.path)
+
+    def within(self, folder: str) -> Folder:
+        """Return a place in it."""
+        return Folder(self.path / folder)
+
+    def store(self, silent: timedelta = _READ) -> ObjectStore:  # it never is
+        """Return what lists, reads and writes it."""
+        return LocalStore(self.path, mkdir=True)
+
+    def replica(self, epoch: str) -> Mapping[str, Any]:
+        """Return what Litestream is told of an epoch."""
+        return {"type": "file", "path": str(self.path / epoch)}
+
+
+Place = Bucket | Folder
+
+
+class Objects:
+    """What is in a place. Every method raises BackupUnavailable when it cannot be told."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    async def folders(self) -> list[str]:
+        """Return the names of the folders at the top."""
+        with _told():
+            found = await asyncio.to_thread(obstore.list_with_delimiter, self._store)
+        return [str(each) for each in found["common_prefixes"]]
+
+    async def directly_in(self, folder: str) -> dict[str, datetime]:
+        """Return what is in a folder and in none below it: paths, and when each was written."""
+        with _told():
+            found = await asyncio.to_thread(obstore.list_with_delimiter, self._store, f"{folder}/")
+        return {each["path"]: each["last_modified"] for each in found["objects"]}
+
+    async def within(self, folder: str) -> dict[str, datetime]:
+        """Return all that is in a folder and below it."""
+
+        def listed() -> dict[str, datetime]:
+            pages = obstore.list(self._store, f"{folder}/")
+            return {each["path"]: each["last_modified"] for page in pages for each in page}
+
+        with _told():
+            return await asyncio.to_thread(listed)
+
+    async def first(self, folder: str, suffix: str) -> datetime | None:
+        """Return when something of this suffix was written into a folder; None without any."""
+
+        def first() -> datetime | None:
+            for page in obstore.list(self._store, f"{folder}/"):
+                for found in page:
+                    if found["path"].endswith(suffix):
+                        return found["last_modified"]
+            return None
+
+        with _told():
+            return await asyncio.to_thread(first)
+
+    async def read(self, path: str) -> bytes | None:
+        """Return a small object; None when there is none."""
+        with _told():
+            try:
+                return await asyncio.to_thread(
+                    lambda: bytes(obstore.get(self._store, path).bytes())
+                )
+            except FileNotFoundError:
+                return None
+
+    async def head(self, path: str, size: int) -> bytes:
+        """Return the first bytes of an object."""
+        with _told():
+            return await asyncio.to_thread(
+                lambda: bytes(obstore.get_range(self._store, path, start=0, length=size))
+            )
+
+    async def create(self, path: str, content: bytes) -> None:
+        """Write a small object. Raises Conflict when there is another one."""
+        try:
+            with _told():
+                await asyncio.to_thread(obstore.put, self._store, path, content, mode="create")
+        except FileExistsError:
+            if await self.read(path) == content:  # an answer was lost, and the request repeated
+                return
+            raise Conflict(f"there is another {path} already") from None
+
+    async def upload(self, path: str, file: Path) -> None:
+        """Write a large object, a part at a time."""
+
+        def put() -> None:
+            part = max(_PART, -(-file.stat().st_size // _PARTS))
+            obstore.put(self._patient, path, file, chunk_size=part, max_concurrency=_PARTS_AT_ONCE)
+
+        with _told():
+            await asyncio.to_thread(put)
+
+    async def pieces(self, path: str, *, most: int) -> AsyncIterator[bytes]:
+        """Yield a large object. Raises FileNotFoundError when there is none."""
+        with _told(missing=True):
+            found = await asyncio.to_thread(obstore.get, self._patient, path)
+            stream = iter(found.stream(min_chunk_size=most))
+        while True:
+            with _told():
+                piece = await asyncio.to_thread(next, stream, None)
+            if piece is None:
+                return
+            yield bytes(piece)
+
+    async def remove(self, paths: Sequence[str]) -> None:
+        """Remove objects, whether they are there or not."""
+        for start in range(0, len(paths), _REMOVED_AT_ONCE):
+            part = list(paths[start : start + _REMOVED_AT_ONCE])
+            with _told(), suppress(FileNotFoundError):
+                await asyncio.to_thread(obstore.delete, self._store, part)
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        return self._place.store()
+
+    @cached_property
+    def _patient(self) -> ObjectStore:
+        return self._place.store(_LARGE_READ)
+
+
+@contextmanager
+def _told(*, missing: bool = False) -> Iterator[None]:
+    """Turn what an object store fails with into BackupUnavailable; with `missing`, it is another
+    matter that there is no such thing.
+    """
+    try:
+        yield
+    except (AlreadyExistsError, FileExistsError) as error:
+        raise FileExistsError from error
+    except FileNotFoundError:
+        if missing:
+            raise
+        raise BackupUnavailable("the bucket or folder of backups does not exist") from None
+    except (BaseError, OSError) as error:
+        said = _DEADLINES.sub("", str(error))
+        words = known_cause(said) or last_words(said.partition(_DEBUG)[0])
+        raise BackupUnavailable(words) from None
