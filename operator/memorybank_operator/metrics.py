@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from datetime import datetime
+from typing import Any, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -25,6 +26,13 @@ from memorybank_operator.engine.queue import Depth
 from memorybank_operator.kube.watching import Stream
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+MEASURED = {
+    "verified_timestamp_seconds": "When a backup of the bank was last restored and found whole.",
+    "restore_seconds": "How long it took then until the database was there and checked.",
+    "data_loss_seconds": "How much older the newest change in it was than that of the bank.",
+}
+"""By the end of its name, what is measured of a bank's backups."""
 
 
 class Queue(Protocol):
@@ -99,6 +107,7 @@ class Metrics:
         ).labels(__version__).set(1)
         self._ready: dict[BankKey, str] = {}
         self._backups: dict[BankKey, str] = {}
+        self._measured: dict[BankKey, dict[str, float]] = {}
 
     def write(self, verb: str, kind: str) -> None:
         """Count a write that the API server took."""
@@ -114,15 +123,37 @@ class Metrics:
         else:
             self._backups[bank] = backup
 
+    def backup_measures(self, bank: BankKey, backup: Mapping[str, Any]) -> None:
+        """Note what the status says of a bank's backups that were restored."""
+        verified = backup.get("lastVerified")
+        measured = {
+            "verified_timestamp_seconds": verified and datetime.fromisoformat(verified).timestamp(),
+            "restore_seconds": backup.get("measuredRestoreSeconds"),
+            "data_loss_seconds": backup.get("measuredDataLossSeconds"),
+        }
+        known = {name: float(value) for name, value in measured.items() if value is not None}
+        if known:
+            self._measured[bank] = known
+        else:
+            self._measured.pop(bank, None)
+
     def bank_is_gone(self, bank: BankKey) -> None:
         """A bank exists no more."""
         self._ready.pop(bank, None)
         self._backups.pop(bank, None)
+        self._measured.pop(bank, None)
 
     def observe(self, queues: Mapping[str, Queue], ages: StreamAges, updates: Updates) -> None:
         """Measure queues, watch streams and updates whenever somebody asks for the metrics."""
         self.registry.register(
-            _Observation(queues, ages, updates, ready=self._ready, backups=self._backups)
+            _Observation(
+                queues,
+                ages,
+                updates,
+                ready=self._ready,
+                backups=self._backups,
+                measured=self._measured,
+            )
         )
 
 
@@ -149,12 +180,14 @@ class _Observation(Collector):
         *,
         ready: Mapping[BankKey, str],
         backups: Mapping[BankKey, str],
+        measured: Mapping[BankKey, Mapping[str, float]],
     ) -> None:
         self._queues = queues
         self._ages = ages
         self._updates = updates
         self._ready = ready
         self._backups = backups
+        self._measured = measured
 
     @override
     def collect(self) -> Iterable[Metric]:
@@ -176,6 +209,7 @@ class _Observation(Collector):
             "healthy",
             self._backups,
         )
+        yield from self._backup_metrics()
         updates = GaugeMetricFamily(
             "memorybank_operator_updates",
             "Banks that the operator updates of its own accord, by how they stand: waiting for "
@@ -185,6 +219,16 @@ class _Observation(Collector):
         for stand, count in self._updates.counts().items():
             updates.add_metric([stand], count)
         yield updates
+
+    def _backup_metrics(self) -> Iterable[Metric]:
+        for name, text in MEASURED.items():
+            family = GaugeMetricFamily(
+                f"memorybank_operator_backup_{name}", text, labels=["namespace", "bank"]
+            )
+            for bank, values in self._measured.items():
+                if name in values:
+                    family.add_metric([*bank], values[name])
+            yield family
 
     def _queue_metrics(self) -> Iterable[Metric]:
         depth = GaugeMetricFamily(

@@ -44,13 +44,14 @@ from memorybank_operator.kube.watching import WatchObserver, streams
 from memorybank_operator.leadership import Alone, Candidate, Leadership
 from memorybank_operator.metrics import Metrics
 from memorybank_operator.readings import Reader, Readings
+from memorybank_operator.reconcile.backups import Backups
 from memorybank_operator.reconcile.keyring import Keyring, utc_now
 from memorybank_operator.reconcile.memorybank import Means, Reconciler, underway
 from memorybank_operator.reconcile.proof import Connect
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.settings import Settings
 
-KINDS = frozenset({kinds.MEMORY_BANK, kinds.MEMORY_BANK_KEY})
+KINDS = frozenset(kinds.OURS_ALONE)
 KIND_POLL_SECONDS = 2.0
 INSTALLED_SECONDS = 30.0
 """How often to look whether another project's kind was installed. Nothing but a bank that waits for
@@ -89,7 +90,9 @@ async def operator(
     now: Callable[[], datetime] = utc_now,
     reader: Reader | None = None,
 ) -> AsyncIterator[Operator]:
-    """Put an operator together; it does nothing until it is run. Keys are rotated by `now`."""
+    """Put an operator together; it does nothing until it is run. Keys are rotated, and schedules
+    kept, by `now`.
+    """
     async with connection.session() as session:
         yield Operator(
             settings, connection, session,
@@ -169,6 +172,14 @@ class Operator:
             ),
             count=settings.workers, name="keys",
         )  # fmt: skip
+        self._backups: Workers[BankKey] = Workers(
+            KeyedQueue(time.monotonic),
+            Backups(
+                self.cache, self._client, events=self._events, now=now,
+                changed=lambda bank: self._banks.add(bank, Priority.CHILD),
+            ),
+            count=settings.workers, name="backups",
+        )  # fmt: skip
         self._intake = Intake(
             self.cache, self._streams, self._enqueue,
             begin=lambda bank: self._banks.add(bank, Priority.USER),
@@ -181,6 +192,7 @@ class Operator:
             "canaries": self._canaries.workers.queue,
             "readings": self._readings.workers.queue,
             "keys": self._keys.queue,
+            "backups": self._backups.queue,
         }
         self.metrics.observe(queues, self._streams, self._waves)
         self._server = web.AppRunner(
@@ -249,12 +261,13 @@ class Operator:
             self._enqueue(bank, Priority.CHILD)
 
     def _enqueue(self, bank: BankKey, priority: Priority) -> None:
-        """Have a bank looked at, and its keys: whatever happened may concern both. As soon as
-        everything is known, that is.
+        """Have a bank looked at, its keys and its recovery points: whatever happened may concern
+        each. As soon as everything is known, that is.
         """
         if self._opened.is_set():
             self._banks.add(bank, priority)
             self._keys.add(bank, priority)
+            self._backups.add(bank, priority)
         else:
             self._held[bank] = min(priority, self._held.get(bank, priority))
 
@@ -271,7 +284,12 @@ class Operator:
             if body is None or not is_new(body):
                 return Outcome()
             self.cache.put(body)
-        return await self._reconcile(bank)
+        before = self.cache.bank(bank)
+        outcome = await self._reconcile(bank)
+        if self.cache.bank(bank) != before:
+            # What we write ourselves no event tells, and its recovery points may wait for it.
+            self._backups.add(bank, Priority.CHILD)
+        return outcome
 
     def _is_working(self) -> bool:
         return self._leadership.leading.is_set() and self._opened.is_set()
@@ -400,6 +418,7 @@ class Operator:
             await self._opened.wait()
             logger.info("reconciling begins")
             self._keys.start()
+            self._backups.start()
             self._canaries.workers.start()
             self._readings.workers.start()
 
@@ -431,7 +450,9 @@ class Operator:
         grace = 0.0 if elected.done() else self._settings.shutdown_grace
         await self._canaries.workers.stop(0.0)
         await self._readings.workers.stop(0.0)
-        stopped = await asyncio.gather(self._banks.stop(grace), self._keys.stop(grace))
+        stopped = await asyncio.gather(
+            *(each.stop(grace) for each in (self._banks, self._keys, self._backups))
+        )
         if not all(stopped):
             logger.warning("reconciles were cut off after %g s", grace)
         elected.cancel()

@@ -13,6 +13,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs/reference"
 PAGES: Mapping[str, Callable[[], str]] = {
     "memorybank.md": operator_pages.bank,
     "memorybankkey.md": operator_pages.key,
+    "memorybankbackup.md": operator_pages.backup,
     "conditions.md": operator_pages.conditions,
     "api.md": api_page.api,
     "settings.md": settings_pages.settings,

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from memorybank_operator.api import crd
-from memorybank_operator.api.v1alpha1.conditions import ConditionType, Explained, Phase, Reason
+from memorybank_operator.api.v1alpha1.conditions import (
+    BackupPhase,
+    ConditionType,
+    Explained,
+    Phase,
+    Reason,
+)
 from scripts.reference import fields
 from scripts.reference.markdown import code, page, table
 
@@ -18,6 +24,11 @@ def bank() -> str:
 def key() -> str:
     """The MemoryBankKey, likewise."""
     return resource(crd.build_keys())
+
+
+def backup() -> str:
+    """The MemoryBankBackup, likewise."""
+    return resource(crd.build_backups())
 
 
 def resource(made: dict[str, Any]) -> str:
@@ -80,4 +91,6 @@ def conditions() -> str:
         "## Phases",
         "`status.phase` is for people; tools look at conditions.",
         words(Phase),
+        "## Phases of a MemoryBankBackup",
+        words(BackupPhase),
     )

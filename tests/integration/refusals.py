@@ -537,6 +537,34 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         backed_up(retention="30m"),
         ("spec.backup.retention", "whole hours from 1h to 87600h"),
     ),
+    "recovery points at no time": (
+        backed_up(BUCKET, points={"schedule": "each night"}),
+        ("spec.backup.points.schedule", "write the five fields of cron", "in UTC"),
+    ),
+    "recovery points at an hour that no day has": (
+        backed_up(BUCKET, points={"schedule": "0 24 * * *"}),
+        ("spec.backup.points.schedule", "such as `30 2 * * *`"),
+    ),
+    "recovery points that are kept for a minute": (
+        backed_up(BUCKET, points={"schedule": "30 2 * * *", "expireAfter": "1m"}),
+        ("spec.backup.points.expireAfter must be whole hours from 1h to 87600h",),
+    ),
+    "recovery points without a schedule": (
+        backed_up(BUCKET, points={}),
+        ("spec.backup.points.schedule", "Required value"),
+    ),
+    "backups tried each second": (
+        backed_up(BUCKET, verify={"schedule": "* * * * * *"}),
+        ("spec.backup.verify.schedule", "write the five fields of cron"),
+    ),
+    "a restore of a recovery point at a moment": (
+        begun_with(backup="agents-1", timestamp="2026-11-22T15:00:00Z"),
+        ("spec.bootstrap.restore.backup", "remove timestamp and epoch, or remove backup"),
+    ),
+    "a restore of a recovery point of no name": (
+        begun_with(backup="Agents"),
+        ("spec.bootstrap.restore.backup", "up to 63 lower-case letters"),
+    ),
     "backups gone before the next snapshot": (
         backed_up(retention="12h"),
         ("spec.backup.retention", "at least as long as spec.backup.snapshotInterval"),

@@ -27,9 +27,14 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
 from memorybank_operator.reconcile.delivery import Delivery, deliver, rotation
 from memorybank_operator.reconcile.observed import BackupReading, ChildKey, KubeObject
+from memorybank_operator.reconcile.points import Scene, stand
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Note, Plan, Share, Step
 from memorybank_operator.status.key import key_status, notes
-from tests.operator.world import KEY, NOW, OTHER_KEY, World, bank, running
+from memorybank_operator.status.point import notes as point_notes
+from memorybank_operator.status.point import point_status
+from tests.operator.recovery import backup, replicated, report, with_job
+from tests.operator.recovery import scene as scene_of
+from tests.operator.world import BACKED_UP, KEY, NOW, OTHER_KEY, World, bank, running
 
 DATA = Path(__file__).parent / "data"
 SECRETS = {"secret": "admin_key_secret", "tls secret": "tls_secret"}
@@ -45,6 +50,8 @@ def render(case: str) -> dict[str, str]:
     given = yaml.safe_load((DATA / case / "given.yaml").read_text())
     if "key" in given:
         return _rendered_key(given)
+    if "point" in given:
+        return _rendered_point(given)
     of, world = _scene(given)
     planned = world.plan(of)
     files = {"plan.yaml": _yaml(_summary(planned)), "status.yaml": _yaml(world.status(of))}
@@ -82,6 +89,40 @@ def _rendered_key(given: Mapping[str, Any]) -> dict[str, str]:
     plan = {
         "steps": [_line(step) for step in steps],
         "events": [_event(each) for each in notes(before, status)],
+    }
+    return {"plan.yaml": _yaml(plan), "status.yaml": _yaml(status)} | _written(steps)
+
+
+def _rendered_point(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is made of a MemoryBankBackup: its Job, its status, and the events.
+
+    `job` is how its Job ended, or `runs`; `report` is in what its pod's report differs from one of
+    work that was done, and `said` what it said instead. `after` is how much time passed since.
+    """
+    of, world = replicated(given.get("bank", BACKED_UP))
+    scene = scene_of(of, world)
+    if given.get("bank", {}) is None:
+        scene = Scene(None)
+    wanted = backup(given["point"], **given.get("metadata", {}))
+    before = stand(wanted, scene, NOW)
+    first = point_status(wanted, before, NOW)
+    steps = [] if before.step is None else [before.step]
+    now = NOW + parse_duration(given.get("after", "0s"))
+    status, events = first, [*point_notes({}, first)]
+    if "job" in given:
+        said = given.get("said", report(**given.get("report", {})))
+        ended = None if given["job"] == "runs" else given["job"]
+        scene = with_job(scene, wanted, ended, None if ended is None else said)
+        wanted = backup(given["point"], status=first, **given.get("metadata", {}))
+        status = point_status(wanted, stand(wanted, scene, NOW), NOW)
+        events += point_notes(first, status)
+        wanted = backup(given["point"], status=status, **given.get("metadata", {}))
+        later = point_status(wanted, stand(wanted, scene, now), now)
+        events += point_notes(status, later)
+        status = later
+    plan = {
+        "steps": [_line(step) for step in steps],
+        "events": [_event(each) for each in events],
     }
     return {"plan.yaml": _yaml(plan), "status.yaml": _yaml(status)} | _written(steps)
 

@@ -148,6 +148,9 @@ _buckets = st.fixed_dictionaries(
         ),
     },
 )
+schedules = st.sampled_from(
+    ["30 2 * * *", "*/15 0-23/2 1,15 * MON-FRI", "00 05 31 DEC 7", "59 23 29 2 *"]
+)
 _destinations = st.one_of(
     st.builds(lambda bucket: {"s3": bucket}, _buckets),
     st.builds(lambda path: {"volume": {"claimName": "backups", "path": path}}, folders),
@@ -164,18 +167,31 @@ backups = st.builds(
         syncInterval=st.sampled_from(["1s", "10m", "1h"]),
         snapshotInterval=st.sampled_from(["1h", "24h", "120m"]),
         retention=st.sampled_from(["24h", "720h", "87600h"]),
+        verify=_optional(enabled=st.booleans(), schedule=schedules),
+        points=st.fixed_dictionaries(
+            {"schedule": schedules}, optional={"expireAfter": st.sampled_from(["1h", "87600h"])}
+        ),
         resources=_resources(),
     ),
 )
 """Where the backups of a bank on a volume go, and how."""
-_restores = _optional(
-    fromBank=st.fixed_dictionaries(
-        {"name": bank_names},
-        optional={"namespace": st.just("agents"), "uid": st.just("0b5c1f9a-7d30")},
+_states = st.one_of(
+    _optional(
+        timestamp=st.sampled_from(["2026-11-22T15:00:00Z", "2026-11-22T15:00:00.25+01:00"]),
+        epoch=st.just("00000003-5be90a13"),
     ),
-    destination=_destinations,
-    timestamp=st.sampled_from(["2026-11-22T15:00:00Z", "2026-11-22T15:00:00.25+01:00"]),
-    epoch=st.just("00000003-5be90a13"),
+    st.just({"backup": "agents-202611220230"}),
+)
+_restores = st.builds(
+    lambda source, state: source | state,
+    _optional(
+        fromBank=st.fixed_dictionaries(
+            {"name": bank_names},
+            optional={"namespace": st.just("agents"), "uid": st.just("0b5c1f9a-7d30")},
+        ),
+        destination=_destinations,
+    ),
+    _states,
 )
 
 

@@ -157,6 +157,9 @@ class World:
     complaint: str = ""
     degraded: tuple[tuple[str, str], ...] = ()
     backup: BackupReading | None = None
+    jobs: dict[str, KubeObject] = field(default_factory=dict)
+    job_pods: tuple[KubeObject, ...] = ()
+    backups: tuple[KubeObject, ...] = ()
     growth_refused: str = ""
     settings: RenderSettings = SETTINGS
     shared: dict[str, Any] = field(default_factory=dict)
@@ -177,6 +180,9 @@ class World:
             degraded=self.degraded,
             backup=self.backup,
             growth_refused=self.growth_refused,
+            jobs=self.jobs,
+            job_pods=self.job_pods,
+            backups=self.backups,
         )
 
     def plan(self, of: MemoryBank, *, key: str = KEY, ring: str = RING) -> Plan:

@@ -9,7 +9,10 @@ from scripts.reference import __main__ as reference
 from tests.repo.checkout import ROOT
 
 # The fields of what the service answers are named after what they are.
-DESCRIBED = {"memorybank.md", "memorybankkey.md", "conditions.md", "settings.md", "metrics.md"}
+DESCRIBED = {
+    "memorybank.md", "memorybankkey.md", "memorybankbackup.md", "conditions.md", "settings.md",
+    "metrics.md",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("folder", ["crds", "charts/memorybank-operator/crds-files"])

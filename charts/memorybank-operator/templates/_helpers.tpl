@@ -21,9 +21,17 @@ test compares them with what the API server saw it do. Server-side apply is a pa
 - apiGroups: [memorybank.dev]
   resources: [memorybanks, memorybankkeys]
   verbs: [list, watch]
+# By spec.backup.points one is made, and removed when its recovery point has expired.
 - apiGroups: [memorybank.dev]
-  resources: [memorybanks/status, memorybankkeys/status]
+  resources: [memorybankbackups]
+  verbs: [list, watch, create, delete]
+- apiGroups: [memorybank.dev]
+  resources: [memorybanks/status, memorybankkeys/status, memorybankbackups/status]
   verbs: [patch]
+# They go by themselves, or with what they are for.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [list, watch, create]
 - apiGroups: [""]
   resources: [serviceaccounts, configmaps, secrets, services]
   verbs: [get, list, watch, create, patch, delete]

@@ -16,8 +16,14 @@ from typing import Any
 import yaml
 
 from memorybank_operator import constants
+from memorybank_operator.api.base import ApiModel
 from memorybank_operator.api.schema import Schema, structural_schema
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.memorybankbackup import (
+    BackupSpec,
+    MemoryBankBackup,
+    MemoryBankBackupStatus,
+)
 from memorybank_operator.api.v1alpha1.memorybankkey import (
     KeySpec,
     MemoryBankKey,
@@ -31,6 +37,7 @@ NAME = f"{PLURAL}.{constants.GROUP}"
 FOLDER = Path("crds")
 WRITE = "python -m memorybank_operator.api.crd --output crds"
 KEYS_PLURAL = "memorybankkeys"
+BACKUPS_PLURAL = "memorybankbackups"
 CATEGORIES = ["memory"]
 """`kubectl get memory` shows all our kinds. A category of a kind's own name would make kubectl take
 `get memorybank NAME` for several kinds, and refuse.
@@ -215,13 +222,82 @@ KEY_COLUMNS: tuple[dict[str, Any], ...] = (
 )
 
 
+BACKUP_COLUMNS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "Bank",
+        "type": "string",
+        "jsonPath": ".spec.bank.name",
+        "description": "The bank that it is of.",
+    },
+    {
+        "name": "Phase",
+        "type": "string",
+        "jsonPath": ".status.phase",
+        "description": "Whether it is taken, in one word.",
+    },
+    {
+        "name": "Memories",
+        "type": "integer",
+        "jsonPath": ".status.point.memories",
+        "description": "Memories in it.",
+    },
+    {
+        "name": "Size",
+        "type": "string",
+        "jsonPath": ".status.point.size",
+        "description": "Size of the database.",
+    },
+    {
+        "name": "Taken",
+        "type": "date",
+        "jsonPath": ".status.point.takenAt",
+        "description": "How long ago it was taken.",
+    },
+    {
+        "name": "Expires",
+        "type": "string",  # as a date, kubectl shows "<invalid>" for what is to come
+        "jsonPath": ".status.expiresAt",
+        "description": "From when on it is removed from the destination.",
+    },
+    {
+        "name": "Message",
+        "type": "string",
+        "jsonPath": '.status.conditions[?(@.type=="Complete")].message',
+        "priority": 1,
+        "description": "Why it is taken or not, as a sentence.",
+    },
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+)
+
+
 def build_keys() -> dict[str, Any]:
     """Return the CRD of MemoryBankKeys as the object that is applied."""
-    root = structural_schema(MemoryBankKey, defaults=True)
-    status = structural_schema(MemoryBankKeyStatus, defaults=False)
+    schema = _schema_of(MemoryBankKey, KeySpec, MemoryBankKeyStatus)
+    return _definition(
+        constants.KEY_KIND, KEYS_PLURAL, "mbkey",
+        columns=KEY_COLUMNS, subresources={"status": {}}, schema=schema,
+    )  # fmt: skip
+
+
+def build_backups() -> dict[str, Any]:
+    """Return the CRD of MemoryBankBackups, likewise."""
+    schema = _schema_of(MemoryBankBackup, BackupSpec, MemoryBankBackupStatus)
+    return _definition(
+        constants.BACKUP_KIND, BACKUPS_PLURAL, "mbb",
+        columns=BACKUP_COLUMNS, subresources={"status": {}}, schema=schema,
+    )  # fmt: skip
+
+
+def _schema_of(
+    model: type[ApiModel], spec_model: type[ApiModel], status_model: type[ApiModel]
+) -> Schema:
+    """Return the schema of a kind whose spec says something about a bank."""
+    root = structural_schema(model, defaults=True)
+    status = structural_schema(status_model, defaults=False)
+    # Before the operator has seen it, it must not look finished to tools that compute kstatus.
     status["default"] = {"observedGeneration": -1}
-    spec = root["properties"]["spec"] | {"description": KeySpec.__doc__}
-    schema = {
+    rules = root.get("x-kubernetes-validations")
+    return {
         "type": "object",
         "description": root["description"],
         "required": ["spec"],
@@ -229,19 +305,16 @@ def build_keys() -> dict[str, Any]:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": spec,
+            "spec": root["properties"]["spec"] | {"description": spec_model.__doc__},
             "status": status,
         },
+        **({"x-kubernetes-validations": rules} if rules else {}),
     }
-    return _definition(
-        constants.KEY_KIND, KEYS_PLURAL, "mbkey",
-        columns=KEY_COLUMNS, subresources={"status": {}}, schema=schema,
-    )  # fmt: skip
 
 
 def build_all() -> tuple[dict[str, Any], ...]:
     """Return every CRD of this operator."""
-    return (build(), build_keys())
+    return (build(), build_keys(), build_backups())
 
 
 def file_of(definition: dict[str, Any]) -> str:

@@ -234,6 +234,7 @@ class Restore(_SparseSection):
     volume: BackupVolume | None = None
     at: str | None = None
     epoch: str | None = None
+    point: str | None = None
 
 
 class Backup(_SparseSection):
@@ -369,6 +370,7 @@ def _restore(bank: MemoryBank, wanted: bootstrap.Restore) -> Restore:
         volume=None if destination is None else _volume(destination, RESTORE_FOLDER),
         at=wanted.timestamp,
         epoch=wanted.epoch,
+        point=wanted.backup,
     )
 
 

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 
 from typing_extensions import override
 
-from memorybank_operator.constants import KEY_KIND, KIND, LABEL_BANK
+from memorybank_operator.constants import BACKUP_KIND, KEY_KIND, KIND, LABEL_BANK
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+REFERENCES = {KEY_KIND: "bankRef", BACKUP_KIND: "bank"}
+"""By kind, the field of the spec that names the bank."""
 LEVEL = 1
 """Of compression: half the time of zlib's usual 6 for 4 % more memory, and a restart compresses
 everything that there is before it acts.
@@ -193,8 +195,8 @@ def owner_of(body: KubeObject) -> BankKey | None:
     metadata = body["metadata"]
     if body["kind"] == KIND:
         return BankKey(metadata["namespace"], metadata["name"])
-    if body["kind"] == KEY_KIND:
-        named = (body["spec"].get("bankRef") or {}).get("name")
+    if body["kind"] in REFERENCES:
+        named = (body["spec"].get(REFERENCES[body["kind"]]) or {}).get("name")
         return BankKey(metadata["namespace"], named) if named else None
     name = (metadata.get("labels") or {}).get(LABEL_BANK)
     return BankKey(metadata["namespace"], name) if name and "namespace" in metadata else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from memorybank_operator.constants import KEY_KIND, KIND
-from memorybank_operator.engine.cache import Affected, BankKey, Cache
+from memorybank_operator.constants import KIND
+from memorybank_operator.engine.cache import REFERENCES, Affected, BankKey, Cache
 from memorybank_operator.engine.queue import Priority
 from memorybank_operator.engine.streams import Streams
 from memorybank_operator.reconcile.observed import KubeObject
@@ -36,7 +36,7 @@ class Intake:
             self._tell(body, affected)
 
     def _tell(self, body: KubeObject, affected: Affected) -> None:
-        if body["kind"] in (KIND, KEY_KIND):
+        if body["kind"] in (KIND, *REFERENCES):
             urgent = self._streams.complete or _is_changed(body)
             priority = Priority.USER if urgent else Priority.RESYNC
         else:
@@ -52,7 +52,7 @@ class Intake:
 
 
 def _is_changed(body: KubeObject) -> bool:
-    """Whether somebody changed the bank, or the key, while no operator looked."""
+    """Whether somebody changed the bank, or what names it, while no operator looked."""
     observed = (body.get("status") or {}).get("observedGeneration")
     return bool(observed != body["metadata"]["generation"])
 

@@ -45,6 +45,7 @@ class ApiKind:
 
 MEMORY_BANK = ApiKind(constants.API_VERSION, constants.KIND, "memorybanks")
 MEMORY_BANK_KEY = ApiKind(constants.API_VERSION, constants.KEY_KIND, "memorybankkeys")
+MEMORY_BANK_BACKUP = ApiKind(constants.API_VERSION, constants.BACKUP_KIND, "memorybankbackups")
 SERVICE_ACCOUNT = ApiKind("v1", "ServiceAccount", "serviceaccounts")
 CONFIG_MAP = ApiKind("v1", "ConfigMap", "configmaps")
 SECRET = ApiKind("v1", "Secret", "secrets")
@@ -58,6 +59,7 @@ AUTOSCALER = ApiKind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpod
 INGRESS = ApiKind("networking.k8s.io/v1", "Ingress", "ingresses")
 HTTP_ROUTE = ApiKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
 POSTGRES_CLUSTER = ApiKind("postgresql.cnpg.io/v1", "Cluster", "clusters")
+JOB = ApiKind("batch/v1", "Job", "jobs")
 POD = ApiKind("v1", "Pod", "pods")
 STORAGE_CLASS = ApiKind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 EVENT = ApiKind("v1", "Event", "events")
@@ -83,10 +85,13 @@ CHILDREN = (
 OPTIONAL = frozenset({HTTP_ROUTE, POSTGRES_CLUSTER})
 """Kinds of other projects, which are there once somebody installs them."""
 
-LABELLED = (*CHILDREN, POD)
+LABELLED = (*CHILDREN, JOB, POD)
 """Watched with a server-side selector for our label, so that nobody else's objects reach us."""
 
-WATCHED = (MEMORY_BANK, MEMORY_BANK_KEY, *LABELLED, STORAGE_CLASS)
+OURS_ALONE = (MEMORY_BANK, MEMORY_BANK_KEY, MEMORY_BANK_BACKUP)
+"""The kinds that this operator is for."""
+
+WATCHED = (*OURS_ALONE, *LABELLED, STORAGE_CLASS)
 
 OURS = f"{constants.LABEL_MANAGED_BY}={constants.FIELD_MANAGER}"
 

@@ -38,6 +38,7 @@ from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
 from memorybank_operator.reconcile.keys import SYNTAX
 from memorybank_operator.reconcile.memorybank import new_key
+from memorybank_operator.reconcile.observe import bank_pods
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.reconcile.proof import Connect, door
 from memorybank_operator.reconcile.rotation import next_moment, still_valid
@@ -305,7 +306,7 @@ class Keyring:
         except InvalidSpec:
             return None, unavailable
         children = self._cache.belongings(bank, {kinds.SECRET.kind, kinds.SERVICE.kind})
-        pods = tuple(self._cache.belongings(bank, {kinds.POD.kind}).values())
+        pods = bank_pods(self._cache, bank)
         found = door(parsed, children, pods, connect=self._connect)
         return (found, None) if found is not None else (None, unavailable)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
+from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.canary import Canaries
 from memorybank_operator.engine.cache import BankKey, Cache
@@ -74,11 +75,34 @@ class Observer:
             },
             tls_secret=tls,
             canary=self._canaries.result(key),
+            jobs={
+                child.name: body
+                for child, body in self._cache.belongings(key, {kinds.JOB.kind}).items()
+            },
+            job_pods=job_pods(self._cache, key),
+            backups=tuple(self._cache.belongings(key, {constants.BACKUP_KIND}).values()),
         )
 
     def pods(self, key: BankKey) -> tuple[KubeObject, ...]:
         """Return the bank's pods as the cache knows them."""
-        return tuple(self._cache.belongings(key, {kinds.POD.kind}).values())
+        return bank_pods(self._cache, key)
 
     async def _get(self, bank: MemoryBank, child: ChildKey) -> KubeObject | None:
         return await self._client.get(kinds.by_kind(child.kind), bank.namespace, child.name)
+
+
+def bank_pods(cache: Cache, key: BankKey) -> tuple[KubeObject, ...]:
+    """Return the pods of a bank, and none of those that work on its backups."""
+    pods = cache.belongings(key, {kinds.POD.kind}).values()
+    return tuple(pod for pod in pods if not _is_of_job(pod))
+
+
+def job_pods(cache: Cache, key: BankKey) -> tuple[KubeObject, ...]:
+    """Return the pods that work on the backups of a bank."""
+    pods = cache.belongings(key, {kinds.POD.kind}).values()
+    return tuple(pod for pod in pods if _is_of_job(pod))
+
+
+def _is_of_job(pod: KubeObject) -> bool:
+    labels = pod["metadata"].get("labels") or {}
+    return bool(labels.get(constants.LABEL_COMPONENT) == constants.COMPONENT_BACKUP)

@@ -142,5 +142,11 @@ class Observed:
     """Likewise."""
     growth_refused: str = ""
     """What the API server said when it was just asked for a larger volume, which it refused."""
+    jobs: Mapping[str, KubeObject] = field(default_factory=dict)
+    """By name, those that work on the bank's backups."""
+    job_pods: tuple[KubeObject, ...] = ()
+    """Their pods, which are none of the bank's."""
+    backups: tuple[KubeObject, ...] = ()
+    """The MemoryBankBackups of the bank."""
     turn: bool = False
     """Whether it is the bank's turn to be updated by the operator itself."""

@@ -77,6 +77,7 @@ class Reporter:
         ready = str(_ready(status)["status"])
         healthy = _of(status, ConditionType.BACKUP_HEALTHY)
         self._metrics.bank_is(key, ready, backup=str(healthy[0]["status"]) if healthy else None)
+        self._metrics.backup_measures(key, status.get("backup") or {})
         if status != before:
             await self._write(body, before, status)
         return ready == "True"
@@ -96,6 +97,7 @@ class Reporter:
             *volume(before, status),
             degradation(before, status),
             *backup(before, status),
+            verification(before, status),
         ]
         for note in filter(None, notes):
             level = logging.WARNING if note.warning else logging.INFO
@@ -172,6 +174,15 @@ def backup(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note
     for each in _of(after, ConditionType.BACKUP_HEALTHY):
         if each["status"] not in {*stood, "Unknown"}:
             yield Note(each["reason"], each["message"], warning=each["status"] == "False")
+
+
+def verification(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | None:
+    """Return what is worth an event about backups that are tried: failures, and their end."""
+    was = {each["reason"] for each in _of(before, ConditionType.BACKUP_VERIFIED)}
+    for each in _of(after, ConditionType.BACKUP_VERIFIED):
+        if each["reason"] not in was and each["status"] != "Unknown":
+            return Note(each["reason"], each["message"], warning=each["status"] == "False")
+    return None
 
 
 def _updates(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:

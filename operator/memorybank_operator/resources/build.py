@@ -17,7 +17,10 @@ from memorybank_operator.resources.external_service import build_external_servic
 from memorybank_operator.resources.http_route import build_http_route
 from memorybank_operator.resources.ingress import build_ingress
 from memorybank_operator.resources.key_secret import build_key_secret
-from memorybank_operator.resources.network_policy import build_network_policy
+from memorybank_operator.resources.network_policy import (
+    build_backup_policy,
+    build_network_policy,
+)
 from memorybank_operator.resources.ollama import build_ollama
 from memorybank_operator.resources.postgres_cluster import build_postgres_cluster
 from memorybank_operator.resources.service import build_service
@@ -33,6 +36,7 @@ BEFORE = (
     build_volume_claim,
     build_postgres_cluster,
     build_service,
+    build_backup_policy,
     build_network_policy,
 )
 SERVERS = (build_chroma, build_ollama)

@@ -25,6 +25,15 @@ def selector(bank: MemoryBank) -> dict[str, str]:
     return {constants.LABEL_NAME: constants.APP_NAME, constants.LABEL_BANK: bank.name}
 
 
+def backup_selector(bank: MemoryBank) -> dict[str, str]:
+    """Return the labels that select the pods which work on the bank's backups, and no other."""
+    return {
+        constants.LABEL_NAME: constants.BACKUP_NAME,
+        constants.LABEL_BANK: bank.name,
+        constants.LABEL_COMPONENT: constants.COMPONENT_BACKUP,
+    }
+
+
 def selector_text(bank: MemoryBank) -> str:
     """Return the same as kubectl and the scale subresource write it."""
     return ",".join(f"{key}={value}" for key, value in sorted(selector(bank).items()))

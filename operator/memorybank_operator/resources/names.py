@@ -62,6 +62,11 @@ def network_policy(bank: MemoryBank) -> ChildKey:
     return ChildKey("NetworkPolicy", bank.name)
 
 
+def backup_policy(bank: MemoryBank) -> ChildKey:
+    """Name the NetworkPolicy of what works on backups, whether the bank has one or not."""
+    return ChildKey("NetworkPolicy", f"{bank.name}-backup")
+
+
 def disruption_budget(bank: MemoryBank) -> ChildKey:
     """Name the PodDisruptionBudget, whether the bank has one or not."""
     return ChildKey("PodDisruptionBudget", bank.name)
@@ -95,6 +100,7 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         *([volume_claim(bank)] if bank.spec.storage.has_volume else []),
         *([postgres_cluster(bank)] if bank.spec.storage.cluster is not None else []),
         service(bank),
+        *([backup_policy(bank)] if _fences_backups(bank) else []),
         *([network_policy(bank)] if bank.spec.network_policy.enabled else []),
         *(child for each in backends(bank.spec) for child in each.children(bank)),
         *([disruption_budget(bank)] if bank.spec.disruption_budget is not None else []),
@@ -104,6 +110,10 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         *([http_route(bank)] if bank.spec.expose.gateway is not None else []),
         *([external_service(bank)] if bank.spec.expose.load_balancer is not None else []),
     )
+
+
+def _fences_backups(bank: MemoryBank) -> bool:
+    return bool(bank.spec.network_policy.enabled) and bank.spec.backup is not None
 
 
 def host(bank: MemoryBank) -> str:

@@ -11,7 +11,7 @@ from memorybank_operator.resources import database, names, postgres_cluster
 from memorybank_operator.resources.backend import backends
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.destinations import Rule, by_name, dns, egress_rules, tcp
-from memorybank_operator.resources.labels import metadata, selector
+from memorybank_operator.resources.labels import backup_selector, metadata, selector
 
 PORTS = {"http": (constants.HTTP_PORT,), "metrics": (constants.METRICS_PORT,)}
 BACKED_UP = PORTS | {"metrics": (constants.METRICS_PORT, constants.BACKUP_METRICS_PORT)}
@@ -45,8 +45,36 @@ def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
     }
 
 
+def build_backup_policy(ctx: BuildContext) -> dict[str, Any] | None:
+    """Build the NetworkPolicy of the pods that work on backups: nobody reaches them, and they reach
+    what the bank's pod does, and that. None for a bank that has none itself, or no backups.
+    """
+    bank = ctx.bank
+    if not bank.spec.network_policy.enabled or bank.spec.backup is None:
+        return None
+    served = {"podSelector": {"matchLabels": selector(bank)}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(bank, names.backup_policy(bank)),
+        "spec": {
+            "podSelector": {"matchLabels": backup_selector(bank)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [],
+            "egress": [
+                dns(),
+                {"ports": [tcp(constants.HTTP_PORT)], "to": [served]},
+                *_own_servers(ctx),
+                *egress_rules(bank, ctx.settings.cluster_domain),
+            ],
+        },
+    }
+
+
 def _ingress(ctx: BuildContext) -> list[Rule]:
-    """Return a rule for the operator, and one for each set of ports with all who may use it."""
+    """Return a rule for what works on backups, one for the operator, and one for each set of
+    ports with all who may use it.
+    """
     allowed = [*ctx.bank.spec.network_policy.allow_from]
     allowed += [each for each in _by_load_balancer(ctx) if each not in allowed]
     meant = PORTS if ctx.bank.spec.backup is None else BACKED_UP
@@ -58,6 +86,9 @@ def _ingress(ctx: BuildContext) -> list[Rule]:
     rules = [(ports, [_peer(each) for each in peers]) for ports, peers in by_ports]
     if ctx.settings.operator_namespace:
         rules.insert(0, ((constants.HTTP_PORT,), [_operator(ctx.settings.operator_namespace)]))
+    if ctx.bank.spec.backup is not None:
+        of_backups = {"podSelector": {"matchLabels": backup_selector(ctx.bank)}}
+        rules.insert(0, ((constants.HTTP_PORT,), [of_backups]))
     return [{"from": peers, "ports": [tcp(port) for port in ports]} for ports, peers in rules]
 
 

@@ -38,6 +38,8 @@ UNPRIVILEGED: dict[str, Any] = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 """Of every pod of a bank."""
+REVISION = "MEMORY_BANK_REVISION"
+"""Variable that tells the bank's own pod its revision."""
 NODE = "kubernetes.io/hostname"
 """On every node: a label of its own."""
 MARGIN_SECONDS = 9
@@ -50,7 +52,7 @@ def build_pod_template(ctx: BuildContext) -> dict[str, Any]:
     revision = object_checksum(template)
     marked = copy.deepcopy(template)
     marked["metadata"]["annotations"][constants.ANNOTATION_REVISION] = revision
-    variable = {"name": "MEMORY_BANK_REVISION", "value": revision}
+    variable = {"name": REVISION, "value": revision}
     marked["spec"]["containers"][0]["env"].insert(0, variable)
     return marked
 

@@ -18,7 +18,7 @@ from memorybank_operator.resources.backend import Backend
 from memorybank_operator.resources.container import CONFINED
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.destinations import Rule, tcp
-from memorybank_operator.resources.labels import metadata, selector
+from memorybank_operator.resources.labels import backup_selector, metadata, selector
 from memorybank_operator.resources.pod_template import UNPRIVILEGED, placement
 
 DATA_VOLUME, SCRATCH_VOLUME = "data", "tmp"
@@ -94,8 +94,11 @@ def _service(ctx: BuildContext, backend: Backend, server: Server) -> dict[str, A
 
 
 def _policy(ctx: BuildContext, backend: Backend, server: Server) -> dict[str, Any]:
-    """Build the NetworkPolicy: only the bank's pods come in."""
-    bank = {"podSelector": {"matchLabels": selector(ctx.bank)}}
+    """Build the NetworkPolicy: only the bank's pods come in, and those that try its backups."""
+    coming = [selector(ctx.bank)]
+    if ctx.bank.spec.backup is not None:
+        coming.append(backup_selector(ctx.bank))
+    peers = [{"podSelector": {"matchLabels": each}} for each in coming]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -103,7 +106,7 @@ def _policy(ctx: BuildContext, backend: Backend, server: Server) -> dict[str, An
         "spec": {
             "podSelector": {"matchLabels": backend.selector(ctx.bank)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [bank], "ports": [tcp(backend.port)]}],
+            "ingress": [{"from": peers, "ports": [tcp(backend.port)]}],
             "egress": list(server.egress),
         },
     }

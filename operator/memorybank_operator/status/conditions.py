@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
+from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
 from memorybank_operator.api.v1alpha1.status import Condition
 from memorybank_operator.status.verdict import Verdict
 
+Conditioned = MemoryBank | MemoryBankKey | MemoryBankBackup
 
-def condition(
-    of: MemoryBank | MemoryBankKey, kind: str, verdict: Verdict, now: datetime
-) -> Condition:
+
+def condition(of: Conditioned, kind: str, verdict: Verdict, now: datetime) -> Condition:
     """Return the condition; its time is `now`, or the one it has if its status is as before."""
     before = of.status.condition(kind)
     unchanged = before is not None and before.status == verdict.status
@@ -20,9 +21,7 @@ def condition(
     return stamped(of, kind, verdict, since)
 
 
-def stamped(
-    of: MemoryBank | MemoryBankKey, kind: str, verdict: Verdict, since: datetime
-) -> Condition:
+def stamped(of: Conditioned, kind: str, verdict: Verdict, since: datetime) -> Condition:
     """Return the condition with this time, in whole seconds."""
     return Condition(
         type=str(kind),

@@ -34,6 +34,7 @@ from memorybank_operator.status.record import record, way_back
 from memorybank_operator.status.storage import judge_volume, storage
 from memorybank_operator.status.update import judge_update
 from memorybank_operator.status.verdict import Verdict
+from memorybank_operator.status.verification import judge_verified, with_verification
 
 
 def reduce(
@@ -68,6 +69,9 @@ def reduce(
     if bank.spec.paused:
         paused = Verdict("True", Reason.PAUSED, "spec.paused is true: nothing is changed.")
         conditions.append(condition(bank, ConditionType.PAUSED, paused, now))
+    backup = backup_status(bank, observed)
+    if backup is not None:
+        backup = with_verification(bank, observed, backup)
     conditions += [
         condition(bank, kind, verdict, now)
         for kind, verdict in (
@@ -75,6 +79,7 @@ def reduce(
             *judge_update(bank, plan, ready, progress),
             *judge_volume(bank, observed, now=now, deadline=progress_deadline),
             *judge_backup(bank, observed),
+            *judge_verified(bank, observed, backup, now=now),
         )
     ]
     deployment = observed.children.get(names.deployment(bank), {})
@@ -97,7 +102,7 @@ def reduce(
             ready_replicas=counts.get("readyReplicas", 0),
             selector=selector_text(bank),
             storage=storage(bank, observed),
-            backup=backup_status(bank, observed),
+            backup=backup,
             plan=plan.held.plan if plan.held else None,
             rollout=rollout,
         )

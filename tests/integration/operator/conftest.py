@@ -116,7 +116,7 @@ async def serve_kind(
     async def is_served() -> bool:
         with contextlib.suppress(errors.NotFound, errors.Transient):
             # Discovery names a kind before it is served.
-            for each in (kinds.MEMORY_BANK, kinds.MEMORY_BANK_KEY, *others):
+            for each in (*kinds.OURS_ALONE, *others):
                 await client.discover(each.collection())
             return True
         return False

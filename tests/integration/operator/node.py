@@ -163,9 +163,9 @@ class Node:
         (container,) = spec["containers"]
         port, metrics_port = free_ports(2)
         paths = {m["mountPath"]: str(folders[m["name"]]) for m in container["volumeMounts"]}
-        environment = {each["name"]: _local(each["value"], paths) for each in container["env"]}
+        environment = {each["name"]: local(each["value"], paths) for each in container["env"]}
         environment |= _secret_files(folders)
-        arguments = [_local(each, paths) for each in container["args"]]
+        arguments = [local(each, paths) for each in container["args"]]
         release = self.releases.get(container["image"])
         if release is not None:
             environment["PYTHONPATH"] = str(release)
@@ -261,7 +261,8 @@ def _condition(kind: str, holds: bool) -> Object:
     }
 
 
-def _local(text: str, paths: dict[str, str]) -> str:
+def local(text: str, paths: dict[str, str]) -> str:
+    """Return a path in a container as it is here, and any other text as it is."""
     for path, folder in paths.items():
         if text == path or text.startswith(f"{path}/"):
             return folder + text[len(path) :]

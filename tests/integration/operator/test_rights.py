@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +17,15 @@ from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection, from_kubeconfig
+from memorybank_operator.reconcile.observed import Reading
+from memorybank_operator.runtime import Operator
 from tests.integration.operator.chart import NAMESPACE, template
 from tests.integration.operator.conftest import serve_kind
+from tests.integration.operator.jobs import jobs, report_of, run
+from tests.integration.operator.test_backups import WELL
 from tests.integration.operator.test_objects import reconciles
+from tests.integration.operator.test_recovery_points import Clock
+from tests.integration.operator.volumes import run_pod
 from tests.integration.operator.world import CHILDREN, OPTIONAL, World, Worlds, until
 from tests.operator.world import DATABASE_URL, IN_POSTGRES
 
@@ -32,6 +39,11 @@ EDGE: dict[str, Any] = {
         "gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["memory.example.org"]},
     },
     "vector": {"provider": "chroma", "chroma": {"managed": {}}},
+    "backup": {
+        "destination": {"volume": {"claimName": "backups"}},
+        "verify": {"enabled": False},
+        "points": {"schedule": "0 0 1 1 *", "expireAfter": "1h"},
+    },
 }
 """What makes the objects that a bank has only if its spec asks for them."""
 CROWD = IN_POSTGRES | {"autoscaling": {"maxReplicas": 3}}
@@ -216,7 +228,9 @@ async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
         "resync_interval": 5.0,
     }
     await write_defaults(on.home, "{}")
-    async with world.operator(connection=on.limited, **settings) as operator:
+    clock = Clock()
+    world.pod.said = Reading(backup=WELL)
+    async with world.operator(connection=on.limited, now=clock, **settings) as operator:
         await world.put_secret("database", url=DATABASE_URL)
         for name, spec in BANKS.items():
             await world.create(name, **spec)
@@ -228,6 +242,8 @@ async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
             return made == (CHILDREN | OPTIONAL).keys() and all(judged)
 
         await until(is_made)
+        await run_pod(world)
+        await take_and_remove(world, operator, clock)
         await change_defaults_again_and_again(on.home)
         # The same drift twice: an event is made, then counted up.
         for value in ("1", "2"):
@@ -270,6 +286,30 @@ async def act(on: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     reasons = [each["reason"] for each in await world.events()]
     assert Reason.KEY_REPLACED in reasons
     assert unused(on.granted, used(on.audit_log)) == set()
+
+
+async def take_and_remove(world: World, operator: Operator, clock: Clock) -> None:
+    """Have a recovery point taken by the schedule, and removed as it is over."""
+
+    async def is_replicated() -> bool:
+        return "epoch" in (await world.must(kinds.MEMORY_BANK, "agents"))["status"]["backup"]
+
+    await until(is_replicated)
+    clock.ahead = timedelta(days=366)
+    operator._look_at(operator.cache.banks())
+
+    async def is_begun() -> bool:
+        return bool(await jobs(world))
+
+    await until(is_begun)
+    [job] = await jobs(world)
+    await run(world, job, said=await report_of(world, job, expires_at="2026-01-01T00:00:00Z"))
+
+    async def is_removed() -> bool:
+        path = kinds.MEMORY_BANK_BACKUP.collection(world.namespace)
+        return not (await world.client.discover(path))["items"]
+
+    await until(is_removed)
 
 
 async def write_defaults(home: World, text: str) -> None:

@@ -144,6 +144,7 @@ ALTERNATIVES: dict[str, Values] = {
             "restore": {"destination": {"volume": {"claimName": "copies", "path": "memories"}}}
         }
     },
+    "a restore of a recovery point": {"bootstrap": {"restore": {"backup": "agents-202611220230"}}},
     "vectors in postgres": {"vector": {"provider": "pgvector"}},
     "auth.jwt by a secret": {
         "auth": {
@@ -158,7 +159,9 @@ ALTERNATIVES: dict[str, Values] = {
 """What excludes something that the example has."""
 BASES: dict[str, Values] = {
     **dict.fromkeys(("autoscaling", "vectors in postgres"), IN_POSTGRES),
-    **dict.fromkeys(("bootstrap", "a restore from a volume"), BACKED_UP),
+    **dict.fromkeys(
+        ("bootstrap", "a restore from a volume", "a restore of a recovery point"), BACKED_UP
+    ),
 }
 """What a bank is that has such a field; of any other, nothing is said."""
 INSTALLED = frozenset(kind.kind for kind in kinds.OPTIONAL)

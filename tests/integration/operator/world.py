@@ -190,6 +190,18 @@ class World:
         }
         return await self.client.create(body)
 
+    async def create_backup(
+        self, name: str = "before-the-move", bank: str = "agents", **spec: Any
+    ) -> Object:
+        """Ask for a recovery point of a bank."""
+        body = {
+            "apiVersion": constants.API_VERSION,
+            "kind": constants.BACKUP_KIND,
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"bank": {"name": bank}, **spec},
+        }
+        return await self.client.create(body)
+
     async def put_secret(self, name: str, **entries: str) -> None:
         """Create somebody's Secret, or give it other entries."""
         await self.client.apply(

@@ -1,4 +1,4 @@
-"""Every example is a bank that the operator understands, and shows what it says it shows."""
+"""Every example is something that the operator understands, and shows what it says it shows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.constants import API_VERSION, KIND
+from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup
+from memorybank_operator.constants import API_VERSION, BACKUP_KIND, KIND
 from memorybank_operator.reconcile.keys import SYNTAX
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
@@ -21,12 +22,13 @@ def documents(file: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
-def test_an_example_holds_a_valid_bank(file: Path) -> None:
-    banks = [each for each in documents(file) if each["kind"] == KIND]
-    assert banks
-    for body in banks:
+def test_an_example_holds_a_valid_bank_or_a_valid_recovery_point(file: Path) -> None:
+    kinds = {KIND: MemoryBank.parse, BACKUP_KIND: MemoryBankBackup.parse}
+    found = [each for each in documents(file) if each["kind"] in kinds]
+    assert found
+    for body in found:
         assert body["apiVersion"] == API_VERSION
-        MemoryBank.parse({**body, "metadata": body["metadata"] | SERVER})
+        kinds[body["kind"]]({**body, "metadata": body["metadata"] | SERVER})
 
 
 def test_the_example_of_an_own_key_names_the_secret_that_it_brings() -> None:

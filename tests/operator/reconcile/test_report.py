@@ -91,7 +91,9 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
     text = (ROOT / "docs" / "reference" / "events.md").read_text()
     named = set(re.findall(r"`([A-Z][A-Za-z]+)`", text)) - {"Ready"}
     told = {
+        Reason.BACKUP_FAILED,
         Reason.BACKUP_FAILING,
+        Reason.BACKUP_TAKEN,
         Reason.CANARY_PASSED,
         Reason.DEFAULTS_ACCEPTED,
         Reason.DEFAULTS_REFUSED,
@@ -107,9 +109,12 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
         Reason.VOLUME_ADOPTED,
         Reason.ROLLED_BACK,
         Reason.SERVICE_DEGRADED,
+        Reason.STALE,
         Reason.UPDATE_BEGINS,
         Reason.UPDATE_FAILED,
         Reason.VECTORS_UNAVAILABLE,
+        Reason.VERIFICATION_FAILED,
+        Reason.VERIFIED,
         Reason.VERSION_REFUSED,
         Reason.VOLUME_GROWN,
         Reason.VOLUME_GROWS,

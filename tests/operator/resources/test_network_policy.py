@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from memorybank_operator.api.defaults import Defaults
+from memorybank_operator.reconcile.observed import ChildKey
+from memorybank_operator.resources.backup_job import job_labels
 from memorybank_operator.resources.destinations import egress_rules
 from memorybank_operator.resources.effective import fenced
+from memorybank_operator.resources.labels import selector
 from tests.operator.resources.test_objects import build
-from tests.operator.world import SETTINGS, bank
+from tests.operator.world import BACKED_UP, SETTINGS, bank, running
 
 IN = {"networkPolicy": {"enabled": True}}
 ANYBODY = {"ports": [{"port": 443, "protocol": "TCP"}]}
@@ -135,7 +138,26 @@ def test_who_may_read_metrics_may_read_those_of_the_backups() -> None:
     backup = {"backup": {"destination": {"volume": {"claimName": "backups"}}}}
     for spec, ports in ((fence, {9090}), (fence | backup, {9090, 9091})):
         opened = [{each["port"] for each in rule["ports"]} for rule in policy(spec)["ingress"]]
-        assert opened == [{8080}, ports]
+        of_backups = [{8080}] if "backup" in spec else []
+        assert opened == [*of_backups, {8080}, ports]
+
+
+def test_what_works_on_backups_reaches_the_bank_and_the_destination_and_nobody_reaches_it() -> None:
+    spec = {"networkPolicy": {"enabled": True}} | BACKED_UP
+    world = running(bank(spec))
+    fence = world.children[ChildKey("NetworkPolicy", "agents-backup")]["spec"]
+    labels = fence["podSelector"]["matchLabels"]
+    assert labels.items() <= job_labels(bank(spec)).items()
+    assert not selector(bank(spec)).items() <= job_labels(bank(spec)).items()
+    assert fence["ingress"] == []
+    assert {"podSelector": {"matchLabels": selector(bank(spec))}} in [
+        peer for rule in fence["egress"] for peer in rule.get("to", [])
+    ]
+    of_bank = policy(spec)
+    assert {"podSelector": {"matchLabels": labels}} in of_bank["ingress"][0]["from"]
+    for rule in of_bank["egress"]:
+        assert rule in fence["egress"], "the destination"
+    assert ChildKey("NetworkPolicy", "agents-backup") not in running(bank(BACKED_UP)).children
 
 
 def test_a_service_that_the_bank_does_not_use_cannot_be_reached() -> None:

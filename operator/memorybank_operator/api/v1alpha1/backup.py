@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, cel, rules
+from memorybank_operator.api.cron import CURE, check_schedule
+from memorybank_operator.api.cron import PATTERN as CRON
 from memorybank_operator.api.duration import PATTERN, parse_duration
 from memorybank_operator.api.v1alpha1.pod import LocalReference, Resources
 from memorybank_operator.api.v1alpha1.types import DataKey, Duration, ObjectName
@@ -34,10 +36,30 @@ Folder = Annotated[
 ]
 
 
-def _within(field: str, shortest: str, longest: str, *, unit: str = "1s") -> dict[str, str]:
-    """Return the rule that a span of time is between two others, and so many whole units."""
+def _checked_schedule(value: str) -> str:
+    check_schedule(value)
+    return value
+
+
+Schedule = Annotated[
+    str,
+    AfterValidator(_checked_schedule),
+    Field(
+        max_length=100,
+        json_schema_extra=rules(cel(f"self.matches('{CRON}')", CURE)),
+    ),
+]
+"""When something is done, see api/cron.py."""
+
+
+def within(
+    field: str, shortest: str, longest: str, *, unit: str = "1s", path: str = PATH
+) -> dict[str, str]:
+    """Return the rule that a span of time, where there is one, is between two others, and so many
+    whole units.
+    """
     whole = parse_duration(unit).seconds
-    beginning = f"!self.{field}.matches('{PATTERN}')"
+    beginning = f"!has(self.{field}) || !self.{field}.matches('{PATTERN}')"
     within = f"duration(self.{field}) >= duration('{shortest}')"
     within += f" && duration(self.{field}) <= duration('{longest}')"
     if whole > 1:
@@ -45,7 +67,7 @@ def _within(field: str, shortest: str, longest: str, *, unit: str = "1s") -> dic
     kind = "whole hours" if whole > 1 else "a span of time"
     return cel(
         f"{beginning} || ({within})",
-        f"{PATH}.{field} must be {kind} from {shortest} to {longest}",
+        f"{path}.{field} must be {kind} from {shortest} to {longest}",
         field_path=f".{field}",
     )
 
@@ -172,14 +194,42 @@ class Destination(ApiModel):
     """A volume that is not the bank's own."""
 
 
+class Verify(ApiModel):
+    """Whether backups are tried by restoring them, and when."""
+
+    enabled: bool = True
+    """Whether the newest backup is restored into a pod of its own from time to time, and searched
+    there; the bank is left alone.
+    """
+    schedule: Schedule | None = None
+    """When, by the five fields of cron, in UTC. Left out, once a day, at a minute of the bank's
+    own.
+    """
+
+
+class Points(ApiModel):
+    """Recovery points that are taken by a schedule."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            within("expireAfter", "1h", "87600h", unit="1h", path=f"{PATH}.points")
+        )
+    )
+
+    schedule: Schedule
+    """When a MemoryBankBackup is made, by the five fields of cron, in UTC, such as `30 2 * * *`."""
+    expire_after: Duration = "720h"
+    """How long each of them is kept: whole hours up to 87600h."""
+
+
 class Backup(ApiModel):
     """Where a bank's backups go, how often, and what a write waits for."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            _within("syncInterval", "1s", "1h"),
-            _within("snapshotInterval", "1h", "720h", unit="1h"),
-            _within("retention", "1h", "87600h", unit="1h"),
+            within("syncInterval", "1s", "1h"),
+            within("snapshotInterval", "1h", "720h", unit="1h"),
+            within("retention", "1h", "87600h", unit="1h"),
             cel(
                 f"!self.snapshotInterval.matches('{PATTERN}')"
                 f" || !self.retention.matches('{PATTERN}')"
@@ -219,6 +269,10 @@ class Backup(ApiModel):
     refuse: they fail with status 503. acknowledge: they are answered as with async, and the
     condition BackupHealthy says so.
     """
+    verify: Verify = Verify()
+    """Whether backups are tried by restoring them, and when."""
+    points: Points | None = None
+    """Recovery points that are taken by a schedule. Left out, none is."""
     resources: Resources | None = None
     """Compute resources of the container that replicates. Set, it replaces the whole default:
     requests of 20m cpu and 64Mi memory and a limit of 256Mi memory.
@@ -232,13 +286,14 @@ class Backup(ApiModel):
     @property
     def snapshot_hours(self) -> int:
         """`snapshot_interval` in hours."""
-        return _hours(self.snapshot_interval)
+        return hours(self.snapshot_interval)
 
     @property
     def retention_hours(self) -> int:
         """`retention` in hours."""
-        return _hours(self.retention)
+        return hours(self.retention)
 
 
-def _hours(span: str) -> int:
+def hours(span: str) -> int:
+    """Return the whole hours of a span of time."""
     return int(parse_duration(span).total_seconds()) // 3600

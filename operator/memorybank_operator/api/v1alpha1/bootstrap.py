@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, cel, rules
 from memorybank_operator.api.v1alpha1.backup import Destination
@@ -41,8 +41,35 @@ class FromBank(ApiModel):
     """
 
 
+PointName = Annotated[
+    str,
+    Field(
+        max_length=63,
+        json_schema_extra=rules(
+            cel(
+                "!format.dns1123Label().validate(self).hasValue()",
+                "write the name of a recovery point, which is that of its MemoryBankBackup: up to "
+                "63 lower-case letters, digits and '-', beginning and ending with a letter or "
+                "digit",
+            )
+        ),
+    ),
+]
+
+
 class Restore(ApiModel):
     """A backup that a new bank begins with."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!has(self.backup) || (!has(self.timestamp) && !has(self.epoch))",
+                f"{RESTORE_PATH}.backup names a recovery point, which has one state: remove "
+                "timestamp and epoch, or remove backup",
+                field_path=".backup",
+            )
+        )
+    )
 
     from_bank: FromBank | None = None
     """Whose backup it is. Left out, that of a former bank of the same namespace and name."""
@@ -83,6 +110,10 @@ class Restore(ApiModel):
     ) = None
     """The incarnation whose state it is, as status.backup.epoch says. Left out, the newest one, or
     the one that was at that moment what the newest one went on from.
+    """
+    backup: PointName | None = None
+    """A recovery point, by the name of its MemoryBankBackup, which need not exist any more. Left
+    out, what was replicated.
     """
 
 

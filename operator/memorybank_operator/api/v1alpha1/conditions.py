@@ -49,6 +49,16 @@ class ConditionType(Explained):
         "Present while the spec has backup and asks for a pod. Whether what is written arrives at "
         "the destination. Ready stays as it is.",
     )
+    BACKUP_VERIFIED = (
+        "BackupVerified",
+        "Present while the spec has backup, and verify is enabled. Whether the newest backup that "
+        "was tried could be restored, opened and searched. Ready stays as it is.",
+    )
+    COMPLETE = (
+        "Complete",
+        "Of a MemoryBankBackup: always present. True when the recovery point is at the "
+        "destination.",
+    )
     PAUSED = ("Paused", "Present, and True, while spec.paused is true.")
     UPDATE_PENDING = (
         "UpdatePending",
@@ -237,6 +247,27 @@ class Reason(Explained):
         "BackupUnknown",
         "No pod has said yet whether what is written arrives at the destination.",
     )
+    # BackupVerified
+    VERIFIED = (
+        "Verified",
+        "The newest backup that was tried was restored, opened and searched, and nothing is "
+        "missing in it.",
+    )
+    VERIFICATION_FAILED = (
+        "VerificationFailed",
+        "A backup could not be restored, or what came of it is not whole.",
+    )
+    NOT_VERIFIED_YET = ("NotVerifiedYet", "No backup of the bank was tried yet.")
+    STALE = (
+        "Stale",
+        "No backup could be tried for two periods of spec.backup.verify.schedule.",
+    )
+    # a MemoryBankBackup
+    TAKEN = ("Taken", "The recovery point is at the destination.")
+    TAKING = ("Taking", "A Job takes the recovery point.")
+    WAITING = ("Waiting", "Something has to be there before the recovery point can be taken.")
+    FAILED = ("Failed", "The recovery point could not be taken.")
+    EXPIRED = ("Expired", "The recovery point is removed from the destination, as was asked for.")
     # VolumeResizing
     VOLUME_GROWING = ("VolumeGrowing", "The storage driver enlarges the volume.")
     FILE_SYSTEM_GROWS_LATER = (
@@ -354,6 +385,8 @@ class Reason(Explained):
         "Restored",
         "The bank's volume was empty, and its database was restored from a backup.",
     )
+    BACKUP_TAKEN = ("BackupTaken", "A recovery point was taken.")
+    BACKUP_FAILED = ("BackupFailed", "A recovery point could not be taken.")
     VOLUME_ADOPTED = ("VolumeAdopted", "The volume of a former bank of this name is used again.")
     VOLUME_GROWS = ("VolumeGrows", "A larger volume was asked for.")
     VOLUME_GROWN = ("VolumeGrown", "The volume is larger now.")
@@ -372,3 +405,13 @@ class Phase(Explained):
     STOPPED = ("Stopped", "No pod runs, as spec.hibernate or spec.replicas asks for.")
     PAUSED = ("Paused", "The operator leaves the bank alone.")
     DELETING = ("Deleting", "The bank is being deleted.")
+
+
+class BackupPhase(Explained):
+    """One word for people about a MemoryBankBackup."""
+
+    PENDING = ("Pending", "It waits for something.")
+    TAKING = ("Taking", "A Job takes it.")
+    COMPLETE = ("Complete", "It is at the destination.")
+    FAILED = ("Failed", "It could not be taken.")
+    EXPIRED = ("Expired", "It is removed from the destination.")

@@ -92,6 +92,23 @@ class BackupStatus(StatusModel):
     last_sync: datetime | None = None
     """While BackupHealthy is False, when all was last at the destination; absent if it never was.
     """
+    last_verification: datetime | None = None
+    """For when the newest verification that ended was scheduled, good or bad."""
+    last_verified: datetime | None = None
+    """When a backup was last restored and found whole, by a verification or for a recovery point.
+    """
+    measured_restore_seconds: float | None = None
+    """How long it took then until the database was there and checked."""
+    measured_data_loss_seconds: float | None = None
+    """How much older the newest change in it was than the newest of the bank; absent when the bank
+    did not serve.
+    """
+    last_backup: Annotated[str, Field(max_length=63)] | None = None
+    """The newest recovery point, by the name of its MemoryBankBackup."""
+    last_backup_time: datetime | None = None
+    """When it was taken."""
+    last_scheduled: datetime | None = None
+    """For when the newest recovery point by spec.backup.points was scheduled."""
 
 
 class MemoryBankStatus(StatusModel):

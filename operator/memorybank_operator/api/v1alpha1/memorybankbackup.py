@@ -1,0 +1,142 @@
+"""The MemoryBankBackup resource: a recovery point of a bank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
+from memorybank_operator.api.v1alpha1.backup import hours, within
+from memorybank_operator.api.v1alpha1.memorybank import Metadata, invalid_spec
+from memorybank_operator.api.v1alpha1.status import Condition, Conditions
+from memorybank_operator.api.v1alpha1.types import Duration, ObjectName
+
+
+class BackedUpBank(ApiModel):
+    """Names a bank."""
+
+    name: ObjectName
+    """Name of the MemoryBank, in the namespace of the MemoryBankBackup."""
+
+
+class BackupSpec(ApiModel):
+    """Of which bank the recovery point is, and how long it is kept. It cannot change."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "self == oldSelf",
+                "spec cannot change, for it says what was taken: make another MemoryBankBackup",
+            ),
+            within("expireAfter", "1h", "87600h", unit="1h", path="spec"),
+        )
+    )
+
+    bank: BackedUpBank
+    """The bank that the recovery point is of."""
+    expire_after: Duration | None = None
+    """How long the recovery point is kept at the destination: whole hours up to 87600h. Left out,
+    until it is removed there.
+    """
+
+    @property
+    def expire_hours(self) -> int | None:
+        """`expire_after` in hours; None for never."""
+        return None if self.expire_after is None else hours(self.expire_after)
+
+
+class PointStatus(StatusModel):
+    """What the recovery point has, as it was found when it was restored and checked."""
+
+    epoch: Annotated[str, Field(max_length=128)]
+    """The epoch that it was restored from, as in status.backup.epoch of the bank."""
+    txid: Annotated[str, Field(max_length=128)] | None = None
+    """The last transaction of that epoch that is in it."""
+    moment: datetime | None = None
+    """When the newest change was made that is in it; absent in a bank without any."""
+    taken_at: datetime
+    """When it was taken."""
+    restore_seconds: float
+    """How long it took until the database was there and checked."""
+    ready_seconds: float | None = None
+    """How long it took until searches of it were answered."""
+    data_loss_seconds: float | None = None
+    """How much older its newest change is than the newest of the bank then; absent when the bank
+    did not serve.
+    """
+    memories: int
+    """Memories in it."""
+    tenants: int
+    """Tenants in it."""
+    keys: int
+    """Keys in it."""
+    bytes: int
+    """Size of the database, in bytes."""
+    size: Annotated[str, Field(max_length=32)] = ""
+    """The same for people."""
+    schema_version: int
+    """Schema of the database: services that know this or a newer one read it."""
+    key_ids: tuple[Annotated[str, Field(max_length=128)], ...] = ()
+    """Of an encrypted bank: the keys of the key ring that open it."""
+    sha256: Annotated[str, Field(max_length=64)]
+    """Of the database, in hex."""
+
+
+class MemoryBankBackupStatus(StatusModel):
+    """What the operator says about the recovery point."""
+
+    observed_generation: int = -1
+    """Generation of the spec that this status is about; -1 before the operator saw it."""
+    phase: Annotated[str, Field(max_length=32)] = ""
+    """One word for people: Pending, Taking, Complete, Failed or Expired."""
+    conditions: Conditions = ()
+    """Complete is always present; Reconciling and Stalled only while True."""
+    point: PointStatus | None = None
+    """What the recovery point has; absent before it is taken."""
+    expires_at: datetime | None = None
+    """From when on it is removed from the destination; absent for never."""
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of a type, None when there is none."""
+        return next((each for each in self.conditions if each.type == kind), None)
+
+
+class MemoryBankBackup(ApiModel):
+    """A recovery point of a MemoryBank: a whole copy of it at the destination of its backups,
+    which was restored and checked before it was put there.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra=rules(
+            cel(
+                "size(self.metadata.name) <= 63 && "
+                "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+                "metadata.name must have at most 63 characters, lower-case letters, digits and "
+                "'-', and begin and end with a letter or digit: it is the name of the recovery "
+                "point at the destination",
+            )
+        ),
+    )
+
+    metadata: Metadata
+    spec: BackupSpec
+    """Of which bank the recovery point is, and how long it is kept."""
+    status: MemoryBankBackupStatus = MemoryBankBackupStatus()
+    """What the operator says about the recovery point."""
+
+    @property
+    def name(self) -> str:
+        """Name of the MemoryBankBackup and of the recovery point."""
+        return self.metadata.name
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read a resource as the API server shows it; raises InvalidSpec as MemoryBank does."""
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            raise invalid_spec(error) from None
