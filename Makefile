@@ -61,7 +61,7 @@ e2e: $(READY)  ## tests on a real cluster, which stays up for the next run
 	MEMORYBANK_E2E_CLUSTER=$(MEMORYBANK_E2E_CLUSTER) $(PYTHON) -m pytest e2e $(E2E_OPTIONS)
 
 test: $(READY)  ## everything, up to e2e on a cluster of its own that is removed at the end
-	$(PYTHON) -m scripts.suite lint type unit chart-test integration e2e
+	$(PYTHON) -m scripts.suite lint type unit,chart-test,integration/e2e
 
 test-fast: $(READY)  ## lint, type, the quick unit tests: no cluster, about a minute
 	@# Many of them wait for something: more processes than cores share the time.

@@ -1,8 +1,10 @@
 """Runs the named stages of the Makefile one after the other and sums them up.
 
-python -m scripts.suite lint type unit
+python -m scripts.suite lint type unit,integration/e2e
 
-The first failing stage is the last one. A stage that uses a cluster gets one of its own, which is
+Chains of stages with / between them run side by side, as some mostly compute and others mostly
+wait; the first one is shown while it runs, the others once they have ended. After the first
+failing stage none begins any more. A stage that uses a cluster gets one of its own, which is
 removed at the end whatever happens, so that a demo's or a developer's cluster is never disturbed.
 What each stage printed stays in .build/, after a failure with the cluster's last words beside it.
 """
@@ -15,10 +17,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -27,6 +31,7 @@ from e2e.stack import CommandFailed, Stack, run_module
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".build"
 STOP_SECONDS = 30
+LOOK_SECONDS = 0.2
 MAKE_VARIABLES = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
 CLUSTER = "memorybank-suite"
 CLUSTER_STAGES = {"e2e"}
@@ -47,33 +52,98 @@ class Outcome:
 def main() -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.suite", description=__doc__)
-    parser.add_argument("stages", nargs="+", metavar="STAGE", help="a target of the Makefile")
+    parser.add_argument(
+        "steps", nargs="+", metavar="STAGE[,STAGE...][/STAGE...]", help="targets of the Makefile"
+    )
     parser.add_argument("--kubernetes", metavar="VERSION", help="of the cluster, such as 1.33")
     arguments = parser.parse_args()
-    stages: list[str] = arguments.stages
+    steps = [[chain.split(",") for chain in step.split("/")] for step in arguments.steps]
+    stages = [stage for step in steps for chain in step for stage in chain]
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(exist_ok=True)
-    outcomes: list[Outcome] = []
+    suite = Suite()
     started = time.monotonic()
     problem = None
     try:
         with own_cluster(arguments.kubernetes) if uses_cluster(stages) else nullcontext():
-            for stage in stages:
-                outcomes.append(run(stage))
-                if outcomes[-1].code:
-                    keep_evidence(stage)
-                    break
+            for step in steps:
+                suite.run(step)
     except CommandFailed as error:
         problem = error
-    say(summary(outcomes, stages, time.monotonic() - started))
+    say(summary(suite.outcomes, stages, time.monotonic() - started))
     if problem:
         say(f"the suite's cluster: {problem}")
-    return 1 if problem or outcomes[-1].code else 0
+    return 1 if problem or suite.failed else 0
 
 
-def run(stage: str) -> Outcome:
-    """Run one target of the Makefile; show what it prints and keep it."""
-    say(f"\n== {stage}")
+@dataclass
+class Suite:
+    """What has run of the stages, and what runs."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    """In the order of their ends."""
+    running: set[subprocess.Popen[str]] = field(default_factory=set)
+    stopped: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a stage has."""
+        return any(each.code for each in self.outcomes)
+
+    def run(self, chains: Sequence[Sequence[str]]) -> None:
+        """Run chains of stages side by side."""
+        shown = [True, *[False] * (len(chains) - 1)]
+        with ThreadPoolExecutor(len(chains)) as pool:
+            try:
+                ends = [pool.submit(self._run, *each) for each in zip(chains, shown, strict=True)]
+                # A signal may reach another thread; this one hears of it when it is awake.
+                while wait(ends, LOOK_SECONDS).not_done:
+                    pass
+                for end in ends:
+                    end.result()
+            except BaseException:
+                self._stop()
+                raise
+
+    def _run(self, chain: Sequence[str], shown: bool) -> None:
+        for stage in chain:
+            if self.stopped or self.failed:
+                return
+            outcome = run(stage, self, shown=shown)
+            if outcome.code:
+                keep_evidence(stage)
+            with self.lock:
+                self.outcomes.append(outcome)
+                if not shown:
+                    say(f"\n== {stage}\n{(LOGS / f'{stage}.log').read_text()}")
+
+    def _stop(self) -> None:
+        self.stopped = True
+        deadline = time.monotonic() + STOP_SECONDS
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with self.lock:
+                for process in self.running:
+                    end_group(process, how)
+            while self.running and time.monotonic() < deadline:
+                time.sleep(LOOK_SECONDS)
+
+    def begins(self, process: subprocess.Popen[str]) -> None:
+        """Hear of a process that is to end with the suite."""
+        with self.lock:
+            self.running.add(process)
+            if self.stopped:
+                end_group(process, signal.SIGTERM)
+
+    def ended(self, process: subprocess.Popen[str]) -> None:
+        """Hear that it has ended."""
+        with self.lock:
+            self.running.discard(process)
+
+
+def run(stage: str, suite: Suite, *, shown: bool) -> Outcome:
+    """Run one target of the Makefile; keep what it prints, and show it now or later."""
+    say(f"\n== {stage}" if shown else f"\n== {stage} begins beside it")
     started = time.monotonic()
     closing = ""
     command = ["make", "--silent", "--no-print-directory", stage]
@@ -83,13 +153,16 @@ def run(stage: str) -> Outcome:
     if stage in CLUSTER_STAGES:
         environment[CLUSTER_VARIABLE] = CLUSTER
     with (LOGS / f"{stage}.log").open("w") as log, process_group(command, environment) as process:
+        suite.begins(process)
         for line in process.stdout or ():
-            sys.stdout.write(line)
-            sys.stdout.flush()
+            if shown:
+                sys.stdout.write(line)
+                sys.stdout.flush()
             log.write(line)
             if line.strip() and not line.startswith("make: ***"):
                 closing = line.strip()
         code = process.wait()
+        suite.ended(process)
     return Outcome(stage, code, time.monotonic() - started, closing)
 
 
@@ -106,11 +179,17 @@ def process_group(
             yield process
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
+                end_group(process, signal.SIGTERM)
                 try:
                     process.communicate(timeout=STOP_SECONDS)
                 except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
+                    end_group(process, signal.SIGKILL)
+
+
+def end_group(process: subprocess.Popen[str], how: signal.Signals) -> None:
+    """Send a signal to a process that leads a group, and to all of the group."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, how)
 
 
 def uses_cluster(stages: Iterable[str]) -> bool:
@@ -150,8 +229,9 @@ def summary(outcomes: list[Outcome], stages: list[str], seconds: float) -> str:
         f"  {'FAILED' if o.code else 'passed':8}{o.stage:13}{o.seconds:6.0f} s  {o.closing}"
         for o in outcomes
     ]
-    lines += [f"  {'not run':8}{stage}" for stage in stages[len(outcomes) :]]
-    passed = len(outcomes) == len(stages) and not outcomes[-1].code
+    ended = {outcome.stage for outcome in outcomes}
+    lines += [f"  {'not run':8}{stage}" for stage in stages if stage not in ended]
+    passed = len(outcomes) == len(stages) and not any(outcome.code for outcome in outcomes)
     verdict = "all passed" if passed else f"FAILED; logs: {LOGS}"
     return "\n".join(["\n== summary", *lines, f"{verdict}, {seconds:.0f} s"])
 

@@ -21,6 +21,10 @@ bad:
 \t@echo 1 failed; exit 3
 slow:
 \t@echo $$$$ > pid; echo started; exec sleep 600
+long:
+\t@echo one; until test -e other; do sleep 0.01; done; echo 5 passed
+other:
+\t@touch other; echo 7 passed
 """
 
 
@@ -58,26 +62,47 @@ def test_the_first_failing_stage_is_the_last(
     assert "1 failed" in (folder / ".build/bad.log").read_text()
 
 
+def test_chains_run_side_by_side_and_each_is_shown_as_a_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "good", "long,good/other") == 0  # `long` waits for `other`
+    shown = capsys.readouterr().out
+    assert "all passed" in shown
+    assert "== other\n7 passed\n" in shown
+    assert "one\n5 passed\n" in shown.replace("\n== other\n7 passed\n", "").replace("\n\n", "\n")
+
+
+def test_after_a_failure_beside_it_a_chain_goes_no_further(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "Makefile").write_text(MAKEFILE.replace("echo 7 passed", "echo 1 failed; exit 3"))
+    assert run(monkeypatch, "long,slow/other", "good") != 0
+    shown = capsys.readouterr().out
+    for said in ("FAILED  other", "passed  long", "not run slow", "not run good"):
+        assert said in shown
+
+
 def test_logs_of_an_earlier_run_are_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, "bad")
     run(monkeypatch, "good")
     assert [path.name for path in (folder / ".build").iterdir()] == ["good.log"]
 
 
-def test_a_terminated_suite_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stages", ["slow", "slow/good", "good/slow", "good,slow/good"])
+def test_a_terminated_suite_leaves_no_process(stages: str, tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text(MAKEFILE)
     program = (
         "import pathlib, signal, sys; from scripts import suite\n"
         "suite.ROOT = pathlib.Path(sys.argv[1]); suite.LOGS = suite.ROOT / '.build'\n"
         "signal.signal(signal.SIGTERM, suite.interrupt)\n"
-        "sys.argv[1:] = ['slow']; suite.main()"
+        f"sys.argv[1:] = ['{stages}']; suite.main()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        while process.stdout.readline() != "started\n":
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
             assert process.poll() is None
         stage = int((tmp_path / "pid").read_text())
         process.send_signal(signal.SIGTERM)
