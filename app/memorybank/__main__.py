@@ -27,6 +27,7 @@ _CODES = {
     "unavailable": _SILENT,
     "store_unavailable": _SILENT,
     "embedder_unavailable": _SILENT,
+    "backup_unavailable": _SILENT,
     "rate_limited": _SILENT,
     "backup_damaged": _DAMAGED,
 }

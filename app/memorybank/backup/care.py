@@ -10,7 +10,8 @@ from pathlib import Path
 from memorybank.backup.destination import SILENT, Destination
 from memorybank.backup.points import Points
 from memorybank.backup.prepare import Prepared, forget_states
-from memorybank.errors import BackupUnavailable, Conflict
+from memorybank.backup.rewinds import Rewinds
+from memorybank.errors import BackupDamaged, BackupUnavailable, Conflict
 
 _RECORD_SECONDS = 8.0
 _TIDY_SECONDS = 900.0
@@ -47,12 +48,14 @@ class Care:
         _logger.info("the epoch %s is recorded", self._epoch.name)
 
     async def tidy(self) -> None:
-        """Remove the epochs of which nothing is kept, here and there, and the recovery points that
-        have expired. Raises BackupUnavailable and BackupDamaged.
+        """Remove the epochs of which nothing is kept, here and there, the recovery points that have
+        expired, and what was kept of rewinds for as long. Raises BackupUnavailable and
+        BackupDamaged.
 
         What is old is told by the clock of the destination, where something arrived just now.
         """
         forget_states(self._database, but=self._epoch.name)
+        self._forget_rewinds()
         try:
             async with asyncio.timeout(_TIDY_SECONDS):
                 chain = await self._destination.chain()
@@ -63,3 +66,9 @@ class Care:
                 await self._points.tidy(now)
         except TimeoutError:
             raise BackupUnavailable(SILENT) from None
+
+    def _forget_rewinds(self) -> None:
+        try:
+            Rewinds(self._database).forget(older_than=self._keep)
+        except (OSError, BackupDamaged) as error:
+            _logger.warning("what was kept of a rewind could not be removed: %s", error)

@@ -25,6 +25,10 @@ _SUFFIX = ".json"
 _DATA = ".ltx"
 _AT_ONCE = 16
 """Records that are read side by side."""
+_LEVELS = (0, 9)
+"""Where the last files of an epoch are: single syncs of some minutes, and whole copies. Between
+them are those that were made of the former, ever so many.
+"""
 _HEADER = struct.Struct(">4s4xII")
 """Magic, page size, pages: how a file of Litestream begins."""
 _MAGIC = b"LTX1"
@@ -94,12 +98,19 @@ class Destination:
         """Return how large the database of an epoch was last, None when that cannot be told. Raises
         BackupUnavailable.
         """
-        files = [path for path in await self._objects.within(epoch.name) if path.endswith(_DATA)]
-        if not files:
+        for level in _LEVELS:
+            folder = self.place.level(epoch.name, level)
+            files = [path for path in await self._objects.within(folder) if path.endswith(_DATA)]
+            if files:
+                break
+        else:
             return None
         # Named by the first and the last transaction that is in them.
         newest = max(files, key=lambda path: path.rpartition("/")[2].rpartition("-")[2])
-        content = await self._objects.head(newest, _HEADER.size)
+        try:
+            content = await self._objects.head(newest, _HEADER.size)
+        except BackupUnavailable:  # there is no such part of what is empty; who restores it says so
+            return None
         if len(content) < _HEADER.size:
             return None
         magic, page, pages = _HEADER.unpack(content)

@@ -4,6 +4,7 @@ point.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,8 +15,12 @@ from memorybank.backup.chain import lineage
 from memorybank.backup.destination import REACH_SECONDS, Destination
 from memorybank.backup.point import Point
 from memorybank.backup.points import Points
-from memorybank.backup.restoring import Restorer, require_room
-from memorybank.errors import NotFound
+from memorybank.backup.restoring import Restorer, partial_of, require_room, settle
+from memorybank.errors import BackupDamaged, MemoryBankError, NotFound
+
+_UNPROVED = ".unproved"
+_OFFER_SECONDS = 60.0
+"""How long it is looked for what can be restored instead, which reads all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +69,63 @@ async def restore(
     database: Path,
     *,
     check: Callable[[Written], None],
+    prove: Callable[[Path], None] = lambda _restored: None,
 ) -> Restored:
     """Put the state of a moment where a database is to be; return what that was. `check` raises
-    what keeps something from being restored.
+    what keeps something from being restored, and `prove` what keeps a restored file from being what
+    it should be.
 
-    It is there as a whole, checked, or not at all. Raises NotFound, saying what can be restored,
-    and as Restorer.restore does.
+    It is there as a whole, checked, or not at all. Raises NotFound, saying what can be restored;
+    BackupDamaged, saying what can be instead; and as Restorer.restore and Points.fetch do.
     """
+    beside = database.with_name(database.name + _UNPROVED)
+    beside.unlink(missing_ok=True)  # of who was interrupted; it takes room
+    partial_of(beside)
+    try:
+        restored = await _restored(destination, restorer, moment, beside, check=check)
+        await asyncio.to_thread(prove, beside)
+    except MemoryBankError as error:
+        beside.unlink(missing_ok=True)
+        if isinstance(error, BackupDamaged):
+            await offer(error, destination, lambda point: point.name != moment.point)
+        raise
+    settle(beside, database)
+    return restored
+
+
+async def offer(
+    error: MemoryBankError,
+    destination: Destination,
+    may_be: Callable[[Point], bool] = lambda _point: True,
+) -> None:
+    """Let an error say which recovery point can be restored instead: the newest of those that may
+    be it of which every byte is as it was.
+    """
+    points = Points(destination.place)
+    try:
+        async with asyncio.timeout(_OFFER_SECONDS):
+            for each in await points.all():
+                if may_be(each) and await points.is_sound(each):
+                    break
+            else:
+                return
+    except (MemoryBankError, TimeoutError):
+        return
+    said = (
+        f"the newest recovery point that is whole is {each.name}, taken"
+        f" {each.taken_at.isoformat(timespec='seconds')}: restore that (`--point {each.name}`)"
+    )
+    error.hint = f"{said}; or {error.hint}" if error.hint else said
+
+
+async def _restored(
+    destination: Destination,
+    restorer: Restorer,
+    moment: Moment,
+    database: Path,
+    *,
+    check: Callable[[Written], None],
+) -> Restored:
     if moment.point is not None:
         points = Points(destination.place)
         point = await points.get(moment.point)

@@ -106,6 +106,10 @@ class Bucket:
         }
         return {name: value for name, value in told.items() if value is not None}
 
+    def level(self, epoch: str, level: int) -> str:
+        """Return where Litestream keeps the files of a level of an epoch."""
+        return f"{epoch}/{level:04x}"
+
 
 @dataclass(frozen=True, slots=True)
 class Folder:
@@ -129,6 +133,10 @@ class Folder:
     def replica(self, epoch: str) -> Mapping[str, Any]:
         """Return what Litestream is told of an epoch."""
         return {"type": "file", "path": str(self.path / epoch)}
+
+    def level(self, epoch: str, level: int) -> str:
+        """Return where Litestream keeps the files of a level of an epoch."""
+        return f"{epoch}/ltx/{level}"
 
 
 Place = Bucket | Folder
@@ -231,6 +239,15 @@ class Objects:
             with _told(), suppress(FileNotFoundError):
                 await asyncio.to_thread(obstore.delete, self._store, part)
 
+    async def sweep(self, folder: str, before: datetime) -> None:
+        """Remove what was left in a folder by uploads that were interrupted then. In a bucket that
+        is done by a rule of its own.
+        """
+        place = self._place
+        if isinstance(place, Folder):
+            with _told():
+                await asyncio.to_thread(_sweep, place.path / folder, before)
+
     @cached_property
     def _store(self) -> ObjectStore:
         return self._place.store()
@@ -238,6 +255,13 @@ class Objects:
     @cached_property
     def _patient(self) -> ObjectStore:
         return self._place.store(_LARGE_READ)
+
+
+def _sweep(folder: Path, before: datetime) -> None:
+    """Remove the parts of files, which have a name of their own until they are whole."""
+    for each in folder.rglob("*#*"):
+        if each.stat().st_mtime < before.timestamp():
+            each.unlink()
 
 
 @contextmanager

@@ -28,6 +28,8 @@ _SUFFIX = ".json"
 _FILE = "memory_bank.db"
 _TOKEN_BYTES = 4
 _PIECE = 4 * 1024 * 1024
+_AT_ONCE = 16
+"""Records that are read side by side."""
 _LEFT_AFTER = timedelta(days=1)
 """Longer than any upload takes: what is older without a record is of one that ended in between."""
 _logger = logging.getLogger(__name__)
@@ -113,11 +115,13 @@ class Points:
             raise
         settle(partial, database)
 
-    async def require_sound(self, point: Point) -> None:
-        """Read all of a copy. Raises BackupUnavailable, and BackupDamaged unless it is as it was
-        taken.
-        """
-        await self._read_through(point, lambda _piece: None)
+    async def is_sound(self, point: Point) -> bool:
+        """Read all of a copy; return whether it is as it was taken. Raises BackupUnavailable."""
+        try:
+            await self._read_through(point, lambda _piece: None)
+        except BackupDamaged:
+            return False
+        return True
 
     async def _read_through(self, point: Point, take: Callable[[bytes], object]) -> None:
         digest = hashlib.sha256()
@@ -167,6 +171,7 @@ class Points:
             if path.count("/") > 1 and path.split("/")[1] not in names and at < now - _LEFT_AFTER
         ]
         await self._objects.remove(left)
+        await self._objects.sweep(_FOLDER, now - _LEFT_AFTER)
         return [each.name for each in expired]
 
     async def _records(self) -> Mapping[str, datetime]:
@@ -179,15 +184,23 @@ class Points:
         }
 
     async def _recorded(self) -> list[tuple[Point, datetime]]:
-        found = []
-        for name, at in (await self._records()).items():
-            try:
-                point = await self.find(name)
-            except BackupDamaged as error:
-                _logger.warning("%s", error.message)
-                continue
-            if point is not None:
-                found.append((point, at))
+        reading = asyncio.Semaphore(_AT_ONCE)
+
+        async def read(name: str) -> Point | None:
+            async with reading:
+                try:
+                    return await self.find(name)
+                except BackupDamaged as error:
+                    _logger.warning("%s", error.message)
+                    return None
+
+        records = await self._records()
+        points = await asyncio.gather(*map(read, records))
+        found = [
+            (point, at)
+            for point, at in zip(points, records.values(), strict=True)
+            if point is not None
+        ]
         return sorted(found, key=lambda each: (each[0].taken_at, each[0].name), reverse=True)
 
 

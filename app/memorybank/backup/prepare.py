@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from memorybank.backup.chain import Epoch, Origin, is_epoch, next_name
 from memorybank.backup.destination import REACH_SECONDS, SILENT, Destination
 from memorybank.backup.litestream import state_of, states
-from memorybank.backup.moments import Moment, Restored, Written, restore
+from memorybank.backup.moments import Moment, Restored, Written, offer, restore
 from memorybank.backup.private import write_private
 from memorybank.backup.restoring import Restorer
 from memorybank.errors import (
@@ -52,6 +52,10 @@ class Incarnation:
     """Namespace and name."""
     service_version: str
     schema_version: int
+    prove: Callable[[Path], None] = lambda _copy: None
+    """Raises what keeps a restored file from being the database, and makes it one."""
+    source: str | None = None
+    """What the database on the volume was restored from, since the last epoch."""
 
     @property
     def has_database(self) -> bool:
@@ -120,13 +124,18 @@ async def prepare(
     known = _states_of(incarnation.database)
     seconds: float | None = None
     source: str | None = None
-    if incarnation.has_database:
-        origin = Origin.VOLUME
+    if had_database := incarnation.has_database:
+        origin = Origin.VOLUME if incarnation.source is None else Origin.RESTORED
+        source = incarnation.source
         epochs, parent = await _looked_up(destination, max(known, default=None))
     else:
-        epochs, newest = await destination.look(seconds=REACH_SECONDS)
+        try:
+            epochs, newest = await destination.look(seconds=REACH_SECONDS)
+        except BackupDamaged as error:
+            await offer(error, destination)
+            raise
         began = time.monotonic()
-        origin = await _made(epochs, newest, incarnation, restorer, known)
+        origin = await _made(destination, epochs, newest, incarnation, restorer, known)
         if origin is Origin.NOTHING and start is not None:
             origin, source = Origin.RESTORED, await _started(await start(), incarnation)
         seconds = None if origin is Origin.NOTHING else time.monotonic() - began
@@ -143,7 +152,7 @@ async def prepare(
     )
     # First here: an empty volume that knows of an epoch never had anything.
     _remember(incarnation.database, epoch)
-    recorded = await _recorded(destination, epoch, may_wait=origin is Origin.VOLUME)
+    recorded = await _recorded(destination, epoch, may_wait=had_database)
     if origin is not Origin.NOTHING:
         forget_states(incarnation.database, but=epoch.name)
     return Prepared(epoch=epoch, recorded=recorded, restore_seconds=seconds)
@@ -195,6 +204,7 @@ async def _recorded(destination: Destination, epoch: Epoch, *, may_wait: bool) -
 
 
 async def _made(
+    destination: Destination,
     epochs: Mapping[str, Epoch],
     newest: Epoch | None,
     incarnation: Incarnation,
@@ -203,8 +213,8 @@ async def _made(
 ) -> Origin:
     """Make the database of a volume that has none, if the bank ever had one."""
     if newest is not None:
-        _require_known_schema(newest, incarnation)
-        await restorer.restore(newest, incarnation.database)
+        newest_state = Moment(epoch=newest.name)
+        await _brought_back(destination, restorer, newest_state, incarnation)
         return Origin.BACKUP
     if set(epochs) - set(known):
         raise NotFound(
@@ -217,11 +227,18 @@ async def _made(
 
 async def _started(start: Start, incarnation: Incarnation) -> str:
     """Restore what a bank begins with; return what that was."""
-    restored = await restore(
-        start.destination, start.restorer, start.moment, incarnation.database,
-        check=lambda each: _require_known_schema(each, incarnation),
-    )  # fmt: skip
+    restored = await _brought_back(start.destination, start.restorer, start.moment, incarnation)
     return source_of(start.bank, start.moment, restored)
+
+
+async def _brought_back(
+    destination: Destination, restorer: Restorer, moment: Moment, incarnation: Incarnation
+) -> Restored:
+    """Make the database what a bank was: once it is proved to be one, and not before."""
+    return await restore(
+        destination, restorer, moment, incarnation.database,
+        check=lambda each: _require_known_schema(each, incarnation), prove=incarnation.prove,
+    )  # fmt: skip
 
 
 def source_of(bank: str, moment: Moment, restored: Restored) -> str:

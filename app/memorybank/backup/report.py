@@ -4,6 +4,7 @@ message, without a secret and without a memory's content.
 
 from __future__ import annotations
 
+import json
 from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -14,8 +15,10 @@ from memorybank.schemas.backups import BackupMark
 
 MOST_BYTES = 4_096
 """What a kubelet reads of a termination message."""
-_MOST_WORDS = 400
-"""Characters of what is told of one thing."""
+_MOST_WORDS = (400, 200, 100, 40)
+"""Characters of what is told of one thing: as many as all of it leaves room for."""
+_MOST_KEYS = 10
+_WORDS = {"detail", "message", "hint"}
 
 Operation = Literal["take", "verify", "rewind", "undo"]
 
@@ -32,7 +35,7 @@ class Check(BaseModel):
     @classmethod
     def of(cls, name: Literal["integrity", "counts", "keys", "recall"], problem: str) -> Self:
         """Return a check that found a problem, or none."""
-        return cls(name=name, ok=not problem, detail=problem[:_MOST_WORDS])
+        return cls(name=name, ok=not problem, detail=problem)
 
 
 class Failure(BaseModel):
@@ -47,11 +50,7 @@ class Failure(BaseModel):
     @classmethod
     def of(cls, error: MemoryBankError) -> Self:
         """Show an error."""
-        return cls(
-            code=error.code,
-            message=error.message[:_MOST_WORDS],
-            hint=None if error.hint is None else error.hint[:_MOST_WORDS],
-        )
+        return cls(code=error.code, message=error.message, hint=error.hint)
 
 
 class Report(BaseModel):
@@ -103,5 +102,16 @@ class Report(BaseModel):
         self.schema_version, self.key_ids = point.schema_version, point.key_ids
 
     def text(self) -> str:
-        """Return it as a line of JSON."""
-        return self.model_dump_json()
+        """Return it as a line of JSON, as a whole."""
+        return next(text for text in map(self._cut, _MOST_WORDS) if self._fits(text))
+
+    def _cut(self, words: int) -> str:
+        told = self.model_dump(mode="json")
+        told["key_ids"] = told["key_ids"][:_MOST_KEYS]
+        for each in (*told["checks"], told["error"] or {}):
+            for field in _WORDS & each.keys():
+                each[field] = each[field] and each[field][:words]
+        return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+
+    def _fits(self, text: str) -> bool:
+        return len(text.encode(errors="replace")) <= MOST_BYTES

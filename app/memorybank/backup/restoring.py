@@ -19,7 +19,8 @@ from memorybank.errors import BackupDamaged, BackupUnavailable, NotFound, StoreU
 
 _CONFIG = "restore.yml"
 _RESTORING = ".restoring"
-_LOGS = ("-wal", "-shm")
+LOGS = ("-wal", "-shm")
+"""What SQLite has beside a database."""
 _TOO_EARLY = "no matching backup files"
 _FULL = "no space left on device"
 _BREAKING = "AWS_CA_BUNDLE"
@@ -132,7 +133,7 @@ def settle(partial: Path, database: Path) -> None:
     """
     with partial.open("rb") as file:
         os.fsync(file.fileno())
-    for each in _LOGS:
+    for each in LOGS:
         database.with_name(database.name + each).unlink(missing_ok=True)
     partial.rename(database)
     folder = os.open(database.parent, os.O_RDONLY)

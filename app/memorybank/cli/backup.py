@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from memorybank.cli.bank import not_a_bank
 from memorybank.cli.remote import RemoteBank
 from memorybank.cli.show import show, table
 from memorybank.errors import (
+    BackupUnavailable,
     ConfigurationError,
     Conflict,
     InvalidRequest,
@@ -82,14 +84,16 @@ def list_epochs(arguments: argparse.Namespace) -> int:
 
 def restore(arguments: argparse.Namespace) -> int:
     """Bring a moment of the bank back into a file that appears when it is whole."""
-    from memorybank.server.backups import bring_back
+    from memorybank.server.backups import bring_back, require_opens
 
     file: Path = arguments.file
     if file.exists():
         raise Conflict(f"{file} is there already", hint="name a file that is not, or move it away")
     moment = _moment(arguments)
     began = time.monotonic()
-    restored = asyncio.run(bring_back(_settings(arguments), moment, file))
+    settings = _settings(arguments)
+    opens = partial(require_opens, settings)
+    restored = asyncio.run(bring_back(settings, moment, file, prove=opens))
     seconds = time.monotonic() - began
     size = file.stat().st_size
     answer = {
@@ -144,6 +148,37 @@ def verify(arguments: argparse.Namespace) -> int:
     return _drill(
         arguments, "verify", lambda drill: drill.verify(_moment(arguments)), name=arguments.point
     )
+
+
+def rewind(arguments: argparse.Namespace) -> int:
+    """Make the database what it was at a moment, while nobody serves it."""
+
+    def run(settings: Settings, report: Report) -> None:
+        from memorybank.server.rewinding import rewind
+
+        rewind(settings, arguments.id, _moment(arguments), report)
+
+    return _reported(arguments, "rewind", run, name=arguments.id)
+
+
+def undo(arguments: argparse.Namespace) -> int:
+    """Put back what was there before a rewind."""
+
+    def run(settings: Settings, report: Report) -> None:
+        from memorybank.server.rewinding import undo
+
+        undo(settings, arguments.id, report)
+
+    return _reported(arguments, "undo", run, name=arguments.id)
+
+
+def discard(arguments: argparse.Namespace) -> int:
+    """Remove what is kept of a rewind, which cannot be undone then."""
+    from memorybank.server.rewinding import discard
+
+    discard(_settings(arguments), arguments.id)
+    show(arguments, {"discarded": arguments.id}, arguments.id)
+    return 0
 
 
 def _drill(
@@ -209,9 +244,9 @@ def _mark(arguments: argparse.Namespace, sync: bool) -> BackupMark | None:
         return BackupMark.model_validate(answer.value(bank.name))
     except ValidationError:
         error: MemoryBankError = not_a_bank(bank.name, answer.status)
-    except ConfigurationError:
-        raise
     except MemoryBankError as failure:
+        if failure.code in (ConfigurationError.code, BackupUnavailable.code):
+            raise  # a mark that is late is asked for again: what it speaks of has not arrived
         error = failure
     _logger.warning("nothing to compare with: %s", error.message)
     return None

@@ -338,6 +338,7 @@ def _add_prepare(actions: _Commands[argparse.ArgumentParser]) -> None:
         _add_destination(command)
         command.set_defaults(run=run)
     _add_drills(actions)
+    _add_rewinds(actions)
 
 
 def _add_drills(actions: _Commands[argparse.ArgumentParser]) -> None:
@@ -364,6 +365,25 @@ def _add_drills(actions: _Commands[argparse.ArgumentParser]) -> None:
         )
         _add_in_pod(command)
         command.set_defaults(run=run)
+
+
+def _add_rewinds(actions: _Commands[argparse.ArgumentParser]) -> None:
+    rewind = _command(
+        actions, "rewind", "make the database what it was, while nobody serves it; it is kept"
+    )
+    _add_state(rewind)
+    undo = _command(actions, "undo", "put back what was there before a rewind")
+    discard = _command(actions, "discard", "remove what is kept of a rewind")
+    for command, run, text in (
+        (rewind, "backup:rewind", "a name for it: by the same one again, nothing is done"),
+        (undo, "backup:undo", "that of the rewind"),
+    ):
+        command.add_argument("id", type=_point, help=text)
+        _add_in_pod(command)
+        command.set_defaults(run=run)
+    discard.add_argument("id", type=_point, help="that of the rewind")
+    _add_destination(discard)
+    discard.set_defaults(run="backup:discard")
 
 
 def _add_in_pod(command: argparse.ArgumentParser) -> None:
@@ -398,8 +418,7 @@ def _point(text: str) -> str:
 
     if not re.fullmatch(POINT_NAME, text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no name of a recovery point: write up to 63 small letters, digits and"
-            " hyphens between them"
+            f"{text!r} is no name: write up to 63 small letters, digits and hyphens between them"
         )
     return text
 

@@ -55,12 +55,15 @@ class Mirror:
         space: tuple[str, int],
         indexed: Indexed,
         but: Collection[str] = (),
+        lineage: int = 0,
     ) -> None:
         """Make no contact yet.
 
         No other store may use the same server under the same prefix. Tenants in `but` are left
-        out. `space` names the vectors, and says how long they are.
+        out. `space` names the vectors, and says how long they are. A position counts within one
+        `lineage` of the store alone: with another one the server is filled anew.
         """
+        self._lineage = lineage
         self._server = server
         self._store = store
         self._prefix = prefix
@@ -335,7 +338,8 @@ class Mirror:
         self.wake()
 
     def _ledger(self) -> str:
-        return f"{self._prefix}.{_digest(self._space[0])[:12]}.position"
+        line = f"{self._lineage}." if self._lineage else ""
+        return f"{self._prefix}.{_digest(self._space[0])[:12]}.{line}position"
 
     def _name(self, tenant: str) -> str:
         """Return the name of a tenant's collection: of any tenant 95 letters at most, and no clue

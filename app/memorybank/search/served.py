@@ -33,11 +33,14 @@ class ServedIndex(MemoryIndex):
         prefix: str,
         space: tuple[str, int],
         but: Collection[str] = (),
+        lineage: int = 0,
     ) -> None:
         """`space` is the embedding space in use, and its dimensions; see Mirror for the rest."""
         super().__init__(store, dimensions=space[1], vectors=CoarseVectors)
         self._server = server
-        self._mirror = Mirror(server, store, prefix=prefix, space=space, indexed=self, but=but)
+        self._mirror = Mirror(
+            server, store, prefix=prefix, space=space, indexed=self, but=but, lineage=lineage
+        )
         self._task: asyncio.Task[None] | None = None
 
     @override

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,23 +18,31 @@ from memorybank.backup.care import Care
 from memorybank.backup.chain import Chain
 from memorybank.backup.destination import Destination, newest_bank
 from memorybank.backup.litestream import CONFIG, SOCKET, Litestream, Plan, program
-from memorybank.backup.moments import Moment, Restored, Written, restore
+from memorybank.backup.moments import Moment, Restored, Written, offer, restore
 from memorybank.backup.objects import Bucket, Folder, Place
+from memorybank.backup.point import Point
 from memorybank.backup.points import Points
 from memorybank.backup.prepare import Incarnation, Prepared, Start
 from memorybank.backup.prepare import prepare as begin
 from memorybank.backup.private import write_private
 from memorybank.backup.restoring import Restorer
+from memorybank.backup.rewinds import Rewinds
 from memorybank.backup.watch import LOOK_SECONDS, SYNC_SECONDS, Freshness, Watch
-from memorybank.configuration import read_mounted
+from memorybank.configuration import key_ring, read_mounted
 from memorybank.errors import ConfigurationError
 from memorybank.schemas.backups import BackupMark
 from memorybank.schemas.health import BackupReport
 from memorybank.settings import BackupSettings, RestoreSettings, S3Settings, Settings
 from memorybank.stores.sqlite.care import go_back
 from memorybank.stores.sqlite.connection import migrations
-from memorybank.stores.sqlite.facts import facts_of_served
-from memorybank.stores.sqlite.lock import DataFolderLock
+from memorybank.stores.sqlite.facts import (
+    facts_of_copy,
+    facts_of_served,
+    require_known_copy,
+    require_ring,
+)
+from memorybank.stores.sqlite.lineage import begin_lineage
+from memorybank.stores.sqlite.lock import locked
 from memorybank.version import VERSION
 
 if TYPE_CHECKING:
@@ -50,15 +58,30 @@ def prepare(settings: Settings) -> None:
     """
     backup = backup_of(settings)
     place = place_of(backup)
+    database = settings.database_path
+    rewinds = Rewinds(database)
+    if rewinds.is_pending:
+        with locked(database):
+            rewinds.finish()
+    rewound = rewinds.not_begun()
+
+    def prove(copy: Path) -> None:
+        require_opens(settings, copy)
+        begin_lineage(copy)
+
     incarnation = Incarnation(
-        database=settings.database_path,
+        database=database,
         bank=backup.bank,
         service_version=VERSION,
         schema_version=migrations()[-1].version,
+        prove=prove,
+        source=None if rewound is None else rewound.told,
     )
     if incarnation.has_database:
-        go_back(settings.database_path)  # before anything replicates it
+        go_back(database)  # before anything replicates it
     prepared = asyncio.run(_begun(backup, incarnation, place))
+    if rewound is not None and prepared.recorded:
+        rewinds.note_begun(rewound)
     plan = Plan(
         database=settings.database_path,
         epoch=prepared.epoch.name,
@@ -87,15 +110,37 @@ async def bring_back(
     database: Path,
     *,
     check: Callable[[Written], None] = lambda _each: None,
+    prove: Callable[[Path], None] = lambda _restored: None,
 ) -> Restored:
-    """Restore a moment of the bank into a file of its own; return what that was. Raises
-    ConfigurationError, and as moments.restore does.
+    """Restore a moment of the bank into a file of its own; return what that was. Raises as
+    moments.restore does, to which `check` and `prove` are passed.
     """
     backup = backup_of(settings)
     place = place_of(backup)
     with tempfile.TemporaryDirectory(prefix="memorybank-") as folder:
         restorer = replace(_restorer(backup, place, backup.s3), run_dir=Path(folder))
-        return await restore(Destination(place), restorer, moment, database, check=check)
+        return await restore(
+            Destination(place), restorer, moment, database, check=check, prove=prove
+        )
+
+
+def require_opens(settings: Settings, copy: Path) -> None:
+    """Raise ConfigurationError unless this version and the key ring open what was restored; it says
+    which recovery point needs none of the keys that are missing.
+    """
+    require_known_copy(copy)
+    ring = key_ring(settings)
+    try:
+        require_ring(copy, ring)
+    except ConfigurationError as error:
+        needed = set(facts_of_copy(copy).key_ids)
+        usable = (set() if ring is None else set(ring.keys)) - needed
+
+        def may_be(point: Point) -> bool:
+            return usable.issuperset(point.key_ids) and set(point.key_ids) != needed
+
+        asyncio.run(offer(error, Destination(place_of(backup_of(settings))), may_be))
+        raise
 
 
 def points_of(settings: Settings) -> Points:
@@ -256,16 +301,13 @@ async def _start(backup: BackupSettings, source: RestoreSettings) -> Start:
 
 async def _begun(backup: BackupSettings, incarnation: Incarnation, place: Place) -> Prepared:
     """Begin an epoch; where there is no database yet, nobody else makes one meanwhile."""
-    lock = None if incarnation.has_database else DataFolderLock(incarnation.database)
+    lock = nullcontext() if incarnation.has_database else locked(incarnation.database)
     restorer = _restorer(backup, place, backup.s3)
     start = None if backup.restore is None else partial(_start, backup, backup.restore)
-    try:
+    with lock:
         return await begin(
             Destination(place), incarnation, restorer, start=start, now=datetime.now(UTC)
         )
-    finally:
-        if lock is not None:
-            lock.release()
 
 
 def _size(file: Path) -> int:

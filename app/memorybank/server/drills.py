@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,25 +16,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from memorybank.backup.moments import Moment, Restored, Written
+from memorybank.backup.destination import Destination
+from memorybank.backup.moments import Moment, Restored, Written, offer
 from memorybank.backup.point import Point
 from memorybank.backup.points import Copy, Points, sha256_of, taken
 from memorybank.backup.report import Check, Report
-from memorybank.configuration import key_ring
-from memorybank.errors import BackupDamaged, ConfigurationError, MemoryBankError
+from memorybank.errors import BackupDamaged, ConfigurationError, MemoryBankError, StoreUnavailable
 from memorybank.ports import StoreFacts
 from memorybank.schemas.backups import BackupMark
-from memorybank.server.backups import backup_of, bring_back, points_of
+from memorybank.server.backups import backup_of, bring_back, place_of, points_of, require_opens
 from memorybank.server.recall import recall
 from memorybank.settings import DATABASE_NAME, Settings
 from memorybank.stores.sqlite.connection import migrations
-from memorybank.stores.sqlite.facts import check_copy, facts_of_copy, require_ring
+from memorybank.stores.sqlite.facts import (
+    check_copy,
+    facts_of_copy,
+    require_known_copy,
+)
 from memorybank.version import VERSION
 
 Ask = Callable[[bool], BackupMark | None]
 """Asks the bank that serves for its mark, with what was written on its way there or not; None when
 it does not serve.
 """
+_SPARE = 16 * 1024 * 1024
+"""Bytes that are free where a disk is not full."""
 _logger = logging.getLogger(__name__)
 
 
@@ -69,7 +76,8 @@ class Drill:
             copy = Path(folder) / DATABASE_NAME
             self.report.source = mark = self.ask(True)
             epoch = None if mark is None else mark.epoch
-            restored, facts = self._restore(Moment(epoch=epoch), copy)
+            restored = self.restore(Moment(epoch=epoch), copy)
+            facts = facts_of_copy(copy)  # before it is searched, which writes to it
             uploaded = asyncio.run(points.upload(name, copy))
             try:
                 self._search(copy)
@@ -89,7 +97,7 @@ class Drill:
             copy = Path(folder) / DATABASE_NAME
             if moment.is_newest:
                 self.report.source = self.ask(False)
-            self._restore(moment, copy)
+            self.restore(moment, copy)
             self.report.sha256 = sha256_of(copy)
             self._search(copy)
 
@@ -103,24 +111,23 @@ class Drill:
                 hint="name one that is there and writable, with room for the whole database",
             ) from None
 
-    def _restore(self, moment: Moment, copy: Path) -> tuple[Restored, StoreFacts]:
-        """Restore a moment and look at what it is."""
+    def restore(self, moment: Moment, copy: Path) -> Restored:
+        """Restore a moment, and check what it is. Raises BackupDamaged when it is not whole,
+        ConfigurationError when it is of a newer version or the key ring does not open it, and as
+        moments.restore does.
+        """
         report = self.report
         report.taken_at = datetime.now(UTC)
         began = time.monotonic()
         restored = asyncio.run(bring_back(self.settings, moment, copy, check=require_known_schema))
         report.epoch, report.txid, report.bytes = restored.epoch, restored.txid, _size(copy)
-        if restored.point is not None:
-            report.name = restored.point.name
-        facts = self.require_sound(copy, restored)
+        self._require_sound(copy, restored)
         report.restore_seconds = round(time.monotonic() - began, 3)
-        return restored, facts
+        return restored
 
-    def require_sound(self, copy: Path, restored: Restored) -> StoreFacts:
-        """Check what was restored; return what it holds. Raises BackupDamaged, and
-        ConfigurationError when it is of a newer version or the key ring does not open it.
-        """
+    def _require_sound(self, copy: Path, restored: Restored) -> None:
         report = self.report
+        require_known_copy(copy)
         found = check_copy(copy)
         self._checked(Check.of("integrity", "; ".join(found.problems)))
         facts = facts_of_copy(copy)
@@ -131,29 +138,36 @@ class Drill:
             report.data_loss_seconds = _lost(facts, report.source)
         self._checked(Check.of("counts", _miscounted(facts, report, restored)))
         try:
-            require_ring(copy, key_ring(self.settings))
+            require_opens(self.settings, copy)
         except ConfigurationError as error:
             report.checks.append(Check.of("keys", error.message))
             raise
         report.checks.append(Check.of("keys", ""))
-        return facts
 
     def _search(self, copy: Path) -> None:
         report = self.report
-        found = recall(self.settings, copy)
+        try:
+            found = recall(self.settings, copy)
+        except StoreUnavailable as error:
+            if shutil.disk_usage(copy.parent).free >= _SPARE:  # else it is the disk
+                self._checked(Check.of("recall", error.message))
+            raise
         report.ready_seconds = round((report.restore_seconds or 0.0) + found.seconds, 3)
         self._checked(Check.of("recall", found.problem))
         said = f"{found.asked} memories found"
         words = "" if found.degraded is None else f", by their words alone: {found.degraded}"
-        report.checks[-1] = Check(name="recall", ok=True, detail=f"{said}{words}"[:400])
+        report.checks[-1] = Check(name="recall", ok=True, detail=f"{said}{words}")
 
     def _checked(self, check: Check) -> None:
         self.report.checks.append(check)
         if not check.ok:
-            raise BackupDamaged(
+            error = BackupDamaged(
                 f"what was restored is not sound: {check.detail}",
                 hint="docs/service/backup.md, A damaged backup",
             )
+            destination = Destination(place_of(backup_of(self.settings)))
+            asyncio.run(offer(error, destination, lambda point: point.name != self.report.name))
+            raise error
 
     def _point(
         self,

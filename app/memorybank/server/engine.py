@@ -132,6 +132,7 @@ async def build_index(
         prefix=chroma.collections,
         space=(embedder.model, embedder.dimensions),
         but=(INTERNAL_TENANT,),
+        lineage=store.lineage if isinstance(store, SqliteStore) else 0,
     )
     index.start()
     return index

@@ -88,6 +88,8 @@ def test_a_drill_measures_what_would_be_lost(
         assert code == 0
         assert 0.5 <= report["data_loss_seconds"] < 60
         assert (report["memories"], report["source"]["memories"]) == (1, 2)
+        code, refused = run(pod, capsys, "take", "late", *asked(pod, server))
+        assert (code, refused["error"]["code"]) == (5, "backup_unavailable")
 
 
 def test_a_bank_that_cannot_be_asked_keeps_nobody_from_taking(

@@ -114,6 +114,44 @@ def test_what_has_no_record_is_no_point_and_goes_when_it_is_old(bank: Pod, tmp_p
     assert not any(each.startswith("points/") for each in objects(bank))
 
 
+def test_what_an_upload_left_in_a_folder_goes_when_it_is_old(
+    make_pod: MakePod, tmp_path: Path, capsys: Said
+) -> None:
+    pod = make_pod({"volume": {"path": str(tmp_path / "backups")}}, settings=TINY)
+    stored(pod, *_TEXTS)
+    run(pod, capsys, "take", "whole")
+    part = tmp_path / "backups" / BANK / "points" / "broken-off" / "0a" / "memory_bank.db#1"
+    part.parent.mkdir(parents=True)
+    part.touch()
+    points = points_of(pod.settings)
+    asyncio.run(points.tidy(datetime.now(UTC)))
+    assert part.exists(), "it may still be at it"
+    asyncio.run(points.tidy(datetime.now(UTC) + timedelta(days=2)))
+    assert not part.exists()
+    assert run(pod, capsys, "verify", "--point", "whole")[0] == 0
+
+
+def test_what_is_taken_of_a_bank_that_cannot_be_decrypted_is_no_point(
+    make_pod: MakePod, destination: dict[str, Any], capsys: Said, tmp_path: Path
+) -> None:
+    """Every page is whole, and the key is the right one."""
+    ring = tmp_path / "ring"
+    ring.write_text(json.dumps({"active": "k1", "keys": {"k1": "A" * 43 + "="}}))
+    encrypted = {"encryption": {"enabled": True, "key_ring_file": str(ring)}}
+    pod = make_pod(destination, settings=TINY | encrypted)
+    pod.prepare()
+    store(pod, _TEXTS)
+    with pod.writing() as connection:
+        connection.execute("UPDATE memories SET content = 'AAAA' || substr(content, 5)")
+    pod.replicate()
+    pod.kill()
+    for command in (["verify"], ["take", "one"]):
+        code, report = run(pod, capsys, *command)
+        assert (code, checks_of(report)["recall"]) == (6, False)
+        assert "cannot be decrypted" in report["error"]["message"]
+    assert not any(each.startswith("points/") for each in objects(pod))
+
+
 def test_what_has_expired_is_removed(bank: Pod, capsys: Said) -> None:
     run(bank, capsys, "take", "short", "--expire-hours", "2")
     run(bank, capsys, "take", "long", "--expire-hours", "40")

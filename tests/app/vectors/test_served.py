@@ -19,6 +19,8 @@ from memorybank.errors import ConfigurationError
 from memorybank.ports import PENDING, Vector
 from memorybank.search import MemoryIndex, ServedIndex
 from memorybank.stores.sqlite import SqliteStore
+from memorybank.stores.sqlite.care import copy_database
+from memorybank.stores.sqlite.lineage import begin_lineage
 from memorybank.vectors import ChromaServer
 from tests.app.vectors.conftest import until
 from tests.support.chroma_server import Chroma
@@ -45,7 +47,9 @@ async def served(
     store: SqliteStore, chroma: Chroma, prefix: str, *, space: tuple[str, int] = SPACE
 ) -> AsyncIterator[ServedIndex]:
     server = ChromaServer(chroma.url, timeout_seconds=60)
-    index = ServedIndex(store, server, prefix=prefix, space=space, but=("_hidden",))
+    index = ServedIndex(
+        store, server, prefix=prefix, space=space, but=("_hidden",), lineage=store.lineage
+    )
     index.start()
     try:
         yield index
@@ -208,6 +212,44 @@ async def test_a_store_put_back_to_an_earlier_state_is_not_answered_from_its_fut
         assert (await index.check()).differing == 0
     await later.close()
     await earlier.close()
+
+
+async def test_a_store_that_was_rewound_is_not_taken_for_an_older_one_of_its_line(
+    tmp_path: Path, shared_chroma: Chroma
+) -> None:
+    """The same ids, and more changes than the server has seen: nothing but the line tells."""
+
+    async def vector_of(store: SqliteStore, text: str, index: ServedIndex) -> Vector:
+        await followed(index, store)
+        [memory] = (await store.list_memories("acme", ALL, limit=1, cursor=None)).memories
+        assert memory.content == text
+        vector = await index.vector("acme", memory.id)
+        assert vector is not None
+        return vector
+
+    before = tmp_path / "before.db"
+    store = await SqliteStore.open(tmp_path / "bank.db", model="m")
+    [memory_id] = await stored(store, ["apple pear"])
+    copy_database(tmp_path / "bank.db", before)
+
+    async def revise(store: SqliteStore, text: str) -> None:
+        memory = await store.get("acme", memory_id)
+        assert memory is not None
+        revised = replace(memory, content=text, revision=memory.revision + 1)
+        await store.revise([(revised, await query(text))], by="somebody", action="update")
+
+    await revise(store, "quince fig")
+    async with served(store, shared_chroma, "rewound") as index:
+        await vector_of(store, "quince fig", index)
+    await store.close()
+
+    begin_lineage(before)
+    rewound = await SqliteStore.open(before, model="m")
+    await revise(rewound, "melon olive")  # has the number that the other change had
+    async with served(rewound, shared_chroma, "rewound") as index:
+        found = await vector_of(rewound, "melon olive", index)
+        assert found == pytest.approx(await query("melon olive"), abs=1e-6)
+    await rewound.close()
 
 
 async def test_another_embedding_space_takes_the_place_of_the_former_one(

@@ -187,6 +187,21 @@ def go_back(path: Path) -> None:
         lock.release()
 
 
+def fold_log(path: Path) -> bool:
+    """Move all of the write-ahead log into a database that nobody uses; return whether that was
+    possible: it is not where the file is damaged.
+    """
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            busy, _, _ = next(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+            return not busy
+        finally:
+            connection.close()
+    except apsw.Error:
+        return False
+
+
 def migrate_database(path: Path) -> None:
     """Bring the schema up to date. Raises ConfigurationError, also while a process holds it."""
     lock = DataFolderLock(path)

@@ -54,12 +54,8 @@ def facts_of_served(database: Path) -> StoreFacts:
 
 
 def facts_of_copy(copy: Path) -> StoreFacts:
-    """Return what a copy holds. Raises StoreUnavailable, and ConfigurationError when it is of a
-    newer version of the service.
-    """
+    """Return what a copy holds. Raises StoreUnavailable."""
     with _copy(copy) as connection:
-        if connection.table_exists("main", "schema_migrations"):
-            require_known(connection.execute(_SCHEMA).get, str(copy))
         return facts(connection)
 
 
@@ -90,6 +86,13 @@ def check_copy(copy: Path) -> StoreCheck:
         return StoreCheck(problems if wrong else [], found.counts)
 
 
+def require_known_copy(copy: Path) -> None:
+    """Raise ConfigurationError when a copy is of a newer version of the service."""
+    with _copy(copy) as connection:
+        if connection.table_exists("main", "schema_migrations"):
+            require_known(connection.execute(_SCHEMA).get, "that was restored")
+
+
 def require_ring(copy: Path, ring: KeyRing | None) -> None:
     """Raise ConfigurationError unless the ring opens all that is in a copy; without a ring, if it
     is encrypted.
@@ -100,7 +103,7 @@ def require_ring(copy: Path, ring: KeyRing | None) -> None:
         is_new = connection.execute("SELECT 1 FROM encryption").get is None
         is_empty = connection.execute("SELECT 1 FROM memories").get is None
         if not (is_new and is_empty):  # what a new one begins with is written when it is opened
-            seal_for(ring).attach(connection, "that is restored")
+            seal_for(ring).attach(connection, "that was restored")
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from memorybank.errors import ConfigurationError
@@ -63,6 +65,18 @@ class DataFolderLock(_Lock):
     suffix = ".lock"
     taken = "the data folder {} is in use by process {}"
     cure = "stop that process, ask it through its URL, or name another data folder"
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Let no process serve a database until the block ends. Raises ConfigurationError while one
+    does.
+    """
+    lock = DataFolderLock(database)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class MoveLock(_Lock):

@@ -29,6 +29,7 @@ from memorybank.stores.sqlite import former
 from memorybank.stores.sqlite.care import CareTables, go_back
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.errors import Damage, translated, translated_at_start
+from memorybank.stores.sqlite.lineage import lineage_of
 from memorybank.stores.sqlite.lock import DataFolderLock
 from memorybank.stores.sqlite.writer import Replication, Writer
 
@@ -77,6 +78,8 @@ class SqliteStore(SqlStore):
             former.forget(path)
             way_back = former.WayBack(path)
             self._attach(connection, path, model)
+            self.lineage = lineage_of(connection)
+            """See stores.sqlite.lineage."""
             self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
             for _ in range(_READERS):
                 self._readers.put(self._reader(path))
