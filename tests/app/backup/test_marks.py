@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -78,15 +77,20 @@ def test_a_drill_measures_what_would_be_lost(
     pod: Pod, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with server.client() as client:
-        client.post("/v1/memories", json={"content": "The ferry leaves at noon"})
+
+        def stored(text: str) -> datetime:
+            memory = client.post("/v1/memories", json={"content": text}).json()
+            return datetime.fromisoformat(memory["updated_at"])
+
+        kept = stored("The ferry leaves at noon")
         assert client.post("/v1/backup/mark", json={}).status_code == 200
         assert run(pod, capsys, "verify", *asked(pod, server))[1]["data_loss_seconds"] == 0.0
         pod.kill()  # from now on nothing arrives
-        time.sleep(0.5)  # that much is lost, and no less
-        client.post("/v1/memories", json={"content": "The ferry leaves at one"})
+        lost = stored("The ferry leaves at one")
         code, report = run(pod, capsys, "verify", *asked(pod, server))
         assert code == 0
-        assert 0.5 <= report["data_loss_seconds"] < 60
+        seconds = (lost - kept).total_seconds()
+        assert report["data_loss_seconds"] == pytest.approx(seconds, abs=0.001)
         assert (report["memories"], report["source"]["memories"]) == (1, 2)
         code, refused = run(pod, capsys, "take", "late", *asked(pod, server))
         assert (code, refused["error"]["code"]) == (5, "backup_unavailable")
