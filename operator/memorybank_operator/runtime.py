@@ -48,6 +48,7 @@ from memorybank_operator.reconcile.backups import Backups
 from memorybank_operator.reconcile.keyring import Keyring, utc_now
 from memorybank_operator.reconcile.memorybank import Means, Reconciler, underway
 from memorybank_operator.reconcile.proof import Connect
+from memorybank_operator.reconcile.restoring import Restoring
 from memorybank_operator.resources.context import RenderSettings
 from memorybank_operator.settings import Settings
 
@@ -176,9 +177,17 @@ class Operator:
             KeyedQueue(time.monotonic),
             Backups(
                 self.cache, self._client, events=self._events, now=now,
-                changed=lambda bank: self._banks.add(bank, Priority.CHILD),
+                changed=lambda bank: self._look_at({bank}),
             ),
             count=settings.workers, name="backups",
+        )  # fmt: skip
+        self._restores: Workers[BankKey] = Workers(
+            KeyedQueue(time.monotonic),
+            Restoring(
+                self.cache, self._client, events=self._events, now=now,
+                changed=lambda bank: self._look_at({bank}),
+            ),
+            count=settings.workers, name="restores",
         )  # fmt: skip
         self._intake = Intake(
             self.cache, self._streams, self._enqueue,
@@ -193,6 +202,7 @@ class Operator:
             "readings": self._readings.workers.queue,
             "keys": self._keys.queue,
             "backups": self._backups.queue,
+            "restores": self._restores.queue,
         }
         self.metrics.observe(queues, self._streams, self._waves)
         self._server = web.AppRunner(
@@ -268,6 +278,7 @@ class Operator:
             self._banks.add(bank, priority)
             self._keys.add(bank, priority)
             self._backups.add(bank, priority)
+            self._restores.add(bank, priority)
         else:
             self._held[bank] = min(priority, self._held.get(bank, priority))
 
@@ -289,6 +300,7 @@ class Operator:
         if self.cache.bank(bank) != before:
             # What we write ourselves no event tells, and its recovery points may wait for it.
             self._backups.add(bank, Priority.CHILD)
+            self._restores.add(bank, Priority.CHILD)
         return outcome
 
     def _is_working(self) -> bool:
@@ -419,6 +431,7 @@ class Operator:
             logger.info("reconciling begins")
             self._keys.start()
             self._backups.start()
+            self._restores.start()
             self._canaries.workers.start()
             self._readings.workers.start()
 
@@ -451,7 +464,7 @@ class Operator:
         await self._canaries.workers.stop(0.0)
         await self._readings.workers.stop(0.0)
         stopped = await asyncio.gather(
-            *(each.stop(grace) for each in (self._banks, self._keys, self._backups))
+            *(each.stop(grace) for each in (self._banks, self._keys, self._backups, self._restores))
         )
         if not all(stopped):
             logger.warning("reconciles were cut off after %g s", grace)

@@ -14,6 +14,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "memorybank.md": operator_pages.bank,
     "memorybankkey.md": operator_pages.key,
     "memorybankbackup.md": operator_pages.backup,
+    "memorybankrestore.md": operator_pages.restore,
     "conditions.md": operator_pages.conditions,
     "api.md": api_page.api,
     "settings.md": settings_pages.settings,

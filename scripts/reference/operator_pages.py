@@ -11,6 +11,7 @@ from memorybank_operator.api.v1alpha1.conditions import (
     Explained,
     Phase,
     Reason,
+    RestorePhase,
 )
 from scripts.reference import fields
 from scripts.reference.markdown import code, page, table
@@ -29,6 +30,11 @@ def key() -> str:
 def backup() -> str:
     """The MemoryBankBackup, likewise."""
     return resource(crd.build_backups())
+
+
+def restore() -> str:
+    """The MemoryBankRestore, likewise."""
+    return resource(crd.build_restores())
 
 
 def resource(made: dict[str, Any]) -> str:
@@ -93,4 +99,6 @@ def conditions() -> str:
         words(Phase),
         "## Phases of a MemoryBankBackup",
         words(BackupPhase),
+        "## Phases of a MemoryBankRestore",
+        words(RestorePhase),
     )

@@ -20,11 +20,14 @@ from memorybank_operator.resources.backup_job import (
     CONTAINER,
     HOPELESS,
     SCRATCH_FOLDER,
+    build_check_job,
+    build_rewind_job,
     build_take_job,
+    build_undo_job,
     build_verify_job,
 )
 from tests.contract.test_config import pod_settings
-from tests.operator.recovery import backup, replicated
+from tests.operator.recovery import backup, replicated, restore
 from tests.operator.world import BACKED_UP
 
 POINT = Point(
@@ -65,6 +68,34 @@ def test_a_job_tries_the_newest_state() -> None:
     assert found.run == "backup:verify"
     assert (found.at, found.epoch, found.point) == (None, None, None)
     assert found.scratch == Path(SCRATCH_FOLDER)
+
+
+@pytest.mark.parametrize(
+    ("state", "at", "epoch", "point"),
+    [
+        ({"latest": True}, None, None, None),
+        ({"timestamp": "2026-01-01T11:00:00Z"}, datetime(2026, 1, 1, 11, tzinfo=UTC), None, None),
+        ({"epoch": "00000001-5be90a13"}, None, "00000001-5be90a13", None),
+        ({"backup": {"name": "before"}}, None, None, "before"),
+    ],
+    ids=["the newest", "a moment", "an epoch", "a point"],
+)
+def test_a_bank_is_put_back_to_the_state_that_was_tried(
+    state: dict[str, Any], at: datetime | None, epoch: str | None, point: str | None
+) -> None:
+    of, world = replicated()
+    wanted = restore(state, uid="0b5c1f9a-7d30-4b3c-9b53-0f6f1f0a5e11")
+    tried = parsed(build_check_job(of, wanted, world.deployment(of), size="1Mi"))
+    done = parsed(build_rewind_job(of, wanted, world.deployment(of)))
+    assert (tried.run, done.run) == ("backup:verify", "backup:rewind")
+    for found in (tried, done):
+        assert (found.at, found.epoch, found.point) == (at, epoch, point)
+    undone = parsed(build_undo_job(of, wanted, world.deployment(of)))
+    assert undone.run == "backup:undo"
+    assert done.id == undone.id == wanted.metadata.uid
+    for found in (done, undone):
+        assert found.data == Path("/data")
+        assert found.config == Path("/etc/memorybank/config.yaml")
 
 
 def test_what_a_service_says_of_a_point_is_understood() -> None:

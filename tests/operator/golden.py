@@ -28,11 +28,14 @@ from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
 from memorybank_operator.reconcile.delivery import Delivery, deliver, rotation
 from memorybank_operator.reconcile.observed import BackupReading, ChildKey, KubeObject
 from memorybank_operator.reconcile.points import Scene, stand
+from memorybank_operator.reconcile.restores import Stage, advance
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Note, Plan, Share, Step
 from memorybank_operator.status.key import key_status, notes
 from memorybank_operator.status.point import notes as point_notes
 from memorybank_operator.status.point import point_status
-from tests.operator.recovery import backup, replicated, report, with_job
+from memorybank_operator.status.restore import notes as restore_notes
+from memorybank_operator.status.restore import restore_status
+from tests.operator.recovery import backup, replicated, report, restore, with_job
 from tests.operator.recovery import scene as scene_of
 from tests.operator.world import BACKED_UP, KEY, NOW, OTHER_KEY, World, bank, running
 
@@ -52,6 +55,8 @@ def render(case: str) -> dict[str, str]:
         return _rendered_key(given)
     if "point" in given:
         return _rendered_point(given)
+    if "restore" in given:
+        return _rendered_restore(given)
     of, world = _scene(given)
     planned = world.plan(of)
     files = {"plan.yaml": _yaml(_summary(planned)), "status.yaml": _yaml(world.status(of))}
@@ -123,6 +128,23 @@ def _rendered_point(given: Mapping[str, Any]) -> dict[str, str]:
     plan = {
         "steps": [_line(step) for step in steps],
         "events": [_event(each) for each in events],
+    }
+    return {"plan.yaml": _yaml(plan), "status.yaml": _yaml(status)} | _written(steps)
+
+
+def _rendered_restore(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is made of a MemoryBankRestore in a `phase`, of a bank that is `stopped` or not:
+    its Job or the recovery point that is taken before, and its status.
+    """
+    of, world = replicated(given.get("bank", BACKED_UP))
+    wanted = restore(given["restore"], phase=given.get("phase", ""))
+    stage = Stage(scene_of(of, world), {}, is_stopped=given.get("stopped", False))
+    progress = advance(wanted, stage)
+    status = restore_status(wanted, progress, NOW)
+    steps = [] if progress.step is None else [progress.step]
+    plan = {
+        "steps": [_line(step) for step in steps],
+        "events": [_event(each) for each in restore_notes({}, status)],
     }
     return {"plan.yaml": _yaml(plan), "status.yaml": _yaml(status)} | _written(steps)
 

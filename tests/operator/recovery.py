@@ -14,6 +14,7 @@ from typing import Any
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup
+from memorybank_operator.api.v1alpha1.memorybankrestore import MemoryBankRestore
 from memorybank_operator.reconcile.observed import BackupReading
 from memorybank_operator.reconcile.points import Scene, stand
 from tests.operator.world import BACKED_UP, NOW, World, bank, running
@@ -58,6 +59,29 @@ def backup_body(
         } | metadata,
         "spec": {"bank": {"name": "agents"}} | dict(spec or {}),
         "status": dict(status or {"observedGeneration": -1}),
+    }  # fmt: skip
+
+
+def restore(
+    spec: Mapping[str, Any] | None = None, *, phase: str = "", **metadata: Any
+) -> MemoryBankRestore:
+    """A MemoryBankRestore in this phase."""
+    return MemoryBankRestore.parse(restore_body(spec, phase=phase, **metadata))
+
+
+def restore_body(
+    spec: Mapping[str, Any] | None = None, *, phase: str = "", **metadata: Any
+) -> dict[str, Any]:
+    """The same as the API server shows it."""
+    return {
+        "apiVersion": constants.API_VERSION,
+        "kind": constants.RESTORE_KIND,
+        "metadata": {
+            "name": "back", "namespace": "team", "uid": "uid-9", "generation": 1,
+            "creationTimestamp": NOW.isoformat(),
+        } | metadata,
+        "spec": {"bank": {"name": "agents"}} | dict(spec or {"latest": True}),
+        "status": {"observedGeneration": -1} | ({"phase": phase} if phase else {}),
     }  # fmt: skip
 
 

@@ -160,6 +160,7 @@ class World:
     jobs: dict[str, KubeObject] = field(default_factory=dict)
     job_pods: tuple[KubeObject, ...] = ()
     backups: tuple[KubeObject, ...] = ()
+    halted: str = ""
     growth_refused: str = ""
     settings: RenderSettings = SETTINGS
     shared: dict[str, Any] = field(default_factory=dict)
@@ -183,6 +184,7 @@ class World:
             jobs=self.jobs,
             job_pods=self.job_pods,
             backups=self.backups,
+            halted=self.halted,
         )
 
     def plan(self, of: MemoryBank, *, key: str = KEY, ring: str = RING) -> Plan:

@@ -10,8 +10,8 @@ from tests.repo.checkout import ROOT
 
 # The fields of what the service answers are named after what they are.
 DESCRIBED = {
-    "memorybank.md", "memorybankkey.md", "memorybankbackup.md", "conditions.md", "settings.md",
-    "metrics.md",
+    "memorybank.md", "memorybankkey.md", "memorybankbackup.md", "memorybankrestore.md",
+    "conditions.md", "settings.md", "metrics.md",
 }  # fmt: skip
 
 

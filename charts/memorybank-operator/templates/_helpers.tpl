@@ -19,14 +19,14 @@ test compares them with what the API server saw it do. Server-side apply is a pa
 */ -}}
 {{- define "operator.rules" -}}
 - apiGroups: [memorybank.dev]
-  resources: [memorybanks, memorybankkeys]
+  resources: [memorybanks, memorybankkeys, memorybankrestores]
   verbs: [list, watch]
 # By spec.backup.points one is made, and removed when its recovery point has expired.
 - apiGroups: [memorybank.dev]
   resources: [memorybankbackups]
   verbs: [list, watch, create, delete]
 - apiGroups: [memorybank.dev]
-  resources: [memorybanks/status, memorybankkeys/status, memorybankbackups/status]
+  resources: [memorybanks/status, memorybankkeys/status, memorybankbackups/status, memorybankrestores/status]
   verbs: [patch]
 # They go by themselves, or with what they are for.
 - apiGroups: [batch]

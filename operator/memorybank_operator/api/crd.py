@@ -29,6 +29,11 @@ from memorybank_operator.api.v1alpha1.memorybankkey import (
     MemoryBankKey,
     MemoryBankKeyStatus,
 )
+from memorybank_operator.api.v1alpha1.memorybankrestore import (
+    MemoryBankRestore,
+    MemoryBankRestoreStatus,
+    RestoreSpec,
+)
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.api.v1alpha1.status import MemoryBankStatus
 
@@ -37,7 +42,7 @@ NAME = f"{PLURAL}.{constants.GROUP}"
 FOLDER = Path("crds")
 WRITE = "python -m memorybank_operator.api.crd --output crds"
 KEYS_PLURAL = "memorybankkeys"
-BACKUPS_PLURAL = "memorybankbackups"
+BACKUPS_PLURAL, RESTORES_PLURAL = "memorybankbackups", "memorybankrestores"
 CATEGORIES = ["memory"]
 """`kubectl get memory` shows all our kinds. A category of a kind's own name would make kubectl take
 `get memorybank NAME` for several kinds, and refuse.
@@ -270,6 +275,49 @@ BACKUP_COLUMNS: tuple[dict[str, Any], ...] = (
 )
 
 
+RESTORE_COLUMNS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "Bank",
+        "type": "string",
+        "jsonPath": ".spec.bank.name",
+        "description": "The bank that is put back.",
+    },
+    {
+        "name": "Phase",
+        "type": "string",
+        "jsonPath": ".status.phase",
+        "description": "How far it is, in one word.",
+    },
+    {
+        "name": "Moment",
+        "type": "string",
+        "jsonPath": ".status.restored.moment",
+        "description": "When the newest change was made that is in what was restored.",
+    },
+    {
+        "name": "Memories",
+        "type": "integer",
+        "jsonPath": ".status.restored.memories",
+        "description": "Memories in it.",
+    },
+    {
+        "name": "Safety",
+        "type": "string",
+        "jsonPath": ".status.safetyBackup",
+        "priority": 1,
+        "description": "The recovery point of what the bank was before.",
+    },
+    {
+        "name": "Message",
+        "type": "string",
+        "jsonPath": '.status.conditions[?(@.type=="Complete")].message',
+        "priority": 1,
+        "description": "How far it is, as a sentence.",
+    },
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+)
+
+
 def build_keys() -> dict[str, Any]:
     """Return the CRD of MemoryBankKeys as the object that is applied."""
     schema = _schema_of(MemoryBankKey, KeySpec, MemoryBankKeyStatus)
@@ -285,6 +333,15 @@ def build_backups() -> dict[str, Any]:
     return _definition(
         constants.BACKUP_KIND, BACKUPS_PLURAL, "mbb",
         columns=BACKUP_COLUMNS, subresources={"status": {}}, schema=schema,
+    )  # fmt: skip
+
+
+def build_restores() -> dict[str, Any]:
+    """Return the CRD of MemoryBankRestores, likewise."""
+    schema = _schema_of(MemoryBankRestore, RestoreSpec, MemoryBankRestoreStatus)
+    return _definition(
+        constants.RESTORE_KIND, RESTORES_PLURAL, "mbr",
+        columns=RESTORE_COLUMNS, subresources={"status": {}}, schema=schema,
     )  # fmt: skip
 
 
@@ -314,7 +371,7 @@ def _schema_of(
 
 def build_all() -> tuple[dict[str, Any], ...]:
     """Return every CRD of this operator."""
-    return (build(), build_keys(), build_backups())
+    return (build(), build_keys(), build_backups(), build_restores())
 
 
 def file_of(definition: dict[str, Any]) -> str:

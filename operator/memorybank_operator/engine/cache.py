@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 from typing_extensions import override
 
-from memorybank_operator.constants import BACKUP_KIND, KEY_KIND, KIND, LABEL_BANK
+from memorybank_operator.constants import BACKUP_KIND, KEY_KIND, KIND, LABEL_BANK, RESTORE_KIND
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-REFERENCES = {KEY_KIND: "bankRef", BACKUP_KIND: "bank"}
+REFERENCES = {KEY_KIND: "bankRef", BACKUP_KIND: "bank", RESTORE_KIND: "bank"}
 """By kind, the field of the spec that names the bank."""
 LEVEL = 1
 """Of compression: half the time of zlib's usual 6 for 4 % more memory, and a restart compresses

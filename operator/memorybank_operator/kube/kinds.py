@@ -46,6 +46,7 @@ class ApiKind:
 MEMORY_BANK = ApiKind(constants.API_VERSION, constants.KIND, "memorybanks")
 MEMORY_BANK_KEY = ApiKind(constants.API_VERSION, constants.KEY_KIND, "memorybankkeys")
 MEMORY_BANK_BACKUP = ApiKind(constants.API_VERSION, constants.BACKUP_KIND, "memorybankbackups")
+MEMORY_BANK_RESTORE = ApiKind(constants.API_VERSION, constants.RESTORE_KIND, "memorybankrestores")
 SERVICE_ACCOUNT = ApiKind("v1", "ServiceAccount", "serviceaccounts")
 CONFIG_MAP = ApiKind("v1", "ConfigMap", "configmaps")
 SECRET = ApiKind("v1", "Secret", "secrets")
@@ -88,7 +89,7 @@ OPTIONAL = frozenset({HTTP_ROUTE, POSTGRES_CLUSTER})
 LABELLED = (*CHILDREN, JOB, POD)
 """Watched with a server-side selector for our label, so that nobody else's objects reach us."""
 
-OURS_ALONE = (MEMORY_BANK, MEMORY_BANK_KEY, MEMORY_BANK_BACKUP)
+OURS_ALONE = (MEMORY_BANK, MEMORY_BANK_KEY, MEMORY_BANK_BACKUP, MEMORY_BANK_RESTORE)
 """The kinds that this operator is for."""
 
 WATCHED = (*OURS_ALONE, *LABELLED, STORAGE_CLASS)

@@ -13,18 +13,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from memorybank_operator import constants, logs
+from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.engine.workers import Outcome
 from memorybank_operator.errors import InvalidSpec
 from memorybank_operator.events import Events
-from memorybank_operator.kube import errors, kinds
-from memorybank_operator.kube.client import KubeClient, with_status
-from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
+from memorybank_operator.kube import errors
+from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.reconcile.execute import Executor
 from memorybank_operator.reconcile.jobs import has_ended
-from memorybank_operator.reconcile.observe import job_pods
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
 from memorybank_operator.reconcile.points import (
     Scene,
@@ -35,6 +34,7 @@ from memorybank_operator.reconcile.points import (
     scheduled,
     stand,
 )
+from memorybank_operator.reconcile.scene import scene_of
 from memorybank_operator.reconcile.schedule import (
     due,
     points_schedule,
@@ -44,6 +44,7 @@ from memorybank_operator.reconcile.schedule import (
     verification_schedule,
 )
 from memorybank_operator.reconcile.steps import Create, Delete
+from memorybank_operator.reconcile.telling import Teller, guarded
 from memorybank_operator.resources.backup_job import build_verify_job
 from memorybank_operator.status.point import invalid_point_status, notes, point_status
 
@@ -74,9 +75,8 @@ class Backups:
         MemoryBankBackups say something else now, which the banks' own status passes on.
         """
         self._cache = cache
-        self._client = client
         self._executor = Executor(cache, client)
-        self._events = events
+        self._teller = Teller(cache, client, events, notes)
         self._now = now
         self._changed = changed
         self._running: dict[BankKey, frozenset[str]] = {}
@@ -84,24 +84,15 @@ class Backups:
 
     async def __call__(self, bank: BankKey) -> Outcome:
         """Have done what is due for a bank, and say how its MemoryBankBackups stand."""
-        with logs.about(bank):
-            try:
-                return await self._keep(bank)
-            except ObservationOutdated as error:
-                logger.info("looking again: %s", error)
-                return Outcome(failed=True)
-            except errors.KubeError as error:
-                logger.warning("%s", error)
-                wait = error.retry_after if isinstance(error, errors.Transient) else None
-                return Outcome(failed=True, at_least=wait or 0.0)
+        return await guarded(bank, self._keep)
 
     async def _keep(self, key: BankKey) -> Outcome:
         bodies = self._cache.belongings(key, {constants.BACKUP_KIND})
-        bank = self._bank(key)
+        scene = scene_of(self._cache, key)
+        bank = scene.bank
         if not bodies and (bank is None or bank.spec.backup is None):
             self._running.pop(key, None)
             return Outcome()
-        scene = Scene(bank, self._children(key), self._jobs(key), job_pods(self._cache, key))
         by_schedule = {name for name, each in bodies.items() if is_scheduled(each)}
         self._count(key, scene, {bodies[name]["metadata"]["uid"] for name in by_schedule})
         waits: list[float] = []
@@ -117,23 +108,6 @@ class Backups:
         if refused:
             return Outcome(failed=True)
         return Outcome(again_after=min([LONGEST_SECONDS, *waits]) + LATE_SECONDS)
-
-    def _bank(self, key: BankKey) -> MemoryBank | None:
-        body = self._cache.bank(key)
-        if body is None or body["metadata"].get("deletionTimestamp"):
-            return None
-        try:
-            return MemoryBank.parse(body)
-        except InvalidSpec:
-            return None  # the bank's own status says so
-
-    def _children(self, key: BankKey) -> Mapping[ChildKey, KubeObject]:
-        wanted = {kinds.DEPLOYMENT.kind, kinds.VOLUME_CLAIM.kind}
-        return self._cache.belongings(key, wanted)
-
-    def _jobs(self, key: BankKey) -> dict[str, KubeObject]:
-        found = self._cache.belongings(key, {kinds.JOB.kind})
-        return {child.name: body for child, body in found.items()}
 
     def _count(self, key: BankKey, scene: Scene, by_schedule: set[str]) -> None:
         """Remember which Jobs run because a schedule asked for them."""
@@ -202,7 +176,7 @@ class Backups:
             backup = MemoryBankBackup.parse(body)
         except InvalidSpec as error:
             logger.warning("MemoryBankBackup %s: %s", body["metadata"]["name"], error)
-            await self._say(body, invalid_point_status(body, error, now))
+            await self._say(key, body, invalid_point_status(body, error, now))
             return [], True
         standing = stand(backup, scene, now)
         if is_scheduled(body) and is_over(backup, standing, now):
@@ -215,32 +189,18 @@ class Backups:
             waits.append((standing.expires_at - now).total_seconds())
         if standing.step is not None and is_scheduled(body):
             if not self._has_turn():
-                await self._say(body, point_status(backup, Standing.waits_for_others(), now))
+                await self._say(key, body, point_status(backup, Standing.waits_for_others(), now))
                 return [TURN_SECONDS], True
             self._begins(key, standing.step.body)
         if standing.step is not None:
             try:
                 await self._executor.execute(standing.step, namespace=key.namespace)
             except (errors.Forbidden, errors.Invalid) as error:
-                await self._say(body, point_status(backup, Standing.refused(str(error)), now))
+                await self._say(key, body, point_status(backup, Standing.refused(str(error)), now))
                 return [], False
-        await self._say(body, point_status(backup, standing, now))
+        await self._say(key, body, point_status(backup, standing, now))
         return waits, True
 
-    async def _say(self, body: KubeObject, status: Mapping[str, Any]) -> None:
-        """Make this the status of a MemoryBankBackup, unless it is, and tell of it by events."""
-        before = body.get("status") or {}
-        if status == before:
-            return
-        try:
-            written = await self._client.apply_status(with_status(body, status))
-        except errors.NotFound:
-            return
-        for bank in self._cache.put(written) or ():
-            self._changed(bank)
-        for note in notes(before, status):
-            logger.log(
-                logging.WARNING if note.warning else logging.INFO,
-                "MemoryBankBackup %s: %s: %s", body["metadata"]["name"], note.reason, note.message,
-            )  # fmt: skip
-            await self._events.tell(body, note)
+    async def _say(self, key: BankKey, body: KubeObject, status: Mapping[str, Any]) -> None:
+        if await self._teller.say(body, status):
+            self._changed(key)

@@ -85,7 +85,7 @@ class ReportedError(_Said):
 class Report(_Said):
     """What a Job's container says at its end. What it does not know is None."""
 
-    operation: Literal["take", "verify"]
+    operation: Literal["take", "verify", "rewind", "undo"]
     result: Literal["ok", "failed"]
     bank: Word
     name: Word | None = None

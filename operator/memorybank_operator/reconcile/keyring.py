@@ -32,7 +32,7 @@ from memorybank_operator.engine.workers import Outcome
 from memorybank_operator.errors import InvalidSpec
 from memorybank_operator.events import Events
 from memorybank_operator.kube import errors, kinds
-from memorybank_operator.kube.client import KubeClient, with_status
+from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.reconcile.delivery import Delivery, deliver, digest_of, rotation
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
@@ -43,6 +43,7 @@ from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.reconcile.proof import Connect, door
 from memorybank_operator.reconcile.rotation import next_moment, still_valid
 from memorybank_operator.reconcile.steps import Problem
+from memorybank_operator.reconcile.telling import Teller
 from memorybank_operator.resources.key_record import KeyRecord, read_record
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.status.key import invalid_key_status, key_status, notes
@@ -170,7 +171,7 @@ class Keyring:
         self._client = client
         self._executor = Executor(cache, client)
         self._prober = prober
-        self._events = events
+        self._teller = Teller(cache, client, events, notes)
         self._connect = connect
         self._clock = clock
         self._now = now
@@ -217,7 +218,7 @@ class Keyring:
             await self._report(each, told)
         for broken in unread:
             status = invalid_key_status(broken.body, broken.error, now=self._now())
-            await self._say(broken.body, status)
+            await self._teller.say(broken.body, status)
         if told.failed or any(each.refused for each in held):
             return Outcome(failed=True)
         if not present:
@@ -347,21 +348,4 @@ class Keyring:
             ids={digest: told.key_id(digest) for digest in told.answers},
             now=self._now(),
         )
-        await self._say(held.body, status)
-
-    async def _say(self, body: KubeObject, status: Mapping[str, Any]) -> None:
-        """Make this the status of a key, unless it is, and tell of it by events."""
-        before = body.get("status") or {}
-        if status == before:
-            return
-        try:
-            written = await self._client.apply_status(with_status(body, status))
-        except errors.NotFound:
-            return
-        self._cache.put(written)
-        for note in notes(before, status):
-            logger.log(
-                logging.WARNING if note.warning else logging.INFO,
-                "MemoryBankKey %s: %s: %s", body["metadata"]["name"], note.reason, note.message,
-            )  # fmt: skip
-            await self._events.tell(body, note)
+        await self._teller.say(held.body, status)

@@ -37,11 +37,12 @@ from memorybank_operator.reconcile.plan import plan as make_plan
 from memorybank_operator.reconcile.proof import Connect, outlook, target
 from memorybank_operator.reconcile.report import Reporter
 from memorybank_operator.reconcile.ring import KEY_BYTES
+from memorybank_operator.reconcile.scene import halt
 from memorybank_operator.reconcile.steps import Apply, Plan, Problem
 from memorybank_operator.resources import names
 from memorybank_operator.resources.build import Rendering
 from memorybank_operator.resources.context import RenderSettings
-from memorybank_operator.resources.effective import fenced
+from memorybank_operator.resources.effective import fenced, without_pods
 from memorybank_operator.resources.ingress import tls_secret
 from memorybank_operator.resources.named_secrets import named_secrets
 from memorybank_operator.status.record import look_again_in
@@ -122,6 +123,8 @@ class Reconciler:
     async def _reconcile(self, key: BankKey, body: KubeObject) -> Outcome:
         try:
             bank = fenced(MemoryBank.parse(body), self._means.render().defaults)
+            if halt(self._means.cache, key):
+                bank = without_pods(bank)
         except InvalidSpec as error:
             return await self._refuse(key, body, error)
         try:
@@ -203,6 +206,7 @@ class Reconciler:
             turn=self._means.waves.has_turn(key),
             disk=said.disk,
             complaint=said.complaint,
+            halted=halt(self._means.cache, key),
         )
 
     async def _execute(self, plan: Plan, bank: MemoryBank, body: KubeObject) -> None:

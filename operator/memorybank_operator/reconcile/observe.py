@@ -105,4 +105,4 @@ def job_pods(cache: Cache, key: BankKey) -> tuple[KubeObject, ...]:
 
 def _is_of_job(pod: KubeObject) -> bool:
     labels = pod["metadata"].get("labels") or {}
-    return bool(labels.get(constants.LABEL_COMPONENT) == constants.COMPONENT_BACKUP)
+    return labels.get(constants.LABEL_NAME) == constants.BACKUP_NAME

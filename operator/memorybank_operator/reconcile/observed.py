@@ -148,5 +148,7 @@ class Observed:
     """Their pods, which are none of the bank's."""
     backups: tuple[KubeObject, ...] = ()
     """The MemoryBankBackups of the bank."""
+    halted: str = ""
+    """Why the bank is to have no pod though its spec asks for one; empty when it may have it."""
     turn: bool = False
     """Whether it is the bank's turn to be updated by the operator itself."""

@@ -24,6 +24,7 @@ from memorybank_operator.reconcile.schedule import stamped
 from memorybank_operator.reconcile.steps import Create
 from memorybank_operator.resources import names
 from memorybank_operator.resources.backup_job import build_take_job, take_name
+from memorybank_operator.resources.labels import metadata_of_ours
 
 MEBIBYTE = 1024**2
 COPIES = 2
@@ -171,15 +172,9 @@ def scheduled(bank: MemoryBank, moment: datetime) -> dict[str, Any]:
     return {
         "apiVersion": constants.API_VERSION,
         "kind": constants.BACKUP_KIND,
-        "metadata": {
-            "name": stamped(bank.name, moment),
-            "namespace": bank.namespace,
-            "labels": {
-                constants.LABEL_BANK: bank.name,
-                constants.LABEL_COMPONENT: constants.COMPONENT_SCHEDULED,
-                constants.LABEL_MANAGED_BY: constants.FIELD_MANAGER,
-            },
-        },
+        "metadata": metadata_of_ours(
+            bank, stamped(bank.name, moment), component=constants.COMPONENT_SCHEDULED
+        ),
         "spec": {
             "bank": {"name": bank.name},
             "expireAfter": bank.spec.backup.points.expire_after,

@@ -31,6 +31,7 @@ EXPECTED = frozenset(
         Reason.SCALED_TO_ZERO,
         Reason.HIBERNATED,
         Reason.PAUSED,
+        Reason.RESTORING,
         Reason.DELETING,
         Reason.AWAITING_APPROVAL,
     }

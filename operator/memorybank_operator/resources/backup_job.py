@@ -3,7 +3,8 @@ searches it, in a pod of its own and without touching the bank.
 
 Its pod is made from the one that the Deployment has: the same image, settings, Secrets and
 destination as what replicates the bank. It has other labels, so that neither the Service nor a
-disruption budget nor we take it for one of the bank's, and no volume of the bank's own.
+disruption budget nor we take it for one of the bank's. It has no volume of the bank's own, unless
+it replaces what is there: then the bank has no pod.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup
+from memorybank_operator.api.v1alpha1.memorybankrestore import MemoryBankRestore
 from memorybank_operator.configfiles.checksum import text_checksum
 from memorybank_operator.resources import names
-from memorybank_operator.resources.container import DATA_VOLUME, KEY_FOLDER
+from memorybank_operator.resources.container import DATA_FOLDER, DATA_VOLUME, KEY_FOLDER
 from memorybank_operator.resources.container import NAME as SERVICE
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.resources.labels import (
@@ -49,54 +51,105 @@ def take_name(backup: MemoryBankBackup, bank: MemoryBank) -> str:
     return f"{bank.name}-take-{text_checksum(backup.metadata.uid)[:10]}"
 
 
+def restore_name(restore: MemoryBankRestore, bank: MemoryBank, operation: str) -> str:
+    """Name a Job of a restore, likewise: `check`, `rewind` or `undo`."""
+    return f"{bank.name}-{operation}-{text_checksum(restore.metadata.uid)[:10]}"
+
+
 def build_take_job(
     bank: MemoryBank, backup: MemoryBankBackup, deployment: Mapping[str, Any], *, size: str
 ) -> dict[str, Any]:
     """Build the Job that takes a recovery point. It goes with the MemoryBankBackup."""
     hours = backup.spec.expire_hours
     expiry = () if hours is None else ("--expire-hours", str(hours))
-    owner = {
-        "apiVersion": constants.API_VERSION,
-        "kind": constants.BACKUP_KIND,
-        "name": backup.name,
-        "uid": backup.metadata.uid,
-        "controller": True,
-    }
     # By the id it is known again what an earlier try has taken already.
     arguments = ("take", backup.name, "--id", backup.metadata.uid, *expiry)
-    name = take_name(backup, bank)
-    return _job(bank, deployment, name=name, owner=owner, arguments=arguments, size=size)
+    owner = _owner(constants.BACKUP_KIND, backup)
+    pod = _beside(bank, deployment, arguments, size)
+    return _job(bank, pod, name=take_name(backup, bank), owner=owner)
 
 
 def build_verify_job(
     bank: MemoryBank, deployment: Mapping[str, Any], *, name: str, size: str
 ) -> dict[str, Any]:
     """Build the Job that restores the newest backup and searches it. It goes with the bank."""
-    owner = owner_reference(bank)
-    return _job(bank, deployment, name=name, owner=owner, arguments=("verify",), size=size)
+    pod = _beside(bank, deployment, ("verify",), size)
+    return _job(bank, pod, name=name, owner=owner_reference(bank))
 
 
-def job_labels(bank: MemoryBank) -> dict[str, str]:
+def build_check_job(
+    bank: MemoryBank, restore: MemoryBankRestore, deployment: Mapping[str, Any], *, size: str
+) -> dict[str, Any]:
+    """Build the Job that tries what is to be restored. It goes with the MemoryBankRestore."""
+    pod = _beside(bank, deployment, ("verify", *_state(restore)), size)
+    name = restore_name(restore, bank, "check")
+    return _job(bank, pod, name=name, owner=_owner(constants.RESTORE_KIND, restore))
+
+
+def build_rewind_job(
+    bank: MemoryBank, restore: MemoryBankRestore, deployment: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Build the Job that replaces the database on the bank's own volume, which no pod has."""
+    arguments = ("rewind", restore.metadata.uid, *_state(restore))
+    pod = _in_place(deployment, arguments)
+    name, owner = restore_name(restore, bank, "rewind"), _owner(constants.RESTORE_KIND, restore)
+    return _job(bank, pod, name=name, owner=owner, component=constants.COMPONENT_REWIND)
+
+
+def build_undo_job(
+    bank: MemoryBank, restore: MemoryBankRestore, deployment: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Build the Job that puts back what was there before, likewise."""
+    pod = _in_place(deployment, ("undo", restore.metadata.uid))
+    name, owner = restore_name(restore, bank, "undo"), _owner(constants.RESTORE_KIND, restore)
+    return _job(bank, pod, name=name, owner=owner, component=constants.COMPONENT_REWIND)
+
+
+def job_labels(bank: MemoryBank, component: str = constants.COMPONENT_BACKUP) -> dict[str, str]:
     """Return the labels of these Jobs and of their pods."""
-    return backup_selector(bank) | {constants.LABEL_MANAGED_BY: constants.FIELD_MANAGER}
+    return {
+        **backup_selector(bank),
+        constants.LABEL_COMPONENT: component,
+        constants.LABEL_MANAGED_BY: constants.FIELD_MANAGER,
+    }
+
+
+def _owner(kind: str, of: MemoryBankBackup | MemoryBankRestore) -> dict[str, Any]:
+    return {
+        "apiVersion": constants.API_VERSION,
+        "kind": kind,
+        "name": of.name,
+        "uid": of.metadata.uid,
+        "controller": True,
+    }
+
+
+def _state(restore: MemoryBankRestore) -> tuple[str, ...]:
+    """Return the options that name the state which is asked for; none for the newest."""
+    spec = restore.spec
+    if spec.timestamp is not None:
+        return ("--at", spec.timestamp)
+    if spec.epoch is not None:
+        return ("--epoch", spec.epoch)
+    return () if spec.backup is None else ("--point", spec.backup.name)
 
 
 def _job(
     bank: MemoryBank,
-    deployment: Mapping[str, Any],
+    pod: dict[str, Any],
     *,
     name: str,
     owner: dict[str, Any],
-    arguments: Sequence[str],
-    size: str,
+    component: str = constants.COMPONENT_BACKUP,
 ) -> dict[str, Any]:
+    labels = job_labels(bank, component)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": name,
             "namespace": bank.namespace,
-            "labels": job_labels(bank),
+            "labels": labels,
             "ownerReferences": [owner],
         },
         "spec": {
@@ -104,10 +157,7 @@ def _job(
             "activeDeadlineSeconds": DEADLINE_SECONDS,
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "podFailurePolicy": {"rules": _rules()},
-            "template": {
-                "metadata": {"labels": job_labels(bank)},
-                "spec": _pod(bank, deployment["spec"]["template"]["spec"], arguments, size),
-            },
+            "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
 
@@ -122,34 +172,57 @@ def _rules() -> list[dict[str, Any]]:
     ]
 
 
-def _pod(
-    bank: MemoryBank, served: Mapping[str, Any], arguments: Sequence[str], size: str
+def _beside(
+    bank: MemoryBank, deployment: Mapping[str, Any], arguments: Sequence[str], size: str
 ) -> dict[str, Any]:
-    service = next(each for each in served["containers"] if each["name"] == SERVICE)
-    scratch = {"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": size}}
-    mount = {"name": SCRATCH_VOLUME, "mountPath": SCRATCH_FOLDER}
+    """Build a pod that works beside the bank: on room of its own, and asks it what it holds."""
+    served = deployment["spec"]["template"]["spec"]
+    more = (
+        *("--scratch", SCRATCH_FOLDER),
+        *("--url", names.http_url(bank)),
+        *("--token-file", f"{KEY_FOLDER}/{TOKEN}"),
+    )
+    pod = _pod(served, (*arguments, *_configuration(served), *more), without=DATA_VOLUME)
+    pod["containers"][0]["volumeMounts"].append(
+        {"name": SCRATCH_VOLUME, "mountPath": SCRATCH_FOLDER}
+    )
+    pod["volumes"].append({"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": size}})
+    return pod | _near(bank)
+
+
+def _in_place(deployment: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """Build a pod that works on the bank's own volume."""
+    served = deployment["spec"]["template"]["spec"]
+    more = ("--data", DATA_FOLDER, *_configuration(served))
+    return _pod(served, (*arguments, *more), without="")
+
+
+def _pod(served: Mapping[str, Any], arguments: Sequence[str], *, without: str) -> dict[str, Any]:
+    service = _service(served)
     return {
         **{field: copy.deepcopy(served[field]) for field in _PLACED if field in served},
         "restartPolicy": "Never",
-        **_near(bank),
         "containers": [
             {
                 "name": CONTAINER,
-                "args": [
-                    "backup", *arguments, *_configuration(service["args"]),
-                    *("--scratch", SCRATCH_FOLDER),
-                    *("--url", names.http_url(bank)),
-                    *("--token-file", f"{KEY_FOLDER}/{TOKEN}"),
-                ],
+                "args": ["backup", *arguments],
                 **{field: copy.deepcopy(service[field]) for field in _SHARED if field in service},
                 "env": [each for each in service["env"] if each["name"] != REVISION],
-                "volumeMounts": [*_without(DATA_VOLUME, service["volumeMounts"]), mount],
+                "volumeMounts": _without(without, service["volumeMounts"]),
                 # Its report, or the last lines of the log of what ended without one.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
             }
         ],
-        "volumes": [*_without(DATA_VOLUME, served["volumes"]), scratch],
-    }  # fmt: skip
+        "volumes": _without(without, served["volumes"]),
+    }
+
+
+def _service(served: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the container of the memory service."""
+    found: Mapping[str, Any] = next(
+        each for each in served["containers"] if each["name"] == SERVICE
+    )
+    return found
 
 
 def _near(bank: MemoryBank) -> dict[str, Any]:
@@ -164,8 +237,9 @@ def _near(bank: MemoryBank) -> dict[str, Any]:
     }
 
 
-def _configuration(arguments: Sequence[str]) -> Iterable[str]:
+def _configuration(served: Mapping[str, Any]) -> Sequence[str]:
     """Return the option of the service that names its settings."""
+    arguments: Sequence[str] = _service(served)["args"]
     return arguments[arguments.index("--config") :][:2]
 
 

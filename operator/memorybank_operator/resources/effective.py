@@ -40,6 +40,11 @@ def fenced(bank: MemoryBank, defaults: Defaults) -> MemoryBank:
     return bank.model_copy(update={"spec": spec})
 
 
+def without_pods(bank: MemoryBank) -> MemoryBank:
+    """Return the bank as it is while something else has its volume: asleep."""
+    return bank.model_copy(update={"spec": bank.spec.model_copy(update={"hibernate": True})})
+
+
 def effective(bank: MemoryBank, defaults: Defaults) -> MemoryBank:
     """Return the bank with what its spec leaves out and the defaults have."""
     filled = {name: getattr(defaults, name) for name in _open(bank.spec, defaults)}

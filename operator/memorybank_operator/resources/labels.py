@@ -30,7 +30,19 @@ def backup_selector(bank: MemoryBank) -> dict[str, str]:
     return {
         constants.LABEL_NAME: constants.BACKUP_NAME,
         constants.LABEL_BANK: bank.name,
-        constants.LABEL_COMPONENT: constants.COMPONENT_BACKUP,
+    }
+
+
+def metadata_of_ours(bank: MemoryBank, name: str, *, component: str) -> dict[str, Any]:
+    """Return the metadata of something about the bank that we made and that outlives it."""
+    return {
+        "name": name,
+        "namespace": bank.namespace,
+        "labels": {
+            constants.LABEL_BANK: bank.name,
+            constants.LABEL_COMPONENT: component,
+            constants.LABEL_MANAGED_BY: constants.FIELD_MANAGER,
+        },
     }
 
 

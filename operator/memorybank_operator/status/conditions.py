@@ -7,10 +7,11 @@ from datetime import datetime
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
+from memorybank_operator.api.v1alpha1.memorybankrestore import MemoryBankRestore
 from memorybank_operator.api.v1alpha1.status import Condition
 from memorybank_operator.status.verdict import Verdict
 
-Conditioned = MemoryBank | MemoryBankKey | MemoryBankBackup
+Conditioned = MemoryBank | MemoryBankKey | MemoryBankBackup | MemoryBankRestore
 
 
 def condition(of: Conditioned, kind: str, verdict: Verdict, now: datetime) -> Condition:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
+from memorybank_operator.reconcile.jobs import Trial
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.resources.backup import PREPARE, SIDECAR
 from memorybank_operator.status.verdict import Verdict, find
@@ -30,6 +31,17 @@ def diagnose(pods: Iterable[KubeObject]) -> Verdict | None:
         if found:
             return found
     return None
+
+
+def progress_of(found: Trial) -> str:
+    """Say how far a Job is that has not ended, or what keeps it."""
+    waiting = [pod for pod in found.pods if (pod.get("status") or {}).get("phase") == "Pending"]
+    trouble = diagnose(waiting)
+    if trouble is not None:
+        return f"Job {found.name} cannot begin: {trouble.message}"
+    if found.message:
+        return f"Job {found.name} tries it again, which failed: {found.message}"
+    return f"Job {found.name} works on it"
 
 
 def _unschedulable(pod: KubeObject) -> Verdict | None:

@@ -16,7 +16,7 @@ from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.reconcile.points import Standing
 from memorybank_operator.reconcile.steps import Note
 from memorybank_operator.status.conditions import condition
-from memorybank_operator.status.pods import diagnose
+from memorybank_operator.status.pods import progress_of
 from memorybank_operator.status.verdict import Verdict, find
 
 
@@ -84,16 +84,9 @@ def _judge(standing: Standing) -> Verdict:
 
 def _progress(standing: Standing) -> str:
     """Say how far a Job is, or what keeps it."""
-    found = standing.trial
-    if found is None:
+    if standing.trial is None:
         return "A Job is made that takes it"
-    waiting = [pod for pod in found.pods if (pod.get("status") or {}).get("phase") == "Pending"]
-    trouble = diagnose(waiting)
-    if trouble is not None:
-        return f"Job {found.name} cannot begin: {trouble.message}"
-    if found.message:
-        return f"Job {found.name} tries it again, which failed: {found.message}"
-    return f"Job {found.name} takes it"
+    return progress_of(standing.trial)
 
 
 def notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note]:

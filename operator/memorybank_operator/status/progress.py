@@ -56,6 +56,9 @@ def judge_progress(
     if terminal is not None:
         return _stalled(bank, Verdict("True", terminal.reason, terminal.message), now)
     since = _waiting_since(bank, now)
+    if ready.reason == Reason.RESTORING:  # which takes as long as it takes
+        verdict = Verdict("True", Reason.PROGRESSING, ready.message)
+        return Progress(ConditionType.RECONCILING, verdict, since or now)
     if since is None or now - since >= deadline:
         message = f"Not ready within {deadline.total_seconds():g} s. {ready.message}"
         verdict = Verdict("True", Reason.PROGRESS_DEADLINE_EXCEEDED, message)

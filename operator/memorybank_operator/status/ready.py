@@ -51,6 +51,8 @@ def _judge(
     if problems:
         verdict = Verdict("False", problems[0].reason, _joined(problems))
         return _with_trouble(verdict, bank, observed, plan)
+    if observed.halted:
+        return Verdict("False", Reason.RESTORING, f"The bank is stopped: {observed.halted}.")
     if bank.spec.hibernate:
         return Verdict(
             "False",

@@ -145,9 +145,11 @@ async def _pod_is(world: World, pod: Object, phase: str, *, ready: bool, **state
     await world.client.apply_status(with_status(pod, status))
 
 
-async def really_run(world: World, job: Object, destination: Path, folder: Path) -> None:
+async def really_run(
+    world: World, job: Object, destination: Path, folder: Path, *, data: Path | None = None
+) -> None:
     """Run the command of a Job, as a kubelet would: with the bank's own settings and key, and with
-    this folder in place of the volume of its backups.
+    this folder in place of the volume of its backups, and `data` in that of its own.
     """
     pod = await start(world, job)
     config = await world.must("ConfigMap", "agents-config")
@@ -158,9 +160,10 @@ async def really_run(world: World, job: Object, destination: Path, folder: Path)
         "/scratch": folder / "scratch",
         "/tmp": folder / "tmp",  # noqa: S108 - a volume of the pod
         "/run/memorybank": folder / "run",
+        "/data": folder / "data" if data is None else data,
     }
     for each in mounted.values():
-        each.mkdir(parents=True)
+        each.mkdir(parents=True, exist_ok=True)
     for name, text in config["data"].items():
         (mounted["/etc/memorybank"] / name).write_text(text)
     for name, value in key["data"].items():

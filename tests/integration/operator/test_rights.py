@@ -305,6 +305,8 @@ async def take_and_remove(world: World, operator: Operator, clock: Clock) -> Non
     [job] = await jobs(world)
     await run(world, job, said=await report_of(world, job, expires_at="2026-01-01T00:00:00Z"))
 
+    await world.create_restore(bank="nobody", latest=True)
+
     async def is_removed() -> bool:
         path = kinds.MEMORY_BANK_BACKUP.collection(world.namespace)
         return not (await world.client.discover(path))["items"]

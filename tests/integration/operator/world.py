@@ -202,6 +202,16 @@ class World:
         }
         return await self.client.create(body)
 
+    async def create_restore(self, name: str = "back", bank: str = "agents", **spec: Any) -> Object:
+        """Ask for a bank to be put back."""
+        body = {
+            "apiVersion": constants.API_VERSION,
+            "kind": constants.RESTORE_KIND,
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"bank": {"name": bank}, **spec},
+        }
+        return await self.client.create(body)
+
     async def put_secret(self, name: str, **entries: str) -> None:
         """Create somebody's Secret, or give it other entries."""
         await self.client.apply(

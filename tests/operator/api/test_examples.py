@@ -10,7 +10,8 @@ import yaml
 
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup
-from memorybank_operator.constants import API_VERSION, BACKUP_KIND, KIND
+from memorybank_operator.api.v1alpha1.memorybankrestore import MemoryBankRestore
+from memorybank_operator.constants import API_VERSION, BACKUP_KIND, KIND, RESTORE_KIND
 from memorybank_operator.reconcile.keys import SYNTAX
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
@@ -23,7 +24,11 @@ def documents(file: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_an_example_holds_a_valid_bank_or_a_valid_recovery_point(file: Path) -> None:
-    kinds = {KIND: MemoryBank.parse, BACKUP_KIND: MemoryBankBackup.parse}
+    kinds = {
+        KIND: MemoryBank.parse,
+        BACKUP_KIND: MemoryBankBackup.parse,
+        RESTORE_KIND: MemoryBankRestore.parse,
+    }
     found = [each for each in documents(file) if each["kind"] in kinds]
     assert found
     for body in found:

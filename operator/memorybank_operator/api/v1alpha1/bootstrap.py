@@ -41,6 +41,32 @@ class FromBank(ApiModel):
     """
 
 
+Timestamp = Annotated[
+    str,
+    Field(
+        max_length=64,
+        json_schema_extra=rules(
+            cel(
+                r"self.matches(r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?"
+                r"(Z|[+-]\d\d:\d\d)$')",
+                "write a time with its zone, such as 2026-11-22T15:00:00Z",
+            )
+        ),
+    ),
+]
+EpochName = Annotated[
+    str,
+    Field(
+        max_length=32,
+        json_schema_extra=rules(
+            cel(
+                "self.matches('^[0-9]{8}-[0-9a-f]{8}$')",
+                "write the name of an epoch, such as 00000003-5be90a13: "
+                "status.backup.epoch of a bank has it, and its folder at the destination",
+            )
+        ),
+    ),
+]
 PointName = Annotated[
     str,
     Field(
@@ -75,39 +101,9 @@ class Restore(ApiModel):
     """Whose backup it is. Left out, that of a former bank of the same namespace and name."""
     destination: Destination | None = None
     """Where it is. Left out, at spec.backup.destination."""
-    timestamp: (
-        Annotated[
-            str,
-            Field(
-                max_length=64,
-                json_schema_extra=rules(
-                    cel(
-                        r"self.matches(r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?"
-                        r"(Z|[+-]\d\d:\d\d)$')",
-                        "write a time with its zone, such as 2026-11-22T15:00:00Z",
-                    )
-                ),
-            ),
-        ]
-        | None
-    ) = None
+    timestamp: Timestamp | None = None
     """The last state up to this moment, such as 2026-11-22T15:00:00Z. Left out, the newest one."""
-    epoch: (
-        Annotated[
-            str,
-            Field(
-                max_length=32,
-                json_schema_extra=rules(
-                    cel(
-                        "self.matches('^[0-9]{8}-[0-9a-f]{8}$')",
-                        "write the name of an epoch, such as 00000003-5be90a13: "
-                        "status.backup.epoch of a bank has it, and its folder at the destination",
-                    )
-                ),
-            ),
-        ]
-        | None
-    ) = None
+    epoch: EpochName | None = None
     """The incarnation whose state it is, as status.backup.epoch says. Left out, the newest one, or
     the one that was at that moment what the newest one went on from.
     """

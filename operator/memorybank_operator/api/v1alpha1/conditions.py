@@ -57,7 +57,7 @@ class ConditionType(Explained):
     COMPLETE = (
         "Complete",
         "Of a MemoryBankBackup: always present. True when the recovery point is at the "
-        "destination.",
+        "destination. Of a MemoryBankRestore: True when the bank serves what was restored.",
     )
     PAUSED = ("Paused", "Present, and True, while spec.paused is true.")
     UPDATE_PENDING = (
@@ -231,7 +231,8 @@ class Reason(Explained):
     RESTORE_FAILED = (
         "RestoreFailed",
         "What a bank with backups needs before it serves could not be done: its database could not "
-        "be restored, or no epoch begun at the destination. It is tried again.",
+        "be restored, or no epoch begun at the destination. It is tried again. Or a "
+        "MemoryBankRestore failed.",
     )
     BACKUP_VOLUME_NOT_FOUND = (
         "BackupVolumeNotFound",
@@ -265,9 +266,21 @@ class Reason(Explained):
     # a MemoryBankBackup
     TAKEN = ("Taken", "The recovery point is at the destination.")
     TAKING = ("Taking", "A Job takes the recovery point.")
-    WAITING = ("Waiting", "Something has to be there before the recovery point can be taken.")
-    FAILED = ("Failed", "The recovery point could not be taken.")
+    WAITING = (
+        "Waiting",
+        "Something has to be there before the recovery point can be taken, or the restore begin.",
+    )
+    FAILED = ("Failed", "The recovery point could not be taken, or the bank not be put back.")
     EXPIRED = ("Expired", "The recovery point is removed from the destination, as was asked for.")
+    # a MemoryBankRestore
+    CHECKING = ("Checking", "What is to be restored is tried in a pod of its own first.")
+    SAFETY_COPY = ("SafetyCopy", "A recovery point is taken of what the bank is.")
+    STOPPING = ("Stopping", "The pod of the bank ends, so that its volume can be changed.")
+    RESTORING = ("Restoring", "The bank's database is being replaced; it has no pod meanwhile.")
+    STARTING = ("Starting", "The pod of the bank starts with what was restored.")
+    ROLLING_BACK = ("RollingBack", "What was there before the restore is being put back.")
+    ROLLED_BACK_TO = ("RolledBackTo", "What was there before the restore is there again.")
+    CHECKED = ("Checked", "What spec.check asks for could be restored, and is whole.")
     # VolumeResizing
     VOLUME_GROWING = ("VolumeGrowing", "The storage driver enlarges the volume.")
     FILE_SYSTEM_GROWS_LATER = (
@@ -383,8 +396,10 @@ class Reason(Explained):
     )
     RESTORED = (
         "Restored",
-        "The bank's volume was empty, and its database was restored from a backup.",
+        "The bank's volume was empty, and its database was restored from a backup; or a "
+        "MemoryBankRestore is done.",
     )
+    RESTORE_STARTED = ("RestoreStarted", "A bank is being put back to another state.")
     BACKUP_TAKEN = ("BackupTaken", "A recovery point was taken.")
     BACKUP_FAILED = ("BackupFailed", "A recovery point could not be taken.")
     VOLUME_ADOPTED = ("VolumeAdopted", "The volume of a former bank of this name is used again.")
@@ -415,3 +430,18 @@ class BackupPhase(Explained):
     COMPLETE = ("Complete", "It is at the destination.")
     FAILED = ("Failed", "It could not be taken.")
     EXPIRED = ("Expired", "It is removed from the destination.")
+
+
+class RestorePhase(Explained):
+    """One word for people about a MemoryBankRestore."""
+
+    PENDING = ("Pending", "It waits for something, or for another one.")
+    CHECKING = ("Checking", "What is to be restored is tried in a pod of its own.")
+    SAFETY_COPY = ("SafetyCopy", "A recovery point is taken of what the bank is.")
+    STOPPING = ("Stopping", "The pod of the bank ends.")
+    RESTORING = ("Restoring", "The database is replaced.")
+    STARTING = ("Starting", "The pod of the bank starts.")
+    COMPLETE = ("Complete", "The bank serves what was restored; with spec.check, it could be.")
+    FAILED = ("Failed", "It could not be done.")
+    ROLLING_BACK = ("RollingBack", "What was there before is put back.")
+    ROLLED_BACK = ("RolledBack", "What was there before is there again.")

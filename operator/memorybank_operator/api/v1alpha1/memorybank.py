@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.api.v1alpha1.status import MemoryBankStatus
+from memorybank_operator.api.v1alpha1.types import ObjectName
 from memorybank_operator.constants import ANNOTATION_RESYNC
 from memorybank_operator.errors import InvalidSpec
 
@@ -25,6 +26,13 @@ class Metadata(StatusModel):
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
     annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class BankReference(ApiModel):
+    """Names a bank."""
+
+    name: ObjectName
+    """Name of the MemoryBank, in the same namespace."""
 
 
 class MemoryBank(ApiModel):

@@ -10,16 +10,13 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
 from memorybank_operator.api.v1alpha1.backup import hours, within
-from memorybank_operator.api.v1alpha1.memorybank import Metadata, invalid_spec
+from memorybank_operator.api.v1alpha1.memorybank import (
+    BankReference,
+    Metadata,
+    invalid_spec,
+)
 from memorybank_operator.api.v1alpha1.status import Condition, Conditions
-from memorybank_operator.api.v1alpha1.types import Duration, ObjectName
-
-
-class BackedUpBank(ApiModel):
-    """Names a bank."""
-
-    name: ObjectName
-    """Name of the MemoryBank, in the namespace of the MemoryBankBackup."""
+from memorybank_operator.api.v1alpha1.types import Duration
 
 
 class BackupSpec(ApiModel):
@@ -35,7 +32,7 @@ class BackupSpec(ApiModel):
         )
     )
 
-    bank: BackedUpBank
+    bank: BankReference
     """The bank that the recovery point is of."""
     expire_after: Duration | None = None
     """How long the recovery point is kept at the destination: whole hours up to 87600h. Left out,

@@ -10,7 +10,11 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
 from memorybank_operator.api.duration import PATTERN, parse_duration
-from memorybank_operator.api.v1alpha1.memorybank import Metadata, invalid_spec
+from memorybank_operator.api.v1alpha1.memorybank import (
+    BankReference,
+    Metadata,
+    invalid_spec,
+)
 from memorybank_operator.api.v1alpha1.status import Condition, Conditions
 from memorybank_operator.api.v1alpha1.types import Duration, ObjectName
 
@@ -39,13 +43,6 @@ Role = Annotated[
         ),
     ),
 ]
-
-
-class BankReference(ApiModel):
-    """Names a bank."""
-
-    name: ObjectName
-    """Name of the MemoryBank, in the key's namespace."""
 
 
 class Rotation(ApiModel):
