@@ -131,10 +131,10 @@ class Bank:
             return [str(result["memory"]["content"]) for result in answer.json()["results"]]
 
     def pods(self) -> list[dict[str, Any]]:
-        """Its pods that are not on their way out."""
+        """Its pods that are not on their way out; those that work on its backups are none."""
+        own = f"app.kubernetes.io/name=memorybank,memorybank.dev/bank={self.name}"
         text = self.stack.kubectl(
-            "-n", self.namespace, "get", "pods", "-l", f"memorybank.dev/bank={self.name}",
-            "-o", "json",
+            "-n", self.namespace, "get", "pods", "-l", own, "-o", "json",
         )  # fmt: skip
         pods = json.loads(text)["items"]
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]

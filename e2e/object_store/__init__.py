@@ -54,6 +54,34 @@ class ObjectStore:
         )
         return found.strip() == "True"
 
+    def remove(self, bucket: str, within: str) -> None:
+        """Remove the objects of a bucket that have a text in their names."""
+        self._python(
+            f"import pathlib\nfor each in pathlib.Path('/data/{bucket}').rglob('*'):\n"
+            f"  if each.is_file() and {within!r} in str(each): each.unlink()"
+        )
+
+    def damage(self, bucket: str, within: str, how: str) -> None:
+        """Damage all objects of a bucket that have a text in their names, since any may hold what
+        others hold as well: a byte in the middle is `flipped`, or they are `truncated`, or the
+        oldest one, with which all begins, is `removed`.
+        """
+        self._python(
+            "import os, pathlib\n"
+            f"found = [each for each in pathlib.Path('/data/{bucket}').rglob('*')"
+            f" if each.is_file() and {within!r} in str(each)]\n"
+            f"if {how!r} == 'removed':\n"
+            "  first = [each for each in found if each.name.startswith('0000000000000001-')]\n"
+            "  [each.unlink() for each in first]\n"
+            "  found = []\n"
+            "for file in found:\n"
+            "  content = bytearray(file.read_bytes())\n"
+            "  middle = len(content) // 2\n"
+            "  content[middle] ^= 0xFF\n"
+            f"  if {how!r} == 'truncated': os.truncate(file, middle)\n"
+            "  else: file.open('r+b').write(content)\n"
+        )
+
     def credentials(self, name: str, namespace: str) -> None:
         """Write the pair that opens it into a Secret of somebody who uses it."""
         self._secret(name, namespace, accessKeyId=self.access_key, secretAccessKey=self.secret_key)
