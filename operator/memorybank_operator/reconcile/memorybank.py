@@ -123,12 +123,14 @@ class Reconciler:
     async def _reconcile(self, key: BankKey, body: KubeObject) -> Outcome:
         try:
             bank = fenced(MemoryBank.parse(body), self._means.render().defaults)
-            if halt(self._means.cache, key):
+            # Once: what is rendered and what is said of it go together.
+            halted = halt(self._means.cache, key)
+            if halted:
                 bank = without_pods(bank)
         except InvalidSpec as error:
             return await self._refuse(key, body, error)
         try:
-            plan, observed, failure = await self._converge(key, bank, body)
+            plan, observed, failure = await self._converge(key, bank, body, halted=halted)
         except errors.KubeError as error:  # nothing was observed, so there is nothing to say
             return self._failed(key, error)
         if isinstance(failure, errors.NamespaceTerminating):
@@ -164,7 +166,7 @@ class Reconciler:
         return self._done(key, bank, plan, said)
 
     async def _converge(
-        self, key: BankKey, bank: MemoryBank, body: KubeObject
+        self, key: BankKey, bank: MemoryBank, body: KubeObject, *, halted: str
     ) -> tuple[Plan, Observed, errors.KubeError | None]:
         """Plan and execute until there is nothing left to do.
 
@@ -177,7 +179,7 @@ class Reconciler:
         render = self._means.render()
         for _ in range(ROUNDS):
             observed = await self._observe(key, bank, absent=absent)
-            observed = replace(observed, growth_refused=refused)
+            observed = replace(observed, growth_refused=refused, halted=halted)
             plan = make_plan(bank, observed, render, new_key, new_ring, build)
             if _asks_for_its_turn(plan) and self._means.waves.ask(key):
                 observed = replace(observed, turn=True)
@@ -193,7 +195,8 @@ class Reconciler:
             except SpareRefused as error:
                 refused = str(error)
             except errors.KubeError as error:
-                return plan, await self._observe(key, bank), error
+                observed = replace(await self._observe(key, bank), halted=halted)
+                return plan, observed, error
         return plan, observed, errors.Conflict("the bank's objects do not stay as they are written")
 
     async def _observe(
@@ -206,7 +209,6 @@ class Reconciler:
             turn=self._means.waves.has_turn(key),
             disk=said.disk,
             complaint=said.complaint,
-            halted=halt(self._means.cache, key),
         )
 
     async def _execute(self, plan: Plan, bank: MemoryBank, body: KubeObject) -> None:

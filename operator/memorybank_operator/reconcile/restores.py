@@ -85,16 +85,28 @@ def halted(
     A MemoryBankRestore that is deleted in the middle leaves a Job, and a Job that is deleted a pod.
     """
     for each in restores:
-        if phase_of(each) in STOPPED:
+        phase = phase_of(each)
+        if phase is RestorePhase.ROLLING_BACK:
+            return f"MemoryBankRestore {each.name} puts back what was on its volume before"
+        if phase in STOPPED:
             return f"MemoryBankRestore {each.name} replaces what is on its volume"
     for job in jobs:
         if is_in_place(job) and not has_ended(job):
             return f"Job {job['metadata']['name']} replaces what is on its volume"
     for pod in pods:
-        phase = (pod.get("status") or {}).get("phase")
-        if is_in_place(pod) and phase not in ("Succeeded", "Failed"):
+        over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        if is_in_place(pod) and not over:
             return f"Pod {pod['metadata']['name']} replaces what is on its volume"
     return ""
+
+
+def is_acknowledged(restore: MemoryBankRestore, bank: MemoryBank | None) -> bool:
+    """Tell whether the bank's own reconcile has seen this very phase. One that had not when it
+    decided may still be about to ask for a pod, though the Deployment has none.
+    """
+    why = halted([restore], (), ())
+    ready = None if bank is None else bank.status.condition("Ready")
+    return bool(why) and ready is not None and why in ready.message
 
 
 def is_in_place(body: KubeObject) -> bool:

@@ -27,6 +27,7 @@ from memorybank_operator.reconcile.restores import (
     Stage,
     advance,
     first,
+    is_acknowledged,
     is_open,
     phase_of,
 )
@@ -100,26 +101,24 @@ class Restoring:
     async def _advance(
         self, key: BankKey, body: KubeObject, restore: MemoryBankRestore, scene: Scene
     ) -> bool:
-        progress = advance(restore, self._stage(key, scene))
+        progress = advance(restore, self._stage(key, scene, restore))
         await self._say(key, body, restore_status(restore, progress, self._now()))
         if progress.step is not None:
             await self._executor.execute(progress.step, namespace=key.namespace)
             self._changed(key)
         return progress.phase is not phase_of(restore)
 
-    def _stage(self, key: BankKey, scene: Scene) -> Stage:
+    def _stage(self, key: BankKey, scene: Scene, restore: MemoryBankRestore) -> Stage:
         found = self._cache.belongings(key, {constants.BACKUP_KIND})
         backups = {child.name: body for child, body in found.items()}
         deployment = scene.deployment
-        ready = None if scene.bank is None else scene.bank.status.condition("Ready")
         return Stage(
             scene,
             backups,
             is_stopped=deployment is not None
             and _has_no_pods(deployment)
             and not bank_pods(self._cache, key)
-            and ready is not None
-            and ready.status != "True",
+            and is_acknowledged(restore, scene.bank),
         )
 
     async def _say(self, key: BankKey, body: KubeObject, status: Mapping[str, Any]) -> None:

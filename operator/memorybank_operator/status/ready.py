@@ -48,11 +48,11 @@ def pods_exist(bank: MemoryBank, observed: Observed) -> bool:
 def _judge(
     bank: MemoryBank, observed: Observed, plan: Plan, problems: Sequence[Problem]
 ) -> Verdict:
+    if observed.halted:
+        return Verdict("False", Reason.RESTORING, f"The bank is stopped: {observed.halted}.")
     if problems:
         verdict = Verdict("False", problems[0].reason, _joined(problems))
         return _with_trouble(verdict, bank, observed, plan)
-    if observed.halted:
-        return Verdict("False", Reason.RESTORING, f"The bank is stopped: {observed.halted}.")
     if bank.spec.hibernate:
         return Verdict(
             "False",

@@ -21,6 +21,7 @@ from memorybank_operator.reconcile.restores import (
     advance,
     first,
     halted,
+    is_acknowledged,
     is_in_place,
     is_open,
 )
@@ -121,6 +122,31 @@ def test_a_bank_has_no_pod_while_anything_may_have_its_volume() -> None:
     for over in ("Succeeded", "Failed"):
         pod["status"] = {"phase": over}
         assert halted([], [], [pod]) == ""
+
+
+def test_a_phase_that_the_bank_has_not_seen_is_not_acknowledged() -> None:
+    """Such as RollingBack right after Starting: its reconcile may be about to ask for a pod."""
+    phases = [each for each in RestorePhase if each is not RestorePhase.RESTORING]
+    for seen in phases:
+        why = halted([restore(phase=seen)], [], [])
+        said = {
+            "type": "Ready", "status": "False", "reason": "Restoring",
+            "message": f"The bank is stopped: {why}.", "lastTransitionTime": NOW.isoformat(),
+        }  # fmt: skip
+        of = bank({}, status={"conditions": [said]})
+        for phase in phases:
+            found = is_acknowledged(restore(phase=phase), of)
+            assert found == (phase is seen and phase in STOPPED), (seen, phase)
+        assert not is_acknowledged(restore(phase=seen, name="another"), of)
+        assert not is_acknowledged(restore(phase=seen), None)
+
+
+def test_a_bank_that_is_to_be_stopped_says_so_whatever_else_is_wrong() -> None:
+    world, of = World(**vars(WORLD)), without_pods(BANK)
+    world.halted = "MemoryBankRestore back replaces what is on its volume"
+    world.named_secrets = {}
+    [ready] = [each for each in world.status(of)["conditions"] if each["type"] == "Ready"]
+    assert ready["reason"] == Reason.RESTORING
 
 
 def test_what_has_the_volume_is_none_of_the_banks_pods() -> None:
