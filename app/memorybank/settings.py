@@ -571,6 +571,14 @@ class BackupSettings(Section):
         " alone.",
     )
     metrics_port: Port = Field(9091, description="Port of Litestream's own /metrics.")
+    max_waiting_bytes: int = Field(
+        268_435_456,
+        ge=1_048_576,
+        le=1_099_511_627_776,
+        description="How much more than the size of the database may wait on the volume while"
+        " nothing can be sent; then a whole copy takes its place, sent when the destination is"
+        " back.",
+    )
     restore_seconds: int = Field(
         600, ge=10, le=86_400, description="How long a restore at the start may take."
     )

@@ -172,6 +172,12 @@ class Telemetry:
             ("destination",),
             registry=self._registry,
         )
+        self._backup_waiting = Gauge(
+            "memorybank_backup_waiting_bytes",
+            "What is on the volume that is not known to have arrived at the destination.",
+            ("destination",),
+            registry=self._registry,
+        )
         self._backup_restore = Gauge(
             "memorybank_backup_restore_seconds",
             "How long the restore at the start of the pod took; none when nothing was restored.",
@@ -179,9 +185,12 @@ class Telemetry:
             registry=self._registry,
         )
 
-    def backup_looked(self, destination: str, *, synced_at: datetime | None, healthy: bool) -> None:
+    def backup_looked(
+        self, destination: str, *, synced_at: datetime | None, healthy: bool, waiting_bytes: int
+    ) -> None:
         """Tell what a look at the backups found; `destination` is their kind."""
         self._backup_healthy.labels(destination).set(healthy)
+        self._backup_waiting.labels(destination).set(waiting_bytes)
         if synced_at is not None:
             self._backup_synced.labels(destination).set(synced_at.timestamp())
 

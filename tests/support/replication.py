@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +17,7 @@ from typing import Any
 import apsw
 
 from e2e.cluster.apiserver import free_ports
-from memorybank.backup.litestream import CONFIG, SOCKET, Litestream, program
+from memorybank.backup.litestream import SOCKET, Litestream
 from memorybank.backup.prepare import Prepared
 from memorybank.configuration import load
 from memorybank.errors import BackupUnavailable
@@ -80,16 +84,25 @@ class Pod:
             environ["SSL_CERT_FILE"] = str(backup.s3.ca_file)
         with (self.folder / "litestream.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  # a fixed argument list
-                [program(), "replicate", "-config", str(self.run_dir / CONFIG)],
-                stdout=log, stderr=subprocess.STDOUT, env=environ,
+                [
+                    sys.executable, "-m", "memorybank", "backup", "replicate",
+                    "--run-dir", self.run_dir,
+                ],
+                stdout=log, stderr=subprocess.STDOUT, env=environ, start_new_session=True,
             )  # fmt: skip
         if wait:
             self.wait_until_synced()
 
     def resident_mib(self) -> float:
-        """Return the resident memory of Litestream."""
+        """Return the resident memory of Litestream and of what runs it."""
+        return sum(map(resident_mib, self.pids()))
+
+    def pids(self) -> list[int]:
+        """Return who replicates: what runs Litestream, and Litestream unless it is held."""
         assert self._process is not None
-        return resident_mib(self._process.pid)
+        own = self._process.pid
+        children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        return [own, *map(int, children)]
 
     def wait_until_synced(self) -> None:
         deadline = time.monotonic() + _ANSWER_SECONDS
@@ -106,9 +119,13 @@ class Pod:
     def kill(self) -> None:
         """End Litestream as a lost node does."""
         if self._process is not None:
-            self._process.kill()
+            group = self._process.pid
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
             self._process.wait()
             self._process = None
+            while _is_alive(group):
+                time.sleep(0.005)
 
     def stop(self) -> None:
         """End Litestream in order."""
@@ -116,6 +133,11 @@ class Pod:
         self._process.terminate()
         assert self._process.wait(60) == 0
         self._process = None
+
+    def wait(self) -> int:
+        """Return what Litestream ended with, once it has."""
+        assert self._process is not None
+        return self._process.wait(60)
 
     def share_volume_of(self, other: Pod) -> None:
         """Be on the same node as another one."""
@@ -146,6 +168,14 @@ class Pod:
         with self.writing() as connection:
             assert connection.pragma("integrity_check") == "ok"
             return [number for (number,) in connection.execute("SELECT number FROM told")]
+
+
+def _is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def write(connection: apsw.Connection, number: int) -> None:

@@ -13,7 +13,7 @@ from memorybank.backup.prepare import Prepared, forget_states
 from memorybank.backup.rewinds import Rewinds
 from memorybank.errors import BackupDamaged, BackupUnavailable, Conflict
 
-_RECORD_SECONDS = 8.0
+_WRITE_SECONDS = 8.0
 _TIDY_SECONDS = 900.0
 """A hundred thousand objects are listed in a minute."""
 _logger = logging.getLogger(__name__)
@@ -40,12 +40,20 @@ class Care:
     async def record(self) -> None:
         """Write the epoch down that could not be when it began. Raises BackupUnavailable."""
         try:
-            async with asyncio.timeout(_RECORD_SECONDS):
+            async with asyncio.timeout(_WRITE_SECONDS):
                 await self._destination.begin(self._epoch)
         except (TimeoutError, Conflict) as error:
             words = error.message if isinstance(error, Conflict) else SILENT
             raise BackupUnavailable(words) from None
         _logger.info("the epoch %s is recorded", self._epoch.name)
+
+    async def reach(self) -> None:
+        """Find out whether the destination takes anything. Raises BackupUnavailable."""
+        try:
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await self._destination.reach(self._epoch)
+        except TimeoutError:
+            raise BackupUnavailable(SILENT) from None
 
     async def tidy(self) -> None:
         """Remove the epochs of which nothing is kept, here and there, the recovery points that have

@@ -23,6 +23,7 @@ REACH_SECONDS = 40.0
 _EPOCHS = "epochs"
 _SUFFIX = ".json"
 _DATA = ".ltx"
+_REACHED = "reached"
 _AT_ONCE = 16
 """Records that are read side by side."""
 _LEVELS = (0, 9)
@@ -124,6 +125,10 @@ class Destination:
             raise Conflict(
                 f"the epoch {epoch.name} is there already", hint="begin another one"
             ) from None
+
+    async def reach(self, epoch: Epoch) -> None:
+        """Write something into the folder of an epoch. Raises BackupUnavailable."""
+        await self._objects.write(f"{epoch.name}/{_REACHED}", b"")
 
     async def remove(self, epoch: Epoch) -> int:
         """Remove an epoch; return how many objects that were. What tells of it goes last, so that

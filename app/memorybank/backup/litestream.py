@@ -24,6 +24,8 @@ from memorybank.errors import BackupUnavailable, ConfigurationError
 CONFIG = "litestream.yml"
 """Its configuration file, in the folder that is shared with it."""
 SOCKET = "litestream.sock"
+HOLD = "hold"
+"""There, it asks for Litestream to begin anew, which it does when it is gone: replicating."""
 _L0_RETENTION_SECONDS = 300
 """How long each sync can be restored by itself; then those of half a minute are one."""
 _LOOK_SECONDS = 60
@@ -32,6 +34,8 @@ each time makes an object of its own at the destination.
 """
 _SHUTDOWN_SYNC_SECONDS = 20
 _SOCKET_MODE = 0o600
+_FILE = re.compile(r"^[0-9a-f]{16}-([0-9a-f]{16})\.ltx$")
+"""What it makes of the log: named by the first and the last transaction that is in it."""
 _MOST_WORDS = 300
 """Characters of what Litestream says that are passed on."""
 _REQUEST_IDS = re.compile(r"(RequestID|HostID|request id): [^,]*,? ?")
@@ -135,6 +139,12 @@ def states(database: Path) -> Path:
 def state_of(database: Path, epoch: str) -> Path:
     """Return where Litestream keeps what it has replicated to an epoch."""
     return states(database) / epoch
+
+
+def last_in(file: str) -> str | None:
+    """Return the last transaction in a file of Litestream's; None for another file."""
+    found = _FILE.match(file)
+    return None if found is None else found[1]
 
 
 def program() -> str:

@@ -210,6 +210,11 @@ class Objects:
                 return
             raise Conflict(f"there is another {path} already") from None
 
+    async def write(self, path: str, content: bytes) -> None:
+        """Write a small object, in place of the one that is there."""
+        with _told():
+            await asyncio.to_thread(obstore.put, self._store, path, content, mode="overwrite")
+
     async def upload(self, path: str, file: Path) -> None:
         """Write a large object, a part at a time."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from memorybank.backup.backlog import Backlog, copy_seconds
 from memorybank.backup.prepare import Prepared
 from memorybank.errors import BackupUnavailable, MemoryBankError
 
@@ -22,9 +23,6 @@ _AGAIN_SECONDS = 3.0
 SYNC_SECONDS = 8.0
 """How long a look waits for what was written to arrive."""
 _TIDY_SECONDS = 24 * 3_600.0
-_FIRST_SECONDS = 30.0
-_FIRST_BYTES_PER_SECOND = 4 * 1024 * 1024
-"""A first copy of the whole database is given this long, and this much for each second beyond."""
 _logger = logging.getLogger(__name__)
 
 
@@ -55,25 +53,27 @@ class Watch:
     def __init__(
         self,
         prepared: Prepared,
-        sync: Callable[[float], object],
+        sync: Callable[[float], str | None],
         care: Care,
+        backlog: Backlog,
         *,
         look_seconds: float,
         database_bytes: int,
         looked: Callable[[Freshness], None] = lambda _: None,
     ) -> None:
-        """`sync` returns when everything has arrived, or raises BackupUnavailable; it is called in
-        a thread. `looked` hears what each look finds.
+        """`sync` returns when everything has arrived, the last transaction of it, or raises
+        BackupUnavailable; it is called in a thread. `looked` hears what each look finds.
         """
         self.prepared = prepared
         self._sync = sync
         self._care = care
+        self._backlog = backlog
         self._look_seconds = look_seconds
         self._looked = looked
         self._seen = Freshness()
         self._recorded = prepared.recorded
         # Nothing is known against the destination while the first copy is on its way.
-        patience = _FIRST_SECONDS + database_bytes / _FIRST_BYTES_PER_SECOND
+        patience = copy_seconds(database_bytes)
         self._first_until = time.monotonic() + patience if prepared.recorded else 0.0
         self._tidied = float("-inf")
         self._asked = asyncio.Event()
@@ -109,11 +109,16 @@ class Watch:
             if not self._recorded:
                 await self._care.record()
                 self._recorded = True
-            await asyncio.to_thread(self._sync, SYNC_SECONDS)
+            if self._backlog.held:
+                await self._backlog.let_go()
+                return  # Litestream only starts now
+            arrived = await asyncio.to_thread(self._sync, SYNC_SECONDS)
         except BackupUnavailable as error:
             self._failed(error, began)
+            await self._backlog.failed(error)
         else:
             self._synced(began)
+            self._backlog.arrived(arrived)
 
     async def _run(self) -> None:
         while True:

@@ -322,6 +322,17 @@ def _add_prepare(actions: _Commands[argparse.ArgumentParser]) -> None:
     )
     _add_in_pod(prepare)
     prepare.set_defaults(run="backup:prepare")
+    replicate = _command(
+        actions, "replicate", "run Litestream on what prepare wrote, beside the service"
+    )
+    replicate.add_argument(
+        "--run-dir",
+        type=Path,
+        default=Path("/run/memorybank"),
+        metavar="DIR",
+        help="backup.run_dir of the settings (default: /run/memorybank)",
+    )
+    replicate.set_defaults(run="replicate:replicate")
     listed = _command(actions, "list", "show what there is at the destination of backups")
     restore = _command(actions, "restore", "bring a moment of the bank back into a file")
     restore.add_argument("file", type=Path, help="file to make")

@@ -52,6 +52,9 @@ class BackupReport(Response):
     )
     problem: str = Field(description="Why the last look failed; empty when it did not.")
     problem_since: datetime | None
+    waiting_bytes: int = Field(
+        description="How much is on the volume that is not known to have arrived."
+    )
 
 
 class ReadyReport(Response):

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memorybank.backup.backlog import Backlog
 from memorybank.backup.barrier import Barrier
 from memorybank.backup.care import Care
 from memorybank.backup.chain import Chain
@@ -161,13 +162,19 @@ class Backups:
     """The backups of a bank that serves."""
 
     def __init__(
-        self, database: Path, watch: Watch, litestream: Litestream, barrier: Barrier | None
+        self,
+        database: Path,
+        watch: Watch,
+        litestream: Litestream,
+        barrier: Barrier | None,
+        backlog: Backlog,
     ) -> None:
         self.barrier = barrier
         """What acknowledged writes have to pass; None when these do not wait."""
         self._database = database
         self._watch = watch
         self._litestream = litestream
+        self._backlog = backlog
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -189,6 +196,7 @@ class Backups:
             synced_at=seen.synced_at,
             problem=seen.problem,
             problem_since=seen.problem_since,
+            waiting_bytes=self._backlog.waiting(),
         )
 
     async def mark(self, *, sync: bool) -> BackupMark:
@@ -229,26 +237,41 @@ def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
             failed=lambda: watch.look_soon(),
         )
 
+    care = Care(
+        Destination(place_of(backup)),
+        Points(place_of(backup)),
+        prepared,
+        settings.database_path,
+        keep=timedelta(hours=backup.retention_hours),
+    )
+    backlog = Backlog(
+        settings.database_path,
+        prepared.epoch.name,
+        backup.run_dir,
+        most_bytes=backup.max_waiting_bytes,
+        reach=care.reach,
+    )
+
     def looked(seen: Freshness) -> None:
-        telemetry.backup_looked(kind, synced_at=seen.synced_at, healthy=not seen.problem)
+        telemetry.backup_looked(
+            kind,
+            synced_at=seen.synced_at,
+            healthy=not seen.problem,
+            waiting_bytes=backlog.waiting(),
+        )
         if barrier is not None:
             barrier.looked(seen)
 
     watch = Watch(
         prepared,
         litestream.sync,
-        Care(
-            Destination(place_of(backup)),
-            Points(place_of(backup)),
-            prepared,
-            settings.database_path,
-            keep=timedelta(hours=backup.retention_hours),
-        ),
+        care,
+        backlog,
         look_seconds=max(LOOK_SECONDS, backup.sync_seconds),
         database_bytes=_size(settings.database_path),
         looked=looked,
     )
-    return Backups(settings.database_path, watch, litestream, barrier)
+    return Backups(settings.database_path, watch, litestream, barrier, backlog)
 
 
 def place_of(backup: BackupSettings) -> Place:

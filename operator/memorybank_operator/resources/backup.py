@@ -115,7 +115,7 @@ def _sidecar(spec: Spec, service: dict[str, Any]) -> dict[str, Any]:
         "restartPolicy": "Always",
         "image": service["image"],
         "imagePullPolicy": service["imagePullPolicy"],
-        "command": ["litestream", "replicate", "-config", f"{RUN_FOLDER}/litestream.yml"],
+        "command": ["memorybank", "backup", "replicate", "--run-dir", RUN_FOLDER],
         **({"env": variables} if variables else {}),
         "ports": [{"name": METRICS, "containerPort": BACKUP_METRICS_PORT, "protocol": "TCP"}],
         "volumeMounts": [each for each in service["volumeMounts"] if each["name"] in SHARED],

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from memorybank import trail
+from memorybank.backup.backlog import Backlog
 from memorybank.backup.barrier import Barrier
 from memorybank.backup.care import Care
 from memorybank.backup.chain import Epoch, Origin
@@ -65,11 +66,23 @@ class Nobody:
         raise BackupUnavailable("not now")
 
 
+class Nothing(Backlog):
+    """Never waits."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Path("nowhere"), epoch(1).name, Path("nowhere"), most_bytes=0, reach=self.reach
+        )
+
+    async def reach(self) -> None:
+        """Nobody is asked."""
+
+
 def watch(
-    sync: Callable[[float], None], care: Nobody, *, recorded: bool = True, size: int = 0
+    sync: Callable[[float], str | None], care: Nobody, *, recorded: bool = True, size: int = 0
 ) -> Watch:
     prepared = Prepared(epoch=epoch(1), recorded=recorded)
-    return Watch(prepared, sync, care, look_seconds=0.01, database_bytes=size)
+    return Watch(prepared, sync, care, Nothing(), look_seconds=0.01, database_bytes=size)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -125,6 +138,7 @@ async def test_who_meets_a_problem_has_it_looked_at_at_once() -> None:
         Prepared(epoch=epoch(1), recorded=True),
         lambda _seconds: looks.release(),
         Nobody(),
+        Nothing(),
         look_seconds=3_600,
         database_bytes=0,
     )
@@ -176,7 +190,9 @@ async def test_a_server_that_says_nothing_is_noticed(
     litestream = Litestream(pod.socket, pod.database)
     with pod.writing() as connection:
         pod.replicate()
-        watched = Watch(prepared, litestream.sync, Nobody(), look_seconds=0.1, database_bytes=0)
+        watched = Watch(
+            prepared, litestream.sync, Nobody(), Nothing(), look_seconds=0.1, database_bytes=0
+        )
         async with watched.running():
             await until(lambda: watched.seen.synced_at is not None)
             with s3.silent():

@@ -84,7 +84,7 @@ def test_the_database_is_prepared_by_what_the_service_has(spec: dict[str, Any]) 
 def test_what_replicates_runs_beside_the_service_and_has_no_key_of_the_bank() -> None:
     _, sidecar = before(BACKED_UP)
     assert sidecar["restartPolicy"] == "Always"
-    assert sidecar["command"][:2] == ["litestream", "replicate"]
+    assert sidecar["command"][:3] == ["memorybank", "backup", "replicate"]
     authority = {Mounted.BACKUP_CA.value: Mounted.BACKUP_CA.folder}
     folders = {"data": "/data", "backup-run": "/run/memorybank", "tmp": "/tmp"}  # noqa: S108
     assert mounted(sidecar) == folders | authority

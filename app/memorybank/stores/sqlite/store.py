@@ -95,6 +95,7 @@ class SqliteStore(SqlStore):
             admit=partial(moves.admit, now=SQLITE.now),
             replication=replication,
             leave=way_back.leave,
+            log=None if checkpoints else path.with_name(f"{path.name}-wal"),
         )
         self._lanes = Lanes("sqlite-reader", _READERS)
         super().__init__(

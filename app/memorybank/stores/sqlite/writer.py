@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import apsw
@@ -25,6 +26,12 @@ from memorybank.stores.sqlite.errors import Damage, unavailable
 
 _PATIENCE_MS = 200
 """How long emptying the log waits for readers; meanwhile nothing is written."""
+
+_MOST_LOG_BYTES = 128 * 1024 * 1024
+_LOG_STEP_BYTES = 16 * 1024 * 1024
+"""A replication tool empties the log long before the first, unless it is not at work. An attempt
+that somebody who reads prevents is made again after so much more.
+"""
 
 _MAX_GROUP = 512
 """Writes per commit; bounds how long the first of a group waits for the last."""
@@ -53,11 +60,13 @@ class Writer(GroupWriter[apsw.Connection]):
         admit: Callable[[Connection], None] = lambda _connection: None,
         replication: Replication | None = None,
         leave: Callable[[], None] = lambda: None,
+        log: Path | None = None,
     ) -> None:
         """`admit` raises StoreUnavailable within a transaction that must not write. With a
         `replication`, writes that somebody asked for are acknowledged when it has confirmed them.
         `leave` is called before a write is committed that would be lost if the database was put
-        back to what it is; it may raise OSError.
+        back to what it is; it may raise OSError. `log` is the write-ahead log that is left to a
+        replication tool, unless it grows too large.
         """
         self._connection = connection
         self._damage = damage or Damage()
@@ -67,6 +76,8 @@ class Writer(GroupWriter[apsw.Connection]):
         self._leave = leave
         self._empty_log = False
         self._log_is_empty = False
+        self._log = log
+        self._most_log_bytes = _MOST_LOG_BYTES
         super().__init__(
             "sqlite-writer", recorder or Recorder(), waits_for="disk", max_group=_MAX_GROUP
         )
@@ -109,7 +120,9 @@ class Writer(GroupWriter[apsw.Connection]):
         self._seal.saved(keys)
         if self._empty_log:
             self._empty_log = False
-            self._log_is_empty = self._checkpointed()
+            self._log_is_empty = self._checkpointed(_PATIENCE_MS)
+        elif self._log is not None:
+            self._bound(self._log)
         unconfirmed = self._unconfirmed(jobs)
         for announce in announcements:
             announce(unconfirmed)
@@ -135,9 +148,22 @@ class Writer(GroupWriter[apsw.Connection]):
             return error
         return None
 
-    def _checkpointed(self) -> bool:
+    def _bound(self, log: Path) -> None:
+        """Empty a log that nobody empties. It is cut to nothing, since a replication tool tells by
+        that, when it is back, that it has missed something; one at work does not let it be cut.
+        """
+        try:
+            size = log.stat().st_size
+        except OSError:
+            return
+        if size < _MOST_LOG_BYTES or (size >= self._most_log_bytes and self._checkpointed(0)):
+            self._most_log_bytes = _MOST_LOG_BYTES
+        elif size >= self._most_log_bytes:
+            self._most_log_bytes = size + _LOG_STEP_BYTES
+
+    def _checkpointed(self, patience_ms: int) -> bool:
         """Here, between two transactions, as nothing else may write during a checkpoint."""
-        self._connection.set_busy_timeout(_PATIENCE_MS)
+        self._connection.set_busy_timeout(patience_ms)
         try:
             busy, _, _ = next(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
         except apsw.Error:  # the disk fails, or somebody else checkpoints: the log stays as it is

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,34 @@ async def test_the_log_is_moved_into_the_database_unless_it_is_left_to_litestrea
         == 80
     )
     await again.close()
+
+
+async def test_a_log_that_nobody_empties_is_emptied_once_it_is_large(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memorybank.stores.sqlite.writer._MOST_LOG_BYTES", 1_000_000)
+    monkeypatch.setattr("memorybank.stores.sqlite.writer._LOG_STEP_BYTES", 500_000)
+    store = await SqliteStore.open(database, model="m", checkpoints=False)
+    log = database.with_name(f"{database.name}-wal")
+
+    async def largest(memories: int) -> int:
+        sizes = []
+        for _ in range(memories):
+            await store.add(a_memory("x" * 100_000), a_vector())
+            sizes.append(log.stat().st_size)
+        return max(sizes)
+
+    assert 900_000 < await largest(40) < 1_200_000
+    replicating = apsw.Connection(str(database))  # as Litestream does, while it is at work
+    replicating.execute("BEGIN")
+    replicating.execute("SELECT count(*) FROM memories").fetchall()
+    began = time.monotonic()
+    assert await largest(40) > 4_000_000, "nothing is overwritten that it has not read"
+    assert time.monotonic() - began < 20, "and nobody waits for it"
+    replicating.close()
+    await largest(6)
+    assert log.stat().st_size < 1_200_000
+    await store.close()
 
 
 async def test_a_database_of_a_newer_version_is_refused(database: Path) -> None:
