@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -193,22 +194,42 @@ class MemoryIndex:
 
     async def _feed(self, content: _Content, seq: int | None = None) -> None:
         portions = 0
-        while seq is None or content.position < seq:
-            added, complete = await self._feed_page(content)
-            portions += added
-            if complete:
-                break
+        async with aclosing(self._pages(content, seq)) as pages:
+            async for page in pages:
+                portions += await self._feed_page(content, page)
         if portions > 1:
             await self._thread.run(partial(_settle, content))
 
-    async def _feed_page(self, content: _Content) -> tuple[int, bool]:
-        """Return how many portions it was, and whether there are no later changes."""
-        page = await self._store.feed(content.position, limit=_PAGE, model=content.model)
+    async def _pages(self, content: _Content, seq: int | None) -> AsyncGenerator[FeedPage]:
+        """Yield what changed up to a change at least; the next page is read meanwhile."""
+
+        def read(after: int) -> asyncio.Task[FeedPage]:
+            page = self._store.feed(after, limit=_PAGE, model=content.model)
+            return asyncio.create_task(page)
+
+        if seq is not None and content.position >= seq:
+            return
+        reading = read(content.position)
+        try:
+            while True:
+                page = await reading
+                last = page.complete or (seq is not None and page.seq >= seq)
+                if not last:
+                    reading = read(page.seq)
+                yield page
+                if last:
+                    return
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _feed_page(self, content: _Content, page: FeedPage) -> int:
+        """Return how many portions it was."""
         portions = await self._thread.run(partial(_begun, content, page))
         for portion in portions:
             await self._thread.run(partial(_add, content, portion, self._kept_by))
         content.position = page.seq
-        return len(portions), page.complete
+        return len(portions)
 
     def _compare(
         self, content: _Content, page: Sequence[MemoryChange], seen: set[tuple[str, str]]

@@ -39,7 +39,6 @@ _SEGMENTS = 8
 """More segments than this are merged before they are read,"""
 _WAITING_SEGMENTS = 64
 """or at this number while rows are only added."""
-_PLACE_BITS = np.uint64(32)
 _MOST_COUNTED = 0xFFFF
 """How often a row can hold a term; BM25 tells no difference beyond a few dozen."""
 
@@ -285,31 +284,25 @@ def _inverted(
     places: npt.NDArray[np.uint32],
     texts: Callable[[list[int]], list[str]],
 ) -> _Segment:
-    """Return the segment of pairs in any order; `texts` tells the terms at some of them.
+    """Return the segment of pairs, by place; `texts` tells the terms at some of them.
 
-    Hashes become numbers of terms first: what is sorted then is one array of numbers that hold term
-    and place, which numpy does many times as fast as ordering two arrays.
+    Places ascend already, and the order is stable: of each term they ascend then, too.
     """
-    terms, which, numbers = np.unique(hashes, return_index=True, return_inverse=True)
-    pairs = numbers.astype(np.uint64)
-    pairs <<= _PLACE_BITS
-    pairs |= places
-    pairs.sort()
-    at = np.flatnonzero(_changes(pairs))
-    counts = np.diff(at, append=len(pairs))
-    pairs = pairs[at]
+    order = np.argsort(hashes, kind="stable")
+    hashes, ordered = hashes[order], places[order]
+    new_term = _changes(hashes)
+    at = np.flatnonzero(new_term | _changes(ordered))
+    terms = np.flatnonzero(new_term)
     written = np.empty(len(terms), dtype=np.object_)
-    written[:] = [sys.intern(text) for text in texts(which.tolist())]
+    written[:] = [sys.intern(text) for text in texts(order[terms].tolist())]
     return _Segment(
-        terms,
+        hashes[terms],
         written,
-        np.searchsorted(pairs >> _PLACE_BITS, np.arange(len(terms) + 1, dtype=np.uint64)).astype(
-            np.uint32
-        ),
-        pairs.astype(np.uint32),
-        np.minimum(counts, _MOST_COUNTED).astype(np.uint16),
-        int(places.min()),
-        int(places.max()),
+        np.append(np.searchsorted(at, terms), len(at)).astype(np.uint32),
+        ordered[at],
+        np.minimum(np.diff(at, append=len(ordered)), _MOST_COUNTED).astype(np.uint16),
+        int(places[0]),
+        int(places[-1]),
     )
 
 

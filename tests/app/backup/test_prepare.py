@@ -173,6 +173,26 @@ def test_a_damaged_epoch_is_refused(make_pod: MakePod, tmp_path: Path, harm: str
     assert pod.rows() == list(range(50))
 
 
+def test_a_copy_of_a_damaged_database_is_refused(make_pod: MakePod, tmp_path: Path) -> None:
+    destination = folder_of(tmp_path)
+    pod = make_pod(destination)
+    pod.prepare()
+    with pod.writing() as connection:
+        for number in range(200):
+            write(connection, number)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = connection.pragma("page_size")
+    content = bytearray(pod.database.read_bytes())
+    content[-5 * size : -4 * size] = bytes(size)  # as a disk that lost a page; Litestream copies it
+    pod.database.write_bytes(content)
+    pod.replicate()
+    pod.stop()
+    lost = make_pod(destination)
+    with pytest.raises(BackupDamaged, match="what was restored is damaged"):
+        lost.prepare()
+    assert not lost.database.exists()
+
+
 def test_a_record_that_cannot_be_read_stops_a_restore(make_pod: MakePod, tmp_path: Path) -> None:
     destination = folder_of(tmp_path)
     pod = make_pod(destination)

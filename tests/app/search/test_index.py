@@ -258,6 +258,26 @@ async def test_a_cancelled_catch_up_is_taken_up_by_the_next(store: Store, index:
     assert len(await found(index, "acme", "note", limit=1_000)) == 600
 
 
+async def test_pages_that_are_read_ahead_are_of_one_history(
+    store: Store, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memorybank.search.index._PAGE", 20)
+    memories = [a_memory(f"note {number}") for number in range(300)]
+    await asyncio.gather(*(store.add(memory, a_vector()) for memory in memories))
+
+    async def change() -> None:
+        for memory in memories[::3]:
+            await store.delete("acme", memory.id)
+        for memory in memories[1::3]:
+            await store.replace(replace(memory, content="a pear"), a_vector())
+
+    await asyncio.gather(index.catch_up(), change())
+    await index.catch_up()
+    assert len(await found(index, "acme", "pear", limit=1_000)) == 100
+    check = await index.check()
+    assert (check.compared, check.differing) == (200, 0)
+
+
 async def test_vectors_of_an_earlier_model_leave_the_words_searchable(
     opener: Opener, opened: Callable[..., Awaitable[Index]]
 ) -> None:
