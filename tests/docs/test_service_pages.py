@@ -34,6 +34,7 @@ def _databases(page: str) -> dict[str, str]:
     return {
         "DATABASE_URL": postgres.server().database(f"docs-{page}"),
         "EMPTY_DATABASE_URL": postgres.server().database(f"docs-{page}-restored"),
+        "NEW_DATABASE_URL": postgres.server().database(f"docs-{page}-new"),
     }
 
 

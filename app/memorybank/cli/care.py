@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memorybank.cli.bank import open_bank
+from memorybank.cli.census import Steps, counted, listed, told_broken
 from memorybank.cli.show import Progress, fields, show, table
 from memorybank.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from memorybank.settings import Settings
+
+_STATEMENT_SECONDS = 600
+"""For pages that take milliseconds, on a server that is busy."""
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -57,9 +64,12 @@ def backup(arguments: argparse.Namespace) -> int:
     from memorybank.stores.sqlite.care import copy_database
 
     target: Path = arguments.file
+    settings = _settings(arguments)
+    if settings.database.engine == "postgres":
+        return _copy_from_server(arguments, settings, target)
     bar = Progress("copying")
     pages = copy_database(
-        _database(arguments), target, progress=lambda done, total: bar.at(done, f"{done}/{total}")
+        _database(settings), target, progress=lambda done, total: bar.at(done, f"{done}/{total}")
     )
     bar.over()
     size = target.stat().st_size
@@ -72,7 +82,7 @@ def migrate(arguments: argparse.Namespace) -> int:
     """Bring the schema up to this version, as `serve` does at its start."""
     from memorybank.stores.sqlite.care import migrate_database, schema_versions
 
-    database = _database(arguments)
+    database = _database(_settings(arguments))
     before, newest = schema_versions(database)
     if not arguments.dry_run and before < newest:
         migrate_database(database)
@@ -83,16 +93,50 @@ def migrate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _database(arguments: argparse.Namespace) -> Path:
+def _copy_from_server(arguments: argparse.Namespace, settings: Settings, target: Path) -> int:
+    """Copy a bank in PostgreSQL into a file that this program serves."""
+    # Loaded here: the driver is of use to nobody else on the command line.
+    from memorybank.configuration import database_url
+    from memorybank.stores.postgres import moving as postgres
+    from memorybank.stores.postgres.connection import Server
+    from memorybank.stores.sql.copying import copy
+    from memorybank.stores.sqlite import moving as sqlite
+
+    server = Server(
+        database_url(settings),
+        connect_seconds=settings.database.connect_seconds,
+        statement_seconds=_STATEMENT_SECONDS,
+    )
+    watcher = Steps()
+    try:
+        with postgres.source(server) as one, sqlite.new_file(target) as other:
+            copied = copy(one, other, watcher)
+    finally:
+        watcher.over()
+    size = target.stat().st_size
+    tenants = counted(copied.census)
+    answer: dict[str, Any] = {
+        "file": str(target), "bytes": size, "change": copied.census.seq, "tenants": tenants,
+        "broken_audit_logs": list(copied.broken_logs),
+    }  # fmt: skip
+    said = f"{target}: {size:,} bytes, compared with {one.name}\n{listed(tenants)}"
+    show(arguments, answer, "\n".join([said, *told_broken(copied.broken_logs)]))
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
     from memorybank.configuration import load
 
     overrides = {} if arguments.data is None else {"data": str(arguments.data)}
-    settings = load(file=arguments.config, overrides=overrides)
+    return load(file=arguments.config, overrides=overrides)
+
+
+def _database(settings: Settings) -> Path:
     if settings.database.engine != "sqlite":
         raise InvalidRequest(
             f"the bank is on {settings.database.engine}, not in a file",
             field="database.engine",
-            hint="copy it with pg_dump; `memorybank serve` brings its schema up to date",
+            hint="`memorybank serve` brings its schema up to date",
         )
     path = settings.database_path
     if not path.exists():

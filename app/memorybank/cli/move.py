@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,21 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memorybank.cli.show import Progress, show, table
+from memorybank.cli.census import Steps, counted, listed, told_broken
+from memorybank.cli.show import show
 from memorybank.configuration import read_url
 from memorybank.errors import InvalidRequest
 from memorybank.settings import DATABASE_NAME, PREFIX
 
 if TYPE_CHECKING:
     from memorybank.stores.postgres.connection import Server
-    from memorybank.stores.sql.contents import Census
     from memorybank.stores.sql.moving import End, Outcome
 
 _URL_VARIABLE = f"{PREFIX}DATABASE_URL"
 _CONNECT_SECONDS = 30
 _STATEMENT_SECONDS = 600
 """A page takes milliseconds, an index that is built as a statement may take minutes."""
-_SHOWN = ("memories", "revisions", "links", "vectors", "keys", "audit")
 
 
 def move(arguments: argparse.Namespace) -> int:
@@ -36,7 +34,7 @@ def move(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     with ExitStack() as stack:
         source, target = _ends(arguments, stack)
-        watcher = _Watcher()
+        watcher = Steps()
         try:
             outcome = Mover(source, target, watcher).run()
         finally:
@@ -82,30 +80,6 @@ def _url(url_file: Path | None) -> Callable[[], str]:
     return lambda: value
 
 
-class _Watcher:
-    """Tells a line for each step, and between them how far it is where somebody watches."""
-
-    def __init__(self) -> None:
-        self._bar: Progress | None = None
-
-    def step(self, said: str) -> None:
-        """See Watcher."""
-        self.over()
-        sys.stderr.write(f"{said}\n")
-        sys.stderr.flush()
-
-    def at(self, table: str, done: int, total: int) -> None:
-        """See Watcher."""
-        self._bar = Progress("copying", total)
-        self._bar.at(done, f"{table} {done:,}/{total:,}")
-
-    def over(self) -> None:
-        """Leave the line empty."""
-        if self._bar is not None:
-            self._bar.over()
-            self._bar = None
-
-
 def _show(
     arguments: argparse.Namespace, source: End, target: End, outcome: Outcome, *, seconds: float
 ) -> None:
@@ -116,7 +90,7 @@ def _show(
         "seconds": round(seconds, 1),
         "passes": outcome.passes,
         "seconds_without_writes": round(outcome.gated_seconds, 1),
-        "tenants": [] if outcome.census is None else _tenants(outcome.census),
+        "tenants": [] if outcome.census is None else counted(outcome.census),
         "broken_audit_logs": list(outcome.broken_logs),
     }
     said = f"the bank was moved from {source.name} to {target.name}"
@@ -125,19 +99,6 @@ def _show(
     else:
         said += (
             f" in {seconds:,.1f} s; for {outcome.gated_seconds:,.1f} s of them it took no writes\n"
-            + table(report["tenants"], ("tenant", *_SHOWN, "digest"), nothing="no tenants")
+            + listed(report["tenants"])
         )
-    for each in outcome.broken_logs:
-        said += f"\nTHE AUDIT LOG WAS BROKEN BEFORE of {each}"
-    show(arguments, report, said)
-
-
-def _tenants(census: Census) -> list[dict[str, Any]]:
-    return [
-        {
-            "tenant": name,
-            **{each: census.counts.get((name, each), 0) for each in _SHOWN},
-            "digest": census.digest(name),
-        }
-        for name in census.owners()
-    ]
+    show(arguments, report, "\n".join([said, *told_broken(outcome.broken_logs)]))

@@ -304,7 +304,9 @@ def _add_care(commands: _Commands[argparse.ArgumentParser]) -> None:
         _add_bank_options(command)
         command.set_defaults(run="care:embedding")
     actions = _group(commands, "backup", "copy the database; what happens before it is replicated")
-    backup = _command(actions, "copy", "copy the database of a folder, also while it is served")
+    backup = _command(
+        actions, "copy", "copy the bank of one moment into a file, while it is served"
+    )
     backup.add_argument("file", type=Path, help="file to make")
     _add_prepare(actions)
     migrate = _command(commands, "migrate", "bring the database of a folder up to this version")

@@ -221,7 +221,7 @@ class Mover:
         """
         passes = self._until_little(0)
         self._watcher.step("the target is checked")
-        logs = self._checked()
+        logs = checked(self._target)
         return self._until_little(passes), logs
 
     def _until_little(self, passes: int) -> int:
@@ -380,23 +380,24 @@ class Mover:
             self._target.insert(target, table, table.rows(source, lacking))
         return len({*lacking, *stale})
 
-    def _checked(self) -> list[str]:
-        """Return which audit logs are broken at the target, as at the source.
-
-        Raises MemoryBankError when the target is damaged.
-        """
-        if problems := self._target.problems():
-            raise MemoryBankError(
-                f"the copy is damaged: {problems[0]}; the bank goes on where it is",
-                hint="check the source, with `memorybank check`, and the target's disk",
-            )
-        with self._target.moment() as target:
-            logs = [(chain.tenant, broken(chain, kept)) for chain, kept in every_chain(target)]
-        return [f"{tenant}: {said}" for tenant, said in logs if said is not None]
-
     def _census(self) -> Census:
         """Return what both ends hold."""
         found = Census(self._seq)
         for table, stretches in self._compared.items():
             found.add(table, (each.tally for each in stretches.values()))
         return found
+
+
+def checked(target: End) -> list[str]:
+    """Return which audit logs are broken at the target, as at the source.
+
+    Raises MemoryBankError when the target is damaged.
+    """
+    if problems := target.problems():
+        raise MemoryBankError(
+            f"the copy is damaged: {problems[0]}; the bank goes on where it is",
+            hint="check the source, with `memorybank check`, and the target's disk",
+        )
+    with target.moment() as connection:
+        logs = [(chain.tenant, broken(chain, kept)) for chain, kept in every_chain(connection)]
+    return [f"{tenant}: {said}" for tenant, said in logs if said is not None]

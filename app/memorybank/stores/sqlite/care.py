@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -133,22 +134,34 @@ def copy_database(
     file appears when it is whole. Raises ConfigurationError when the target is there, cannot be
     written or turns out damaged.
     """
-    if target.exists():
-        raise ConfigurationError(
-            f"the file {target} is there already", hint="name another file, or move that one away"
-        )
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with appearing(target) as beside:
         reader = open_reader(source)
         try:
             pages = _copied(reader, beside, progress)
         finally:
             reader.close()
         _prove(beside)
+    return pages
+
+
+@contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """Return where a database is made that gets its name when the block ends, as a whole and on
+    disk. Raises ConfigurationError when there is one of the name, or it cannot be written.
+    """
+    if target.exists():
+        raise ConfigurationError(
+            f"the file {target} is there already", hint="name another file, or move that one away"
+        )
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
         beside.replace(target)
     finally:
-        beside.unlink(missing_ok=True)
-    return pages
+        for suffix in ("", "-wal", "-shm"):
+            beside.with_name(beside.name + suffix).unlink(missing_ok=True)
 
 
 def schema_versions(path: Path) -> tuple[int, int]:

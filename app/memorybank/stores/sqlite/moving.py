@@ -14,7 +14,7 @@ from memorybank.errors import InvalidRequest
 from memorybank.stores.sql import rows
 from memorybank.stores.sql.connection import Connection
 from memorybank.stores.sql.contents import Row, Table
-from memorybank.stores.sqlite.care import check, schema_versions
+from memorybank.stores.sqlite.care import appearing, check, schema_versions
 from memorybank.stores.sqlite.connection import open_reader, open_writer
 from memorybank.stores.sqlite.errors import translated, translated_at_start
 from memorybank.stores.sqlite.lock import DataFolderLock, MoveLock
@@ -112,3 +112,12 @@ def target(path: Path) -> Iterator[SqliteEnd]:
             yield SqliteEnd(path, writer)
     finally:
         lock.release()
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[SqliteEnd]:
+    """Make a bank in a file that appears when the block ends, whole. Raises MemoryBankError."""
+    with appearing(path) as beside, closing(open_writer(beside)) as writer:
+        yield SqliteEnd(beside, writer)
+        with translated():
+            writer.pragma("journal_mode", "delete")  # one file, not three
