@@ -159,6 +159,7 @@ def run(stage: str, suite: Suite, *, shown: bool) -> Outcome:
                 sys.stdout.write(line)
                 sys.stdout.flush()
             log.write(line)
+            log.flush()  # who waits for what is not shown looks there
             if line.strip() and not line.startswith("make: ***"):
                 closing = line.strip()
         code = process.wait()

@@ -17,7 +17,8 @@ from typing import Any
 import apsw
 
 from e2e.cluster.apiserver import free_ports
-from memorybank.backup.litestream import SOCKET, Litestream
+from memorybank.backup.asking import Litestream
+from memorybank.backup.litestream import SOCKET
 from memorybank.backup.prepare import Prepared
 from memorybank.configuration import load
 from memorybank.errors import BackupUnavailable

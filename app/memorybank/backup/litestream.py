@@ -1,25 +1,20 @@
-"""Litestream 0.5 as it is told what to do, and asked how far it is.
+"""Litestream 0.5 as it is told what to do, and understood in what it says.
 
-https://litestream.io/reference/config; what it answers on its socket was read off version 0.5.17.
+https://litestream.io/reference/config
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
-from memorybank.errors import BackupUnavailable, ConfigurationError
+from memorybank.errors import ConfigurationError
 
 CONFIG = "litestream.yml"
 """Its configuration file, in the folder that is shared with it."""
@@ -39,7 +34,6 @@ _FILE = re.compile(r"^[0-9a-f]{16}-([0-9a-f]{16})\.ltx$")
 _MOST_WORDS = 300
 """Characters of what Litestream says that are passed on."""
 _REQUEST_IDS = re.compile(r"(RequestID|HostID|request id): [^,]*,? ?")
-_SILENT = "what was written does not arrive at the destination in time"
 _CAUSES = (
     ("NoSuchBucket", "the bucket does not exist"),
     ("InvalidAccessKeyId", "the destination does not know the access key"),
@@ -160,62 +154,6 @@ def program() -> str:
     return found
 
 
-class Litestream:
-    """Asks the process that replicates, on its socket. For threads: a call waits."""
-
-    def __init__(self, socket: Path, database: Path) -> None:
-        self._socket = socket
-        self._database = str(database)
-        self._open: set[_Connection] = set()
-
-    def sync(self, seconds: float) -> str | None:
-        """Return when everything that was committed so far is at the destination: the last
-        transaction that has arrived, if that is told. Raises BackupUnavailable when that takes
-        longer, or when it fails, with the cause.
-
-        Litestream itself waits for a destination that does not answer, and says nothing.
-        """
-        connection = _Connection(self._socket, seconds)
-        self._open.add(connection)
-        try:
-            body = json.dumps({"path": self._database, "wait": True, "timeout": int(seconds) + 1})
-            connection.request("POST", "/sync", body)
-            answer = connection.getresponse()
-            content = answer.read()
-        except TimeoutError:
-            raise BackupUnavailable(_SILENT, late=True) from None
-        except (OSError, HTTPException):
-            raise BackupUnavailable("the process that replicates does not answer") from None
-        finally:
-            self._open.discard(connection)
-            connection.close()
-        if answer.status != 200:
-            raise BackupUnavailable(cause(_error_of(content)))
-        return _transaction_of(content)
-
-    def hang_up(self) -> None:
-        """Let nobody wait any longer who waits now."""
-        for connection in tuple(self._open):
-            connection.hang_up()
-
-
-class _Connection(HTTPConnection):
-    def __init__(self, path: Path, seconds: float) -> None:
-        super().__init__("litestream", timeout=seconds)
-        self._path = str(path)
-
-    @override
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-    def hang_up(self) -> None:
-        """Wake the thread that waits for an answer."""
-        with contextlib.suppress(OSError, AttributeError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-
-
 def known_cause(said: str) -> str | None:
     """Return in a few words why a destination could not be used, None for another failure."""
     return next((words for mark, words in _CAUSES if mark in said), None)
@@ -233,17 +171,3 @@ def cause(said: str) -> str:
 def last_words(said: str) -> str:
     """Return the end of what was said, in a line, without what is different each time."""
     return " ".join(_REQUEST_IDS.sub("", said).split())[-_MOST_WORDS:]
-
-
-def _transaction_of(content: bytes) -> str | None:
-    try:
-        return f"{int(json.loads(content)['replicated_txid']):016x}"
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _error_of(content: bytes) -> str:
-    try:
-        return str(json.loads(content)["error"])
-    except (ValueError, KeyError, TypeError):
-        return content.decode(errors="replace")

@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memorybank.backup.asking import Litestream
 from memorybank.backup.backlog import Backlog
 from memorybank.backup.barrier import Barrier
 from memorybank.backup.care import Care
 from memorybank.backup.chain import Chain
 from memorybank.backup.destination import Destination, newest_bank
-from memorybank.backup.litestream import CONFIG, SOCKET, Litestream, Plan, program
+from memorybank.backup.litestream import CONFIG, SOCKET, Plan, program
 from memorybank.backup.moments import Moment, Restored, Written, offer, restore
 from memorybank.backup.objects import Bucket, Folder, Place
 from memorybank.backup.point import Point

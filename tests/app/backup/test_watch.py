@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from memorybank import trail
+from memorybank.backup.asking import Litestream
 from memorybank.backup.backlog import Backlog
 from memorybank.backup.barrier import Barrier
 from memorybank.backup.care import Care
 from memorybank.backup.chain import Epoch, Origin
 from memorybank.backup.destination import Destination
-from memorybank.backup.litestream import Litestream, state_of
+from memorybank.backup.litestream import state_of
 from memorybank.backup.points import Points
 from memorybank.backup.prepare import Prepared
 from memorybank.backup.watch import Freshness, Watch
