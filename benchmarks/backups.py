@@ -121,8 +121,8 @@ def lose_pods(folder: Path, bucket: BucketServer, trials: int, durability: str) 
             if missing:
                 raise SystemExit(f"{len(missing)} memories of earlier trials are gone")
             asyncio.run(load(server, written, dice.uniform(*_LOAD_SECONDS)))
+            killed = time.monotonic()  # the service was; who reaps Litestream may take seconds
             pod.kill()
-            killed = time.monotonic()
         pod.lose()
         with pod.running() as server:
             found = asyncio.run(kept(server))
