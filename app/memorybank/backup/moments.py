@@ -15,7 +15,8 @@ from memorybank.backup.chain import lineage
 from memorybank.backup.destination import REACH_SECONDS, Destination
 from memorybank.backup.point import Point
 from memorybank.backup.points import Points
-from memorybank.backup.restoring import Restorer, partial_of, require_room, settle
+from memorybank.backup.restoring import Restorer, partial_of, require_room
+from memorybank.durable import put_in_place
 from memorybank.errors import BackupDamaged, MemoryBankError, NotFound
 
 _UNPROVED = ".unproved"
@@ -89,7 +90,7 @@ async def restore(
         if isinstance(error, BackupDamaged):
             await offer(error, destination, lambda point: point.name != moment.point)
         raise
-    settle(beside, database)
+    put_in_place(beside, database)
     return restored
 
 

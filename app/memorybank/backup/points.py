@@ -20,7 +20,8 @@ from pydantic import ValidationError
 
 from memorybank.backup.objects import Objects, Place
 from memorybank.backup.point import Point
-from memorybank.backup.restoring import partial_of, require_room, settle
+from memorybank.backup.restoring import partial_of, require_room
+from memorybank.durable import put_in_place
 from memorybank.errors import BackupDamaged, Conflict, InvalidRequest, NotFound, StoreUnavailable
 
 _FOLDER = "points"
@@ -113,7 +114,7 @@ class Points:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        settle(partial, database)
+        put_in_place(partial, database)
 
     async def is_sound(self, point: Point) -> bool:
         """Read all of a copy; return whether it is as it was taken. Raises BackupUnavailable."""

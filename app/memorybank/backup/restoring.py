@@ -18,12 +18,11 @@ from memorybank.backup.chain import Epoch
 from memorybank.backup.litestream import known_cause, last_words, rendered
 from memorybank.backup.objects import Place
 from memorybank.backup.private import write_private
+from memorybank.durable import put_in_place
 from memorybank.errors import BackupDamaged, BackupUnavailable, NotFound, StoreUnavailable
 
 _CONFIG = "restore.yml"
 _RESTORING = ".restoring"
-LOGS = ("-wal", "-shm")
-"""What SQLite has beside a database."""
 _TOO_EARLY = "no matching backup files"
 _FULL = "no space left on device"
 _BREAKING = "AWS_CA_BUNDLE"
@@ -64,7 +63,7 @@ class Restorer:
         finally:
             config.unlink(missing_ok=True)
         await asyncio.to_thread(_require_whole, partial, epoch)
-        settle(partial, database)
+        put_in_place(partial, database)
         return transaction
 
     async def _run(
@@ -149,22 +148,6 @@ def _require_whole(partial: Path, epoch: Epoch) -> None:
         ) from None
     if said != "ok":
         raise _failure(epoch, f"what was restored is damaged: {said}")
-
-
-def settle(partial: Path, database: Path) -> None:
-    """Give a restored file its name once it is on disk; what is left of a former log goes first,
-    which would be taken for the new one's.
-    """
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    for each in LOGS:
-        database.with_name(database.name + each).unlink(missing_ok=True)
-    partial.rename(database)
-    folder = os.open(database.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _transaction_of(told: bytes) -> str | None:

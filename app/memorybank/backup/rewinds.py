@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from memorybank.backup.restoring import LOGS
+from memorybank.durable import LOGS, sync
 from memorybank.errors import BackupDamaged, InvalidRequest, NotFound
 
 _RECORD = "record.json"
@@ -175,9 +175,9 @@ class Rewinds:
                     os.link(file, kept)
                 except OSError:
                     shutil.copyfile(file, kept)
-                    _sync(kept)
-        _sync(folder)
-        _sync(folder.parent)
+                    sync(kept)
+        sync(folder)
+        sync(folder.parent)
 
     def _take(self, folder: Path) -> None:
         """Put what is in a folder in place; what is not there any more is in place already."""
@@ -186,12 +186,12 @@ class Rewinds:
             # The log belongs to the file that goes; with the other one it would spoil that.
             for suffix in LOGS:
                 self._database.with_name(self._database.name + suffix).unlink(missing_ok=True)
-            _sync(self._database.parent)
+            sync(self._database.parent)
             taken.rename(self._database)
         log = folder / (self._database.name + LOGS[0])
         if log.exists():
             log.rename(self._database.parent / log.name)
-        _sync(self._database.parent)
+        sync(self._database.parent)
 
     def _drop(self, name: str) -> bool:
         kept = [self._folder / name / each for each in (_NEW, _BEFORE, _AFTER)]
@@ -222,10 +222,10 @@ class Rewinds:
         record = self._folder / rewind.id / _RECORD
         beside = record.with_name(f".{_RECORD}")
         beside.write_text(rewind.model_dump_json())
-        _sync(beside)
+        sync(beside)
         beside.rename(record)
-        _sync(record.parent)
-        _sync(self._folder)
+        sync(record.parent)
+        sync(self._folder)
 
 
 def undone(rewind: Rewind) -> InvalidRequest:
@@ -235,11 +235,3 @@ def undone(rewind: Rewind) -> InvalidRequest:
         field="id",
         hint="rewind by another id",
     )
-
-
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,6 @@ one of these states.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import time
@@ -23,13 +22,13 @@ from pathlib import Path
 
 import apsw
 
+from memorybank.durable import put_in_place, sync
 from memorybank.errors import StoreUnavailable
 from memorybank.stores.sqlite.errors import translated_at_start
 
 _PAST = ".past"
 _BACK = ".back"
 _NEW = ".new"
-_LOGS = ("-wal", "-shm")
 _PAGES_AT_ONCE = 10_000
 _KEPT_SECONDS = 7 * 24 * 3_600.0
 _logger = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ def keep(connection: apsw.Connection, path: Path, *, schema: int) -> None:
     try:
         with translated_at_start(path):
             _copy(connection, new)
-        _sync(new)
+        sync(new)
         new.rename(copy)
     except OSError as error:
         raise StoreUnavailable(
@@ -58,7 +57,7 @@ def keep(connection: apsw.Connection, path: Path, *, schema: int) -> None:
         ) from None
     finally:
         new.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
     _logger.info("the database is kept as it was: %s", copy.name)
 
 
@@ -76,7 +75,7 @@ class WayBack:
             return
         for _, copy in list(_copies(self._path)):
             copy.rename(copy.with_name(copy.name + _PAST))
-        _sync(self._path.parent)
+        sync(self._path.parent)
         self.schema = None
 
 
@@ -97,12 +96,7 @@ def end_way_back(path: Path) -> None:
     back = path.with_name(path.name + _BACK)
     if not back.exists():
         return
-    # The log belongs to the file that is given up; with the other one it would spoil that.
-    for each in _LOGS:
-        path.with_name(path.name + each).unlink(missing_ok=True)
-    _sync(path.parent)
-    back.rename(path)
-    _sync(path.parent)
+    put_in_place(back, path)
 
 
 def go_back(path: Path, *, found: int, known: int) -> bool:
@@ -152,11 +146,3 @@ def _require_room(connection: apsw.Connection, path: Path) -> None:
             f" migrated: {needed >> 20} MiB are needed and {free >> 20} are free",
             hint="enlarge the volume; the database is as it was",
         )
-
-
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
