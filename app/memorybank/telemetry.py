@@ -166,6 +166,12 @@ class Telemetry:
             ("destination",),
             registry=self._registry,
         )
+        self._backup_recoverable = Gauge(
+            "memorybank_backup_recoverable_from_timestamp_seconds",
+            "From when on every moment can be restored, to the time of the last sync.",
+            ("destination",),
+            registry=self._registry,
+        )
         self._backup_healthy = Gauge(
             "memorybank_backup_healthy",
             "1 when what is written arrives at the destination of backups, 0 when it does not.",
@@ -186,13 +192,21 @@ class Telemetry:
         )
 
     def backup_looked(
-        self, destination: str, *, synced_at: datetime | None, healthy: bool, waiting_bytes: int
+        self,
+        destination: str,
+        *,
+        synced_at: datetime | None,
+        recoverable_from: datetime | None,
+        healthy: bool,
+        waiting_bytes: int,
     ) -> None:
         """Tell what a look at the backups found; `destination` is their kind."""
         self._backup_healthy.labels(destination).set(healthy)
         self._backup_waiting.labels(destination).set(waiting_bytes)
         if synced_at is not None:
             self._backup_synced.labels(destination).set(synced_at.timestamp())
+        if recoverable_from is not None:
+            self._backup_recoverable.labels(destination).set(recoverable_from.timestamp())
 
     def restored(self, destination: str, *, seconds: float) -> None:
         """Tell that the database was restored before the start."""

@@ -31,6 +31,7 @@ MEASURED = {
     "verified_timestamp_seconds": "When a backup of the bank was last restored and found whole.",
     "restore_seconds": "How long it took then until the database was there and checked.",
     "data_loss_seconds": "How much older the newest change in it was than that of the bank.",
+    "recoverable_from_timestamp_seconds": "From when on every moment of the bank can be restored.",
 }
 """By the end of its name, what is measured of a bank's backups."""
 
@@ -124,12 +125,16 @@ class Metrics:
             self._backups[bank] = backup
 
     def backup_measures(self, bank: BankKey, backup: Mapping[str, Any]) -> None:
-        """Note what the status says of a bank's backups that were restored."""
-        verified = backup.get("lastVerified")
+        """Note what the status says of a bank's backups that were restored, or can be."""
+        verified, since = (
+            None if said is None else datetime.fromisoformat(said).timestamp()
+            for said in (backup.get("lastVerified"), backup.get("recoverableFrom"))
+        )  # fmt: skip
         measured = {
-            "verified_timestamp_seconds": verified and datetime.fromisoformat(verified).timestamp(),
+            "verified_timestamp_seconds": verified,
             "restore_seconds": backup.get("measuredRestoreSeconds"),
             "data_loss_seconds": backup.get("measuredDataLossSeconds"),
+            "recoverable_from_timestamp_seconds": since,
         }
         known = {name: float(value) for name, value in measured.items() if value is not None}
         if known:

@@ -114,6 +114,7 @@ def _backup(said: Any) -> BackupReading | None:
         epoch=epoch[:MAX_WORD],
         origin=origin[:MAX_WORD],
         synced_at=_moment(said.get("synced_at")),
+        recoverable_from=_moment(said.get("recoverable_from")),
         problem=" ".join(problem.split())[:MAX_COMPLAINT],
     )
 
@@ -257,5 +258,7 @@ def _shown(reading: Reading) -> tuple[object, ...]:
     """Return what a change of which is worth a look at the bank."""
     disk, backup = reading.disk or Disk(total=0, free=0), reading.backup
     # That more arrived is not, as long as all is well.
-    stand = backup and (backup.epoch, backup.origin, backup.problem, backup.is_known)
+    stand = backup and (
+        backup.epoch, backup.origin, backup.recoverable_from, backup.problem, backup.is_known,
+    )  # fmt: skip
     return disk.total, disk.used_percent, reading.complaint, reading.degraded, stand

@@ -118,6 +118,7 @@ SYNCED = {
     "parent": "00000002-9c8b7a6d",
     "origin": "backup",
     "synced_at": "2026-11-22T15:00:00.123456Z",
+    "recoverable_from": "2026-11-21T15:00:00Z",
     "problem": "",
     "problem_since": None,
 }
@@ -127,7 +128,7 @@ AT_THREE = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 async def test_a_pod_says_whether_its_backups_arrive() -> None:
     async with pod({"disk": None, "backup": SYNCED}) as outlook:
         reading = await Reader().read(outlook)
-    well = BackupReading("00000003-1a2b3c4d", "backup", AT_THREE)
+    well = BackupReading("00000003-1a2b3c4d", "backup", AT_THREE, AT_THREE - timedelta(days=1))
     assert reading == Reading(backup=well)
     assert well.is_well
     lost = SYNCED | {"synced_at": None, "problem": "the bucket\n does not exist " + "x" * 999}
@@ -156,7 +157,9 @@ async def test_what_makes_no_sense_of_backups_is_not_believed(change: Any) -> No
 
 @pytest.mark.parametrize("moment", ["yesterday", "2026-11-22T15:00:00", 1764000000, ""])
 async def test_a_time_that_is_none_is_no_sync(moment: Any) -> None:
-    async with pod({"backup": SYNCED | {"synced_at": moment}}) as outlook:
+    async with pod(
+        {"backup": SYNCED | {"synced_at": moment, "recoverable_from": moment}}
+    ) as outlook:
         reading = await Reader().read(outlook)
     assert reading is not None
     assert reading.backup == BackupReading("00000003-1a2b3c4d", "backup")
@@ -248,7 +251,8 @@ async def test_a_bank_is_told_of_when_its_backups_stand_otherwise_and_not_for_ea
         (replace(LOST, synced_at=later), 3),
         (replace(LOST, problem="the bucket's server does not answer"), 4),
         (WELL, 5),
-        (replace(WELL, epoch="00000004-1a2b3c4d"), 6),
+        (replace(WELL, recoverable_from=AT_THREE), 6),
+        (replace(WELL, epoch="00000004-1a2b3c4d"), 7),
     ):
         told.said = Reading(backup=backup)
         await readings._read(BANK)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from memorybank.backup.chain import Epoch, lineage
 from memorybank.backup.destination import SILENT, Destination
 from memorybank.backup.points import Points
 from memorybank.backup.prepare import Prepared, forget_states
@@ -36,6 +38,8 @@ class Care:
         self._epoch = prepared.epoch
         self._database = database
         self._keep = keep
+        self._line: Sequence[Epoch] = ()
+        """The epochs that the newest one went on from, when it was looked last; they only go."""
 
     async def record(self) -> None:
         """Write the epoch down that could not be when it began. Raises BackupUnavailable."""
@@ -62,6 +66,7 @@ class Care:
 
         What is old is told by the clock of the destination, where something arrived just now.
         """
+        self._line = ()
         forget_states(self._database, but=self._epoch.name)
         self._forget_rewinds()
         try:
@@ -72,6 +77,19 @@ class Care:
                     gone = await self._destination.remove(each)
                     _logger.info("the epoch %s is removed: %d objects", each.name, gone)
                 await self._points.tidy(now)
+        except TimeoutError:
+            raise BackupUnavailable(SILENT) from None
+
+    async def since(self) -> datetime | None:
+        """Return from when on every moment can be restored, by the clock of the destination; None
+        while there is no whole copy. Raises BackupUnavailable and BackupDamaged.
+        """
+        try:
+            async with asyncio.timeout(_WRITE_SECONDS):
+                if not self._line:
+                    epochs, newest = await self._destination.look(seconds=_WRITE_SECONDS)
+                    self._line = () if newest is None else tuple(lineage(epochs, newest))
+                return await self._destination.since(self._line)
         except TimeoutError:
             raise BackupUnavailable(SILENT) from None
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -26,9 +26,9 @@ _DATA = ".ltx"
 _REACHED = "reached"
 _AT_ONCE = 16
 """Records that are read side by side."""
-_LEVELS = (0, 9)
-"""Where the last files of an epoch are: single syncs of some minutes, and whole copies. Between
-them are those that were made of the former, ever so many.
+_SYNCS, _COPIES = 0, 9
+"""Levels of Litestream's that have the last files of an epoch: single syncs of some minutes, and
+whole copies. Between them are those that were made of the former, ever so many.
 """
 _HEADER = struct.Struct(">4s4xII")
 """Magic, page size, pages: how a file of Litestream begins."""
@@ -95,11 +95,25 @@ class Destination:
                 written[name] = max(times)
         return Chain(epochs, written)
 
+    async def since(self, line: Sequence[Epoch]) -> datetime | None:
+        """Return from when on every moment can be restored, of epochs of which each went on from
+        the next; None while there is no whole copy to begin with. Raises BackupUnavailable.
+
+        It is when the oldest whole copy had arrived: a state has arrived after it was one.
+        """
+        for each in reversed(line):
+            copies = await self._objects.within(self.place.level(each.name, _COPIES))
+            times = [at for path, at in copies.items() if path.endswith(_DATA)]
+            if times:
+                # A bucket tells whole seconds.
+                return min(times).replace(microsecond=0) + timedelta(seconds=1)
+        return None
+
     async def size(self, epoch: Epoch) -> int | None:
         """Return how large the database of an epoch was last, None when that cannot be told. Raises
         BackupUnavailable.
         """
-        for level in _LEVELS:
+        for level in (_SYNCS, _COPIES):
             folder = self.place.level(epoch.name, level)
             files = [path for path in await self._objects.within(folder) if path.endswith(_DATA)]
             if files:

@@ -23,6 +23,8 @@ _AGAIN_SECONDS = 3.0
 SYNC_SECONDS = 8.0
 """How long a look waits for what was written to arrive."""
 _TIDY_SECONDS = 24 * 3_600.0
+_SURVEY_SECONDS = 600.0
+"""Between two looks at what can be restored, of which the oldest expires now and then."""
 _logger = logging.getLogger(__name__)
 
 
@@ -31,7 +33,11 @@ class Freshness:
     """What is known of the backups now."""
 
     synced_at: datetime | None = None
-    """When everything that was committed then is known to have arrived."""
+    """When everything that was committed then is known to have arrived: to when the bank can be
+    restored.
+    """
+    recoverable_from: datetime | None = None
+    """From when on every moment can be restored."""
     problem: str = ""
     """Why the last look failed."""
     problem_since: datetime | None = None
@@ -45,6 +51,9 @@ class Care(Protocol):
 
     async def tidy(self) -> None:
         """Remove what is kept for nobody. Raises BackupUnavailable."""
+
+    async def since(self) -> datetime | None:
+        """Return from when on every moment can be restored. Raises BackupUnavailable."""
 
 
 class Watch:
@@ -76,6 +85,7 @@ class Watch:
         patience = copy_seconds(database_bytes)
         self._first_until = time.monotonic() + patience if prepared.recorded else 0.0
         self._tidied = float("-inf")
+        self._surveyed = float("-inf")
         self._asked = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -127,6 +137,7 @@ class Watch:
             await self.look()
             if not self._seen.problem and self._seen.synced_at is not None:
                 await self._tidy()
+                await self._survey()
             pause = _AGAIN_SECONDS if self._seen.problem else self._look_seconds
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, pause - (time.monotonic() - began))):
@@ -135,7 +146,7 @@ class Watch:
     def _synced(self, at: datetime) -> None:
         if self._seen.problem:
             _logger.info("backups arrive again")
-        self._note(Freshness(synced_at=at))
+        self._note(replace(self._seen, synced_at=at, problem="", problem_since=None))
 
     def _failed(self, error: BackupUnavailable, at: datetime) -> None:
         first = self._seen.synced_at is None and time.monotonic() < self._first_until
@@ -158,3 +169,17 @@ class Watch:
             await self._care.tidy()
         except MemoryBankError as error:
             _logger.warning("old backups could not be removed: %s", error.message)
+
+    async def _survey(self) -> None:
+        """Find out from when on every moment can be restored; again soon while nothing can be."""
+        since = self._seen.recoverable_from
+        if since is not None and time.monotonic() - self._surveyed < _SURVEY_SECONDS:
+            return
+        self._surveyed = time.monotonic()
+        try:
+            found = await self._care.since()
+        except MemoryBankError as error:
+            _logger.warning("what can be restored could not be listed: %s", error.message)
+            return
+        if found != since:
+            self._note(replace(self._seen, recoverable_from=found))

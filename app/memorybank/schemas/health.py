@@ -48,7 +48,12 @@ class BackupReport(Response):
         description="What an acknowledged write means now."
     )
     synced_at: datetime | None = Field(
-        description="When everything that was committed then is known to have arrived."
+        description="When everything that was committed then is known to have arrived: to when the"
+        " bank can be restored."
+    )
+    recoverable_from: datetime | None = Field(
+        description="From when on every moment can be restored, by the clock of the destination;"
+        " null while it is not known."
     )
     problem: str = Field(description="Why the last look failed; empty when it did not.")
     problem_since: datetime | None

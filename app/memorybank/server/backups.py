@@ -195,6 +195,7 @@ class Backups:
             origin=epoch.origin.value,
             durability="replicated" if self.barrier and self.barrier.holds else "async",
             synced_at=seen.synced_at,
+            recoverable_from=seen.recoverable_from,
             problem=seen.problem,
             problem_since=seen.problem_since,
             waiting_bytes=self._backlog.waiting(),
@@ -257,6 +258,7 @@ def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
         telemetry.backup_looked(
             kind,
             synced_at=seen.synced_at,
+            recoverable_from=seen.recoverable_from,
             healthy=not seen.problem,
             waiting_bytes=backlog.waiting(),
         )

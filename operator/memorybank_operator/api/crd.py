@@ -96,6 +96,13 @@ COLUMNS: tuple[dict[str, Any], ...] = (
         "description": "Whether what is written arrives at the destination of its backups.",
     },
     {
+        "name": "Recoverable-From",
+        "type": "string",
+        "jsonPath": ".status.backup.recoverableFrom",
+        "priority": 1,
+        "description": "From when on every moment can be restored from its backups.",
+    },
+    {
         "name": "Replicas",
         "type": "integer",
         "jsonPath": ".status.readyReplicas",

@@ -84,6 +84,8 @@ class BackupReading:
     """When everything that was written then was last known to be at the destination; None before
     it ever was.
     """
+    recoverable_from: datetime | None = None
+    """From when on every moment can be restored; None while that is not known."""
     problem: str = ""
     """Why nothing arrives there, for people; holds no secret. Empty when all does."""
 

@@ -1,22 +1,24 @@
 """BackupHealthy, and the backups in the status: by what the pod says of them, which it does without
 being asked whether it is ready.
 
-Nothing here has a time that goes on while all is well: an idle bank causes no writes.
+No time goes on here while all is well but one, each hour: an idle bank causes no other writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from memorybank_operator.api.v1alpha1.backup import Backup
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.status import BackupStatus
-from memorybank_operator.reconcile.observed import Observed
+from memorybank_operator.reconcile.observed import BackupReading, Observed
 from memorybank_operator.status.serving import is_running
 from memorybank_operator.status.verdict import Verdict
 
+WRITTEN_AGAIN = timedelta(hours=1)
+"""How far behind the time may be to which a bank can be restored."""
 FAILING = {
     ("async", "refuse"): "What is written is on the bank's volume alone until it arrives there",
     ("replicated", "refuse"): "Writes are refused until then",
@@ -61,16 +63,27 @@ def backup_status(bank: MemoryBank, observed: Observed) -> BackupStatus | None:
     if backup is None:
         return None
     place = destination(bank, backup)
+    if known is None or known.destination != place:
+        known = BackupStatus(destination=place)  # of another place nothing is known
     if said is None:
-        # Of another place nothing is known.
-        known_here = known is not None and known.destination == place
-        return known if known_here else BackupStatus(destination=place)
+        return known
     return BackupStatus(
         destination=place,
         epoch=said.epoch,
         origin=said.origin,
         last_sync=said.synced_at if said.problem else None,
+        recoverable_from=said.recoverable_from or known.recoverable_from,
+        recoverable_to=_recoverable_to(said, known.recoverable_to),
     )
+
+
+def _recoverable_to(said: BackupReading, known: datetime | None) -> datetime | None:
+    """Return to when the bank can be restored at least: what is known, as long as it is of use."""
+    if known is None or said.synced_at is None:
+        return said.synced_at or known
+    behind = said.synced_at - known
+    is_last = bool(said.problem) and behind > timedelta()
+    return said.synced_at if is_last or behind >= WRITTEN_AGAIN else known
 
 
 def destination(bank: MemoryBank, backup: Backup) -> str:

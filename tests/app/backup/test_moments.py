@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from contextlib import closing
@@ -13,8 +14,10 @@ import apsw
 import pytest
 
 from memorybank.__main__ import main
-from memorybank.backup.chain import Origin
+from memorybank.backup.chain import Origin, lineage
+from memorybank.backup.destination import Destination
 from memorybank.errors import ConfigurationError, NotFound
+from memorybank.server.backups import place_of
 from tests.app.backup.conftest import MakePod
 from tests.support.replication import Pod, write
 
@@ -66,6 +69,45 @@ def test_any_moment_of_any_incarnation_comes_back(
         assert found == list(range(len(found))), "in the order in which they were written"
         assert {each for each, when in written.items() if when < at - _SECOND} <= set(found)
         assert all(written[each] <= at + _SECOND / 10 for each in found)
+
+
+def since(pod: Pod) -> datetime:
+    """From when on every moment can be restored."""
+    backup = pod.settings.backup
+    assert backup is not None
+    at = Destination(place_of(backup))
+
+    async def asked() -> datetime | None:
+        epochs, newest = await at.look(seconds=30)
+        assert newest is not None
+        return await at.since(tuple(lineage(epochs, newest)))
+
+    found = asyncio.run(asked())
+    assert found is not None
+    return found
+
+
+def test_what_is_said_to_be_recoverable_is(
+    make_pod: MakePod, destination: dict[str, Any], tmp_path: Path
+) -> None:
+    first = make_pod(destination)
+    written = lived(first, range(30))
+    last = make_pod(destination)
+    written |= lived(last, range(30, 60))
+    oldest = since(last)
+    assert oldest < written[29]
+    for name, at in (("oldest", oldest), ("next", oldest + _SECOND)):
+        found = restored(last, tmp_path / name, "--at", at.isoformat())
+        assert {each for each, when in written.items() if when < at - _SECOND} <= set(found)
+        assert all(written[each] <= at + _SECOND / 10 for each in found)
+    # The first epoch expires.
+    backup = last.settings.backup
+    assert backup is not None
+    kept = Destination(place_of(backup))
+    epochs = asyncio.run(kept.begun())
+    asyncio.run(kept.remove(min(epochs.values(), key=lambda each: each.order)))
+    assert written[29] < since(last) < written[59] + _SECOND
+    restored(last, tmp_path / "later", "--at", since(last).isoformat())
 
 
 def test_what_is_older_than_all_backups_is_refused_and_makes_no_file(

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,11 @@ def test_a_bank_tells_how_fresh_its_backups_are(make_pod: MakePod, tmp_path: Pat
         assert fresh["problem_since"] is None
         assert 'memorybank_backup_healthy{destination="volume"} 1.0' in metrics(server)
         assert 'memorybank_backup_synced_timestamp_seconds{destination="volume"}' in metrics(server)
+        since = told(server, lambda backup: backup["recoverable_from"] is not None)
+        begin = datetime.fromisoformat(since["recoverable_from"]).timestamp()
+        name = 'memorybank_backup_recoverable_from_timestamp_seconds{destination="volume"} '
+        [said] = [each for each in metrics(server).splitlines() if each.startswith(name)]
+        assert float(said.removeprefix(name)) == begin
         assert client.post("/v1/memories", json={"content": "still there"}).is_success
         assert server.stop() == 0
     pod.stop()

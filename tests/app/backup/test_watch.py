@@ -56,6 +56,7 @@ class Nobody:
     def __init__(self, problem: str = "") -> None:
         self.problem = problem
         self.recorded = self.tidied = 0
+        self.oldest: datetime | None = None
 
     async def record(self) -> None:
         if self.problem:
@@ -65,6 +66,11 @@ class Nobody:
     async def tidy(self) -> None:
         self.tidied += 1
         raise BackupUnavailable("not now")
+
+    async def since(self) -> datetime | None:
+        if self.problem:
+            raise BackupUnavailable(self.problem)
+        return self.oldest
 
 
 class Nothing(Backlog):
@@ -131,6 +137,35 @@ async def test_each_change_is_told_once(
     done = looks
     await asyncio.sleep(0)
     assert looks == done, "nobody looks any more"
+
+
+async def test_what_can_be_restored_is_asked_for_until_something_can_and_again_when_it_expires(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    care, told = Nobody(), list[datetime | None]()
+    watched = Watch(
+        Prepared(epoch=epoch(1), recorded=True), arrives, care, Nothing(),
+        look_seconds=0.01, database_bytes=0,
+        looked=lambda seen: told.append(seen.recoverable_from),
+    )  # fmt: skip
+    async with watched.running():
+        await until(lambda: len(told) > 3)
+        assert set(told) == {None}
+        care.oldest = NOW
+        await until(lambda: watched.seen.recoverable_from == NOW)
+        care.oldest = later = NOW + timedelta(days=1)
+        looks = len(told)
+        await until(lambda: len(told) > looks + 3)
+        assert watched.seen.recoverable_from == NOW, "it is not asked for at each look"
+        monkeypatch.setattr("memorybank.backup.watch._SURVEY_SECONDS", 0.0)
+        care.problem = "the destination cannot be reached"
+        looks = len(told)
+        await until(lambda: len(told) > looks + 3)
+        assert watched.seen.recoverable_from == NOW, "it is still there, as far as anybody knows"
+        assert not watched.seen.problem
+        care.problem = ""
+        await until(lambda: watched.seen.recoverable_from == later)
+    assert watched.seen.synced_at is not None
 
 
 async def test_who_meets_a_problem_has_it_looked_at_at_once() -> None:

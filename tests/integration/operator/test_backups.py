@@ -129,7 +129,7 @@ async def test_backups_that_fail_and_heal_are_told_and_nothing_is_written_meanwh
         await until_told(world, Reason.REPLICATING)
         await settle(world, operator)
         writes = len(world.writes())
-        world.pod.said = Reading(backup=replace(WELL, synced_at=NOON + timedelta(hours=1)))
+        world.pod.said = Reading(backup=replace(WELL, synced_at=NOON + timedelta(minutes=59)))
         await settle(world, operator)
         assert len(world.writes()) == writes, "syncs are not written down"
 
@@ -174,5 +174,6 @@ async def test_a_restore_is_told(world: World) -> None:
         "destination": f"s3://memories/{world.namespace}/agents/{uid}",
         "epoch": "00000002-5e6f7a8b",
         "origin": "backup",
+        "recoverableTo": "2026-01-01T12:00:00Z",
     }
     assert (await reasons(world)).count(Reason.RESTORED) == 1

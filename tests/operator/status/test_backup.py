@@ -68,7 +68,10 @@ def test_a_bank_whose_backups_arrive_says_where_and_in_which_epoch() -> None:
     well = status(WELL)
     assert healthy(well) == ("True", "Replicating")
     assert message(well) == f"Everything that is written arrives at {PLACE}."
-    assert well["backup"] == {"destination": PLACE, "epoch": EPOCH, "origin": "volume"}
+    assert well["backup"] == {
+        "destination": PLACE, "epoch": EPOCH, "origin": "volume",
+        "recoverableTo": "2026-01-01T12:00:00Z",
+    }  # fmt: skip
 
 
 def test_backups_that_do_not_arrive_leave_the_bank_ready_and_say_since_when_and_why() -> None:
@@ -135,10 +138,33 @@ def test_a_bank_that_sleeps_says_only_where_its_backups_are() -> None:
     assert asleep["backup"] == before["backup"]
 
 
-def test_syncs_cause_no_write() -> None:
+def test_syncs_cause_a_write_an_hour() -> None:
     before = status(WELL)
-    later = replace(WELL, synced_at=NOW + timedelta(days=3))
+    later = replace(WELL, synced_at=NOW + timedelta(minutes=59))
     assert status(later, before=before) == before
+    later = replace(WELL, synced_at=NOW + timedelta(minutes=60))
+    assert status(later, before=before)["backup"]["recoverableTo"] == "2026-01-01T13:00:00Z"
+
+
+def recoverable(of: dict[str, Any]) -> tuple[str | None, str | None]:
+    """From and to when."""
+    return of["backup"].get("recoverableFrom"), of["backup"].get("recoverableTo")
+
+
+def test_it_says_from_when_and_to_when_the_bank_can_be_restored() -> None:
+    old = replace(WELL, recoverable_from=NOW - timedelta(days=30))
+    assert recoverable(status(UNKNOWN)) == (None, None)
+    well = status(old)
+    assert recoverable(well) == ("2025-12-02T12:00:00Z", "2026-01-01T12:00:00Z")
+    assert recoverable(status(UNKNOWN, before=well)) == recoverable(well), "of another pod"
+    expired = status(replace(old, recoverable_from=NOW - timedelta(days=29)), before=well)
+    assert recoverable(expired) == ("2025-12-03T12:00:00Z", "2026-01-01T12:00:00Z")
+    lost = replace(old, synced_at=NOW + timedelta(seconds=20), problem=LOST.problem)
+    assert recoverable(status(lost, before=well))[1] == "2026-01-01T12:00:20Z", "to the second"
+    behind = replace(lost, synced_at=NOW - timedelta(minutes=5))
+    assert recoverable(status(behind, before=well)) == recoverable(well), "by another clock"
+    elsewhere = with_backup(destination={"volume": {"claimName": "backups"}})
+    assert recoverable(status(UNKNOWN, elsewhere, before=well)) == (None, None)
 
 
 def test_each_change_for_better_or_worse_is_an_event() -> None:

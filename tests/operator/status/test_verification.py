@@ -192,7 +192,8 @@ def test_what_was_measured_is_in_the_metrics_until_the_bank_is_gone() -> None:
     metrics.observe({}, _Nothing(), _Nothing())
     stage.verify(1, "Complete", **GOOD)
     stage.look()
-    metrics.backup_measures(key, stage.status["backup"])
+    since = {"recoverableFrom": "2025-12-02T12:00:00Z"}
+    metrics.backup_measures(key, stage.status["backup"] | since)
 
     def seen() -> list[float | None]:
         labels = {"namespace": "team", "bank": "agents"}
@@ -202,9 +203,9 @@ def test_what_was_measured_is_in_the_metrics_until_the_bank_is_gone() -> None:
         ]
 
     at = datetime(2026, 1, 2, 12, 1, tzinfo=UTC).timestamp()
-    assert seen() == [at, 3.5, 0.25]
+    assert seen() == [at, 3.5, 0.25, datetime(2025, 12, 2, 12, tzinfo=UTC).timestamp()]
     metrics.bank_is_gone(key)
-    assert seen() == [None, None, None]
+    assert seen() == [None] * 4
 
 
 class _Nothing:

@@ -75,8 +75,8 @@ class StorageStatus(StatusModel):
 
 
 class BackupStatus(StatusModel):
-    """The backups as they are. It is written when one of its fields but lastSync changes, or the
-    condition BackupHealthy does.
+    """The backups as they are. It is written when one of its fields changes but lastSync and
+    recoverableTo, or the condition BackupHealthy does, and while all is well each hour.
     """
 
     destination: Annotated[str, Field(max_length=1024)]
@@ -91,6 +91,14 @@ class BackupStatus(StatusModel):
     """
     last_sync: datetime | None = None
     """While BackupHealthy is False, when all was last at the destination; absent if it never was.
+    """
+    recoverable_from: datetime | None = None
+    """From when on every moment can be restored, by the clock of the destination; absent before the
+    first whole copy was there.
+    """
+    recoverable_to: datetime | None = None
+    """To when every moment can be restored at least. While BackupHealthy is True, that goes on to a
+    few seconds ago, and this is written anew when it is an hour behind.
     """
     last_verification: datetime | None = None
     """For when the newest verification that ended was scheduled, good or bad."""
