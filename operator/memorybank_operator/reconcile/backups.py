@@ -181,7 +181,7 @@ class Backups:
         standing = stand(backup, scene, now)
         if is_scheduled(body) and is_over(backup, standing, now):
             child = ChildKey(constants.BACKUP_KIND, backup.name)
-            step = Delete(child, uid=backup.metadata.uid)
+            step = Delete(child, uid=backup.uid)
             await self._executor.execute(step, namespace=key.namespace)
             return [], True
         waits = []

@@ -118,7 +118,7 @@ def _made_at(secret: KubeObject, now: datetime) -> datetime:
 def _not_ours(key: MemoryBankKey, secret: KubeObject) -> Problem | None:
     metadata = secret["metadata"]
     owners = metadata.get("ownerReferences") or ()
-    if any(each["uid"] == key.metadata.uid for each in owners):
+    if any(each["uid"] == key.uid for each in owners):
         leaving = bool(metadata.get("deletionTimestamp"))
     elif any((each["kind"], each["name"]) == (constants.KEY_KIND, key.name) for each in owners):
         leaving = True  # with a former MemoryBankKey of this name

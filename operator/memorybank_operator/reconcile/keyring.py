@@ -264,12 +264,12 @@ class Keyring:
         key, key_id = held.key, told.key_id(held.digest)
         step = rotation(key, held.delivery, held.candidate, key_id=key_id, now=self._now())
         try:
-            await self._executor.execute(step, namespace=key.metadata.namespace)
+            await self._executor.execute(step, namespace=key.namespace)
         except (errors.Forbidden, errors.Invalid) as error:
             problem = Problem(error.reason, str(error))
             delivery = replace(held.delivery, problem=problem)
             return replace(held, delivery=delivery, candidate=None, refused=True)
-        bank = BankKey(key.metadata.namespace, key.spec.bank_ref.name)
+        bank = BankKey(key.namespace, key.spec.bank_ref.name)
         delivery = deliver(key, await self._secret(bank, key), new_key, self._now())
         return replace(held, delivery=delivery, candidate=None)
 
@@ -337,7 +337,7 @@ class Keyring:
             and found.reason == Reason.BANK_UNAVAILABLE
             and ready is not None
             and ready.status == "True"
-            and ready.observed_generation == key.metadata.generation
+            and ready.observed_generation == key.generation
         ):
             found = None  # the bank keeps the key while it restarts
         status = key_status(

@@ -48,12 +48,12 @@ _PLACED = (
 
 def take_name(backup: MemoryBankBackup, bank: MemoryBank) -> str:
     """Name the Job that takes a recovery point: another one for one that is made anew."""
-    return f"{bank.name}-take-{text_checksum(backup.metadata.uid)[:10]}"
+    return f"{bank.name}-take-{text_checksum(backup.uid)[:10]}"
 
 
 def restore_name(restore: MemoryBankRestore, bank: MemoryBank, operation: str) -> str:
     """Name a Job of a restore, likewise: `check`, `rewind` or `undo`."""
-    return f"{bank.name}-{operation}-{text_checksum(restore.metadata.uid)[:10]}"
+    return f"{bank.name}-{operation}-{text_checksum(restore.uid)[:10]}"
 
 
 def build_take_job(
@@ -63,7 +63,7 @@ def build_take_job(
     hours = backup.spec.expire_hours
     expiry = () if hours is None else ("--expire-hours", str(hours))
     # By the id it is known again what an earlier try has taken already.
-    arguments = ("take", backup.name, "--id", backup.metadata.uid, *expiry)
+    arguments = ("take", backup.name, "--id", backup.uid, *expiry)
     owner = _owner(constants.BACKUP_KIND, backup)
     pod = _beside(bank, deployment, arguments, size)
     return _job(bank, pod, name=take_name(backup, bank), owner=owner)
@@ -90,7 +90,7 @@ def build_rewind_job(
     bank: MemoryBank, restore: MemoryBankRestore, deployment: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Build the Job that replaces the database on the bank's own volume, which no pod has."""
-    arguments = ("rewind", restore.metadata.uid, *_state(restore))
+    arguments = ("rewind", restore.uid, *_state(restore))
     pod = _in_place(deployment, arguments)
     name, owner = restore_name(restore, bank, "rewind"), _owner(constants.RESTORE_KIND, restore)
     return _job(bank, pod, name=name, owner=owner, component=constants.COMPONENT_REWIND)
@@ -100,7 +100,7 @@ def build_undo_job(
     bank: MemoryBank, restore: MemoryBankRestore, deployment: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Build the Job that puts back what was there before, likewise."""
-    pod = _in_place(deployment, ("undo", restore.metadata.uid))
+    pod = _in_place(deployment, ("undo", restore.uid))
     name, owner = restore_name(restore, bank, "undo"), _owner(constants.RESTORE_KIND, restore)
     return _job(bank, pod, name=name, owner=owner, component=constants.COMPONENT_REWIND)
 
@@ -119,7 +119,7 @@ def _owner(kind: str, of: MemoryBankBackup | MemoryBankRestore) -> dict[str, Any
         "apiVersion": constants.API_VERSION,
         "kind": kind,
         "name": of.name,
-        "uid": of.metadata.uid,
+        "uid": of.uid,
         "controller": True,
     }
 

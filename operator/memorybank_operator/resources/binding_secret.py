@@ -20,7 +20,7 @@ def build_binding_secret(key: MemoryBankKey, token: str, record: KeyRecord) -> d
     """Build the Secret, with the hash of its rendering. The rendering holds the token, of which the
     hash tells nothing: it has 256 random bits.
     """
-    namespace, bank = key.metadata.namespace, key.spec.bank_ref.name
+    namespace, bank = key.namespace, key.spec.bank_ref.name
     host = f"{bank}.{namespace}.svc"
     uri = f"http://{host}:{constants.HTTP_PORT}"
     entries = {
@@ -52,7 +52,7 @@ def build_binding_secret(key: MemoryBankKey, token: str, record: KeyRecord) -> d
                         "apiVersion": constants.API_VERSION,
                         "kind": constants.KEY_KIND,
                         "name": key.name,
-                        "uid": key.metadata.uid,
+                        "uid": key.uid,
                         "controller": True,
                     }
                 ],

@@ -59,7 +59,7 @@ def key_status(
         verdicts[ConditionType.EXPIRING] = _expiring(key)
     conditions = (condition(key, kind, verdict, now) for kind, verdict in verdicts.items())
     status = MemoryBankKeyStatus(
-        observed_generation=key.metadata.generation,
+        observed_generation=key.generation,
         conditions=tuple(sorted(conditions, key=lambda each: each.type)),
         secret_name=key.secret if record is not None else "",
         key_id=key_id,
@@ -84,7 +84,7 @@ def invalid_key_status(body: KubeObject, error: InvalidSpec, *, now: datetime) -
     conditions = (condition(key, kind, each, now) for kind, each in verdicts.items())
     status = key.status.model_copy(
         update={
-            "observed_generation": key.metadata.generation,
+            "observed_generation": key.generation,
             "conditions": tuple(sorted(conditions, key=lambda each: each.type)),
         }
     )

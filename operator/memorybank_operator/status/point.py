@@ -59,7 +59,7 @@ def _status(
 ) -> dict[str, Any]:
     conditions = (condition(backup, kind, each, now) for kind, each in verdicts.items())
     status = MemoryBankBackupStatus(
-        observed_generation=backup.metadata.generation,
+        observed_generation=backup.generation,
         conditions=tuple(sorted(conditions, key=lambda each: each.type)),
         **said,
     )

@@ -83,7 +83,7 @@ def _status(
 ) -> dict[str, Any]:
     conditions = (condition(restore, kind, each, now) for kind, each in verdicts.items())
     status = MemoryBankRestoreStatus(
-        observed_generation=restore.metadata.generation,
+        observed_generation=restore.generation,
         conditions=tuple(sorted(conditions, key=lambda each: each.type)),
         **said,
     )

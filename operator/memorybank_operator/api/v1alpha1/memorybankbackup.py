@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
 from memorybank_operator.api.v1alpha1.backup import hours, within
-from memorybank_operator.api.v1alpha1.memorybank import (
-    BankReference,
-    Metadata,
-    invalid_spec,
-)
-from memorybank_operator.api.v1alpha1.status import Condition, Conditions
+from memorybank_operator.api.v1alpha1.resource import BankReference, Resource
+from memorybank_operator.api.v1alpha1.status import Conditions, ResourceStatus
 from memorybank_operator.api.v1alpha1.types import Duration
 
 
@@ -82,11 +77,9 @@ class PointStatus(StatusModel):
     """Of the database, in hex."""
 
 
-class MemoryBankBackupStatus(StatusModel):
+class MemoryBankBackupStatus(ResourceStatus):
     """What the operator says about the recovery point."""
 
-    observed_generation: int = -1
-    """Generation of the spec that this status is about; -1 before the operator saw it."""
     phase: Annotated[str, Field(max_length=32)] = ""
     """One word for people: Pending, Taking, Complete, Failed or Expired."""
     conditions: Conditions = ()
@@ -96,18 +89,13 @@ class MemoryBankBackupStatus(StatusModel):
     expires_at: datetime | None = None
     """From when on it is removed from the destination; absent for never."""
 
-    def condition(self, kind: str) -> Condition | None:
-        """Return the condition of a type, None when there is none."""
-        return next((each for each in self.conditions if each.type == kind), None)
 
-
-class MemoryBankBackup(ApiModel):
+class MemoryBankBackup(Resource):
     """A recovery point of a MemoryBank: a whole copy of it at the destination of its backups,
     which was restored and checked before it was put there.
     """
 
     model_config = ConfigDict(
-        extra="ignore",
         json_schema_extra=rules(
             cel(
                 "size(self.metadata.name) <= 63 && "
@@ -119,21 +107,7 @@ class MemoryBankBackup(ApiModel):
         ),
     )
 
-    metadata: Metadata
     spec: BackupSpec
     """Of which bank the recovery point is, and how long it is kept."""
     status: MemoryBankBackupStatus = MemoryBankBackupStatus()
     """What the operator says about the recovery point."""
-
-    @property
-    def name(self) -> str:
-        """Name of the MemoryBankBackup and of the recovery point."""
-        return self.metadata.name
-
-    @classmethod
-    def parse(cls, body: Mapping[str, Any]) -> Self:
-        """Read a resource as the API server shows it; raises InvalidSpec as MemoryBank does."""
-        try:
-            return cls.model_validate(body)
-        except ValidationError as error:
-            raise invalid_spec(error) from None

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
 from memorybank_operator.api.duration import PATTERN, parse_duration
-from memorybank_operator.api.v1alpha1.memorybank import (
-    BankReference,
-    Metadata,
-    invalid_spec,
-)
-from memorybank_operator.api.v1alpha1.status import Condition, Conditions
+from memorybank_operator.api.v1alpha1.resource import BankReference, Resource
+from memorybank_operator.api.v1alpha1.status import Conditions, ResourceStatus
 from memorybank_operator.api.v1alpha1.types import Duration, ObjectName
 
 Tenant = Annotated[
@@ -150,11 +145,9 @@ class RotationStatus(StatusModel):
     """Former keys that are still valid, oldest first."""
 
 
-class MemoryBankKeyStatus(StatusModel):
+class MemoryBankKeyStatus(ResourceStatus):
     """What the operator says about the key. The key itself never shows here."""
 
-    observed_generation: int = -1
-    """Generation of the spec that this status is about; -1 before the operator saw the key."""
     conditions: Conditions = ()
     """Ready is always present; Expiring, Reconciling and Stalled only while True."""
     secret_name: str = ""
@@ -164,38 +157,18 @@ class MemoryBankKeyStatus(StatusModel):
     rotation: RotationStatus | None = None
     """The rotations of the key; absent before there is one."""
 
-    def condition(self, kind: str) -> Condition | None:
-        """Return the condition of a type, None when there is none."""
-        return next((each for each in self.conditions if each.type == kind), None)
 
-
-class MemoryBankKey(ApiModel):
+class MemoryBankKey(Resource):
     """A key to a MemoryBank, made by the operator and delivered in a Secret; it opens the bank for
     as long as this object exists.
     """
 
-    model_config = ConfigDict(extra="ignore")
-
-    metadata: Metadata
     spec: KeySpec
     """What the key should be."""
     status: MemoryBankKeyStatus = MemoryBankKeyStatus()
     """What the operator says about the key."""
 
     @property
-    def name(self) -> str:
-        """Name of the MemoryBankKey."""
-        return self.metadata.name
-
-    @property
     def secret(self) -> str:
         """Name of the Secret."""
         return self.spec.secret_name or self.metadata.name
-
-    @classmethod
-    def parse(cls, body: Mapping[str, Any]) -> Self:
-        """Read a resource as the API server shows it; raises InvalidSpec as MemoryBank does."""
-        try:
-            return cls.model_validate(body)
-        except ValidationError as error:
-            raise invalid_spec(error) from None

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
 from memorybank_operator.api.v1alpha1.bootstrap import EpochName, PointName, Timestamp
-from memorybank_operator.api.v1alpha1.memorybank import (
-    BankReference,
-    Metadata,
-    invalid_spec,
-)
-from memorybank_operator.api.v1alpha1.status import Condition, Conditions
+from memorybank_operator.api.v1alpha1.resource import BankReference, Resource
+from memorybank_operator.api.v1alpha1.status import Conditions, ResourceStatus
 
 _STATES = ("timestamp", "epoch", "backup", "latest")
 
@@ -95,11 +90,9 @@ class RestoredStatus(StatusModel):
     """How long it took until the database was there and checked."""
 
 
-class MemoryBankRestoreStatus(StatusModel):
+class MemoryBankRestoreStatus(ResourceStatus):
     """What the operator says about the restore."""
 
-    observed_generation: int = -1
-    """Generation of the spec that this status is about; -1 before the operator saw it."""
     phase: Annotated[str, Field(max_length=32)] = ""
     """How far it is: Pending, Checking, SafetyCopy, Stopping, Restoring, Starting, Complete,
     Failed, RollingBack or RolledBack.
@@ -113,33 +106,13 @@ class MemoryBankRestoreStatus(StatusModel):
     restored: RestoredStatus | None = None
     """What was restored; absent before it is."""
 
-    def condition(self, kind: str) -> Condition | None:
-        """Return the condition of a type, None when there is none."""
-        return next((each for each in self.conditions if each.type == kind), None)
 
-
-class MemoryBankRestore(ApiModel):
+class MemoryBankRestore(Resource):
     """A MemoryBank is put back, in place, to a state that its backups have: checked before, what
     it was kept twice, and stopped for as long as it takes.
     """
 
-    model_config = ConfigDict(extra="ignore")
-
-    metadata: Metadata
     spec: RestoreSpec
     """Which bank is put back, and to what."""
     status: MemoryBankRestoreStatus = MemoryBankRestoreStatus()
     """What the operator says about the restore."""
-
-    @property
-    def name(self) -> str:
-        """Name of the MemoryBankRestore."""
-        return self.metadata.name
-
-    @classmethod
-    def parse(cls, body: Mapping[str, Any]) -> Self:
-        """Read a resource as the API server shows it; raises InvalidSpec as MemoryBank does."""
-        try:
-            return cls.model_validate(body)
-        except ValidationError as error:
-            raise invalid_spec(error) from None

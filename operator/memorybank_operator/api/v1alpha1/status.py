@@ -39,6 +39,18 @@ Conditions = Annotated[
 ]
 
 
+class ResourceStatus(StatusModel):
+    """What the status of every kind has."""
+
+    observed_generation: int = -1
+    """Generation of the spec that this status is about; -1 before the operator saw it."""
+    conditions: Conditions = ()
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of a type, None when there is none."""
+        return next((each for each in self.conditions if each.type == kind), None)
+
+
 class Endpoints(StatusModel):
     """Where the bank is reached: by spec.expose, or within the cluster; metrics always within."""
 
@@ -119,11 +131,9 @@ class BackupStatus(StatusModel):
     """For when the newest recovery point by spec.backup.points was scheduled."""
 
 
-class MemoryBankStatus(StatusModel):
+class MemoryBankStatus(ResourceStatus):
     """What the operator says about the bank. Nothing here is read from memories or keys."""
 
-    observed_generation: int = -1
-    """Generation of the spec that this status is about; -1 before the operator saw the bank."""
     phase: str = ""
     """One word for people: Pending, Running, Failed, Stopped, Paused or Deleting."""
     conditions: Conditions = ()
@@ -164,7 +174,3 @@ class MemoryBankStatus(StatusModel):
     """A change of the pod that waits, and what it would do; absent while none does."""
     rollout: RolloutStatus | None = None
     """What the pod is made from; absent before there is a Deployment."""
-
-    def condition(self, kind: str) -> Condition | None:
-        """Return the condition of a type, None when there is none."""
-        return next((each for each in self.conditions if each.type == kind), None)
