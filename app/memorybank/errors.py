@@ -9,6 +9,7 @@ MemoryBankError
 │   └── QuotaExceeded       the tenant has used up what it may have
 ├── Unauthenticated         no key, or one that is unknown or revoked
 ├── Forbidden               the key lacks a scope, or it is about another tenant
+│   └── ReadOnly            this process follows a bank and writes nothing
 ├── ConfigurationError      the service cannot start as configured
 ├── BackupDamaged           a backup is there that cannot be restored
 └── Unavailable             the service cannot do it now; a retry may succeed
@@ -100,6 +101,19 @@ class Forbidden(MemoryBankError):
         """`scope` is the one that is missing; None when no scope would help."""
         super().__init__(message, field=field, hint=hint)
         self.scope = scope
+
+
+class ReadOnly(Forbidden):
+    """This process follows another one, and writes nothing."""
+
+    code = "read_only"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this is a read-only copy of the bank",
+            hint="write to the primary; or, when it is lost, promote this one:"
+            " docs/service/standby.md, Promotion",
+        )
 
 
 class ConfigurationError(MemoryBankError):

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from memorybank.ports import StoreCare
-from memorybank.schemas.health import BackupReport, Check, DiskReport, ReadyReport
+from memorybank.schemas.health import BackupReport, Check, DiskReport, FollowReport, ReadyReport
 from memorybank.services.selftest import SelfTest
 
 _logger = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ class Readiness:
         revision: str,
         schema_version: int,
         backup: Callable[[], BackupReport | None] = lambda: None,
+        follow: Callable[[], FollowReport | None] = lambda: None,
     ) -> None:
         self._selftest = selftest
         self._care = care
@@ -31,6 +32,7 @@ class Readiness:
         self._revision = revision
         self._schema_version = schema_version
         self._backup = backup
+        self._follow = follow
         self._draining = False
         self._was_ready = True
 
@@ -55,6 +57,7 @@ class Readiness:
             way_back=self._care.way_back,
             disk=disk and DiskReport(total_bytes=disk.total_bytes, free_bytes=disk.free_bytes),
             backup=self._backup(),
+            follow=self._follow(),
             checks=checks,
         )
 

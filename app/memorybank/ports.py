@@ -692,6 +692,8 @@ class Marks:
     """At least that of the newest change in the feed."""
     access: int
     """Counts changes of who may come in."""
+    feed: str = ""
+    """Names the feed that `seq` is a position of: with another one all of it is read anew."""
 
 
 class SharedStore(Protocol):

@@ -594,6 +594,40 @@ class BackupSettings(Section):
         return self
 
 
+class FollowSettings(Section):
+    """A bank in SQLite whose backups are followed: what it says is read here, and nothing written.
+
+    Promoted by another start without it: see docs/service/standby.md.
+    """
+
+    bank: str = Field(pattern=_BANK, description="Namespace and name of the bank.")
+    uid: str | None = Field(
+        None,
+        pattern=_UID,
+        description="Its uid, where several had that name; null: the last one that was backed up.",
+    )
+    s3: S3Settings | None = Field(None, description="The bucket; either this or `volume`.")
+    volume: FolderSettings | None = Field(None, description="The folder; either this or `s3`.")
+    poll_seconds: float = Field(
+        1, ge=0.1, le=3_600, description="Time between two looks at what has arrived."
+    )
+    max_lag_seconds: float | None = Field(
+        60,
+        ge=1,
+        le=31_536_000,
+        description="How far behind what has arrived this may be and be ready; null: however far.",
+    )
+    restore_seconds: int = Field(
+        600, ge=10, le=86_400, description="How long restoring an epoch may take."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.s3 is None) == (self.volume is None):
+            raise PydanticCustomError("destination", "should have either s3 or volume")
+        return self
+
+
 class LimitSettings(Section):
     """How much one caller may ask for."""
 
@@ -775,6 +809,9 @@ class Settings(BaseSettings):
     audit: AuditSettings = AuditSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     backup: BackupSettings | None = Field(None, description="Backups of a bank in SQLite.")
+    follow: FollowSettings | None = Field(
+        None, description="The bank that is read here; null: this one is a bank of its own."
+    )
     limits: LimitSettings = LimitSettings()
     forgetting: ForgettingSettings = ForgettingSettings()
     write_gate: WriteGateSettings = WriteGateSettings()
@@ -825,6 +862,24 @@ class Settings(BaseSettings):
         if self.backup is not None and self.database.engine != "sqlite":
             raise PydanticCustomError(
                 "backup_engine", "backup should be left out with the engine postgres"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _follows_a_file(self) -> Self:
+        if self.follow is None:
+            return self
+        if self.backup is not None:
+            raise PydanticCustomError(
+                "follow_backup", "follow should be left out where there is backup, or the reverse"
+            )
+        if self.database.engine != "sqlite":
+            raise PydanticCustomError(
+                "follow_engine", "follow should be left out with the engine postgres"
+            )
+        if self.vector.provider != "embedded":
+            raise PydanticCustomError(
+                "follow_vectors", "follow should be left out unless vector.provider is embedded"
             )
         return self
 

@@ -212,6 +212,16 @@ class Telemetry:
         """Tell that the database was restored before the start."""
         self._backup_restore.labels(destination).set(seconds)
 
+    def copies(self, lag: Callable[[], float | None]) -> None:
+        """Ask at each exposition how far behind the followed bank's backups this is."""
+        gauge = Gauge(
+            "memorybank_follow_lag_seconds",
+            "What had arrived at the destination of the followed bank so long ago is found here, at"
+            " the latest; NaN before that is known.",
+            registry=self._registry,
+        )
+        gauge.set_function(lambda: math.nan if (seconds := lag()) is None else seconds)
+
     def follows(self, *, leads: Callable[[], bool], behind: Callable[[], float]) -> None:
         """Ask this at each exposition: whether this process leads, and how far it is behind."""
         self._leads.set_function(leads)

@@ -76,6 +76,11 @@ class Pod:
         prepare(self.settings)
         return Prepared.load(self.run_dir)
 
+    @property
+    def prepared_epoch(self) -> str:
+        """The name of the epoch that it replicates to."""
+        return Prepared.load(self.run_dir).epoch.name
+
     def replicate(self, *, wait: bool = True) -> None:
         """Start Litestream; return when it has replicated what there is."""
         backup = self.settings.backup
@@ -142,9 +147,13 @@ class Pod:
 
     def share_volume_of(self, other: Pod) -> None:
         """Be on the same node as another one."""
+        self.take_data_of(other.data)
+
+    def take_data_of(self, folder: Path) -> None:
+        """Be where another one was."""
         content = json.loads(self.config.read_text())
-        self.config.write_text(json.dumps(content | {"data": str(other.data)}))
-        self.data = other.data
+        self.config.write_text(json.dumps(content | {"data": str(folder)}))
+        self.data = folder
 
     def lose_volume(self) -> None:
         for each in sorted(self.data.rglob("*"), reverse=True):

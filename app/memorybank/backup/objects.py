@@ -170,6 +170,18 @@ class Objects:
         with _told():
             return await asyncio.to_thread(listed)
 
+    async def sizes(self, folder: str, *, behind: str | None = None) -> dict[str, int]:
+        """Return how large what is in a folder and below it is; with `behind`, of the paths that
+        come later in their order.
+        """
+
+        def listed() -> dict[str, int]:
+            pages = obstore.list(self._store, f"{folder}/", offset=behind)
+            return {each["path"]: each["size"] for page in pages for each in page}
+
+        with _told():
+            return await asyncio.to_thread(listed)
+
     async def first(self, folder: str, suffix: str) -> datetime | None:
         """Return when something of this suffix was written into a folder; None without any."""
 

@@ -6,6 +6,7 @@ together.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from memorybank.domain.keys import Scope
@@ -13,6 +14,7 @@ from memorybank.domain.keys import Scope
 _OPEN = frozenset({"health", "metadata"})
 """Tags of the operations that need no key."""
 
+_READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _READING = frozenset({"search"})
 _BY_METHOD = {"memories": Scope.WRITE, "life": Scope.WRITE, "forgetting": Scope.ADMIN}
 """By tag, what anything but GET needs."""
@@ -39,6 +41,15 @@ _OF_THE_BANK = frozenset(
     }
 )
 """Operations that are about more than one tenant: for keys of the default tenant only."""
+
+
+_READ_BY_POST = frozenset({"search", "care_check", "care_check_index", "care_rebuild_index"})
+"""Tags and names of operations that are no GET and write nothing."""
+
+
+def writes(methods: Collection[str] | None, tag: str, name: str) -> bool:
+    """Say whether an operation writes, so that a copy of a bank refuses it."""
+    return not _READ_METHODS.issuperset(methods or ()) and not _READ_BY_POST & {tag, name}
 
 
 def needed_scope(method: str, operation: dict[str, Any]) -> Scope | None:

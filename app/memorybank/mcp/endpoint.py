@@ -78,8 +78,11 @@ class McpEndpoint:
         version: str,
         called: Callable[[str, str], None],
         tracer: Tracer,
+        reads_only: bool = False,
     ) -> None:
-        """`called` hears of every tool call: the tool's name, and "ok" or the error's code."""
+        """`called` hears of every tool call: the tool's name, and "ok" or the error's code. What
+        writes is not offered with `reads_only`: each call of it would be refused by the store.
+        """
         few = memory_tools(service)
         more = {spec.name: spec for spec in more_tools(service)}
         self._profiles = {_DEFAULT: few, _FULL: few | more}
@@ -87,16 +90,19 @@ class McpEndpoint:
         self._prompts = MemoryPrompts(service)
         self._called = called
         self._tracer = tracer
+        self._reads_only = reads_only
+        # A copy of a bank is promoted at any time: then there is more.
+        offered = _STALE if reads_only else _FRESH
         server: Server[Any] = Server(
             "memory-bank",
             version=version,
             title="Memory bank",
             instructions=_INSTRUCTIONS,
             cache_hints={
-                "tools/list": _FRESH,
+                "tools/list": offered,
                 "resources/list": _FRESH,
                 "resources/templates/list": _FRESH,
-                "prompts/list": _FRESH,
+                "prompts/list": offered,
                 "resources/read": _STALE,
             },
             on_list_tools=self._list_tools,
@@ -152,7 +158,11 @@ class McpEndpoint:
         request = _request(context)
         scopes = _caller(request).scopes
         return ListToolsResult(
-            tools=[spec.shown() for spec in self._profile(request).values() if spec.scope in scopes]
+            tools=[
+                spec.shown()
+                for spec in self._profile(request).values()
+                if spec.scope in scopes and (spec.read_only or not self._reads_only)
+            ]
         )
 
     def _profile(self, request: Request) -> dict[str, ToolSpec[Any]]:
@@ -187,7 +197,8 @@ class McpEndpoint:
     async def _list_prompts(
         self, context: ServerRequestContext[Any], _params: PaginatedRequestParams | None
     ) -> ListPromptsResult:
-        return ListPromptsResult(prompts=self._prompts.listed() if _reads(context) else [])
+        listed = self._prompts.listed(to_write=not self._reads_only) if _reads(context) else []
+        return ListPromptsResult(prompts=listed)
 
     async def _get_prompt(
         self, context: ServerRequestContext[Any], params: GetPromptRequestParams

@@ -69,9 +69,9 @@ class MemoryPrompts:
         self._service = service
 
     @staticmethod
-    def listed() -> list[Prompt]:
-        """Return what there is."""
-        return list(_PROMPTS.values())
+    def listed(*, to_write: bool) -> list[Prompt]:
+        """Return what there is; what ends in writing only where that can be done."""
+        return [each for each in _PROMPTS.values() if to_write or each is not _WRAP_UP]
 
     async def get(
         self, caller: Principal, name: str, arguments: Mapping[str, str]

@@ -62,6 +62,22 @@ class BackupReport(Response):
     )
 
 
+class FollowReport(Response):
+    """What is known of the bank that is followed."""
+
+    epoch: str = Field(description="The epoch of the bank that is read here.")
+    transaction: int = Field(description="The last one of that epoch that is here.")
+    written_at: datetime | None = Field(
+        description="When it was replicated, by the clock of the primary's node."
+    )
+    lag_seconds: float | None = Field(
+        description="What had arrived at the destination so long ago is found here, at the latest;"
+        " null before that is known for the first time. What is on its way there is not in it."
+    )
+    problem: str = Field(description="Why the last look failed; empty when it did not.")
+    problem_since: datetime | None
+
+
 class ReadyReport(Response):
     """Whether the service does its job: what was tried, and how it went."""
 
@@ -79,4 +95,5 @@ class ReadyReport(Response):
     )
     disk: DiskReport | None = Field(description="Null when it does not answer in time.")
     backup: BackupReport | None = Field(None, description="Null when none is configured.")
+    follow: FollowReport | None = Field(None, description="Null for a bank of its own.")
     checks: list[Check]

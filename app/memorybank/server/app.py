@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from memorybank.http.app import Api, create_api
 from memorybank.http.cors import Cors
 from memorybank.http.direct import DirectRoutes
 from memorybank.http.middleware import surround
+from memorybank.http.reading import ReadingOnly
 from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_backup import BackupRoutes
@@ -53,6 +54,8 @@ class Application:
     mcp: Deferred
     federation: Federation
     configuration: ConfigurationInEffect
+    behind: Callable[[], float]
+    """For how many seconds others may have stored what is not known here."""
 
 
 async def build_application(
@@ -76,11 +79,14 @@ async def build_application(
         gate=settings.write_gate.to_policy(),
         timed=tracer.timed(telemetry.timed),
     )
-    following = services.following
-    telemetry.follows(
-        leads=lambda: services.leadership.leads,
-        behind=lambda: 0.0 if following is None else following.behind(),
-    )
+    following, followed = services.following, engine.followed
+
+    def behind() -> float:
+        return 0.0 if following is None else following.behind()
+
+    telemetry.follows(leads=lambda: services.leadership.leads, behind=behind)
+    if followed is not None:
+        telemetry.copies(followed.lag)
     replication = BackupService(backups)
     resource = ResourceRoutes(public_url=settings.security.public_url, issuer=federation.issuer)
     readiness = Readiness(
@@ -90,13 +96,18 @@ async def build_application(
         revision=settings.revision,
         schema_version=engine.store.care.schema_version,
         backup=replication.report,
+        follow=lambda: None if followed is None else followed.report(),
     )
 
     def load_mcp() -> WithLifespan:
         from memorybank.mcp.endpoint import McpEndpoint  # see Deferred
 
         return McpEndpoint(
-            services.memories, version=VERSION, called=telemetry.tool_called, tracer=tracer
+            services.memories,
+            version=VERSION,
+            called=telemetry.tool_called,
+            tracer=tracer,
+            reads_only=followed is not None,
         )
 
     mcp = Deferred(load_mcp)
@@ -121,27 +132,23 @@ async def build_application(
 
     search = SearchRoutes(services.memories.finding)
     memories = MemoryRoutes(services.memories)
-    api = create_api(
-        [
-            memories.router(),
-            search.router(),
-            LifeRoutes(services.memories.life).router(),
-            ForgettingRoutes(services.forgetting, engine.embedder.model).router(),
-            KeyRoutes(services.keys).router(),
-            TenantRoutes(services.tenants).router(),
-            AuditRoutes(services.audit).router(),
-            EmbeddingRoutes(services.embedding).router(),
-            EncryptionRoutes(services.encryption).router(),
-            TransferRoutes(services.exports, services.imports).router(),
-            CareRoutes(services.care).router(),
-            BackupRoutes(replication).router(),
-            HealthRoutes(readiness, VERSION).router(),
-            resource.router(),
-        ],
-        mcp=mcp,
-        lifespan=lifespan,
-        version=VERSION,
-    )
+    routers = [
+        memories.router(),
+        search.router(),
+        LifeRoutes(services.memories.life).router(),
+        ForgettingRoutes(services.forgetting, engine.embedder.model).router(),
+        KeyRoutes(services.keys).router(),
+        TenantRoutes(services.tenants).router(),
+        AuditRoutes(services.audit).router(),
+        EmbeddingRoutes(services.embedding).router(),
+        EncryptionRoutes(services.encryption).router(),
+        TransferRoutes(services.exports, services.imports).router(),
+        CareRoutes(services.care).router(),
+        BackupRoutes(replication).router(),
+        HealthRoutes(readiness, VERSION).router(),
+        resource.router(),
+    ]
+    api = create_api(routers, mcp=mcp, lifespan=lifespan, version=VERSION)
 
     def surrounded(current: Settings) -> ASGIApp:
         return surround(
@@ -157,8 +164,10 @@ async def build_application(
             max_body_bytes=current.limits.max_body_bytes,
         )
 
-    direct = DirectRoutes(
+    direct: ASGIApp = DirectRoutes(
         api, {"/v1/search": (search.search, 200), "/v1/memories": (memories.create, 201)}
     )
+    if followed is not None:
+        direct = ReadingOnly(direct, routers)
     asgi = Surroundings(surrounded, settings)
-    return Application(asgi, api, readiness, services, mcp, federation, configuration)
+    return Application(asgi, api, readiness, services, mcp, federation, configuration, behind)

@@ -34,7 +34,13 @@ from memorybank.configuration import key_ring, read_mounted
 from memorybank.errors import ConfigurationError
 from memorybank.schemas.backups import BackupMark
 from memorybank.schemas.health import BackupReport
-from memorybank.settings import BackupSettings, RestoreSettings, S3Settings, Settings
+from memorybank.settings import (
+    BackupSettings,
+    FollowSettings,
+    RestoreSettings,
+    S3Settings,
+    Settings,
+)
 from memorybank.stores.sqlite.care import go_back
 from memorybank.stores.sqlite.connection import migrations
 from memorybank.stores.sqlite.facts import (
@@ -279,25 +285,28 @@ def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
 
 def place_of(backup: BackupSettings) -> Place:
     """Return where the backups of the bank are. Raises ConfigurationError."""
-    return _place(backup, f"{backup.bank}/{backup.uid}")
+    return place_in(backup, f"{backup.bank}/{backup.uid}", "backup")
 
 
-def _place(where: BackupSettings | RestoreSettings, own: str) -> Place:
-    """Return a folder of a destination."""
+def place_in(
+    where: BackupSettings | RestoreSettings | FollowSettings, own: str, section: str
+) -> Place:
+    """Return a folder of the destination that a section of the settings names. Raises
+    ConfigurationError.
+    """
     if where.volume is not None:
         return Folder(where.volume.path / own)
     s3 = where.s3
     assert s3 is not None  # noqa: S101  # one of the two is there
-    section = "backup.restore.s3" if isinstance(where, RestoreSettings) else "backup.s3"
     return Bucket(
         bucket=s3.bucket,
         path=f"{s3.path}/{own}" if s3.path else own,
         region=s3.region,
         endpoint=s3.endpoint,
         path_style=s3.path_style,
-        access_key_id=_read(s3.access_key_id_file, f"{section}.access_key_id_file"),
-        secret_access_key=_read(s3.secret_access_key_file, f"{section}.secret_access_key_file"),
-        ca=_certificates(s3, f"{section}.ca_file"),
+        access_key_id=_read(s3.access_key_id_file, f"{section}.s3.access_key_id_file"),
+        secret_access_key=_read(s3.secret_access_key_file, f"{section}.s3.secret_access_key_file"),
+        ca=_certificates(s3, f"{section}.s3.ca_file"),
     )
 
 
@@ -313,10 +322,12 @@ def _restorer(backup: BackupSettings, place: Place, s3: S3Settings | None) -> Re
 
 async def _start(backup: BackupSettings, source: RestoreSettings) -> Start:
     """Return what a new bank begins with. Raises ConfigurationError, and as newest_bank does."""
-    where = source if source.s3 or source.volume else backup
+    where, section = (
+        (source, "backup.restore") if source.s3 or source.volume else (backup, "backup")
+    )
     bank = source.bank or backup.bank
-    uid = source.uid or await newest_bank(_place(where, bank))
-    place = _place(where, f"{bank}/{uid}")
+    uid = source.uid or await newest_bank(place_in(where, bank, section))
+    place = place_in(where, f"{bank}/{uid}", section)
     return Start(
         bank=f"{bank}/{uid}",
         destination=Destination(place),

@@ -85,7 +85,10 @@ class OpenedEmbedders:
             dimensions=configured.dimensions,
         )
         for generation in await store.generations():
-            if generation.state is GenerationState.ACTIVE and generation.model != configured.model:
+            if (
+                generation.state is GenerationState.ACTIVE
+                and generation.model != self._current.model
+            ):
                 store.use(generation.model)
                 self._current.use(await self._whatever_is_left(generation, store))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memorybank.configuration import database_url, key_ring
@@ -26,11 +28,15 @@ from memorybank.server.embedding import Counted, OpenedEmbedders, open_embedder
 from memorybank.services.selftest import INTERNAL_TENANT
 from memorybank.settings import Settings
 from memorybank.stores.sqlite import SqliteStore
+from memorybank.stores.sqlite.follower import SqliteFollower
 from memorybank.stores.sqlite.writer import Replication
 from memorybank.vectors import ChromaServer
 
 if TYPE_CHECKING:
+    from memorybank.server.following import Followed
     from memorybank.stores.postgres import PostgresIndex, PostgresStore
+
+    Store = SqliteStore | PostgresStore | SqliteFollower
 
 _logger = logging.getLogger(__name__)
 
@@ -47,6 +53,10 @@ class Engine:
     """The store, where other processes may write it."""
     cache: VectorCache | None = None
     """Vectors of the texts met last; None when none are remembered."""
+    followed: Followed | None = None
+    """The bank that is read here; None for one of its own."""
+    renew: Callable[[], Awaitable[object]] | None = None
+    """Reads the store anew when another one is in its place; None for `index.rebuild`."""
 
 
 @asynccontextmanager
@@ -55,6 +65,7 @@ async def open_engine(
     *,
     counted: Counted = lambda _hits, _misses: None,
     replication: Replication | None = None,
+    followed: Followed | None = None,
 ) -> AsyncIterator[Engine]:
     """Open the backends; on the way out everything that was accepted is finished.
 
@@ -66,7 +77,12 @@ async def open_engine(
     async with AsyncExitStack() as stack:
         opened = await open_embedder(settings, counted=counted)
         stack.push_async_callback(opened.embedder.close)
-        store = await open_store(settings, opened.embedder.model, replication)
+        model = opened.embedder.model
+        store: Store = (
+            await open_store(settings, model, replication)
+            if followed is None
+            else await followed.open_store(settings, model)
+        )
         stack.push_async_callback(store.close)
         await opened.settle(store.embeddings)
         embedders = OpenedEmbedders(settings, opened, counted=counted)
@@ -76,7 +92,14 @@ async def open_engine(
         stack.push_async_callback(index.close)
         await stack.enter_async_context(_built_in_background(index))
         shared = None if isinstance(store, SqliteStore) else store
-        yield Engine(store, embedders.current, embedders, index, shared, opened.cache)
+
+        async def renew() -> None:
+            await embedders.choose(store.embeddings)  # another model may be in use there
+            await index.rebuild((embedders.current.model, embedders.current.dimensions))
+
+        yield Engine(
+            store, embedders.current, embedders, index, shared, opened.cache, followed, renew
+        )
 
 
 async def open_store(
@@ -91,7 +114,8 @@ async def open_store(
             field="database.engine",
             hint="choose the engine postgres, or take the address away",
         )
-    return await SqliteStore.open(
+    require_no_copy_alone(settings.database_path)
+    store = await SqliteStore.open(
         settings.database_path,
         model=model,
         audited=settings.audit.kinds(),
@@ -99,10 +123,31 @@ async def open_store(
         checkpoints=settings.checkpoints,
         replication=replication,
     )
+    # Of the bank that was followed before this one was promoted.
+    await asyncio.to_thread(shutil.rmtree, copies_in(settings.database_path), ignore_errors=True)
+    return store
+
+
+def copies_in(database: Path) -> Path:
+    """Return the folder beside a database in which a copy of another bank is kept."""
+    return database.with_name("following")
+
+
+def require_no_copy_alone(database: Path) -> None:
+    """Raise ConfigurationError where a bank would begin with nothing beside a copy of one."""
+    if database.exists() and database.stat().st_size:
+        return
+    for copy in sorted(copies_in(database).rglob("*.db")):
+        raise ConfigurationError(
+            f"there is no bank in {database.parent}, but the copy of one that was followed",
+            field="follow",
+            hint="promote it: docs/service/standby.md, Promotion; or, when the copy is all that is"
+            f" left, move {copy} to {database}",
+        )
 
 
 async def build_index(
-    settings: Settings, store: SqliteStore | PostgresStore, embedder: Embedder
+    settings: Settings, store: Store, embedder: Embedder
 ) -> MemoryIndex | PostgresIndex:
     """Return an index, an empty one unless the database itself is searched.
 
@@ -112,7 +157,7 @@ async def build_index(
     if settings.vector.provider == "embedded":
         return MemoryIndex(store, dimensions=embedder.dimensions)
     if settings.vector.provider == "pgvector":
-        if isinstance(store, SqliteStore):
+        if isinstance(store, SqliteStore | SqliteFollower):
             raise ConfigurationError(
                 "pgvector is a part of PostgreSQL, and the bank is in SQLite",
                 field="vector.provider",

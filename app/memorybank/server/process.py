@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ from memorybank.version import VERSION
 if TYPE_CHECKING:
     from memorybank.server.app import Application
     from memorybank.server.backups import Backups
+    from memorybank.server.following import Followed
 
     Build = Callable[
         [Engine, Settings, Telemetry, Tracer, Backups | None],
@@ -92,11 +93,13 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], file: P
             )
         )
         backups = None if settings.backup is None else _open_backups(settings, telemetry)
+        followed = await stack.enter_async_context(_followed(settings))
         engine = await stack.enter_async_context(
             open_engine(
                 settings,
                 counted=telemetry.embedded,
                 replication=None if backups is None else backups.barrier,
+                followed=followed,
             )
         )
         await _establish_key(engine.store.access, settings)
@@ -104,6 +107,8 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], file: P
         application = await build_application(engine, settings, telemetry, tracer, backups)
         if backups is not None:
             await stack.enter_async_context(backups.running())
+        if followed is not None:
+            await stack.enter_async_context(followed.running(application.behind))
         reloader = Reloader(
             settings,
             read_again,
@@ -137,6 +142,17 @@ def _open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
     from memorybank.server.backups import open_backups
 
     return open_backups(settings, telemetry)
+
+
+@contextlib.asynccontextmanager
+async def _followed(settings: Settings) -> AsyncIterator[Followed | None]:
+    if settings.follow is None:
+        yield None
+        return
+    from memorybank.server.following import followed  # as with backups
+
+    async with followed(settings) as bank:
+        yield bank
 
 
 def _import_app() -> Build:

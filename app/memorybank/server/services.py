@@ -117,10 +117,20 @@ class Services:
             ),
             encryption=EncryptionService(access),
             authenticator=authenticator,
-            selftest=SelfTest(engine.store, engine.embedder, engine.index),
+            selftest=SelfTest(
+                engine.store,
+                engine.embedder,
+                engine.index,
+                stale=None if engine.followed is None else engine.followed.stale,
+            ),
             following=None
             if engine.shared is None
-            else Following(engine.shared, engine.index, authenticator),
+            else Following(
+                engine.shared,
+                engine.index,
+                authenticator,
+                renew=engine.renew,
+            ),
             leadership=leadership,
         )
 

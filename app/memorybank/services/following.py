@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from memorybank.auth.authenticator import Authenticator
 from memorybank.errors import MemoryBankError
@@ -30,15 +30,19 @@ class Following:
         index: SearchIndex,
         authenticator: Authenticator,
         *,
+        renew: Callable[[], Awaitable[object]] | None = None,
         look_seconds: float = _LOOK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`renew` reads everything anew; by default the index does."""
         self._store = store
         self._index = index
         self._authenticator = authenticator
         self._look_seconds = look_seconds
         self._clock = clock
+        self._renew = renew or index.rebuild
         self._access: int | None = None
+        self._feed: str | None = None
         self._answers = True
         self._all_known_at = clock()
 
@@ -69,6 +73,9 @@ class Following:
         if marks.access != self._access:
             self._authenticator.forget_all()
             self._access = marks.access
-        if marks.seq > self._index.seq:
+        if self._feed not in (None, marks.feed):
+            await self._renew()
+        elif marks.seq > self._index.seq:
             await self._index.catch_up()
+        self._feed = marks.feed
         self._all_known_at = began

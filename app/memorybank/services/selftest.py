@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from memorybank.domain.ids import new_id
 from memorybank.domain.memory import Memory, MemoryFilter
@@ -35,6 +36,7 @@ _ASKED = {
     "store": "the database",
     "search": "the search",
     "delete": "the database or the search",
+    "follow": "the bank that is followed",
 }
 """Whom each step waits for."""
 _EVERYTHING = MemoryFilter()
@@ -54,13 +56,18 @@ class SelfTest:
         embedder: Embedder,
         index: SearchIndex,
         *,
+        stale: Callable[[], str | None] | None = None,
         keep: float = 5.0,
         timeout: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Where nothing is written, `stale` says why what is read is too old, None when it is not;
+        then it embeds, reads and searches.
+        """
         self._store = store
         self._embedder = embedder
         self._index = index
+        self._stale = stale
         self._keep = keep
         self._timeout = timeout
         self._clock = clock
@@ -93,6 +100,13 @@ class SelfTest:
             "search": canary.find,
             "delete": canary.delete,
         }
+        if self._stale is not None:
+            steps = {
+                "embedder": canary.embed,
+                "store": canary.read,
+                "search": canary.look,
+                "follow": partial(_require_fresh, self._stale),
+            }
         checks: list[Check] = []
         failed = False
         deadline = asyncio.get_running_loop().time() + self._timeout
@@ -164,6 +178,15 @@ class _Canary:
             self.degraded = True
             raise VectorsUnavailable(self._index.problem)
 
+    async def read(self) -> None:
+        if self._store.care.damaged:
+            raise StoreUnavailable("the database is damaged")
+        await self._store.stats()
+
+    async def look(self) -> None:
+        await self._index.catch_up()
+        await self._search()
+
     async def delete(self) -> None:
         seq = await self._store.delete(INTERNAL_TENANT, self._memory.id)
         if seq is None:
@@ -178,6 +201,12 @@ class _Canary:
             INTERNAL_TENANT, QUESTION, vector=vector, where=_EVERYTHING, limit=5
         )
         return [hit.memory_id for hit in hits]
+
+
+async def _require_fresh(stale: Callable[[], str | None]) -> None:
+    problem = stale()
+    if problem is not None:
+        raise MemoryBankError(problem)
 
 
 async def _problem(

@@ -77,6 +77,10 @@ class Seal:
                 hint="enable it, with the key ring that the bank was made with",
             )
 
+    def learn(self, connection: Connection, name: str) -> None:
+        """Take note of what somebody else wrote; raises ConfigurationError, as `attach` does."""
+        self.attach(connection, name)
+
     def renew(self, _connection: Connection, *, ring: KeyRing) -> None:
         """Wrap by another ring from now on; raises ConfigurationError, with nothing changed."""
         raise ConfigurationError(
@@ -130,6 +134,8 @@ class AesSeal(Seal):
         self._ring = ring
         self.active_key = ring.active
         self._keys: dict[str, _DataKey] = {}
+        self._wraps: dict[str, tuple[str, bytes]] = {}
+        """What was read of the tables last, by tenant; the bank's own under no name."""
         self._unsaved: set[str] = set()
         self._guard = threading.Lock()
 
@@ -180,11 +186,29 @@ class AesSeal(Seal):
         row = connection.execute("SELECT key_id, proof FROM encryption").fetchone()
         if row is None:
             self._begin(connection, name)
-        else:
-            self._unwrapped("the bank", str(row[0]), bytes(row[1]))
+        self.learn(connection, name)
+
+    @override
+    def learn(self, connection: Connection, name: str) -> None:
+        """See Seal. What is known is not opened again."""
+        row = connection.execute("SELECT key_id, proof FROM encryption").fetchone()
+        if row is None:
+            raise ConfigurationError(
+                f"the bank {name} is not encrypted, and encryption is enabled",
+                field="encryption.enabled",
+                hint="leave it off for this bank",
+            )
+        stored = {"": (str(row[0]), bytes(row[1]))}
         for tenant, key_id, wrapped in connection.execute("SELECT * FROM data_keys"):
-            secret = self._unwrapped(str(tenant), str(key_id), bytes(wrapped))
-            self._keys[str(tenant)] = self._data_key(secret)
+            stored[str(tenant)] = (str(key_id), bytes(wrapped))
+        for whose, wrap in stored.items():
+            if self._wraps.get(whose) != wrap:
+                secret = self._unwrapped(whose or "the bank", *wrap)
+                if whose:
+                    self._keys[whose] = self._data_key(secret)
+        for gone in self._wraps.keys() - stored.keys():
+            self._keys.pop(gone, None)
+        self._wraps = stored
 
     @override
     def renew(self, connection: Connection, *, ring: KeyRing) -> None:

@@ -137,7 +137,7 @@ def copy_database(
     with appearing(target) as beside:
         reader = open_reader(source)
         try:
-            pages = _copied(reader, beside, progress)
+            pages = copied(reader, beside, progress)
         finally:
             reader.close()
         _prove(beside)
@@ -224,7 +224,8 @@ def migrate_database(path: Path) -> None:
         lock.release()
 
 
-def _copied(reader: apsw.Connection, file: Path, progress: Callable[[int, int], None]) -> int:
+def copied(reader: apsw.Connection, file: Path, progress: Callable[[int, int], None]) -> int:
+    """Copy a database as of one moment into a file; return its pages."""
     with translated_at_start(file):
         copy = apsw.Connection(str(file))
         try:

@@ -18,6 +18,9 @@ from memorybank.stores.sqlite.errors import translated_at_start
 BUSY_MS = 5_000
 """How long to wait for a lock. Only backup and replication tools ever hold one against us."""
 
+DELETIONS_KEPT = 10_000
+"""Changes for which the feed tells of deletions, at least."""
+
 _JOURNAL_SIZE_LIMIT = 64 * 1024 * 1024
 """Bytes of write-ahead log kept on disk after a checkpoint has emptied it."""
 
@@ -59,9 +62,11 @@ def open_writer(path: Path, *, checkpoints: bool = True) -> apsw.Connection:
             connection.pragma("foreign_keys", True)
             connection.create_scalar_function("fingerprint", _fingerprint, 2, deterministic=True)
             migrate(connection, path)
-            # Nobody follows the feed across a restart: every index starts empty, where a deletion
-            # says nothing.
-            connection.execute("DELETE FROM deletions")
+            # The index of this process starts empty, where a deletion says nothing; those of
+            # followers go on, and are built anew when they have missed as many changes.
+            connection.execute(
+                "DELETE FROM deletions WHERE seq <= (SELECT seq FROM feed) - ?", (DELETIONS_KEPT,)
+            )
         except BaseException:
             connection.close()
             raise

@@ -23,7 +23,7 @@ from memorybank.stores.sql import moves, rows
 from memorybank.stores.sql.audit import Recorder
 from memorybank.stores.sql.connection import EVERYONE, Connection, Dialect, Whose
 from memorybank.stores.sql.embeddings import VectorTable, register
-from memorybank.stores.sql.sealing import seal_for, unsealed
+from memorybank.stores.sql.sealing import Seal, seal_for, unsealed
 from memorybank.stores.sql.store import SqlStore
 from memorybank.stores.sqlite import former
 from memorybank.stores.sqlite.care import CareTables, go_back
@@ -35,7 +35,7 @@ from memorybank.stores.sqlite.writer import Replication, Writer
 
 Answer = TypeVar("Answer")
 
-_READERS = 3
+READERS = 3
 """Reads hold no lock against writes and mostly hit the page cache; more threads gain nothing."""
 
 SQLITE = Dialect(
@@ -81,7 +81,7 @@ class SqliteStore(SqlStore):
             self.lineage = lineage_of(connection)
             """See stores.sqlite.lineage."""
             self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
-            for _ in range(_READERS):
+            for _ in range(READERS):
                 self._readers.put(self._reader(path))
         except BaseException:
             self._lock.release()
@@ -97,7 +97,7 @@ class SqliteStore(SqlStore):
             leave=way_back.leave,
             log=None if checkpoints else path.with_name(f"{path.name}-wal"),
         )
-        self._lanes = Lanes("sqlite-reader", _READERS)
+        self._lanes = Lanes("sqlite-reader", READERS)
         super().__init__(
             SQLITE,
             VectorTable(model),
@@ -150,7 +150,7 @@ class SqliteStore(SqlStore):
     @override
     def _release(self) -> None:
         self._lanes.close()
-        for _ in range(_READERS):
+        for _ in range(READERS):
             self._readers.get().close()
         self._writer.close()
         self._lock.release()
@@ -159,12 +159,8 @@ class SqliteStore(SqlStore):
     def _tagged(
         self, connection: Connection, clause: str, values: rows.Bindings, tags: Sequence[str]
     ) -> tuple[str, rows.Bindings]:
-        """See SqlStore. In an encrypted bank it opens the tags of all that meet the condition."""
-        column = "memories.tags"
-        if self._seal.active:
-            column = f"unsealed(memories.tenant, memories.id, 'tags', {column})"
-        has = f" AND EXISTS (SELECT 1 FROM json_each({column}) WHERE value = ?)"
-        return clause + has * len(tags), [*values, *tags]
+        """See SqlStore."""
+        return tagged(self._seal, clause, values, tags)
 
     def _attach(self, connection: apsw.Connection, path: Path, model: str) -> None:
         try:
@@ -186,7 +182,7 @@ class SqliteStore(SqlStore):
         return connection
 
     def _busy(self) -> PoolStatus:
-        return PoolStatus(_READERS, _READERS - self._readers.qsize(), self._writer.waiting)
+        return PoolStatus(READERS, READERS - self._readers.qsize(), self._writer.waiting)
 
     async def _run(self, _whose: Whose, read: Callable[[apsw.Connection], Answer]) -> Answer:
         if self._closed:
@@ -201,6 +197,17 @@ class SqliteStore(SqlStore):
                 self._readers.put(connection)
 
         return await self._lanes.run(run)
+
+
+def tagged(
+    seal: Seal, clause: str, values: rows.Bindings, tags: Sequence[str]
+) -> tuple[str, rows.Bindings]:
+    """See SqlStore. In an encrypted bank it opens the tags of all that meet the condition."""
+    column = "memories.tags"
+    if seal.active:
+        column = f"unsealed(memories.tenant, memories.id, 'tags', {column})"
+    has = f" AND EXISTS (SELECT 1 FROM json_each({column}) WHERE value = ?)"
+    return clause + has * len(tags), [*values, *tags]
 
 
 @contextmanager

@@ -1,0 +1,40 @@
+"""Where a copy of a bank is served: what writes is refused before anything else is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from memorybank.errors import ReadOnly
+from memorybank.http.needs import writes
+
+
+class ReadingOnly:
+    """Refuses requests to operations that write. Tools of MCP are refused by the store."""
+
+    def __init__(self, app: ASGIApp, routers: Iterable[APIRouter]) -> None:
+        self._app = app
+        self._writing = [
+            route
+            for router in routers
+            for route in router.routes
+            if isinstance(route, APIRoute) and _writes(route)
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+            for route in self._writing:
+                if route.matches(scope)[0] is Match.FULL:
+                    scope["route"] = route
+                    raise ReadOnly
+        await self._app(scope, receive, send)
+
+
+def _writes(route: APIRoute) -> bool:
+    tag = str(route.tags[0])
+    return writes(route.methods, tag, f"{tag}_{route.name}")
