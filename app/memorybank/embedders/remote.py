@@ -263,6 +263,8 @@ class RemoteEmbedder:
             raise _Transient(SILENT) from None
         except httpx.TransportError as error:
             raise _Transient(f"cannot be reached ({type(error).__name__})") from None
+        except AttributeError:  # anyio 4 on uvloop, of a connection that was lost as it was made
+            raise _Transient("cannot be reached (the connection was lost at once)") from None
         if answer.status_code in _TRANSIENT:
             raise _Transient(f"answered {answer.status_code}", _retry_after(answer))
         if answer.status_code != 200:

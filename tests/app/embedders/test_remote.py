@@ -102,6 +102,20 @@ async def test_a_request_that_fails_in_passing_is_repeated(server: EmbeddingServ
     await failure(ollama(server, retries=2))
 
 
+async def test_a_connection_that_is_lost_as_it_is_made_is_no_fault_of_ours(
+    server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = ollama(server)
+
+    async def without_socket(_transport: object, _request: object) -> object:
+        raise AttributeError("'NoneType' object has no attribute 'getpeername'")
+
+    with monkeypatch.context() as lost:
+        lost.setattr("httpx.AsyncHTTPTransport.handle_async_request", without_socket)
+        assert "lost at once" in (await failure(embedder)).message
+    assert len(await embedder.embed(["a"])) == 1
+
+
 async def test_a_service_that_keeps_failing_is_left_alone_and_found_again(
     server: EmbeddingServer,
 ) -> None:
