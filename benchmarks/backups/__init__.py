@@ -1,0 +1,1 @@
+"""What backups keep, bring back and cost."""
