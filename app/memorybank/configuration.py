@@ -57,7 +57,7 @@ _CURES = {
     "model_type": "write its settings below it, as `name: value`",
     "other_engine": "remove it, or choose the other database.engine",
     "absolute": "write where it is mounted, such as /backup",
-    "backup_engine": "back the server up by its own means: docs/service/postgresql.md",
+    "replicated_engine": "remove it: a bank in PostgreSQL has recovery points, no replica",
     "destination": "name one of them",
     "one_state": "name one state of the bank",
     "half_a_key": "name both files, or take both away to use the pod's own identity",

@@ -525,8 +525,17 @@ class RestoreSettings(Section):
         return self
 
 
+_OF_LITESTREAM = (
+    "sync_seconds", "snapshot_hours", "durability", "when_unreachable", "metrics_port",
+    "max_waiting_bytes",
+)  # fmt: skip
+"""What there is to say of backups that a bank in PostgreSQL has not."""
+
+
 class BackupSettings(Section):
-    """Where Litestream, in a process of its own, brings what is written; for banks in SQLite."""
+    """Where recovery points are, and where Litestream, in a process of its own, brings what is
+    written into SQLite.
+    """
 
     bank: str = Field(
         pattern=_BANK,
@@ -548,7 +557,8 @@ class BackupSettings(Section):
         720,
         ge=1,
         le=87_600,
-        description="How far back a moment can be restored; at least `snapshot_hours`.",
+        description="How far back a moment can be restored; at least `snapshot_hours`. With the"
+        " engine postgres, how long what a rewind replaced is kept.",
     )
     durability: Literal["async", "replicated"] = Field(
         "async",
@@ -808,7 +818,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     audit: AuditSettings = AuditSettings()
     encryption: EncryptionSettings = EncryptionSettings()
-    backup: BackupSettings | None = Field(None, description="Backups of a bank in SQLite.")
+    backup: BackupSettings | None = Field(None, description="Backups of the bank.")
     follow: FollowSettings | None = Field(
         None, description="The bank that is read here; null: this one is a bank of its own."
     )
@@ -840,6 +850,11 @@ class Settings(BaseSettings):
         return self.database.path or self.data / DATABASE_NAME
 
     @property
+    def is_replicated(self) -> bool:
+        """Whether Litestream brings what is written to the destination of the backups."""
+        return self.backup is not None and self.database.engine == "sqlite"
+
+    @property
     def checkpoints(self) -> bool:
         """Whether this service moves the write-ahead log into the SQLite file."""
         return self.backup is None and self.database.checkpoints == "service"
@@ -858,11 +873,15 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @model_validator(mode="after")
-    def _backups_of_a_file(self) -> Self:
-        if self.backup is not None and self.database.engine != "sqlite":
-            raise PydanticCustomError(
-                "backup_engine", "backup should be left out with the engine postgres"
-            )
+    def _backups_of_a_server(self) -> Self:
+        if self.backup is not None and self.database.engine == "postgres":
+            for name in _OF_LITESTREAM:
+                if getattr(self.backup, name) != BackupSettings.model_fields[name].default:
+                    raise PydanticCustomError(
+                        "replicated_engine",
+                        "should have no backup.{name} with the engine postgres",
+                        {"name": name},
+                    )
         return self
 
     @model_validator(mode="after")

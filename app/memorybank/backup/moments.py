@@ -57,7 +57,8 @@ class Written(Protocol):
 class Restored:
     """What was restored."""
 
-    epoch: str
+    epoch: str | None
+    """None for a recovery point of a bank that has none."""
     txid: str | None
     """The last transaction in it, as Litestream names it."""
     point: Point | None = None
@@ -119,6 +120,14 @@ async def offer(
     error.hint = f"{said}; or {error.hint}" if error.hint else said
 
 
+async def _fetched(
+    points: Points, point: Point, database: Path, *, check: Callable[[Written], None]
+) -> Restored:
+    check(point)
+    await points.fetch(point, database)
+    return Restored(point.epoch, point.txid, point)
+
+
 async def _restored(
     destination: Destination,
     restorer: Restorer,
@@ -127,15 +136,17 @@ async def _restored(
     *,
     check: Callable[[Written], None],
 ) -> Restored:
+    points = Points(destination.place)
     if moment.point is not None:
-        points = Points(destination.place)
-        point = await points.get(moment.point)
-        check(point)
-        await points.fetch(point, database)
-        return Restored(point.epoch, point.txid, point)
+        return await _fetched(points, await points.get(moment.point), database, check=check)
     epochs, newest = await destination.look(seconds=REACH_SECONDS)
     if newest is None:
-        raise NotFound("there is no backup of the bank at the destination")
+        there = await points.all()
+        if there and moment.is_newest:
+            return await _fetched(points, there[0], database, check=check)
+        hint = "name one of its recovery points: `memorybank backup points`" if there else None
+        what = "but its recovery points" if there else "at the destination"
+        raise NotFound(f"there is no backup of the bank {what}", hint=hint)
     if moment.epoch is not None:
         if moment.epoch not in epochs:
             raise NotFound(

@@ -23,8 +23,8 @@ class Point(BaseModel):
     """Where the copy is, from the bank's own place at the destination."""
     bank: str = Field(max_length=1024)
     """Namespace, name and uid."""
-    epoch: str
-    """That it was restored from."""
+    epoch: str | None = None
+    """That it was restored from; None for a bank in PostgreSQL, which has none."""
     txid: str | None = None
     moment: AwareDatetime | None = None
     """When the newest memory, tenant or key in it was made or changed."""

@@ -244,7 +244,8 @@ async def _brought_back(
 def source_of(bank: str, moment: Moment, restored: Restored) -> str:
     """Return how the record of an epoch names what the database was restored from."""
     if restored.point is not None:
-        return f"{bank}/{restored.epoch} at the recovery point {restored.point.name}"
+        place = bank if restored.epoch is None else f"{bank}/{restored.epoch}"
+        return f"{place} at the recovery point {restored.point.name}"
     at = "" if moment.at is None else f" at {moment.at.isoformat()}"
     return f"{bank}/{restored.epoch}{at}"
 

@@ -156,7 +156,7 @@ def rewind(arguments: argparse.Namespace) -> int:
     def run(settings: Settings, report: Report) -> None:
         from memorybank.server.rewinding import rewind
 
-        rewind(settings, arguments.id, _moment(arguments), report)
+        rewind(settings, arguments.id, _moment(arguments), report, scratch=arguments.scratch)
 
     return _reported(arguments, "rewind", run, name=arguments.id)
 
@@ -167,7 +167,7 @@ def undo(arguments: argparse.Namespace) -> int:
     def run(settings: Settings, report: Report) -> None:
         from memorybank.server.rewinding import undo
 
-        undo(settings, arguments.id, report)
+        undo(settings, arguments.id, report, scratch=arguments.scratch)
 
     return _reported(arguments, "undo", run, name=arguments.id)
 

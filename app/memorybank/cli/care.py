@@ -14,9 +14,6 @@ from memorybank.errors import InvalidRequest
 if TYPE_CHECKING:
     from memorybank.settings import Settings
 
-_STATEMENT_SECONDS = 600
-"""For pages that take milliseconds, on a server that is busy."""
-
 
 def check(arguments: argparse.Namespace) -> int:
     """Have the bank read every page of its database."""
@@ -96,21 +93,11 @@ def migrate(arguments: argparse.Namespace) -> int:
 def _copy_from_server(arguments: argparse.Namespace, settings: Settings, target: Path) -> int:
     """Copy a bank in PostgreSQL into a file that this program serves."""
     # Loaded here: the driver is of use to nobody else on the command line.
-    from memorybank.configuration import database_url
-    from memorybank.stores.postgres import moving as postgres
-    from memorybank.stores.postgres.connection import Server
-    from memorybank.stores.sql.copying import copy
-    from memorybank.stores.sqlite import moving as sqlite
+    from memorybank.server.postgres import copy_bank
 
-    server = Server(
-        database_url(settings),
-        connect_seconds=settings.database.connect_seconds,
-        statement_seconds=_STATEMENT_SECONDS,
-    )
     watcher = Steps()
     try:
-        with postgres.source(server) as one, sqlite.new_file(target) as other:
-            copied = copy(one, other, watcher)
+        copied = copy_bank(settings, target, watcher)
     finally:
         watcher.over()
     size = target.stat().st_size
@@ -119,7 +106,7 @@ def _copy_from_server(arguments: argparse.Namespace, settings: Settings, target:
         "file": str(target), "bytes": size, "change": copied.census.seq, "tenants": tenants,
         "broken_audit_logs": list(copied.broken_logs),
     }  # fmt: skip
-    said = f"{target}: {size:,} bytes, compared with {one.name}\n{listed(tenants)}"
+    said = f"{target}: {size:,} bytes, compared with the PostgreSQL database\n{listed(tenants)}"
     show(arguments, answer, "\n".join([said, *told_broken(copied.broken_logs)]))
     return 0
 

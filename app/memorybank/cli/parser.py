@@ -392,6 +392,13 @@ def _add_rewinds(actions: _Commands[argparse.ArgumentParser]) -> None:
         (undo, "backup:undo", "that of the rewind"),
     ):
         command.add_argument("id", type=_point, help=text)
+        command.add_argument(
+            "--scratch",
+            type=Path,
+            metavar="DIR",
+            help="of a bank in PostgreSQL, where copies are"
+            " made for as long (default: where temporary files are)",
+        )
         _add_in_pod(command)
         command.set_defaults(run=run)
     discard.add_argument("id", type=_point, help="that of the rewind")

@@ -23,7 +23,9 @@ class BackupMark(Response):
     """What the bank held at a moment: a backup of it is compared with that."""
 
     at: datetime
-    epoch: str = Field(description="What the bank replicates to.")
+    epoch: str | None = Field(
+        description="What the bank replicates to; null in the report of one in PostgreSQL."
+    )
     txid: str | None = Field(
         description="The last transaction that has arrived, as Litestream names it; null without"
         " `sync`."

@@ -60,11 +60,17 @@ _logger = logging.getLogger(__name__)
 
 
 def prepare(settings: Settings) -> None:
-    """Find or restore the database, begin its epoch and write Litestream's configuration.
+    """Find or restore the database, begin its epoch and write Litestream's configuration. Of a bank
+    in PostgreSQL, restore what it begins with, unless it has begun.
 
-    Raises ConfigurationError, and as backup.prepare does.
+    Raises ConfigurationError, and as backup.prepare and replacing.begin do.
     """
     backup = backup_of(settings)
+    if settings.database.engine == "postgres":
+        from memorybank.server.replacing import begin as begin_on_server
+
+        begin_on_server(settings)
+        return
     place = place_of(backup)
     database = settings.database_path
     rewinds = Rewinds(database)
@@ -137,6 +143,12 @@ def require_opens(settings: Settings, copy: Path) -> None:
     which recovery point needs none of the keys that are missing.
     """
     require_known_copy(copy)
+    if settings.database.engine == "postgres" and facts_of_copy(copy).key_ids:
+        raise ConfigurationError(
+            "what was restored is encrypted, which a bank in PostgreSQL cannot be",
+            field="database.engine",
+            hint="begin a bank in SQLite with it, and with its key ring",
+        )
     ring = key_ring(settings)
     try:
         require_ring(copy, ring)
@@ -320,7 +332,7 @@ def _restorer(backup: BackupSettings, place: Place, s3: S3Settings | None) -> Re
     )
 
 
-async def _start(backup: BackupSettings, source: RestoreSettings) -> Start:
+async def start_of(backup: BackupSettings, source: RestoreSettings) -> Start:
     """Return what a new bank begins with. Raises ConfigurationError, and as newest_bank does."""
     where, section = (
         (source, "backup.restore") if source.s3 or source.volume else (backup, "backup")
@@ -340,7 +352,7 @@ async def _begun(backup: BackupSettings, incarnation: Incarnation, place: Place)
     """Begin an epoch; where there is no database yet, nobody else makes one meanwhile."""
     lock = nullcontext() if incarnation.has_database else locked(incarnation.database)
     restorer = _restorer(backup, place, backup.s3)
-    start = None if backup.restore is None else partial(_start, backup, backup.restore)
+    start = None if backup.restore is None else partial(start_of, backup, backup.restore)
     with lock:
         return await begin(
             Destination(place), incarnation, restorer, start=start, now=datetime.now(UTC)

@@ -74,9 +74,7 @@ class Drill:
             return
         with self._folder() as folder:
             copy = Path(folder) / DATABASE_NAME
-            self.report.source = mark = self.ask(True)
-            epoch = None if mark is None else mark.epoch
-            restored = self.restore(Moment(epoch=epoch), copy)
+            restored = self._brought(copy)
             facts = facts_of_copy(copy)  # before it is searched, which writes to it
             uploaded = asyncio.run(points.upload(name, copy))
             try:
@@ -96,7 +94,7 @@ class Drill:
         with self._folder() as folder:
             copy = Path(folder) / DATABASE_NAME
             if moment.is_newest:
-                self.report.source = self.ask(False)
+                self.report.source = self._mark()
             self.restore(moment, copy)
             self.report.sha256 = sha256_of(copy)
             self._search(copy)
@@ -111,15 +109,55 @@ class Drill:
                 hint="name one that is there and writable, with room for the whole database",
             ) from None
 
+    def _mark(self) -> BackupMark | None:
+        """Return what the bank holds that a backup of it is compared with."""
+        if self.settings.is_replicated:
+            return self.ask(False)
+        from memorybank.server.postgres import facts_now
+
+        try:
+            return _mark_of(facts_now(self.settings))
+        except MemoryBankError as error:  # what is at the destination is tried all the same
+            _logger.warning("nothing to compare with: %s", error.message)
+            return None
+
+    def _brought(self, copy: Path) -> Restored:
+        """Bring the newest state of the bank into a file, and check what it is. Raises as `restore`
+        does.
+        """
+        if self.settings.is_replicated:
+            self.report.source = mark = self.ask(True)
+            return self.restore(Moment(epoch=None if mark is None else mark.epoch), copy)
+        return self._checked_copy(copy, self._copied)
+
+    def _copied(self, copy: Path) -> Restored:
+        """Copy a bank in PostgreSQL, which has compared every row."""
+        from memorybank.server.postgres import Logged, copy_bank
+
+        def seen(facts: StoreFacts) -> None:
+            self.report.source = _mark_of(facts)
+
+        found = copy_bank(self.settings, copy, Logged(), seen=seen)
+        for each in found.broken_logs:
+            _logger.warning("the audit log was broken before of %s", each)
+        return Restored(None, None)
+
     def restore(self, moment: Moment, copy: Path) -> Restored:
         """Restore a moment, and check what it is. Raises BackupDamaged when it is not whole,
         ConfigurationError when it is of a newer version or the key ring does not open it, and as
         moments.restore does.
         """
+
+        def bring(copy: Path) -> Restored:
+            return asyncio.run(bring_back(self.settings, moment, copy, check=require_known_schema))
+
+        return self._checked_copy(copy, bring)
+
+    def _checked_copy(self, copy: Path, bring: Callable[[Path], Restored]) -> Restored:
         report = self.report
         report.taken_at = datetime.now(UTC)
         began = time.monotonic()
-        restored = asyncio.run(bring_back(self.settings, moment, copy, check=require_known_schema))
+        restored = bring(copy)
         report.epoch, report.txid, report.bytes = restored.epoch, restored.txid, _size(copy)
         self._require_sound(copy, restored)
         report.restore_seconds = round(time.monotonic() - began, 3)
@@ -219,6 +257,21 @@ async def _tidied(points: Points) -> None:
         await points.tidy()
     except MemoryBankError as error:
         _logger.warning("expired recovery points could not be removed: %s", error.message)
+
+
+def _mark_of(facts: StoreFacts) -> BackupMark:
+    """Return what a bank in PostgreSQL held just now."""
+    return BackupMark(
+        at=datetime.now(UTC),
+        epoch=None,
+        txid=None,
+        change=facts.change,
+        changed_at=facts.changed_at,
+        memories=facts.memories,
+        tenants=facts.tenants,
+        keys=facts.keys,
+        schema_version=facts.schema_version,
+    )
 
 
 def _lost(facts: StoreFacts, source: BackupMark) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memorybank.configuration import database_url, key_ring
+from memorybank.configuration import key_ring
 from memorybank.errors import ConfigurationError, MemoryBankError
 from memorybank.ports import (
     Embedder,
@@ -185,8 +185,8 @@ async def build_index(
 
 async def _open_postgres(settings: Settings, model: str) -> PostgresStore:
     # Loaded here: a bank on SQLite needs neither the driver nor the megabytes that it takes.
+    from memorybank.server.postgres import server_of
     from memorybank.stores.postgres import PostgresStore
-    from memorybank.stores.postgres.connection import Server
 
     if key_ring(settings) is not None:
         raise ConfigurationError(
@@ -200,14 +200,11 @@ async def _open_postgres(settings: Settings, model: str) -> PostgresStore:
             field="vector.provider",
             hint="write `embedded` or `pgvector`, or choose the engine sqlite",
         )
-    database = settings.database
-    server = Server(
-        database_url(settings),
-        connect_seconds=database.connect_seconds,
-        statement_seconds=database.statement_seconds,
-    )
     return await PostgresStore.open(
-        server, model=model, audited=settings.audit.kinds(), readers=database.readers
+        server_of(settings),
+        model=model,
+        audited=settings.audit.kinds(),
+        readers=settings.database.readers,
     )
 
 

@@ -92,7 +92,7 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], file: P
                 version=VERSION,
             )
         )
-        backups = None if settings.backup is None else _open_backups(settings, telemetry)
+        backups = _open_backups(settings, telemetry) if settings.is_replicated else None
         followed = await stack.enter_async_context(_followed(settings))
         engine = await stack.enter_async_context(
             open_engine(

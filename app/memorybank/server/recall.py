@@ -18,7 +18,7 @@ from memorybank.schemas.search import SearchRequest
 from memorybank.server.engine import open_engine
 from memorybank.server.services import Services
 from memorybank.services.finding import Found
-from memorybank.settings import Settings, VectorSettings
+from memorybank.settings import DatabaseSettings, Settings, VectorSettings
 
 _TENANTS = 10
 _OF_EACH = 3
@@ -64,7 +64,8 @@ def _alone(settings: Settings, database: Path) -> Settings:
     return settings.model_copy(
         update={
             "data": database.parent,
-            "database": settings.database.model_copy(update={"path": database}),
+            "database": DatabaseSettings(path=database),
+            "database_url": None,
             "vector": VectorSettings(),
             "backup": None,
         }

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from memorybank.backup.moments import Moment
 from memorybank.backup.prepare import source_of
@@ -27,18 +28,22 @@ _TOLD = {"operation", "result", "name", "bank", "already", "error"}
 """What a report says of a command rather than of what was restored."""
 
 
-def rewind(settings: Settings, name: str, moment: Moment, report: Report) -> None:
-    """Make the database what it was at a moment; again by the same name it stays as it is.
+def rewind(
+    settings: Settings, name: str, moment: Moment, report: Report, *, scratch: Path | None = None
+) -> None:
+    """Make the database what it was at a moment; again by the same name it stays as it is. A bank
+    in PostgreSQL needs `scratch`, or a folder for temporary files, for copies of it.
 
     Nothing is touched before what was restored is found to be whole, known and opened by the key
     ring. Raises as drills.Drill does, ConfigurationError while a process serves the database.
     """
+    if settings.database.engine == "postgres":
+        from memorybank.server import replacing
+
+        replacing.rewind(settings, name, moment, scratch, report)
+        return
     with _held(settings.database_path) as rewinds:
-        done = rewinds.find(name)
-        if done is not None:
-            if done.state is State.UNDONE:
-                raise undone(done)
-            _tell_again(done, report)
+        if done_before(rewinds.find(name), report):
             return
         place = rewinds.place(name)
         drill = Drill(settings, lambda _sync: None, None, report)
@@ -55,30 +60,26 @@ def rewind(settings: Settings, name: str, moment: Moment, report: Report) -> Non
                 source=source_of(report.bank, moment, restored),
                 at=datetime.now(UTC),
                 replaced=_settled(settings.database_path),
-                report=report.model_dump(mode="json", exclude=_TOLD),
+                report=of_report(report),
             )
         )
         _logger.warning("the bank was rewound: %s", source_of(report.bank, moment, restored))
 
 
-def undo(settings: Settings, name: str, report: Report) -> None:
+def undo(settings: Settings, name: str, report: Report, *, scratch: Path | None = None) -> None:
     """Put back what was there before a rewind; again, it stays as it is. Raises NotFound when there
     was none, or when what was there is kept no more; ConfigurationError while a process serves the
     database.
     """
+    if settings.database.engine == "postgres":
+        from memorybank.server import replacing
+
+        replacing.undo(settings, name, scratch, report)
+        return
     with _held(settings.database_path) as rewinds:
-        done = rewinds.find(name)
+        done = to_undo(name, rewinds.find(name), rewinds.last(), report)
         if done is None:
-            raise _unknown(name)
-        if done.state is State.UNDONE:
-            report.already = True
             return
-        if done != rewinds.last():
-            raise InvalidRequest(
-                f"the bank was rewound again after {name}",
-                field="id",
-                hint="undo the last rewind, or rewind to another state by another id",
-            )
         rewinds.require_kept(done)
         _settled(settings.database_path)
         rewinds.undo(done.model_copy(update={"at": datetime.now(UTC)}))
@@ -87,9 +88,14 @@ def undo(settings: Settings, name: str, report: Report) -> None:
 
 def discard(settings: Settings, name: str) -> None:
     """Remove what is kept of a rewind, which can be undone no more then. Raises NotFound."""
+    if settings.database.engine == "postgres":
+        from memorybank.server import replacing
+
+        replacing.discard(settings, name)
+        return
     rewinds = Rewinds(settings.database_path)
     if rewinds.find(name) is None:
-        raise _unknown(name)
+        raise unknown(name)
     with _on_disk(settings.database_path):
         rewinds.discard(name)
 
@@ -129,6 +135,41 @@ def _settled(database: Path) -> bool:
     return True
 
 
+def done_before(done: Rewind | None, report: Report) -> bool:
+    """Tell again of a rewind that was done; return whether it was. Raises InvalidRequest when it
+    was undone since.
+    """
+    if done is None:
+        return False
+    if done.state is State.UNDONE:
+        raise undone(done)
+    _tell_again(done, report)
+    return True
+
+
+def to_undo(name: str, done: Rewind | None, last: Rewind | None, report: Report) -> Rewind | None:
+    """Return the rewind that is to be undone; None when it was. Raises NotFound, and InvalidRequest
+    when it was not the last one.
+    """
+    if done is None:
+        raise unknown(name)
+    if done.state is State.UNDONE:
+        report.already = True
+        return None
+    if done != last:
+        raise InvalidRequest(
+            f"the bank was rewound again after {name}",
+            field="id",
+            hint="undo the last rewind, or rewind to another state by another id",
+        )
+    return done
+
+
+def of_report(report: Report) -> dict[str, Any]:
+    """Return what is told again of what was restored."""
+    return report.model_dump(mode="json", exclude=_TOLD)
+
+
 def _tell_again(done: Rewind, report: Report) -> None:
     for field, value in Report.model_validate(
         {"operation": report.operation, "bank": report.bank, **done.report}
@@ -138,7 +179,8 @@ def _tell_again(done: Rewind, report: Report) -> None:
     report.already = True
 
 
-def _unknown(name: str) -> NotFound:
+def unknown(name: str) -> NotFound:
+    """Return the error for an id that no rewind has."""
     return NotFound(
         f"the bank was never rewound by the id {name}", hint="correct the id: it is that of rewind"
     )

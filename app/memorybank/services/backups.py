@@ -39,8 +39,9 @@ class BackupService:
         caller.require_bank()
         if self._backups is None:
             raise Conflict(
-                "this bank has no backups of its own",
-                hint="name their destination in the settings (`backup`), or in spec.backup of the"
-                " MemoryBank; a bank in PostgreSQL is backed up as PostgreSQL is",
+                "this bank is not replicated by its service",
+                hint="name a destination in the settings (`backup`), or in spec.backup of the"
+                " MemoryBank; a bank in PostgreSQL is not asked: its recovery points are taken"
+                " from the database itself",
             )
         return await self._backups.mark(sync=request.sync)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,29 @@ from tests.support.replication import UID, Pod
 
 TINY = {"embedding": {"provider": "builtin-tiny"}}
 BANK = f"agents/team-memory/{UID}"
+
+
+class OnServer(Pod):
+    """A pod of a bank in PostgreSQL, which has no volume."""
+
+    def __init__(
+        self, folder: Path, destination: Mapping[str, Any], url: str, **changed: Any
+    ) -> None:
+        """`changed` is what else the backup has."""
+        super().__init__(folder, destination)
+        address = folder / "url"
+        address.write_text(url)
+        backup = {"bank": "agents/team-memory", "uid": UID, **destination, **changed}
+        self.settle({"engine": "postgres", "url_file": str(address)}, backup)
+
+    def settle(self, database: Mapping[str, Any], backup: Mapping[str, Any]) -> None:
+        """Write the configuration anew."""
+        content = {"data": str(self.data), "database": database, "backup": backup, **TINY}
+        self.config.write_text(json.dumps(content))
+
+    def begin(self) -> int:
+        """Do what an init container does; return its exit code."""
+        return main(["backup", "prepare", "--config", str(self.config)])
 
 
 def stored(pod: Pod, *texts: str) -> None:

@@ -99,7 +99,7 @@ def ends(source: Path, target: Path) -> Iterator[tuple[SqliteEnd, SqliteEnd]]:
         yield one, other
 
 
-OF_POSTGRES = {"indexed", "lease", "words"}
+OF_POSTGRES = {"indexed", "lease", "rewinds", "words"}
 """Tables that a file has no need of."""
 
 

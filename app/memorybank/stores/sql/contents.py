@@ -251,7 +251,7 @@ Tenants are the last: while there are none, no quota keeps a memory out and nobo
 that in the end they hold as many as was written down.
 """
 LEFT_BEHIND: Final = frozenset(
-    {"deletions", "indexed", "lease", "moves", "schema_migrations", "words"}
+    {"deletions", "indexed", "lease", "moves", "rewinds", "schema_migrations", "words"}
 )
 """What is of one database alone: whoever follows the feed begins anew, as at every start, and what
 only searches need is made anew there."""

@@ -12,31 +12,15 @@ from urllib.parse import quote
 
 import apsw
 
-from memorybank.domain.times import maybe_moment
 from memorybank.encryption import KeyRing
 from memorybank.ports import StoreCheck, StoreFacts
+from memorybank.stores.sql import facts as sql_facts
 from memorybank.stores.sql.sealing import seal_for
 from memorybank.stores.sqlite.care import check
 from memorybank.stores.sqlite.connection import open_reader, require_known
 from memorybank.stores.sqlite.errors import translated
 
-_SCHEMA = "SELECT max(version) FROM schema_migrations"
-_CHANGE = "SELECT seq FROM feed"
-_MEMORIES = "SELECT count(*) FROM memories WHERE tenant != '_selftest'"
-_TENANTS = "SELECT count(*) FROM tenants WHERE state = 'active'"
-_KEYS = "SELECT count(*) FROM keys"
-_KEY_IDS = "SELECT key_id FROM encryption UNION SELECT key_id FROM data_keys ORDER BY 1"
 _UNTOLD = StoreFacts(0, 0, None, 0, 0, 0, ())
-_NEWEST = """
-SELECT max(moment) FROM (
-    SELECT * FROM (
-        SELECT max(updated_at, coalesce(state_changed_at, 0)) AS moment
-        FROM memories WHERE tenant != '_selftest' ORDER BY seq DESC LIMIT 1
-    )
-    UNION ALL SELECT max(created_at) FROM tenants
-    UNION ALL SELECT max(max(created_at, coalesce(revoked_at, 0))) FROM keys
-)
-"""
 _MISCOUNTED = """
 SELECT name FROM tenants WHERE memories !=
     (SELECT count(*) FROM memories WHERE memories.tenant = tenants.name)
@@ -63,16 +47,7 @@ def facts(connection: apsw.Connection) -> StoreFacts:
     """Return what a database holds, all of the same moment."""
     if not connection.table_exists("main", "schema_migrations"):
         return _UNTOLD
-    with connection:
-        numbers = [
-            connection.execute(each).get
-            for each in (_SCHEMA, _CHANGE, _NEWEST, _MEMORIES, _TENANTS, _KEYS)
-        ]
-        key_ids = tuple(name for (name,) in connection.execute(_KEY_IDS))
-    schema_version, change, changed_at, memories, tenants, keys = numbers
-    return StoreFacts(
-        schema_version, change, maybe_moment(changed_at), memories, tenants, keys, key_ids
-    )
+    return sql_facts.facts(connection, larger="max")
 
 
 def check_copy(copy: Path) -> StoreCheck:
@@ -90,7 +65,7 @@ def require_known_copy(copy: Path) -> None:
     """Raise ConfigurationError when a copy is of a newer version of the service."""
     with _copy(copy) as connection:
         if connection.table_exists("main", "schema_migrations"):
-            require_known(connection.execute(_SCHEMA).get, "that was restored")
+            require_known(connection.execute(sql_facts.SCHEMA).get, "that was restored")
 
 
 def require_ring(copy: Path, ring: KeyRing | None) -> None:

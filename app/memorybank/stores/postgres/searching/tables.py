@@ -177,7 +177,19 @@ def _drop_discarded(session: Session) -> None:
         _drop(session, table)
 
 
-def _drop(session: Session, table: str) -> None:
+def start_over(session: Connection) -> None:
+    """Drop all that is derived from a bank in whose place another one comes: `prepare` and
+    `advance` make it anew.
+    """
+    for (table,) in session.execute(
+        "SELECT part FROM indexed WHERE part <> ?", (_WORDS,)
+    ).fetchall():
+        _drop(session, table)
+    session.execute("TRUNCATE words")
+    session.execute("UPDATE indexed SET position = 0")
+
+
+def _drop(session: Connection, table: str) -> None:
     session.execute(f"DROP TABLE IF EXISTS {table}")
     session.execute("DELETE FROM indexed WHERE part = ?", (table,))
 
