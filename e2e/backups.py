@@ -30,17 +30,22 @@ def example(name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def bucket_server(stack: Stack) -> Iterator[ObjectStore]:
-    """Run a server of S3 with a bucket until the block ends."""
-    with object_store(stack) as made:
+def bucket_server(stack: Stack, size: str | None = None) -> Iterator[ObjectStore]:
+    """Run a server of S3 with a bucket until the block ends; its disk has a size when one is
+    given.
+    """
+    with object_store(stack, size) as made:
         made.make_bucket(BUCKET)
         yield made
 
 
 @contextmanager
-def bank_in_bucket(stack: Stack, store: ObjectStore) -> Iterator[Bank]:
-    """Run the bank of the example whose backups are in a bucket, on the cluster's server."""
+def bank_in_bucket(stack: Stack, store: ObjectStore, **more: Any) -> Iterator[Bank]:
+    """Run the bank of the example whose backups are in a bucket, on the cluster's server, with
+    `more` in its spec.
+    """
     manifest = example("backup-s3.yaml")
+    manifest["spec"] |= more
     manifest["spec"]["backup"]["destination"]["s3"] |= {
         "bucket": BUCKET, "endpoint": store.endpoint, "region": store.region,
         "secretRef": {"name": KEYS},

@@ -107,6 +107,23 @@ def test_a_bucket_that_is_away_is_told_within_a_minute_and_nothing_is_lost(
 
 
 @pytest.mark.full
+def test_a_bucket_that_is_full_is_told_within_a_minute_and_nothing_is_lost(
+    stack: Stack, record_property: Callable[[str, object], None]
+) -> None:
+    with bucket_server(stack, size="64Mi") as small, bank_in_bucket(stack, small) as bank:
+        wait_backed_up(bank)
+        with small.full(), writing(bank) as acknowledged:
+            told = wait_backed_up(bank, "False")
+            record_property("seconds until the status says so", told)
+            assert "full" in bank.condition("BackupHealthy")["message"]
+            assert bank.is_ready(), "the bank serves"
+        healed = wait_backed_up(bank)
+        record_property("seconds until it says that all is well", healed)
+        lose_volume(bank)
+        assert missing(bank, acknowledged) == []
+
+
+@pytest.mark.full
 def test_credentials_that_are_revoked_are_told_and_others_taken(
     in_bucket: Bank, store: ObjectStore
 ) -> None:

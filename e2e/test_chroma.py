@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from e2e.bank import Bank
-from e2e.chroma import load_chroma
+from e2e.chroma import load_chroma, wait_for_vectors
 from e2e.cluster.paths import ROOT
 from e2e.conftest import restricted_namespace
 from e2e.own_server import TOLD_SECONDS, OwnServer
@@ -36,27 +36,6 @@ def bank(stack: Stack) -> Iterator[Bank]:
         made.wait_ready()
         wait_for_vectors(made)
         yield made
-
-
-def vectors(bank: Bank) -> dict[str, Any]:
-    """What the bank says of its vectors; {} while Chroma has them not."""
-    with bank.http() as client:
-        return dict(client.get("/v1/admin/status").json()["index"]["vectors"] or {})
-
-
-def wait_for_vectors(bank: Bank) -> None:
-    """Wait until Chroma has all vectors, and the bank's status says nothing else."""
-
-    def is_complete() -> bool:
-        found = vectors(bank)
-        return (found.get("problem"), found.get("missing"), found.get("lag")) == (None, 0, 0)
-
-    bank.stack.wait("all vectors in Chroma", is_complete, describe=lambda: vectors(bank))
-    bank.stack.wait(
-        "no condition Degraded",
-        lambda: not bank.condition("Degraded"),
-        describe=lambda: bank.condition("Degraded"),
-    )
 
 
 def server(bank: Bank) -> OwnServer:

@@ -12,6 +12,7 @@ import pytest
 
 from e2e.backups import bank_in_bucket, bucket_server, epoch, ready_report, wait_backed_up
 from e2e.bank import Bank, timed
+from e2e.chroma import load_chroma, wait_for_vectors
 from e2e.object_store import ObjectStore
 from e2e.stack import Stack
 
@@ -138,6 +139,26 @@ def test_what_cannot_be_restored_leaves_the_bank_alone(bank: Bank) -> None:
     assert tried["restored"]["memories"] >= 1
     assert uids(bank) == before
     assert bank.recall(QUESTION) == [FACT]
+
+
+def test_a_bank_with_a_chroma_is_searched_while_that_is_filled_anew(
+    stack: Stack, store: ObjectStore
+) -> None:
+    own = {"managed": {"image": load_chroma(stack)}}
+    vector = {"provider": "chroma", "chroma": own}
+    with bank_in_bucket(stack, store, vector=vector) as bank:
+        bank.remember(FACT)
+        wait_for_vectors(bank)
+        wait_synced(bank)
+        moment = datetime.now(UTC)
+        bank.remember(MISTAKE)
+        wait_for_vectors(bank)
+        restore(bank, "undo", timestamp=moment.isoformat(timespec="milliseconds"))
+        done = wait_phase(bank, "undo", "Complete", "Failed")
+        assert done["phase"] == "Complete", done
+        assert bank.recall(QUESTION) == [FACT], "whether Chroma has it already or not"
+        wait_for_vectors(bank)
+        assert bank.recall(QUESTION, mode="vector") == [FACT], "and nothing of what was undone"
 
 
 def test_a_bank_whose_database_is_spoilt_comes_back(bank: Bank) -> None:

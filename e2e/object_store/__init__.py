@@ -16,6 +16,9 @@ from e2e.stack import Stack
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"
 NAME, PORT = "s3", 7070
+_KEPT = "persistentVolumeClaim: {claimName: s3}"
+_IN_MEMORY = "emptyDir: {medium: Memory, sizeLimit: SIZE}"
+_FILLER = "/data/filler"
 
 
 @dataclass
@@ -112,6 +115,21 @@ class ObjectStore:
         with frozen(uid):
             yield
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Leave no room on its disk while the block runs; for one that has a size."""
+        self._python(
+            f"with open({_FILLER!r}, 'wb', buffering=0) as file:\n"
+            "  for size in (1 << 20, 1 << 12):\n"
+            "    try:\n"
+            "      while file.write(bytes(size)) == size: pass\n"
+            "    except OSError: pass"
+        )
+        try:
+            yield
+        finally:
+            self._python(f"import os; os.unlink({_FILLER!r})")
+
     def keep_keys(self) -> None:
         """Make a secret key, and write the pair down for the server's next start."""
         self.secret_key = secrets.token_hex(20)
@@ -154,15 +172,20 @@ class ObjectStore:
 
 
 @contextmanager
-def object_store(stack: Stack) -> Iterator[ObjectStore]:
-    """Run it until the block ends."""
+def object_store(stack: Stack, size: str | None = None) -> Iterator[ObjectStore]:
+    """Run it until the block ends. Its objects outlive its pod; with a `size`, such as 64Mi, they
+    do not, and its disk has an end.
+    """
+    volume = _KEPT if size is None else _IN_MEMORY.replace("SIZE", size)
     image = servers.load_built(stack, "versitygw")
     with restricted_namespace(stack, "buckets") as namespace:
         made = ObjectStore(stack, namespace)
         made.keep_keys()
         stack.kubectl(
             "apply", "-f", "-",
-            stdin=servers.filled(MANIFEST, NAMESPACE=namespace, IMAGE=image, PORT=str(PORT)),
+            stdin=servers.filled(
+                MANIFEST, NAMESPACE=namespace, IMAGE=image, PORT=str(PORT), VOLUME=volume
+            ),
         )  # fmt: skip
         made.wait_ready()
         yield made
