@@ -28,6 +28,8 @@ COMPONENT_SAFETY = "safety-backup"
 """Of a MemoryBankBackup of what a bank was before it was put back."""
 COMPONENT_SCHEDULED = "scheduled-backup"
 """Of a MemoryBankBackup that a schedule asked for."""
+COMPONENT_FINAL = "final-backup"
+"""Of a MemoryBankBackup of what a bank was when it was deleted."""
 BACKUP_NAME = "memorybank-backup"
 """In place of APP_NAME on the pods of these Jobs, so that nothing takes them for the bank's own."""
 
@@ -67,6 +69,10 @@ change, so it is asked for from then on, whatever the defaults say.
 
 ANNOTATION_GROWN_FROM = f"{GROUP}/grown-from"
 """On the volume claim: size of the file system, in bytes, when a larger volume was asked for."""
+
+FINALIZER = f"{GROUP}/final-backup"
+"""On a bank with deletionPolicy Snapshot, and on no other: it stays until its last recovery point
+is taken."""
 
 HTTP_PORT = 8080
 METRICS_PORT = 9090

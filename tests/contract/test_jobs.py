@@ -28,7 +28,7 @@ from memorybank_operator.resources.backup_job import (
 )
 from tests.contract.test_config import pod_settings
 from tests.operator.recovery import backup, replicated, restore
-from tests.operator.world import BACKED_UP
+from tests.operator.world import BACKED_UP, NOW
 
 POINT = Point(
     name="before-the-move", object="points/before-the-move/x/memory_bank.db",
@@ -58,6 +58,11 @@ def test_a_job_takes_the_point_that_was_asked_for() -> None:
     assert found.token_file == Path("/etc/memorybank-key/token")
     assert found.config == Path("/etc/memorybank/config.yaml")
     assert found.termination_log == Path("/dev/termination-log")
+    leaving = of.model_copy(
+        update={"metadata": of.metadata.model_copy(update={"deletion_timestamp": NOW})}
+    )
+    last = parsed(build_take_job(leaving, wanted, world.deployment(of), size="2048Mi"))
+    assert (found.wait, last.wait) == (0, 300)
     for_ever = parsed(build_take_job(of, backup(), world.deployment(of), size="2048Mi"))
     assert for_ever.expire_hours is None
 

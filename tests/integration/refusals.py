@@ -863,7 +863,11 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "unknown deletion policy": (
         manifest({"deletionPolicy": "Keep"}),
-        ("spec.deletionPolicy", '"Retain", "Delete"'),
+        ("spec.deletionPolicy", '"Retain", "Snapshot", "Delete"'),
+    ),
+    "last recovery point without backups": (
+        manifest({"deletionPolicy": "Snapshot"}),
+        ("spec.deletionPolicy", "Snapshot needs spec.backup"),
     ),
 }
 

@@ -22,10 +22,12 @@ from typing import Any
 import yaml
 from typing_extensions import override
 
+from memorybank_operator import constants
 from memorybank_operator.api.duration import parse_duration
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
 from memorybank_operator.reconcile.delivery import Delivery, deliver, rotation
+from memorybank_operator.reconcile.final import hand_over, part, release
 from memorybank_operator.reconcile.observed import BackupReading, ChildKey, KubeObject
 from memorybank_operator.reconcile.points import Scene, stand
 from memorybank_operator.reconcile.restores import Stage, advance
@@ -33,11 +35,12 @@ from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Not
 from memorybank_operator.status.key import key_status, notes
 from memorybank_operator.status.point import notes as point_notes
 from memorybank_operator.status.point import point_status
+from memorybank_operator.status.reduce import reduce_leaving
 from memorybank_operator.status.restore import notes as restore_notes
 from memorybank_operator.status.restore import restore_status
-from tests.operator.recovery import backup, replicated, report, restore, with_job
+from tests.operator.recovery import backup, backup_body, replicated, report, restore, with_job
 from tests.operator.recovery import scene as scene_of
-from tests.operator.world import BACKED_UP, KEY, NOW, OTHER_KEY, World, bank, running
+from tests.operator.world import BACKED_UP, KEY, NOW, OTHER_KEY, World, bank, bank_body, running
 
 DATA = Path(__file__).parent / "data"
 SECRETS = {"secret": "admin_key_secret", "tls secret": "tls_secret"}
@@ -57,6 +60,8 @@ def render(case: str) -> dict[str, str]:
         return _rendered_point(given)
     if "restore" in given:
         return _rendered_restore(given)
+    if "final" in given:
+        return _rendered_final(given)
     of, world = _scene(given)
     planned = world.plan(of)
     files = {"plan.yaml": _yaml(_summary(planned)), "status.yaml": _yaml(world.status(of))}
@@ -145,6 +150,34 @@ def _rendered_restore(given: Mapping[str, Any]) -> dict[str, str]:
     plan = {
         "steps": [_line(step) for step in steps],
         "events": [_event(each) for each in restore_notes({}, status)],
+    }
+    return {"plan.yaml": _yaml(plan), "status.yaml": _yaml(status)} | _written(steps)
+
+
+def _rendered_final(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what becomes of a bank that was deleted under Snapshot, with its last recovery point
+    as `final` has it (None before it is asked for) and `after` so much time.
+    """
+    spec = BACKED_UP | {"deletionPolicy": "Snapshot"} | given.get("bank", {})
+    before, world = replicated(spec)
+    leaving: dict[str, Any] = {
+        "deletionTimestamp": NOW.isoformat(),
+        "finalizers": [constants.FINALIZER],
+    }
+    of = bank(spec, status=world.status(before), **leaving)
+    point = None if given["final"] is None else backup_body(status=given["final"])
+    now = NOW + parse_duration(given.get("after", "0s"))
+    parting = part(of, world.children, point, now)
+    steps: list[Step] = [] if parting.step is None else [parting.step]
+    status = world.status(before)
+    if parting.message:
+        status = reduce_leaving(of, parting.message, now=now)
+    else:
+        steps += hand_over(of, world.children, parting.goes)
+        steps.append(release(bank_body(spec, **leaving)))
+    plan = {
+        "steps": [_line(step) for step in steps],
+        "events": [] if parting.note is None else [_event(parting.note)],
     }
     return {"plan.yaml": _yaml(plan), "status.yaml": _yaml(status)} | _written(steps)
 

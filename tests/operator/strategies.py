@@ -195,10 +195,13 @@ _restores = st.builds(
 )
 
 
-def _backed_up_if_restored(spec: dict[str, Any]) -> dict[str, Any]:
+def _backed_up_if_need_be(spec: dict[str, Any]) -> dict[str, Any]:
     if "backup" in spec:
         return spec
-    return {name: value for name, value in spec.items() if name != "bootstrap"}
+    without = {name: value for name, value in spec.items() if name != "bootstrap"}
+    return without | (
+        {"deletionPolicy": "Retain"} if spec.get("deletionPolicy") == "Snapshot" else {}
+    )
 
 
 sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
@@ -405,8 +408,8 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
         rollback=st.sampled_from(["Automatic", "Never"]),
         deadlineSeconds=st.integers(10, 86_400),
     ),
-    deletionPolicy=st.sampled_from(["Retain", "Delete"]),
-).map(_backed_up_if_restored)
+    deletionPolicy=st.sampled_from(["Retain", "Snapshot", "Delete"]),
+).map(_backed_up_if_need_be)
 """Any valid spec of a bank that keeps its memories on a volume."""
 
 _postgres_cluster = _optional(

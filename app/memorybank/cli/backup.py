@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from memorybank.settings import Settings
 
 _POINTS = ("name", "taken_at", "expires_at", "memories", "bytes", "epoch")
+_AGAIN_SECONDS = 1.0
+"""Between two questions to a bank that does not serve yet."""
 _logger = logging.getLogger(__name__)
 
 
@@ -228,12 +230,31 @@ def _reported(
 
 
 def _mark(arguments: argparse.Namespace, sync: bool) -> BackupMark | None:
-    """Ask the bank that serves what it holds; None when it is not known where, or does not."""
+    """Ask the bank that serves what it holds; None when it is not known where, or does not as long
+    as is waited for that.
+    """
+    if arguments.url is None:
+        return None
+    last = time.monotonic() + arguments.wait
+    while True:
+        try:
+            return _asked(arguments, sync)
+        except MemoryBankError as error:
+            if error.code == ConfigurationError.code:
+                raise
+            if time.monotonic() >= last:
+                if error.code == BackupUnavailable.code:
+                    raise  # it is asked again: what the mark speaks of has not arrived
+                _logger.warning("nothing to compare with: %s", error.message)
+                return None
+        time.sleep(_AGAIN_SECONDS)
+
+
+def _asked(arguments: argparse.Namespace, sync: bool) -> BackupMark:
+    """Return the bank's mark. Its key is read each time, since that may be a new one."""
     from memorybank.configuration import read_mounted
     from memorybank.schemas.backups import BackupMark
 
-    if arguments.url is None:
-        return None
     key = None
     if arguments.token_file is not None:
         what = f"the file {arguments.token_file}"
@@ -243,13 +264,7 @@ def _mark(arguments: argparse.Namespace, sync: bool) -> BackupMark | None:
         answer = bank.request("POST", "/v1/backup/mark", body={"sync": sync})
         return BackupMark.model_validate(answer.value(bank.name))
     except ValidationError:
-        error: MemoryBankError = not_a_bank(bank.name, answer.status)
-    except MemoryBankError as failure:
-        if failure.code in (ConfigurationError.code, BackupUnavailable.code):
-            raise  # a mark that is late is asked for again: what it speaks of has not arrived
-        error = failure
-    _logger.warning("nothing to compare with: %s", error.message)
-    return None
+        raise not_a_bank(bank.name, answer.status) from None
 
 
 def _moment(arguments: argparse.Namespace) -> Moment:

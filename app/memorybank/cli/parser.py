@@ -23,6 +23,7 @@ there with the server's own MEMORY_BANK_ADMIN_KEY or MEMORY_BANK_ADMIN_KEY_FILE 
 _TYPES = [kind.value for kind in MemoryType]
 _EMPTIABLE = ("title", "project", "session", "occurred_at")
 _MOST_HOURS = 87_600
+_MOST_SECONDS = 3_600
 _LIMITS = ("max_memories", "requests_per_minute", "burst")
 
 _Commands = argparse._SubParsersAction  # argparse has no public name for it
@@ -376,6 +377,13 @@ def _add_drills(actions: _Commands[argparse.ArgumentParser]) -> None:
         command.add_argument(
             "--token-file", type=Path, metavar="FILE", help="a file that holds its admin key"
         )
+        command.add_argument(
+            "--wait",
+            type=_seconds,
+            default=0,
+            metavar="SECONDS",
+            help="how long to wait until the bank answers, before it is done without (default: 0)",
+        )
         _add_in_pod(command)
         command.set_defaults(run=run)
 
@@ -446,6 +454,14 @@ def _point(text: str) -> str:
 def _hours(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _MOST_HOURS:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of hours from 1 to {_MOST_HOURS}")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) > _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of seconds from 0 to {_MOST_SECONDS}"
+        )
     return int(text)
 
 

@@ -19,8 +19,12 @@ test compares them with what the API server saw it do. Server-side apply is a pa
 */ -}}
 {{- define "operator.rules" -}}
 - apiGroups: [memorybank.dev]
-  resources: [memorybanks, memorybankkeys, memorybankrestores]
+  resources: [memorybankkeys, memorybankrestores]
   verbs: [list, watch]
+# The finalizer of a bank with deletionPolicy Snapshot is put there, and taken away.
+- apiGroups: [memorybank.dev]
+  resources: [memorybanks]
+  verbs: [list, watch, patch]
 # By spec.backup.points one is made, and removed when its recovery point has expired.
 - apiGroups: [memorybank.dev]
   resources: [memorybankbackups]

@@ -96,7 +96,7 @@ class Backups:
         by_schedule = {name for name, each in bodies.items() if is_scheduled(each)}
         self._count(key, scene, {bodies[name]["metadata"]["uid"] for name in by_schedule})
         waits: list[float] = []
-        if bank is not None and not missing(scene):
+        if bank is not None and not bank.is_leaving and not missing(scene):
             waits += await self._verify(key, bank, scene)
             waits += await self._schedule(key, bank, bodies)
         refused = False

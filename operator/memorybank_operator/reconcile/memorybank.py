@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from memorybank_operator import logs
+from memorybank_operator import constants, logs
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.status import MemoryBankStatus
@@ -31,14 +31,27 @@ from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.metrics import Metrics
 from memorybank_operator.readings import Readings
 from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
-from memorybank_operator.reconcile.observe import Observer
+from memorybank_operator.reconcile.final import (
+    Parting,
+    final_name,
+    given_up,
+    given_up_with_namespace,
+    guard,
+    hand_over,
+    is_kept,
+    part,
+    release,
+    until,
+    waits,
+)
+from memorybank_operator.reconcile.observe import CHILD_KINDS, Observer
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.plan import plan as make_plan
 from memorybank_operator.reconcile.proof import Connect, outlook, target
 from memorybank_operator.reconcile.report import Reporter
 from memorybank_operator.reconcile.ring import KEY_BYTES
 from memorybank_operator.reconcile.scene import halt
-from memorybank_operator.reconcile.steps import Apply, Plan, Problem
+from memorybank_operator.reconcile.steps import Apply, Create, Note, Plan, Problem
 from memorybank_operator.resources import names
 from memorybank_operator.resources.build import Rendering
 from memorybank_operator.resources.context import RenderSettings
@@ -46,7 +59,7 @@ from memorybank_operator.resources.effective import fenced, without_pods
 from memorybank_operator.resources.ingress import tls_secret
 from memorybank_operator.resources.named_secrets import named_secrets
 from memorybank_operator.status.record import look_again_in
-from memorybank_operator.status.reduce import reduce, reduce_invalid
+from memorybank_operator.status.reduce import reduce, reduce_invalid, reduce_leaving
 
 UNWATCHED_SECONDS = 60.0
 """How often to look at a bank that waits for something no watch tells about."""
@@ -102,11 +115,12 @@ class Reconciler:
         """Bring a bank one step nearer to its spec, or see that it is there."""
         with logs.about(key):
             body = self._means.cache.bank(key)
-            if body is None or body["metadata"].get("deletionTimestamp"):
+            stays = body is not None and is_kept(body)
+            if body is None or (body["metadata"].get("deletionTimestamp") and not stays):
                 self._leave(key)
                 return Outcome()
             started = self._means.clock()
-            outcome = await self._reconcile(key, body)
+            outcome = await (self._part if stays else self._reconcile)(key, body)
             self._means.metrics.reconcile_seconds.observe(self._means.clock() - started)
             result = "failed" if outcome.failed else "done"
             self._means.metrics.reconciles.labels(result).inc()
@@ -114,11 +128,86 @@ class Reconciler:
 
     def _leave(self, key: BankKey) -> None:
         """A bank is gone or on its way: the garbage collector takes what it owned."""
+        self._retire(key)
+        self._means.metrics.bank_is_gone(key)
+        self._failing.discard(key)
+
+    def _retire(self, key: BankKey) -> None:
+        """Nobody asks any more whether a bank does its job."""
         self._means.canaries.forget(key)
         self._means.readings.forget(key)
-        self._means.metrics.bank_is_gone(key)
         self._means.waves.stands(key, None)
-        self._failing.discard(key)
+
+    async def _part(self, key: BankKey, body: KubeObject) -> Outcome:
+        """Have the last recovery point of a deleted bank taken, and let the bank go after that."""
+        now = datetime.now(UTC)
+        self._retire(key)
+        children = self._means.cache.belongings(key, CHILD_KINDS)
+        try:
+            bank = MemoryBank.parse(body)
+        except InvalidSpec as error:
+            bank = MemoryBank.model_validate({**body, "spec": {}})
+            parting = given_up(bank, f"its spec cannot be read: {error}")
+        else:
+            backups = self._means.cache.belongings(key, {constants.BACKUP_KIND})
+            backup = backups.get(ChildKey(constants.BACKUP_KIND, final_name(bank)))
+            parting = part(bank, children, backup, now)
+        try:
+            if parting.step is not None:
+                parting = await self._ask(bank, parting, parting.step)
+            if parting.message:
+                status = reduce_leaving(bank, parting.message, now=now)
+                await self._reporter.report(key, body, status)
+                plan = await self._keep_up(key, bank, body)
+                left = max(0.0, (until(bank) - now).total_seconds())
+                wanted = UNWATCHED_SECONDS if plan.requeue_after is None else plan.requeue_after
+                return Outcome(again_after=min(wanted, left))
+            for step in hand_over(bank, children, parting.goes):
+                await self._executor.execute(step, namespace=key.namespace)
+            if parting.note is not None:
+                await self._tell(body, parting.note)
+            await self._executor.execute(release(body), namespace=key.namespace)
+        except ObservationOutdated as error:
+            logger.info("looking again: %s", error)
+            return Outcome(failed=True)
+        except errors.KubeError as error:
+            return self._failed(key, error)
+        self._leave(key)
+        return Outcome()
+
+    async def _keep_up(self, key: BankKey, bank: MemoryBank, body: KubeObject) -> Plan:
+        """See that a deleted bank is there as long as its last recovery point is not: who deletes
+        in the foreground has the garbage collector take its pod away first. Raises KubeError.
+        """
+        halted = halt(self._means.cache, key)
+        bank = fenced(bank, self._means.render().defaults)
+        bank = without_pods(bank) if halted else bank
+        plan, _, failure = await self._converge(key, bank, body, halted=halted)
+        if failure is not None:
+            raise failure
+        return plan
+
+    async def _guard(self, bank: MemoryBank, body: KubeObject) -> None:
+        """See that a bank stays when it is deleted, or does not, as its policy says."""
+        step = guard(bank, body)
+        if step is None:
+            return
+        try:
+            await self._executor.execute(step, namespace=bank.namespace)
+        except ObservationOutdated as error:
+            raise errors.Conflict(str(error)) from None
+
+    async def _ask(self, bank: MemoryBank, parting: Parting, step: Create) -> Parting:
+        """Ask for the last recovery point of a bank; return what becomes of the bank when there is
+        to be none.
+        """
+        try:
+            await self._executor.execute(step, namespace=bank.namespace)
+        except errors.NamespaceTerminating:
+            return given_up_with_namespace()
+        except (errors.Forbidden, errors.Invalid) as error:
+            return replace(parting, message=waits(bank, f"It cannot be made: {error}"))
+        return parting
 
     async def _reconcile(self, key: BankKey, body: KubeObject) -> Outcome:
         try:
@@ -130,6 +219,7 @@ class Reconciler:
         except InvalidSpec as error:
             return await self._refuse(key, body, error)
         try:
+            await self._guard(bank, body)
             plan, observed, failure = await self._converge(key, bank, body, halted=halted)
         except errors.KubeError as error:  # nothing was observed, so there is nothing to say
             return self._failed(key, error)
@@ -181,7 +271,8 @@ class Reconciler:
             observed = await self._observe(key, bank, absent=absent)
             observed = replace(observed, growth_refused=refused, halted=halted)
             plan = make_plan(bank, observed, render, new_key, new_ring, build)
-            if _asks_for_its_turn(plan) and self._means.waves.ask(key):
+            asks = _asks_for_its_turn(plan) and not bank.is_leaving
+            if asks and self._means.waves.ask(key):
                 observed = replace(observed, turn=True)
                 plan = make_plan(bank, observed, render, new_key, new_ring, build)
             if not plan.steps:
@@ -223,9 +314,12 @@ class Reconciler:
                     raise SpareRefused(str(error)) from None
                 raise
         for note in plan.notes:
-            level = logging.WARNING if note.warning else logging.INFO
-            logger.log(level, "%s: %s", note.reason, note.message)
-            await self._means.events.tell(body, note)
+            await self._tell(body, note)
+
+    async def _tell(self, body: KubeObject, note: Note) -> None:
+        level = logging.WARNING if note.warning else logging.INFO
+        logger.log(level, "%s: %s", note.reason, note.message)
+        await self._means.events.tell(body, note)
 
     def _prove(self, key: BankKey, bank: MemoryBank, observed: Observed, *, plan: Plan) -> Observed:
         """Have the canary watch what is to be proven; add to the snapshot what it knows, and what

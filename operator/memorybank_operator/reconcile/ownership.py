@@ -28,7 +28,7 @@ def ownership(bank: MemoryBank, live: KubeObject) -> Ownership:
     if metadata.get("deletionTimestamp"):
         return Ownership.LEAVING
     references = metadata.get("ownerReferences", ())
-    if any(each["uid"] == bank.uid for each in references):
+    if is_owned(bank, live):
         return Ownership.OURS
     if any(_names_former(bank, each) for each in references):
         return Ownership.LEAVING
@@ -42,8 +42,12 @@ def is_owned_and_managed(bank: MemoryBank, live: KubeObject) -> bool:
     """Tell whether this incarnation of the bank made the object, so that it may delete it."""
     metadata = live["metadata"]
     made_by = metadata.get("labels", {}).get(LABEL_MANAGED_BY)
-    owners = {each["uid"] for each in metadata.get("ownerReferences", ())}
-    return made_by == FIELD_MANAGER and bank.uid in owners
+    return made_by == FIELD_MANAGER and is_owned(bank, live)
+
+
+def is_owned(bank: MemoryBank, live: KubeObject) -> bool:
+    """Tell whether this incarnation of the bank owns the object."""
+    return any(each["uid"] == bank.uid for each in live["metadata"].get("ownerReferences", ()))
 
 
 def _names_former(bank: MemoryBank, reference: KubeObject) -> bool:

@@ -20,6 +20,7 @@ from memorybank_operator.reconcile.database import begins_with_vector, decide_da
 from memorybank_operator.reconcile.drift import differences
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.exposure import decide_exposure
+from memorybank_operator.reconcile.final import is_kept_up
 from memorybank_operator.reconcile.keys import KeyDecision, decide_key
 from memorybank_operator.reconcile.model import awaited_model
 from memorybank_operator.reconcile.named import SecretsDecision, decide_secrets
@@ -88,9 +89,10 @@ def plan(
     be generated, and only then.
 
     While the bank is paused the plan has no steps, but still says what is wrong. While it is being
-    deleted there is nothing to do: the garbage collector takes what the bank owns.
+    deleted there is nothing to do, for the garbage collector takes what the bank owns, unless it
+    stays for its last recovery point.
     """
-    if bank.metadata.deletion_timestamp is not None:
+    if bank.is_leaving and not is_kept_up(bank):
         return Plan()
     draft = _Draft()
     key = decide_key(bank, observed)

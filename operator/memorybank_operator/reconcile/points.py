@@ -18,6 +18,7 @@ from memorybank_operator.api.quantity import parse_quantity
 from memorybank_operator.api.v1alpha1.conditions import BackupPhase
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup, PointStatus
+from memorybank_operator.reconcile.final import final_name
 from memorybank_operator.reconcile.jobs import Report, Trial, trial
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
 from memorybank_operator.reconcile.schedule import stamped
@@ -37,7 +38,9 @@ class Scene:
     """What there is around the backups of one bank."""
 
     bank: MemoryBank | None
-    """None when there is none, it cannot be read or is on its way out."""
+    """None when there is none, it cannot be read, or is on its way out and does not stay for a last
+    recovery point.
+    """
     children: Mapping[ChildKey, KubeObject] = field(default_factory=dict)
     """Its Deployment and its claim, as far as they exist."""
     jobs: Mapping[str, KubeObject] = field(default_factory=dict)
@@ -91,7 +94,8 @@ def missing(scene: Scene) -> str:
         return "spec.bank.name: there is no MemoryBank of this name: create it"
     if bank.spec.backup is None:
         return f"MemoryBank {bank.name} has no spec.backup: say there where its backups go"
-    if bank.spec.paused:
+    # To delete a bank was the later wish; and a Job beside it changes nothing of it.
+    if bank.spec.paused and not bank.is_leaving:
         return f"MemoryBank {bank.name} is paused: set its spec.paused to false"
     if scene.deployment is None or bank.status.backup is None or not bank.status.backup.epoch:
         return f"No pod of MemoryBank {bank.name} has begun to replicate it"
@@ -208,11 +212,22 @@ def _begin(backup: MemoryBankBackup, scene: Scene) -> Standing:
     if backup.status.phase == BackupPhase.FAILED:
         stalled = backup.status.condition("Complete")
         return Standing(BackupPhase.FAILED, "" if stalled is None else stalled.message)
+    if _came_too_late(backup, scene.bank):
+        message = f"MemoryBank {backup.spec.bank.name} was let go before this was taken"
+        return Standing(BackupPhase.FAILED, message)
     lacking = missing(scene)
     if lacking or scene.bank is None or scene.deployment is None:
         return Standing(BackupPhase.PENDING, lacking)
     job = build_take_job(scene.bank, backup, scene.deployment, size=scene.scratch)
     return Standing(BackupPhase.TAKING, step=Create(job))
+
+
+def _came_too_late(backup: MemoryBankBackup, bank: MemoryBank | None) -> bool:
+    """Tell whether it was to be the last recovery point of a bank that is gone. One of the same
+    name is another bank.
+    """
+    is_final = backup.metadata.labels.get(constants.LABEL_COMPONENT) == constants.COMPONENT_FINAL
+    return is_final and (bank is None or backup.name != final_name(bank))
 
 
 def _expiry(backup: MemoryBankBackup, found: Trial, point: PointStatus) -> datetime | None:

@@ -33,6 +33,7 @@ EXPECTED = frozenset(
         Reason.PAUSED,
         Reason.RESTORING,
         Reason.DELETING,
+        Reason.FINAL_BACKUP,
         Reason.AWAITING_APPROVAL,
     }
 )

@@ -132,6 +132,8 @@ def advance(restore: MemoryBankRestore, stage: Stage) -> Progress:
     now = Progress(phase, safety_backup=status.safety_backup, restored=status.restored)
     bank = stage.scene.bank
     lacking = missing(stage.scene)
+    if bank is not None and bank.is_leaving:
+        return replace(now, message=f"MemoryBank {bank.name} is being deleted")
     if bank is None or stage.scene.deployment is None or (lacking and phase not in STOPPED):
         return replace(now, message=lacking)
     match phase:

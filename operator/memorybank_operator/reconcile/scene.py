@@ -8,6 +8,7 @@ from memorybank_operator.api.v1alpha1.memorybankrestore import MemoryBankRestore
 from memorybank_operator.engine.cache import BankKey, Cache
 from memorybank_operator.errors import InvalidSpec
 from memorybank_operator.kube import kinds
+from memorybank_operator.reconcile.final import is_kept
 from memorybank_operator.reconcile.observe import job_pods
 from memorybank_operator.reconcile.observed import KubeObject
 from memorybank_operator.reconcile.points import Scene
@@ -48,7 +49,7 @@ def halt(cache: Cache, key: BankKey) -> str:
 
 def _bank(cache: Cache, key: BankKey) -> MemoryBank | None:
     body = cache.bank(key)
-    if body is None or body["metadata"].get("deletionTimestamp"):
+    if body is None or (body["metadata"].get("deletionTimestamp") and not is_kept(body)):
         return None
     try:
         return MemoryBank.parse(body)

@@ -39,6 +39,7 @@ that is not busy the pod takes what there is.
 """
 KEPT_SECONDS = 3600
 """What ended is kept so long, for those who read logs. What came of it is in a status by then."""
+PATIENCE_SECONDS = 300
 TRIES_AGAIN = 2
 HOPELESS = (2, 3, 6)
 """Exit codes after which trying again changes nothing: settings or keys, nothing there, damaged."""
@@ -69,6 +70,7 @@ def build_take_job(
     expiry = () if hours is None else ("--expire-hours", str(hours))
     # By the id it is known again what an earlier try has taken already.
     arguments = ("take", backup.name, "--id", backup.uid, *expiry)
+    arguments = ("take", backup.name, "--id", backup.metadata.uid, *expiry, *_patience(bank))
     owner = _owner(constants.BACKUP_KIND, backup)
     pod = _beside(bank, deployment, arguments, size)
     return _job(bank, pod, name=take_name(backup, bank), owner=owner)
@@ -242,6 +244,14 @@ def _near(bank: MemoryBank) -> dict[str, Any]:
     return {
         "affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
     }
+
+
+def _patience(bank: MemoryBank) -> Sequence[str]:
+    """Return the option that waits for the word of a bank that is deleted: its pod may be on its
+    way back, and its volume goes by that word.
+    """
+    awaited = bank.is_leaving and bank.spec.pods
+    return ("--wait", str(PATIENCE_SECONDS)) if awaited else ()
 
 
 def _configuration(served: Mapping[str, Any]) -> Sequence[str]:

@@ -62,6 +62,19 @@ def owner_reference(bank: MemoryBank) -> dict[str, Any]:
     }
 
 
+def changed_owners(
+    bank: MemoryBank, live: Mapping[str, Any], *, owned: bool
+) -> list[dict[str, Any]] | None:
+    """Return the owner references of an object once the bank owns it, or does not; None when that
+    is so. References to other owners are somebody else's, and stay.
+    """
+    owners = list(live["metadata"].get("ownerReferences") or ())
+    kept = [each for each in owners if each["uid"] != bank.uid]
+    if owned == (len(kept) < len(owners)):
+        return None
+    return [*kept, owner_reference(bank)] if owned else kept
+
+
 def metadata(
     bank: MemoryBank,
     key: ChildKey,

@@ -138,6 +138,25 @@ def reduce_invalid(body: Mapping[str, Any], error: InvalidSpec, *, now: datetime
     )
 
 
+def reduce_leaving(bank: MemoryBank, message: str, *, now: datetime) -> dict[str, Any]:
+    """Return the status of a bank that was deleted and stays until its last recovery point is
+    taken: as it was, but for what it waits for.
+    """
+    verdict = Verdict("False", Reason.FINAL_BACKUP, message)
+    outdated = {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED}
+    kept = [each for each in bank.status.conditions if each.type not in outdated]
+    ready = condition(bank, ConditionType.READY, verdict, now)
+    return _as_json(
+        bank.status.model_copy(
+            update={
+                "observed_generation": bank.generation,
+                "phase": Phase.DELETING.value,
+                "conditions": tuple(sorted([*kept, ready], key=lambda each: each.type)),
+            }
+        )
+    )
+
+
 def _in_order(problems: Sequence[Problem]) -> list[Problem]:
     """Put what somebody has to cure first; each problem once."""
     return sorted(set(problems), key=lambda each: (not each.terminal, each.reason, each.message))

@@ -110,6 +110,27 @@ def test_a_bank_that_cannot_be_asked_keeps_nobody_from_taking(
     assert run(pod, capsys, "take", "unreadable", *nowhere)[0] == 2
 
 
+def test_a_bank_is_waited_for_whose_word_is_asked_for(
+    pod: Pod, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one whose pod is on its way back, with another key than before."""
+    key = pod.folder / "key"
+    key.write_text("mb_of-before\n")
+    asked_in_vain = []
+
+    def comes_back(seconds: float) -> None:
+        asked_in_vain.append(seconds)
+        key.write_text(f"{server.key}\n")
+
+    monkeypatch.setattr("memorybank.cli.backup.time.sleep", comes_back)
+    where = ["--url", server.url, "--token-file", str(key)]
+    code, report = run(pod, capsys, "take", "awaited", *where, "--wait", "600")
+    assert (code, report["data_loss_seconds"], len(asked_in_vain)) == (0, 0.0, 1)
+    key.write_text("mb_of-before\n")
+    code, report = run(pod, capsys, "take", "not-awaited", *where)
+    assert (code, report["data_loss_seconds"], len(asked_in_vain)) == (0, None, 1)
+
+
 def test_a_mark_of_what_does_not_arrive_is_refused(
     make_pod: MakePod, s3: S3, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ from tests.operator.world import DATABASE_URL, IN_POSTGRES
 USER = "limited-operator"
 DEFAULTS = "memorybank-operator-defaults"
 EDGE: dict[str, Any] = {
+    "deletionPolicy": "Snapshot",
     "networkPolicy": {"enabled": True},
     "podDisruptionBudget": {"maxUnavailable": 0},
     "expose": {

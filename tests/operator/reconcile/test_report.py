@@ -100,6 +100,8 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
         Reason.DEFAULTS_REFUSED,
         Reason.DRIFT_CORRECTED,
         Reason.EMBEDDING_UNAVAILABLE,
+        Reason.FINAL_BACKUP_FAILED,
+        Reason.FINAL_BACKUP_TAKEN,
         Reason.KEY_ACCEPTED,
         Reason.KEY_EXPIRES_SOON,
         Reason.KEY_REPLACED,

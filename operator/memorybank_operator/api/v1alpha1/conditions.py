@@ -108,6 +108,11 @@ class Reason(Explained):
     HIBERNATED = ("Hibernated", "spec.hibernate is true: no pod runs, the data is kept.")
     PAUSED = ("Paused", "spec.paused is true and the bank is not as its spec wants it.")
     DELETING = ("Deleting", "The bank is being deleted.")
+    FINAL_BACKUP = (
+        "FinalBackup",
+        "The bank was deleted under deletionPolicy Snapshot, and stays until its last recovery "
+        "point is taken.",
+    )
     AWAITING_APPROVAL = (
         "AwaitingApproval",
         "A change restarts the pod, and spec.updatePolicy.mode is Supervised: see status.plan.",
@@ -402,6 +407,15 @@ class Reason(Explained):
     RESTORE_STARTED = ("RestoreStarted", "A bank is being put back to another state.")
     BACKUP_TAKEN = ("BackupTaken", "A recovery point was taken.")
     BACKUP_FAILED = ("BackupFailed", "A recovery point could not be taken.")
+    FINAL_BACKUP_TAKEN = (
+        "FinalBackupTaken",
+        "The last recovery point of a deleted bank is at the destination; its volume goes, or, of "
+        "a bank that did not serve then, is kept.",
+    )
+    FINAL_BACKUP_FAILED = (
+        "FinalBackupFailed",
+        "No last recovery point of a deleted bank could be taken; its volume is kept.",
+    )
     VOLUME_ADOPTED = ("VolumeAdopted", "The volume of a former bank of this name is used again.")
     VOLUME_GROWS = ("VolumeGrows", "A larger volume was asked for.")
     VOLUME_GROWN = ("VolumeGrown", "The volume is larger now.")

@@ -23,6 +23,8 @@ class Metadata(StatusModel):
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
     annotations: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()
 
 
 class BankReference(ApiModel):
@@ -58,6 +60,11 @@ class Resource(ApiModel):
     def generation(self) -> int:
         """Counts the changes of the spec."""
         return self.metadata.generation
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether somebody deleted it."""
+        return self.metadata.deletion_timestamp is not None
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:

@@ -326,6 +326,12 @@ class Spec(ApiModel):
                 "on, so say where to",
                 field_path=".bootstrap.restore",
             ),
+            cel(
+                "self.deletionPolicy != 'Snapshot' || has(self.backup)",
+                "spec.deletionPolicy Snapshot needs spec.backup, where the last recovery point "
+                "goes: say where to, or write Retain or Delete",
+                field_path=".deletionPolicy",
+            ),
         )
     )
 
@@ -465,10 +471,12 @@ class Spec(ApiModel):
     """Who may connect to the bank, and whom its pod may connect to."""
     update_policy: UpdatePolicy = UpdatePolicy()
     """How the bank takes changes that restart its pod."""
-    deletion_policy: Literal["Retain", "Delete"] = "Retain"
+    deletion_policy: Literal["Retain", "Snapshot", "Delete"] = "Retain"
     """What becomes of the volume when the bank is deleted. Retain keeps it, and a bank of the same
-    name finds its memories again. Delete deletes it with the bank. What is in a PostgreSQL database
-    stays either way: a bank that names it again finds its memories.
+    name finds its memories again. Snapshot takes a last recovery point, which spec.backup is needed
+    for, and deletes the volume once that has all that the bank has; when it cannot be taken within
+    an hour, or the bank does not serve, the volume is kept. Delete deletes it with the bank. What
+    is in a PostgreSQL database stays in any case: a bank that names it again finds its memories.
     """
     deletion_protection: bool = False
     """While true, the API server refuses to delete the bank, by an admission policy that comes with
