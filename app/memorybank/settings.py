@@ -460,6 +460,33 @@ class S3Settings(Section):
         None, description="Certificates (PEM) by which the server's is checked; null: the system's."
     )
 
+    kms_key_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9:/_.-]{1,512}$",
+        description="Key of the server's key management (SSE-KMS) by which it encrypts what is"
+        " written: id, ARN or alias; null: as the bucket is set.",
+    )
+    customer_key_file: LocalPath | None = Field(
+        None,
+        description="A file that holds a key of 32 bytes in base64 by which the server encrypts"
+        " what is written and which it does not keep (SSE-C); what is there is read by no other.",
+    )
+
+    @model_validator(mode="after")
+    def _one_encryption(self) -> Self:
+        if self.customer_key_file is None:
+            return self
+        if self.kms_key_id is not None:
+            raise PydanticCustomError(
+                "encryption", "should have kms_key_id or customer_key_file, not both"
+            )
+        if self.endpoint is not None and not self.endpoint.startswith("https://"):
+            raise PydanticCustomError(
+                "encryption",
+                "should have an endpoint of https with customer_key_file: each request has the key",
+            )
+        return self
+
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.access_key_id_file is None) != (self.secret_access_key_file is None):

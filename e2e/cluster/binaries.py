@@ -41,6 +41,7 @@ PROGRAMS = {
     "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     "metrics-server": ("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
     "ollama": ("ollama", "github.com/ollama/ollama"),
+    "minio": ("minio", "github.com/minio/minio"),
     "pause": ("pause", "."),
     "prometheus-operator": (
         "prometheus-operator",

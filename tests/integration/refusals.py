@@ -505,6 +505,24 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         in_bucket(region="Central Europe"),
         ("spec.backup.destination.s3.region", "such as eu-central-1"),
     ),
+    "backups encrypted by no key": (
+        in_bucket(encryption={}),
+        ("spec.backup.destination.s3.encryption", "name one of both: kmsKeyId"),
+    ),
+    "backups encrypted by two keys": (
+        in_bucket(encryption={"kmsKeyId": "k", "customerKeySecretRef": {"name": "k"}}),
+        ("spec.backup.destination.s3.encryption", "name one of both: kmsKeyId"),
+    ),
+    "backups encrypted by a key of no name": (
+        in_bucket(encryption={"kmsKeyId": "the key"}),
+        ("spec.backup.destination.s3.encryption.kmsKeyId", "the id, the ARN or the alias"),
+    ),
+    "a key that goes to a bucket in clear": (
+        in_bucket(
+            endpoint="http://s3.data.svc:9000", encryption={"customerKeySecretRef": {"name": "k"}}
+        ),
+        ("spec.backup.destination.s3.endpoint", "must be of https://"),
+    ),
     "backups on the bank's own volume": (
         backed_up({"volume": {"claimName": "agents-data"}}),
         ("must not name the bank's own volume", "name the claim of another volume"),

@@ -135,11 +135,26 @@ defaults: st.SearchStrategy[dict[str, Any]] = st.one_of(
 """Any valid document of cluster-wide defaults."""
 
 folders = st.sampled_from(["", "memory", "team-a/v1.2/_x-y"])
-_buckets = st.fixed_dictionaries(
+_endpoints = st.one_of(
+    _optional(
+        endpoint=urls,
+        encryption=st.just({"kmsKeyId": "arn:aws:kms:eu-central-1:1:key/0b5c-1"}),
+    ),
+    _optional(
+        endpoint=st.just("https://s3.example.org:9000"),
+        encryption=st.fixed_dictionaries(
+            {
+                "customerKeySecretRef": st.fixed_dictionaries(
+                    {"name": st.just("bucket")}, optional={"key": st.just("customerKey")}
+                )
+            }
+        ),
+    ),
+)
+_of_buckets = st.fixed_dictionaries(
     {"bucket": st.from_regex(r"[a-z0-9][a-z0-9.-]{1,20}[a-z0-9]", fullmatch=True)},
     optional={
         "path": folders,
-        "endpoint": urls,
         "region": st.sampled_from(["eu-central-1", "auto"]),
         "forcePathStyle": st.booleans(),
         "secretRef": st.just({"name": "bucket"}),
@@ -148,6 +163,7 @@ _buckets = st.fixed_dictionaries(
         ),
     },
 )
+_buckets = st.builds(lambda bucket, endpoint: bucket | endpoint, _of_buckets, _endpoints)
 schedules = st.sampled_from(
     ["30 2 * * *", "*/15 0-23/2 1,15 * MON-FRI", "00 05 31 DEC 7", "59 23 29 2 *"]
 )

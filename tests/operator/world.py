@@ -76,6 +76,7 @@ BUCKET_KEYS = {
     "accessKeyId": "AKIA-not-a-secret",
     "secretAccessKey": "s-not-a-secret",
     "ca.crt": CERTIFICATE,
+    "customerKey": base64.b64encode(b"not a secret, but 32 bytes long.").decode(),
 }
 BACKED_UP: dict[str, Any] = {
     "backup": {
@@ -85,6 +86,7 @@ BACKED_UP: dict[str, Any] = {
                 "endpoint": "https://s3.data.svc:9000",
                 "secretRef": {"name": "bucket"},
                 "caSecretRef": {"name": "bucket"},
+                "encryption": {"customerKeySecretRef": {"name": "bucket"}},
             }
         }
     }

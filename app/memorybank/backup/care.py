@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -42,9 +43,13 @@ class Care:
         """The epochs that the newest one went on from, when it was looked last; they only go."""
 
     async def record(self) -> None:
-        """Write the epoch down that could not be when it began. Raises BackupUnavailable."""
+        """Write the epoch down that could not be when it began, once those before it can be read.
+        Raises BackupUnavailable.
+        """
         try:
             async with asyncio.timeout(_WRITE_SECONDS):
+                with contextlib.suppress(BackupDamaged):  # as when it began
+                    await self._destination.begun()
                 await self._destination.begin(self._epoch)
         except (TimeoutError, Conflict) as error:
             words = error.message if isinstance(error, Conflict) else SILENT

@@ -34,6 +34,11 @@ _FILE = re.compile(r"^[0-9a-f]{16}-([0-9a-f]{16})\.ltx$")
 _MOST_WORDS = 300
 """Characters of what Litestream says that are passed on."""
 _REQUEST_IDS = re.compile(r"(RequestID|HostID|request id): [^,]*,? ?")
+DENIED = "the credentials may not do this in the bucket"
+_OTHER_KEY = (
+    "what is there is encrypted by a customer key which is not the one that is named: name that"
+    " key, or another path"
+)
 _CAUSES = (
     ("NoSuchBucket", "the bucket does not exist"),
     ("InvalidAccessKeyId", "the destination does not know the access key"),
@@ -42,8 +47,20 @@ _CAUSES = (
     ("PermanentRedirect", "the bucket is in another region"),
     ("incorrectly configured region", "the bucket is in another region"),
     ("ExpiredToken", "the credentials have expired"),
-    ("AccessDenied", "the credentials may not do this in the bucket"),
-    ("Forbidden", "the credentials may not do this in the bucket"),
+    ("using a form of Server Side Encryption", _OTHER_KEY),
+    (
+        "parameters are not applicable",
+        "what is there is not encrypted by a customer key, and one is named: name another path",
+    ),
+    ("kms:KeyNotFound", "the key of the server's key management does not exist"),
+    ("KMS.NotFoundException", "the key of the server's key management does not exist"),
+    ("KMS.DisabledException", "the key of the server's key management is disabled"),
+    ("KMS.KMSInvalidStateException", "the key of the server's key management is disabled"),
+    ("kms:GenerateDataKey", "the credentials may not use the key of the server's key management"),
+    ("kms:Decrypt", "the credentials may not use the key of the server's key management"),
+    ("NotImplemented", "the server does not do what it is asked for, such as to encrypt"),
+    ("AccessDenied", DENIED),
+    ("Forbidden", DENIED),
     ("QuotaExceeded", "the bucket is full"),
     ("XMinioStorageFull", "the bucket is full"),
     ("no space left on device", "the destination is full"),

@@ -20,7 +20,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
-from memorybank.backup.litestream import known_cause, last_words
+from memorybank.backup.litestream import DENIED, known_cause, last_words
 from memorybank.errors import BackupUnavailable, Conflict
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _DEBUG = "Debug source:"
 """What an object store says for programmers comes after it."""
 _DEADLINES = re.compile(r"retry_timeout: [^ ,]*,?")
 """Said of each failure that was tried again, whatever it was."""
+_OR_KEY = ", or what is there is encrypted by a customer key which is not the one that is named"
+"""Servers say the same of both."""
 _REMOVED_AT_ONCE = 500
 _CONNECT = timedelta(seconds=5)
 _READ = timedelta(seconds=10)
@@ -58,6 +60,10 @@ class Bucket:
     secret_access_key: str | None = field(default=None, repr=False)
     ca: str | None = field(default=None, repr=False)
     """Certificates beside the system's, PEM."""
+    kms_key_id: str | None = None
+    """The server encrypts by this key of its own."""
+    customer_key: str | None = field(default=None, repr=False)
+    """Or by this one, in base64, which it has from each request."""
 
     @property
     def shown(self) -> str:
@@ -84,6 +90,12 @@ class Bucket:
         if self.access_key_id is not None and self.secret_access_key is not None:
             config["access_key_id"] = self.access_key_id
             config["secret_access_key"] = self.secret_access_key
+        if self.kms_key_id is not None:
+            config["server_side_encryption"] = "aws:kms"
+            config["sse_kms_key_id"] = self.kms_key_id
+        if self.customer_key is not None:
+            config["server_side_encryption"] = "sse-c"
+            config["sse_customer_key_base64"] = self.customer_key
         return S3Store(
             self.bucket,
             prefix=self.path,
@@ -103,6 +115,8 @@ class Bucket:
             "force-path-style": self.path_style,
             "access-key-id": self.access_key_id,
             "secret-access-key": self.secret_access_key,
+            "sse-kms-key-id": self.kms_key_id,
+            "sse-customer-key": self.customer_key,
         }
         return {name: value for name, value in told.items() if value is not None}
 
@@ -150,13 +164,13 @@ class Objects:
 
     async def folders(self) -> list[str]:
         """Return the names of the folders at the top."""
-        with _told():
+        with self._told():
             found = await asyncio.to_thread(obstore.list_with_delimiter, self._store)
         return [str(each) for each in found["common_prefixes"]]
 
     async def directly_in(self, folder: str) -> dict[str, datetime]:
         """Return what is in a folder and in none below it: paths, and when each was written."""
-        with _told():
+        with self._told():
             found = await asyncio.to_thread(obstore.list_with_delimiter, self._store, f"{folder}/")
         return {each["path"]: each["last_modified"] for each in found["objects"]}
 
@@ -167,7 +181,7 @@ class Objects:
             pages = obstore.list(self._store, f"{folder}/")
             return {each["path"]: each["last_modified"] for page in pages for each in page}
 
-        with _told():
+        with self._told():
             return await asyncio.to_thread(listed)
 
     async def sizes(self, folder: str, *, behind: str | None = None) -> dict[str, int]:
@@ -179,7 +193,7 @@ class Objects:
             pages = obstore.list(self._store, f"{folder}/", offset=behind)
             return {each["path"]: each["size"] for page in pages for each in page}
 
-        with _told():
+        with self._told():
             return await asyncio.to_thread(listed)
 
     async def first(self, folder: str, suffix: str) -> datetime | None:
@@ -192,12 +206,12 @@ class Objects:
                         return found["last_modified"]
             return None
 
-        with _told():
+        with self._told():
             return await asyncio.to_thread(first)
 
     async def read(self, path: str) -> bytes | None:
         """Return a small object; None when there is none."""
-        with _told():
+        with self._told():
             try:
                 return await asyncio.to_thread(
                     lambda: bytes(obstore.get(self._store, path).bytes())
@@ -207,7 +221,7 @@ class Objects:
 
     async def head(self, path: str, size: int) -> bytes:
         """Return the first bytes of an object."""
-        with _told():
+        with self._told():
             return await asyncio.to_thread(
                 lambda: bytes(obstore.get_range(self._store, path, start=0, length=size))
             )
@@ -215,7 +229,7 @@ class Objects:
     async def create(self, path: str, content: bytes) -> None:
         """Write a small object. Raises Conflict when there is another one."""
         try:
-            with _told():
+            with self._told():
                 await asyncio.to_thread(obstore.put, self._store, path, content, mode="create")
         except FileExistsError:
             if await self.read(path) == content:  # an answer was lost, and the request repeated
@@ -224,7 +238,7 @@ class Objects:
 
     async def write(self, path: str, content: bytes) -> None:
         """Write a small object, in place of the one that is there."""
-        with _told():
+        with self._told():
             await asyncio.to_thread(obstore.put, self._store, path, content, mode="overwrite")
 
     async def upload(self, path: str, file: Path) -> None:
@@ -234,16 +248,16 @@ class Objects:
             part = max(_PART, -(-file.stat().st_size // _PARTS))
             obstore.put(self._patient, path, file, chunk_size=part, max_concurrency=_PARTS_AT_ONCE)
 
-        with _told():
+        with self._told():
             await asyncio.to_thread(put)
 
     async def pieces(self, path: str, *, most: int) -> AsyncIterator[bytes]:
         """Yield a large object. Raises FileNotFoundError when there is none."""
-        with _told(missing=True):
+        with self._told(missing=True):
             found = await asyncio.to_thread(obstore.get, self._patient, path)
             stream = iter(found.stream(min_chunk_size=most))
         while True:
-            with _told():
+            with self._told():
                 piece = await asyncio.to_thread(next, stream, None)
             if piece is None:
                 return
@@ -253,7 +267,7 @@ class Objects:
         """Remove objects, whether they are there or not."""
         for start in range(0, len(paths), _REMOVED_AT_ONCE):
             part = list(paths[start : start + _REMOVED_AT_ONCE])
-            with _told(), suppress(FileNotFoundError):
+            with self._told(), suppress(FileNotFoundError):
                 await asyncio.to_thread(obstore.delete, self._store, part)
 
     async def sweep(self, folder: str, before: datetime) -> None:
@@ -262,8 +276,30 @@ class Objects:
         """
         place = self._place
         if isinstance(place, Folder):
-            with _told():
+            with self._told():
                 await asyncio.to_thread(_sweep, place.path / folder, before)
+
+    @contextmanager
+    def _told(self, *, missing: bool = False) -> Iterator[None]:
+        """Turn what an object store fails with into BackupUnavailable; with `missing`, it is
+        another matter that there is no such thing.
+        """
+        try:
+            yield
+        except (AlreadyExistsError, FileExistsError) as error:
+            raise FileExistsError from error
+        except FileNotFoundError as error:
+            words = known_cause(str(error))
+            if missing and words is None:
+                raise
+            words = words or "the bucket or folder of backups does not exist"
+            raise BackupUnavailable(words) from None
+        except (BaseError, OSError) as error:
+            said = _DEADLINES.sub("", str(error))
+            words = known_cause(said) or last_words(said.partition(_DEBUG)[0])
+            if words == DENIED and isinstance(self._place, Bucket) and self._place.customer_key:
+                words += _OR_KEY
+            raise BackupUnavailable(words) from None
 
     @cached_property
     def _store(self) -> ObjectStore:
@@ -279,22 +315,3 @@ def _sweep(folder: Path, before: datetime) -> None:
     for each in folder.rglob("*#*"):
         if each.stat().st_mtime < before.timestamp():
             each.unlink()
-
-
-@contextmanager
-def _told(*, missing: bool = False) -> Iterator[None]:
-    """Turn what an object store fails with into BackupUnavailable; with `missing`, it is another
-    matter that there is no such thing.
-    """
-    try:
-        yield
-    except (AlreadyExistsError, FileExistsError) as error:
-        raise FileExistsError from error
-    except FileNotFoundError:
-        if missing:
-            raise
-        raise BackupUnavailable("the bucket or folder of backups does not exist") from None
-    except (BaseError, OSError) as error:
-        said = _DEADLINES.sub("", str(error))
-        words = known_cause(said) or last_words(said.partition(_DEBUG)[0])
-        raise BackupUnavailable(words) from None

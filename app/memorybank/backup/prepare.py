@@ -122,12 +122,13 @@ async def prepare(
     ought to be a backup and none can be restored.
     """
     known = _states_of(incarnation.database)
+    is_readable = True
     seconds: float | None = None
     source: str | None = None
     if had_database := incarnation.has_database:
         origin = Origin.VOLUME if incarnation.source is None else Origin.RESTORED
         source = incarnation.source
-        epochs, parent = await _looked_up(destination, max(known, default=None))
+        epochs, parent, is_readable = await _looked_up(destination, max(known, default=None))
     else:
         try:
             epochs, newest = await destination.look(seconds=REACH_SECONDS)
@@ -152,7 +153,7 @@ async def prepare(
     )
     # First here: an empty volume that knows of an epoch never had anything.
     _remember(incarnation.database, epoch)
-    recorded = await _recorded(destination, epoch, may_wait=had_database)
+    recorded = is_readable and await _recorded(destination, epoch, may_wait=had_database)
     if origin is not Origin.NOTHING:
         forget_states(incarnation.database, but=epoch.name)
     return Prepared(epoch=epoch, recorded=recorded, restore_seconds=seconds)
@@ -167,16 +168,17 @@ def forget_states(database: Path, *, but: str) -> None:
 
 async def _looked_up(
     destination: Destination, own: str | None
-) -> tuple[Mapping[str, Epoch], str | None]:
-    """Return the epochs, and which one the database went on in last: `own`, the last one of this
-    volume, when that cannot be told.
+) -> tuple[Mapping[str, Epoch], str | None, bool]:
+    """Return the epochs, which one the database went on in last (`own`, the last one of this
+    volume, when that cannot be told), and whether the destination could be read. An epoch is not
+    recorded where it cannot: one that is encrypted by another key would be taken for well.
     """
     try:
         epochs, newest = await destination.look(seconds=_PATIENCE_SECONDS)
     except (BackupUnavailable, BackupDamaged) as error:
         _logger.warning("backups are not looked up: %s", error.message)
-        return {}, own
-    return epochs, own if newest is None else newest.name
+        return {}, own, isinstance(error, BackupDamaged)
+    return epochs, own if newest is None else newest.name, True
 
 
 def _remember(database: Path, epoch: Epoch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
@@ -56,6 +57,8 @@ from memorybank.version import VERSION
 if TYPE_CHECKING:
     from memorybank.telemetry import Telemetry
 
+CUSTOMER_KEY_BYTES = 32
+"""Of AES-256, the only one that servers of S3 know."""
 _logger = logging.getLogger(__name__)
 
 
@@ -319,6 +322,8 @@ def place_in(
         access_key_id=_read(s3.access_key_id_file, f"{section}.s3.access_key_id_file"),
         secret_access_key=_read(s3.secret_access_key_file, f"{section}.s3.secret_access_key_file"),
         ca=_certificates(s3, f"{section}.s3.ca_file"),
+        kms_key_id=s3.kms_key_id,
+        customer_key=_customer_key(s3, f"{section}.s3.customer_key_file"),
     )
 
 
@@ -375,6 +380,25 @@ def _certificates(s3: S3Settings, field: str) -> str | None:
             hint="write certificates in PEM into it",
         )
     return text
+
+
+def _customer_key(s3: S3Settings, field: str) -> str | None:
+    text = _read(s3.customer_key_file, field)
+    if text is not None and not _is_key(text):
+        raise ConfigurationError(
+            f"{s3.customer_key_file} holds no key",
+            field=field,
+            hint=f"write {CUSTOMER_KEY_BYTES} random bytes in base64 into it, such as of"
+            f" openssl rand -base64 {CUSTOMER_KEY_BYTES}",
+        )
+    return text
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(b64decode(text, validate=True)) == CUSTOMER_KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _read(file: Path | None, field: str) -> str | None:

@@ -217,6 +217,8 @@ class S3(_SparseSection):
     access_key_id_file: str | None = None
     secret_access_key_file: str | None = None
     ca_file: str | None = None
+    kms_key_id: str | None = None
+    customer_key_file: str | None = None
 
 
 class BackupVolume(_Section):
@@ -393,6 +395,8 @@ def _s3(destination: backup.Destination, files: BucketFiles) -> S3 | None:
         access_key_id_file=files.access_key_id.file if has_key else None,
         secret_access_key_file=files.secret_access_key.file if has_key else None,
         ca_file=None if s3.ca_secret_ref is None else files.ca.file,
+        kms_key_id=None if s3.encryption is None else s3.encryption.kms_key_id,
+        customer_key_file=None if s3.customer_key is None else files.customer_key.file,
     )
 
 

@@ -20,9 +20,11 @@ class Mounted(StrEnum):
     BACKUP_ACCESS_KEY_ID = "backup-access-key-id"
     BACKUP_SECRET_ACCESS_KEY = "backup-secret-access-key"  # noqa: S105 - a name
     BACKUP_CA = "backup-ca"
+    BACKUP_CUSTOMER_KEY = "backup-customer-key"
     RESTORE_ACCESS_KEY_ID = "restore-access-key-id"
     RESTORE_SECRET_ACCESS_KEY = "restore-secret-access-key"  # noqa: S105 - a name
     RESTORE_CA = "restore-ca"
+    RESTORE_CUSTOMER_KEY = "restore-customer-key"
 
     @property
     def setting(self) -> str:
@@ -48,9 +50,11 @@ _SETTINGS = {
     Mounted.BACKUP_ACCESS_KEY_ID: "backup.s3.access_key_id_file",
     Mounted.BACKUP_SECRET_ACCESS_KEY: "backup.s3.secret_access_key_file",
     Mounted.BACKUP_CA: "backup.s3.ca_file",
+    Mounted.BACKUP_CUSTOMER_KEY: "backup.s3.customer_key_file",
     Mounted.RESTORE_ACCESS_KEY_ID: "backup.restore.s3.access_key_id_file",
     Mounted.RESTORE_SECRET_ACCESS_KEY: "backup.restore.s3.secret_access_key_file",
     Mounted.RESTORE_CA: "backup.restore.s3.ca_file",
+    Mounted.RESTORE_CUSTOMER_KEY: "backup.restore.s3.customer_key_file",
 }
 
 
@@ -60,13 +64,20 @@ class BucketFiles(NamedTuple):
     access_key_id: Mounted
     secret_access_key: Mounted
     ca: Mounted
+    customer_key: Mounted
 
 
 OF_BACKUPS = BucketFiles(
-    Mounted.BACKUP_ACCESS_KEY_ID, Mounted.BACKUP_SECRET_ACCESS_KEY, Mounted.BACKUP_CA
+    Mounted.BACKUP_ACCESS_KEY_ID,
+    Mounted.BACKUP_SECRET_ACCESS_KEY,
+    Mounted.BACKUP_CA,
+    Mounted.BACKUP_CUSTOMER_KEY,
 )
 OF_RESTORE = BucketFiles(
-    Mounted.RESTORE_ACCESS_KEY_ID, Mounted.RESTORE_SECRET_ACCESS_KEY, Mounted.RESTORE_CA
+    Mounted.RESTORE_ACCESS_KEY_ID,
+    Mounted.RESTORE_SECRET_ACCESS_KEY,
+    Mounted.RESTORE_CA,
+    Mounted.RESTORE_CUSTOMER_KEY,
 )
 FOR_BACKUPS = frozenset({*OF_BACKUPS, *OF_RESTORE})
 """What is read once, when the pod starts, by what replicates or restores the bank."""

@@ -4,6 +4,7 @@ would crash for it. Nothing here quotes a value.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -130,6 +131,18 @@ def _certificates(value: str) -> str | None:
     return "holds no certificates: put them there in PEM, each from -----BEGIN CERTIFICATE----- on"
 
 
+def _customer_key(value: str) -> str | None:
+    try:
+        if len(b64decode(value, validate=True)) == KEY_BYTES:
+            return None
+    except ValueError:
+        pass
+    return (
+        f"is no key to encrypt by: put {KEY_BYTES} random bytes in base64 there, such as of "
+        f"openssl rand -base64 {KEY_BYTES}"
+    )
+
+
 def _embedding_key(value: str) -> str | None:
     if value and value.isascii() and value.isprintable():
         return None
@@ -155,6 +168,7 @@ def _database_url(value: str) -> str | None:
     )
 
 
+_OF_BUCKETS = (_access_key, _access_key, _certificates, _customer_key)
 _CHECKS = {
     Mounted.JWT_SECRET: _jwt_secret,
     Mounted.EMBEDDING_KEY: _embedding_key,
@@ -163,7 +177,7 @@ _CHECKS = {
     **{
         use: check
         for files in (OF_BACKUPS, OF_RESTORE)
-        for use, check in zip(files, (_access_key, _access_key, _certificates), strict=True)
+        for use, check in zip(files, _OF_BUCKETS, strict=True)
     },
 }
 """What each has to be: a check that returns what is wrong and how to cure it, or None."""

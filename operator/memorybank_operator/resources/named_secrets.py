@@ -128,6 +128,9 @@ def _of_bucket(s3: S3 | None, files: BucketFiles, path: str) -> Iterator[NamedSe
     if s3.ca_secret_ref is not None:
         reference = s3.ca_secret_ref
         yield NamedSecret(files.ca, f"{path}.caSecretRef", reference.name, reference.key)
+    if s3.customer_key is not None:
+        key_path = f"{path}.encryption.customerKeySecretRef"
+        yield NamedSecret(files.customer_key, key_path, s3.customer_key.name, s3.customer_key.key)
 
 
 def _of(use: Mounted, path: str, reference: SecretReference) -> NamedSecret:

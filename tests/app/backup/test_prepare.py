@@ -8,14 +8,18 @@ import stat
 import subprocess
 import sys
 import time
+from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
+from obstore.store import S3Store
 
 from memorybank.backup.chain import Epoch, Origin
 from memorybank.backup.litestream import rendered
+from memorybank.backup.objects import Bucket
 from memorybank.backup.prepare import Prepared
 from memorybank.backup.restoring import Restorer
 from memorybank.errors import (
@@ -269,6 +273,43 @@ def test_a_destination_that_refuses_is_told_in_words(
     assert "is empty" in said(secret_access_key_file=str(wrong))
     wrong.write_text("no certificate")
     assert "holds no certificate" in said(ca_file=str(wrong))
+    for key in ("c2hvcnQ=", "no base64, though it is long enough."):
+        wrong.write_text(key)
+        told = said(endpoint="https://127.0.0.1:9", customer_key_file=str(wrong))
+        assert "holds no key" in told
+        assert "openssl rand -base64 32" in told
+        assert key not in told
+
+
+def test_both_programs_are_told_by_which_key_the_server_encrypts() -> None:
+    key = b64encode(bytes(range(32))).decode()
+    own = Bucket("agents", "one", "auto", endpoint="https://s3.example.org", customer_key=key)
+    assert own.replica("epoch")["sse-customer-key"] == key
+    told = cast(S3Store, own.store()).config
+    assert (told["server_side_encryption"], told["sse_customer_key_base64"]) == ("sse-c", key)
+    assert key not in repr(own)
+    theirs = replace(own, customer_key=None, kms_key_id="alias/one")
+    assert theirs.replica("epoch")["sse-kms-key-id"] == "alias/one"
+    told = cast(S3Store, theirs.store()).config
+    assert (told["server_side_encryption"], told["sse_kms_key_id"]) == ("aws:kms", "alias/one")
+    neither = replace(own, customer_key=None)
+    assert not [each for each in neither.replica("epoch") if each.startswith("sse")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"kms_key_id": "alias/one"}, "should have kms_key_id or customer_key_file, not both"),
+        ({"endpoint": "http://s3.example.org"}, "should have an endpoint of https"),
+    ],
+)
+def test_a_key_of_ones_own_is_the_only_one_and_never_goes_in_clear(
+    make_pod: MakePod, changed: dict[str, Any], words: str
+) -> None:
+    s3 = {"bucket": "agents", "customer_key_file": "/key"} | changed
+    with pytest.raises(ConfigurationError) as caught:
+        make_pod({"s3": s3}).prepare()
+    assert words in str(caught.value)
 
 
 def test_an_authority_of_ones_own_is_known_by_its_file(make_pod: MakePod, tmp_path: Path) -> None:

@@ -136,6 +136,23 @@ ALTERNATIVES: dict[str, Values] = {
             },
         }
     },
+    "backups by a key of the server's": {
+        "backup": {"destination": {"s3": {"bucket": "memories", "encryption": {"kmsKeyId": "k"}}}}
+    },
+    "a restore by a key of ones own": {
+        "bootstrap": {
+            "restore": {
+                "destination": {
+                    "s3": {
+                        "bucket": "memories",
+                        "encryption": {
+                            "customerKeySecretRef": {"name": "bucket", "key": "customerKey"}
+                        },
+                    }
+                }
+            }
+        }
+    },
     "backups on a volume": {
         "backup": {"destination": {"volume": {"claimName": "backups", "path": "memories"}}}
     },
@@ -160,7 +177,13 @@ ALTERNATIVES: dict[str, Values] = {
 BASES: dict[str, Values] = {
     **dict.fromkeys(("autoscaling", "vectors in postgres"), IN_POSTGRES),
     **dict.fromkeys(
-        ("bootstrap", "a restore from a volume", "a restore of a recovery point"), BACKED_UP
+        (
+            "bootstrap",
+            "a restore from a volume",
+            "a restore of a recovery point",
+            "a restore by a key of ones own",
+        ),
+        BACKED_UP,
     ),
 }
 """What a bank is that has such a field; of any other, nothing is said."""

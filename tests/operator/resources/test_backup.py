@@ -15,7 +15,6 @@ from tests.operator.resources.test_objects import build, pod_of
 from tests.operator.world import (
     BACKED_UP,
     BUCKET_KEYS,
-    CERTIFICATE,
     World,
     bank,
     running,
@@ -126,7 +125,10 @@ def test_other_keys_for_the_bucket_replace_the_pod(entry: str) -> None:
     of = bank(BACKED_UP)
     world = running(of)
     present = revision_in(world.deployment(of))
-    planned = with_keys(world, **{entry: BUCKET_KEYS[entry] + "x"}).plan(of)
+    # Of a key to encrypt by, the first byte: its length is looked at.
+    value = BUCKET_KEYS[entry]
+    other = f"A{value[1:]}" if entry == "customerKey" else f"{value}x"
+    planned = with_keys(world, **{entry: other}).plan(of)
     assert written(planned) == ["Deployment"]
     assert planned.revision != present
     assert planned.held is None, "whoever changes keys wants them used"
@@ -166,7 +168,7 @@ def test_no_value_of_the_keys_is_in_any_object() -> None:
     [
         (None, "SecretNotFound", "Secret bucket does not exist in namespace team: create it"),
         (
-            {"accessKeyId": "AKIA", "ca.crt": CERTIFICATE},
+            {name: value for name, value in BUCKET_KEYS.items() if name != "secretAccessKey"},
             "SecretNotFound",
             "s3.secretRef.name: Secret bucket has no entry secretAccessKey: add it, or name another"
             " Secret",
@@ -180,6 +182,15 @@ def test_no_value_of_the_keys_is_in_any_object() -> None:
             BUCKET_KEYS | {"ca.crt": "a certificate"},
             "SecretInvalid",
             "s3.caSecretRef: the entry ca.crt of Secret bucket holds no certificates",
+        ),
+        *(
+            (
+                BUCKET_KEYS | {"customerKey": key},
+                "SecretInvalid",
+                "s3.encryption.customerKeySecretRef: the entry customerKey of Secret bucket is no"
+                " key to encrypt by: put 32 random bytes in base64 there",
+            )
+            for key in ("", "no base64, though it is long enough.", "c2hvcnQ=")
         ),
         (
             {name: value for name, value in BUCKET_KEYS.items() if name != "ca.crt"},

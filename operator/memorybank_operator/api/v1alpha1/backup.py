@@ -81,8 +81,67 @@ class CertificateReference(ApiModel):
     """Key of the entry, which holds certificates in PEM."""
 
 
+class CustomerKeyReference(ApiModel):
+    """Names the entry of a Secret that holds a key by which a server encrypts."""
+
+    name: ObjectName
+    """Name of the Secret, in the bank's namespace."""
+    key: DataKey = "customerKey"
+    """Key of the entry, which holds 32 bytes in base64, as of `openssl rand -base64 32`."""
+
+
+class S3Encryption(ApiModel):
+    """By which key the server encrypts what is written."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "has(self.kmsKeyId) != has(self.customerKeySecretRef)",
+                "name one of both: kmsKeyId, a key that the server keeps, or customerKeySecretRef, "
+                "one that it does not; what the bucket does by default needs neither",
+            )
+        )
+    )
+
+    kms_key_id: (
+        Annotated[
+            str,
+            Field(
+                max_length=512,
+                json_schema_extra=rules(
+                    cel(
+                        "self.matches('^[A-Za-z0-9:/_.-]+$')",
+                        "write the id, the ARN or the alias of a key, such as alias/memories",
+                    )
+                ),
+            ),
+        ]
+        | None
+    ) = None
+    """A key of the server's key management (SSE-KMS): its id, ARN or alias. Whoever reads and
+    writes the bucket has to be allowed to use it. It may be another one at any time.
+    """
+    customer_key_secret_ref: CustomerKeyReference | None = None
+    """A key that the server gets with each request and does not keep (SSE-C), over https alone.
+    What is in a folder is read by the key that it was written by: with another key, name another
+    path. Without it nothing brings the backups back.
+    """
+
+
 class S3(ApiModel):
     """A bucket of Amazon S3, or of a server that speaks like it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!has(self.encryption) || !has(self.encryption.customerKeySecretRef)"
+                " || !has(self.endpoint) || self.endpoint.startsWith('https://')",
+                "endpoint must be of https:// with encryption.customerKeySecretRef, since each "
+                "request has the key: give the server a certificate (caSecretRef), or use kmsKeyId",
+                field_path=".endpoint",
+            )
+        )
+    )
 
     bucket: Annotated[
         str,
@@ -146,6 +205,13 @@ class S3(ApiModel):
     """
     ca_secret_ref: CertificateReference | None = None
     """Certificates that the endpoint's is checked by, besides those that the image trusts."""
+    encryption: S3Encryption | None = None
+    """By which key the server encrypts what is written. Left out, as the bucket is set."""
+
+    @property
+    def customer_key(self) -> CustomerKeyReference | None:
+        """The key that goes with each request."""
+        return None if self.encryption is None else self.encryption.customer_key_secret_ref
 
     @property
     def has_path_style(self) -> bool:
