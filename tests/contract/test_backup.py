@@ -20,7 +20,7 @@ from memorybank_operator.resources.backup import LAST_SYNC_SECONDS
 from memorybank_operator.status.backup import destination
 from tests.contract.test_config import pod_settings
 from tests.operator.resources.test_objects import build, pod_of
-from tests.operator.world import BACKED_UP, bank
+from tests.operator.world import BACKED_UP, POINTS_OF_POSTGRES, bank
 
 IN_A_BUCKET = {"bucket": "memories", "path": "team/a", "region": "eu-central-1"}
 ON_A_VOLUME = {"claimName": "backups", "path": "team/a"}
@@ -51,6 +51,21 @@ def test_every_part_of_the_spec_arrives_in_the_service(tmp_path: Path) -> None:
     for use in OF_BACKUPS:
         assert use.setting.rpartition(".")[0] == "backup.s3"
         assert getattr(s3, use.setting.rpartition(".")[2]) == Path(use.file)
+
+
+def test_what_a_bank_in_postgres_has_is_taken_by_the_service(tmp_path: Path) -> None:
+    spec = POINTS_OF_POSTGRES | {
+        "bootstrap": {"restore": {"backup": "before", "fromBank": {"name": "former"}}}
+    }
+    settings = pod_settings(spec, tmp_path)
+    assert settings.database.engine == "postgres"
+    assert not settings.is_replicated
+    found = settings.backup
+    assert found is not None
+    assert found.volume is not None
+    assert str(found.volume.path) == f"{BACKUP_FOLDER}/banks"
+    assert found.restore is not None
+    assert (found.restore.bank, found.restore.point) == ("team/former", "before")
 
 
 def test_every_part_of_a_restore_arrives_in_the_service(tmp_path: Path) -> None:

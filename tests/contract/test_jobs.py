@@ -16,10 +16,10 @@ from memorybank.cli.parser import EXIT_CODES, build_parser
 from memorybank.schemas.backups import BackupMark
 from memorybank_operator.reconcile.jobs import MAX_REPORT, read_report
 from memorybank_operator.reconcile.points import identity, point_of
+from memorybank_operator.resources.backup import SCRATCH_FOLDER
 from memorybank_operator.resources.backup_job import (
     CONTAINER,
     HOPELESS,
-    SCRATCH_FOLDER,
     build_check_job,
     build_rewind_job,
     build_take_job,
@@ -28,7 +28,7 @@ from memorybank_operator.resources.backup_job import (
 )
 from tests.contract.test_config import pod_settings
 from tests.operator.recovery import backup, replicated, restore
-from tests.operator.world import BACKED_UP, NOW
+from tests.operator.world import BACKED_UP, NOW, POINTS_OF_POSTGRES, bank, running
 
 POINT = Point(
     name="before-the-move", object="points/before-the-move/x/memory_bank.db",
@@ -91,16 +91,36 @@ def test_a_bank_is_put_back_to_the_state_that_was_tried(
     of, world = replicated()
     wanted = restore(state, uid="0b5c1f9a-7d30-4b3c-9b53-0f6f1f0a5e11")
     tried = parsed(build_check_job(of, wanted, world.deployment(of), size="1Mi"))
-    done = parsed(build_rewind_job(of, wanted, world.deployment(of)))
+    done = parsed(build_rewind_job(of, wanted, world.deployment(of), size="1Mi"))
     assert (tried.run, done.run) == ("backup:verify", "backup:rewind")
     for found in (tried, done):
         assert (found.at, found.epoch, found.point) == (at, epoch, point)
-    undone = parsed(build_undo_job(of, wanted, world.deployment(of)))
+    undone = parsed(build_undo_job(of, wanted, world.deployment(of), size="1Mi"))
     assert undone.run == "backup:undo"
     assert done.id == undone.id == wanted.metadata.uid
     for found in (done, undone):
         assert found.data == Path("/data")
         assert found.config == Path("/etc/memorybank/config.yaml")
+
+
+@pytest.mark.parametrize("operation", ["take", "verify", "rewind", "undo"])
+def test_jobs_of_a_bank_in_postgres_name_room_and_ask_no_service(operation: str) -> None:
+    of = bank(POINTS_OF_POSTGRES)
+    world = running(of)
+    wanted = restore({"backup": {"name": "before"}})
+    deployment = world.deployment(of)
+    job = {
+        "take": build_take_job(of, backup(), deployment, size=""),
+        "verify": build_verify_job(of, deployment, name="x", size=""),
+        "rewind": build_rewind_job(of, wanted, deployment, size=""),
+        "undo": build_undo_job(of, wanted, deployment, size=""),
+    }[operation]
+    found = parsed(job)
+    assert found.run == f"backup:{operation}"
+    assert found.scratch == Path(SCRATCH_FOLDER)
+    assert found.config == Path("/etc/memorybank/config.yaml")
+    assert getattr(found, "url", None) is None
+    assert getattr(found, "point", None) == ("before" if operation == "rewind" else None)
 
 
 def test_what_a_service_says_of_a_point_is_understood() -> None:
@@ -116,6 +136,10 @@ def test_what_a_service_says_of_a_point_is_understood() -> None:
     assert told is not None
     assert (told.memories, told.sha256, told.key_ids) == (12, "0" * 64, ("2026-01-01",))
     assert found.expires_at == POINT.expires_at
+    said.tell_point(POINT.model_copy(update={"epoch": None, "txid": None}))
+    found = read_report(said.text())
+    assert found is not None
+    assert point_of(found) == told.model_copy(update={"epoch": None, "txid": None})
 
 
 def test_why_a_service_failed_is_understood() -> None:

@@ -531,9 +531,22 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         backed_up({"volume": {"claimName": "backups", "path": "/memories"}}),
         ("spec.backup.destination.volume.path", "neither beginning nor ending with /"),
     ),
-    "backups of a bank in postgres": (
+    "backups of a bank in postgres at no time": (
         manifest({"storage": POSTGRES, "backup": {"destination": BUCKET}}),
-        ("spec.backup is for storage.engine sqlite", "such as those of CloudNativePG"),
+        ("spec.backup.points.schedule must be set", "say when they are taken"),
+    ),
+    "replicated backups of a bank in postgres": (
+        manifest(
+            {
+                "storage": POSTGRES,
+                "backup": {
+                    "destination": BUCKET,
+                    "points": {"schedule": "0 2 * * *"},
+                    "durability": "replicated",
+                },
+            }
+        ),
+        ("spec.backup.durability, syncInterval", "remove them"),
     ),
     "backups more often than they are made": (
         backed_up(syncInterval="0s"),
@@ -886,6 +899,16 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "last recovery point without backups": (
         manifest({"deletionPolicy": "Snapshot"}),
         ("spec.deletionPolicy", "Snapshot needs spec.backup"),
+    ),
+    "a last recovery point of a bank in postgres": (
+        manifest(
+            {
+                "storage": POSTGRES,
+                "deletionPolicy": "Snapshot",
+                "backup": {"destination": BUCKET, "points": {"schedule": "0 2 * * *"}},
+            }
+        ),
+        ("spec.deletionPolicy Snapshot is for storage.engine sqlite", "write Retain"),
     ),
 }
 

@@ -71,6 +71,13 @@ IN_POSTGRES: dict[str, Any] = {
     }
 }
 """The spec of a bank whose database is that of `named_secrets`."""
+POINTS_OF_POSTGRES: dict[str, Any] = IN_POSTGRES | {
+    "backup": {
+        "destination": {"volume": {"claimName": "backups", "path": "banks"}},
+        "points": {"schedule": "0 * * * *", "expireAfter": "48h"},
+    }
+}
+"""The spec of one that has recovery points."""
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\neA==\n-----END CERTIFICATE-----\n"
 BUCKET_KEYS = {
     "accessKeyId": "AKIA-not-a-secret",

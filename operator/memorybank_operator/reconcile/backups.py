@@ -137,6 +137,8 @@ class Backups:
         schedule = verification_schedule(bank)
         if schedule is None or bank.status.backup is None or scene.deployment is None:
             return []
+        if bank.spec.replicated is None and bank.status.backup.last_backup is None:
+            return []  # there is nothing yet that could be tried; then it is due at once
         now = self._now()
         moment = due(bank, schedule, bank.status.backup.last_verification, now)
         if moment is not None:
@@ -158,7 +160,8 @@ class Backups:
             return []
         now = self._now()
         moment = due(bank, schedule, bank.status.backup.last_scheduled, now)
-        if moment is not None:
+        if moment is not None and (bank.spec.replicated is not None or bank.spec.pods > 0):
+            # Of one in PostgreSQL that nobody serves, nothing is written either.
             body = scheduled(bank, moment)
             if ChildKey(constants.BACKUP_KIND, body["metadata"]["name"]) not in bodies:
                 await self._executor.execute(Create(body), namespace=bank.namespace)

@@ -41,7 +41,7 @@ class SecretsDecision:
     database: Database | None = None
     """The PostgreSQL database that one of them names, if it can be used."""
     backup_keys: str = ""
-    """Fingerprint of those for backups; empty when there is none."""
+    """Fingerprint of those that the bank is replicated with; empty when there is none."""
     problems: tuple[Problem, ...] = ()
 
 
@@ -72,7 +72,9 @@ def decide_secrets(bank: MemoryBank, observed: Observed, ring: RingDecision) -> 
             if use not in FOR_BACKUPS  # the pod's revision proves these
         },
         database,
-        _fingerprint(
+        ""  # no process of the pod has them: a Job reads what there is then
+        if bank.spec.replicated is None
+        else _fingerprint(
             ANNOTATION_BACKUP_KEYS,
             {use: each for use, each in contents.items() if use in FOR_BACKUPS},
         ),

@@ -15,13 +15,13 @@ from typing import Any, Self
 
 from memorybank_operator import constants
 from memorybank_operator.api.quantity import parse_quantity
-from memorybank_operator.api.v1alpha1.conditions import BackupPhase
+from memorybank_operator.api.v1alpha1.conditions import BackupPhase, ConditionType
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup, PointStatus
 from memorybank_operator.reconcile.final import final_name
 from memorybank_operator.reconcile.jobs import Report, Trial, trial
-from memorybank_operator.reconcile.observed import ChildKey, KubeObject
-from memorybank_operator.reconcile.schedule import stamped
+from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
+from memorybank_operator.reconcile.schedule import moment_of, stamped
 from memorybank_operator.reconcile.steps import Create
 from memorybank_operator.resources import names
 from memorybank_operator.resources.backup_job import build_take_job, take_name
@@ -55,12 +55,21 @@ class Scene:
 
     @property
     def scratch(self) -> str:
-        """How much room a Job gets, by the size of the bank's volume."""
+        """How much room a Job gets, by the size of the bank's volume or of those of its servers;
+        empty when nobody knows how large its database may be.
+        """
         assert self.bank is not None  # noqa: S101 - asked where there is one
+        storage = self.bank.spec.storage
+        if not storage.has_volume:
+            cluster = storage.cluster
+            return "" if cluster is None else _copies_of(cluster.size)
         claim = self.children.get(names.volume_claim(self.bank), {})
         asked = claim.get("spec", {}).get("resources", {}).get("requests", {}).get("storage")
-        size = parse_quantity(str(asked or self.bank.spec.storage.volume.size))
-        return f"{math.ceil(COPIES * size / MEBIBYTE)}Mi"
+        return _copies_of(str(asked or storage.volume.size))
+
+
+def _copies_of(size: str) -> str:
+    return f"{math.ceil(COPIES * parse_quantity(size) / MEBIBYTE)}Mi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +106,21 @@ def missing(scene: Scene) -> str:
     # To delete a bank was the later wish; and a Job beside it changes nothing of it.
     if bank.spec.paused and not bank.is_leaving:
         return f"MemoryBank {bank.name} is paused: set its spec.paused to false"
-    if scene.deployment is None or bank.status.backup is None or not bank.status.backup.epoch:
+    known = bank.status.backup
+    if bank.spec.replicated is None:
+        has_served = known is not None and bank.status.version
+        if scene.deployment is None or not has_served:
+            return f"No pod of MemoryBank {bank.name} has served it yet"
+    elif scene.deployment is None or known is None or not known.epoch:
         return f"No pod of MemoryBank {bank.name} has begun to replicate it"
     return ""
+
+
+def asleep(bank: MemoryBank) -> str:
+    """Say why nothing can be read of a bank; empty when it can be."""
+    if bank.spec.storage.cluster is None or not bank.spec.hibernate:
+        return ""
+    return f"MemoryBank {bank.name} is hibernated, and its servers are with it: wake it"
 
 
 def stand(backup: MemoryBankBackup, scene: Scene, now: datetime) -> Standing:
@@ -202,6 +223,25 @@ def is_over(backup: MemoryBankBackup, standing: Standing, now: datetime) -> bool
     return made + timedelta(hours=hours) <= now
 
 
+def last_failure(bank: MemoryBank, observed: Observed, *, since: datetime | None) -> str | None:
+    """Return why the recovery point failed that a schedule asked for last, unless one was taken
+    since then.
+    """
+    failed = [
+        (moment, (each.get("status") or {}).get("conditions") or ())
+        for each in observed.backups
+        if is_scheduled(each)
+        and (each.get("status") or {}).get("phase") == BackupPhase.FAILED
+        and (moment := moment_of(bank.name, each["metadata"]["name"])) is not None
+        and (since is None or moment > since)
+    ]
+    if not failed:
+        return None
+    _, conditions = max(failed, key=lambda each: each[0])
+    said = (each["message"] for each in conditions if each["type"] == ConditionType.COMPLETE)
+    return next(said, "")
+
+
 def newest(backups: Iterable[MemoryBankBackup]) -> MemoryBankBackup | None:
     """Return the one of some that was taken last; None when none was."""
     taken = [(each.status.point.taken_at, each.name, each) for each in backups if each.status.point]
@@ -215,7 +255,7 @@ def _begin(backup: MemoryBankBackup, scene: Scene) -> Standing:
     if _came_too_late(backup, scene.bank):
         message = f"MemoryBank {backup.spec.bank.name} was let go before this was taken"
         return Standing(BackupPhase.FAILED, message)
-    lacking = missing(scene)
+    lacking = missing(scene) or (asleep(scene.bank) if scene.bank is not None else "")
     if lacking or scene.bank is None or scene.deployment is None:
         return Standing(BackupPhase.PENDING, lacking)
     job = build_take_job(scene.bank, backup, scene.deployment, size=scene.scratch)

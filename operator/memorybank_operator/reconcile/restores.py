@@ -80,23 +80,23 @@ def first(restores: Iterable[MemoryBankRestore]) -> MemoryBankRestore | None:
 def halted(
     restores: Iterable[MemoryBankRestore], jobs: Iterable[KubeObject], pods: Iterable[KubeObject]
 ) -> str:
-    """Say why a bank is to have no pod; empty when nothing is done to its volume.
+    """Say why a bank is to have no pod; empty when nothing is done to its database.
 
     A MemoryBankRestore that is deleted in the middle leaves a Job, and a Job that is deleted a pod.
     """
     for each in restores:
         phase = phase_of(each)
         if phase is RestorePhase.ROLLING_BACK:
-            return f"MemoryBankRestore {each.name} puts back what was on its volume before"
+            return f"MemoryBankRestore {each.name} puts back what its database was before"
         if phase in STOPPED:
-            return f"MemoryBankRestore {each.name} replaces what is on its volume"
+            return f"MemoryBankRestore {each.name} replaces its database"
     for job in jobs:
         if is_in_place(job) and not has_ended(job):
-            return f"Job {job['metadata']['name']} replaces what is on its volume"
+            return f"Job {job['metadata']['name']} replaces its database"
     for pod in pods:
         over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
         if is_in_place(pod) and not over:
-            return f"Pod {pod['metadata']['name']} replaces what is on its volume"
+            return f"Pod {pod['metadata']['name']} replaces its database"
     return ""
 
 
@@ -110,7 +110,7 @@ def is_acknowledged(restore: MemoryBankRestore, bank: MemoryBank | None) -> bool
 
 
 def is_in_place(body: KubeObject) -> bool:
-    """Tell whether a Job or a pod has the bank's own volume."""
+    """Tell whether a Job or a pod has the bank's own database."""
     labels = body["metadata"].get("labels") or {}
     return bool(labels.get(constants.LABEL_COMPONENT) == constants.COMPONENT_REWIND)
 
@@ -171,6 +171,12 @@ def safety_name(restore: MemoryBankRestore, bank: MemoryBank) -> str:
 def _check(now: Progress, restore: MemoryBankRestore, stage: Stage, bank: MemoryBank) -> Progress:
     found = _trial(restore, stage, bank, "check", operation="verify")
     now = replace(now, phase=RestorePhase.CHECKING, trial=found)
+    if found is None and bank.spec.replicated is None and restore.spec.backup is None:
+        message = (
+            "spec.backup.name: a bank in PostgreSQL is put back to a recovery point: name a "
+            "MemoryBankBackup; the bank is as it was"
+        )
+        return replace(now, phase=RestorePhase.FAILED, message=message)
     if found is None:
         scene = stage.scene
         assert scene.deployment is not None  # noqa: S101 - seen by `advance`
@@ -210,7 +216,8 @@ def _rewind(now: Progress, restore: MemoryBankRestore, stage: Stage, bank: Memor
         if now.phase is RestorePhase.STOPPING or not stage.is_stopped:
             return now
         assert stage.scene.deployment is not None  # noqa: S101 - seen by `advance`
-        job = build_rewind_job(bank, restore, stage.scene.deployment)
+        scene = stage.scene
+        job = build_rewind_job(bank, restore, stage.scene.deployment, size=scene.scratch)
         return replace(now, step=Create(job))
     now = replace(now, phase=RestorePhase.RESTORING, trial=found)
     if found.failed:
@@ -239,7 +246,9 @@ def _undo(now: Progress, restore: MemoryBankRestore, stage: Stage, bank: MemoryB
         if not is_begun or not stage.is_stopped:
             return now
         assert stage.scene.deployment is not None  # noqa: S101 - seen by `advance`
-        return replace(now, step=Create(build_undo_job(bank, restore, stage.scene.deployment)))
+        scene = stage.scene
+        job = build_undo_job(bank, restore, stage.scene.deployment, size=scene.scratch)
+        return replace(now, step=Create(job))
     now = replace(now, trial=found)
     if found.failed:
         message = f"What was there before could not be put back: {found.message}"

@@ -8,6 +8,7 @@ stopped when the service has ended, so that nothing is left that did not arrive.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from memorybank_operator.api.v1alpha1.backup import BACKUP_RESOURCES
@@ -21,6 +22,8 @@ PREPARE, SIDECAR = "backup-prepare", "litestream"
 METRICS = "backup-metrics"
 """Name of the port."""
 RUN_VOLUME, BACKUP_VOLUME, RESTORE_VOLUME = "backup-run", "backup", "restore"
+SCRATCH_VOLUME, SCRATCH_FOLDER = "scratch", "/scratch"
+"""Room for copies of a bank that is not on a volume."""
 LAST_SYNC_SECONDS = 20
 """What the last sync may take, when the service has ended."""
 STARTUP_SECONDS = 60
@@ -36,34 +39,79 @@ NOT_TAKEN = "AWS_CA_BUNDLE"
 
 def build_before(spec: Spec, service: dict[str, Any]) -> dict[str, Any]:
     """Build the containers that start before that of the service, as a part of the pod's spec;
-    nothing for a bank without backups.
+    nothing for a bank without backups. One in PostgreSQL has what it begins with made ready, and is
+    not replicated.
     """
-    if spec.backup is None:
+    if spec.replicated is not None:
+        return {"initContainers": [_prepare(service), _sidecar(spec, service)]}
+    if not _begins(spec):
         return {}
-    return {"initContainers": [_prepare(service), _sidecar(spec, service)]}
+    prepare = _prepare(service)
+    return {"initContainers": [with_scratch(prepare)]}
 
 
 def build_mounts(spec: Spec) -> list[dict[str, Any]]:
     """Build the mounts that all containers of the pod have."""
-    if spec.backup is None:
-        return []
-    folders = {BACKUP_VOLUME: BACKUP_FOLDER, RESTORE_VOLUME: RESTORE_FOLDER}
-    return [
-        {"name": RUN_VOLUME, "mountPath": RUN_FOLDER},
-        *({"name": name, "mountPath": folders[name]} for name in _claims(spec)),
-    ]
+    claims = _mounts(_claims_of_pod(spec))
+    run = [{"name": RUN_VOLUME, "mountPath": RUN_FOLDER}]
+    return [*(run if spec.replicated is not None else []), *claims]
 
 
 def build_volumes(spec: Spec) -> list[dict[str, Any]]:
     """Build the volumes of these mounts."""
-    if spec.backup is None:
-        return []
-    run = {"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
-    claims = _claims(spec).items()
+    run = [{"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]
+    scratch = [{"name": SCRATCH_VOLUME, "emptyDir": {}}]
     return [
-        run,
-        *({"name": name, "persistentVolumeClaim": {"claimName": claim}} for name, claim in claims),
+        *(run if spec.replicated is not None else []),
+        *(scratch if spec.replicated is None and _begins(spec) else []),
+        *_volumes(_claims_of_pod(spec)),
     ]
+
+
+def build_destination(spec: Spec) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Build the mounts and the volumes by which a Job has destinations that the pod has not."""
+    of_pod = _claims_of_pod(spec)
+    claims = {name: claim for name, claim in _claims(spec).items() if name not in of_pod}
+    return _mounts(claims), _volumes(claims)
+
+
+def with_scratch(container: dict[str, Any]) -> dict[str, Any]:
+    """Return a container with room for copies of a bank, where it makes temporary files."""
+    mount = {"name": SCRATCH_VOLUME, "mountPath": SCRATCH_FOLDER}
+    return container | {
+        "env": [*container["env"], {"name": "TMPDIR", "value": SCRATCH_FOLDER}],
+        "volumeMounts": [*container["volumeMounts"], mount],
+    }
+
+
+def _begins(spec: Spec) -> bool:
+    """Tell whether the bank begins with a backup."""
+    return spec.backup is not None and spec.restore is not None
+
+
+def _mounts(claims: Mapping[str, str]) -> list[dict[str, Any]]:
+    folders = {BACKUP_VOLUME: BACKUP_FOLDER, RESTORE_VOLUME: RESTORE_FOLDER}
+    return [{"name": name, "mountPath": folders[name]} for name in claims]
+
+
+def _volumes(claims: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+        for name, claim in claims.items()
+    ]
+
+
+def _claims_of_pod(spec: Spec) -> dict[str, str]:
+    """Return the claims that the bank's pods have. Pods that share a database are on several nodes,
+    where a volume may not be: they have only what they begin with.
+    """
+    claims = _claims(spec)
+    if spec.replicated is not None:
+        return claims
+    if spec.backup is None or spec.restore is None:
+        return {}
+    source = BACKUP_VOLUME if spec.restore.destination is None else RESTORE_VOLUME
+    return {name: claim for name, claim in claims.items() if name == source}
 
 
 def _claims(spec: Spec) -> dict[str, str]:

@@ -4,7 +4,7 @@ searches it, in a pod of its own and without touching the bank.
 Its pod is made from the one that the Deployment has: the same image, settings, Secrets and
 destination as what replicates the bank. It has other labels, so that neither the Service nor a
 disruption budget nor we take it for one of the bank's. It has no volume of the bank's own, unless
-it replaces what is there: then the bank has no pod.
+it replaces what is there: then the bank has no pod. Of a bank in PostgreSQL it has the database.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup
 from memorybank_operator.api.v1alpha1.memorybankrestore import MemoryBankRestore
 from memorybank_operator.configfiles.checksum import text_checksum
 from memorybank_operator.resources import names
+from memorybank_operator.resources.backup import (
+    SCRATCH_FOLDER,
+    SCRATCH_VOLUME,
+    build_destination,
+)
 from memorybank_operator.resources.container import DATA_FOLDER, DATA_VOLUME, KEY_FOLDER
 from memorybank_operator.resources.container import NAME as SERVICE
 from memorybank_operator.resources.key_secret import TOKEN
@@ -30,7 +35,6 @@ from memorybank_operator.resources.labels import (
 from memorybank_operator.resources.pod_template import NODE, REVISION
 
 CONTAINER = "backup"
-SCRATCH_VOLUME, SCRATCH_FOLDER = "scratch", "/scratch"
 DEADLINE_SECONDS = 4 * 3600
 CPU = "20m"
 """What a pod that works beside the bank asks of the processor: a fifth of what a bank does unless
@@ -94,20 +98,20 @@ def build_check_job(
 
 
 def build_rewind_job(
-    bank: MemoryBank, restore: MemoryBankRestore, deployment: Mapping[str, Any]
+    bank: MemoryBank, restore: MemoryBankRestore, deployment: Mapping[str, Any], *, size: str
 ) -> dict[str, Any]:
-    """Build the Job that replaces the database on the bank's own volume, which no pod has."""
+    """Build the Job that replaces the bank's database, which no pod has."""
     arguments = ("rewind", restore.uid, *_state(restore))
-    pod = _in_place(deployment, arguments)
+    pod = _in_place(bank, deployment, arguments, size)
     name, owner = restore_name(restore, bank, "rewind"), _owner(constants.RESTORE_KIND, restore)
     return _job(bank, pod, name=name, owner=owner, component=constants.COMPONENT_REWIND)
 
 
 def build_undo_job(
-    bank: MemoryBank, restore: MemoryBankRestore, deployment: Mapping[str, Any]
+    bank: MemoryBank, restore: MemoryBankRestore, deployment: Mapping[str, Any], *, size: str
 ) -> dict[str, Any]:
     """Build the Job that puts back what was there before, likewise."""
-    pod = _in_place(deployment, ("undo", restore.uid))
+    pod = _in_place(bank, deployment, ("undo", restore.uid), size)
     name, owner = restore_name(restore, bank, "undo"), _owner(constants.RESTORE_KIND, restore)
     return _job(bank, pod, name=name, owner=owner, component=constants.COMPONENT_REWIND)
 
@@ -184,26 +188,41 @@ def _beside(
 ) -> dict[str, Any]:
     """Build a pod that works beside the bank: on room of its own, and asks it what it holds."""
     served = deployment["spec"]["template"]["spec"]
-    more = (
-        *("--scratch", SCRATCH_FOLDER),
+    asked = (
         *("--url", names.http_url(bank)),
         *("--token-file", f"{KEY_FOLDER}/{TOKEN}"),
     )
+    # A bank in PostgreSQL is not asked: its database is.
+    more = ("--scratch", SCRATCH_FOLDER, *(asked if bank.spec.replicated is not None else ()))
     pod = _pod(served, (*arguments, *_configuration(served), *more), without=DATA_VOLUME)
-    pod["containers"][0]["volumeMounts"].append(
-        {"name": SCRATCH_VOLUME, "mountPath": SCRATCH_FOLDER}
-    )
-    pod["volumes"].append({"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": size}})
     resources = pod["containers"][0].setdefault("resources", {})
     resources["requests"] = resources.get("requests", {}) | {"cpu": CPU}
-    return pod | _near(bank)
+    return _with_room(bank, pod, size) | _near(bank)
 
 
-def _in_place(deployment: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
-    """Build a pod that works on the bank's own volume."""
+def _in_place(
+    bank: MemoryBank, deployment: Mapping[str, Any], arguments: Sequence[str], size: str
+) -> dict[str, Any]:
+    """Build a pod that works on the bank's own volume, or on its database in PostgreSQL."""
     served = deployment["spec"]["template"]["spec"]
-    more = ("--data", DATA_FOLDER, *_configuration(served))
-    return _pod(served, (*arguments, *more), without="")
+    if bank.spec.storage.has_volume:
+        more = ("--data", DATA_FOLDER, *_configuration(served))
+        return _pod(served, (*arguments, *more), without="")
+    more = (*_configuration(served), "--scratch", SCRATCH_FOLDER)
+    return _with_room(bank, _pod(served, (*arguments, *more), without=""), size)
+
+
+def _with_room(bank: MemoryBank, pod: dict[str, Any], size: str) -> dict[str, Any]:
+    """Return a pod that has room for copies, and the destinations that the bank's pod has not. A
+    `size` that nobody knows is no limit.
+    """
+    mounts, volumes = build_destination(bank.spec)
+    scratch = {"name": SCRATCH_VOLUME, "mountPath": SCRATCH_FOLDER}
+    pod["containers"][0]["volumeMounts"] += [*mounts, scratch]
+    room = {"sizeLimit": size} if size else {}
+    kept = [each for each in pod["volumes"] if each["name"] != SCRATCH_VOLUME]
+    pod["volumes"] = [*kept, *volumes, {"name": SCRATCH_VOLUME, "emptyDir": room}]
+    return pod
 
 
 def _pod(served: Mapping[str, Any], arguments: Sequence[str], *, without: str) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class BuildContext:
     cannot be used.
     """
     backup_keys: str = ""
-    """Fingerprint of the Secrets that the spec names for its backups; empty when it names none."""
+    """Fingerprint of the Secrets that the bank is replicated with; empty when there are none."""
     begins_with_vector: bool = False
     """Whether the bank's own servers of PostgreSQL begin with the extension pgvector in their
     database.

@@ -41,8 +41,13 @@ def fenced(bank: MemoryBank, defaults: Defaults) -> MemoryBank:
 
 
 def without_pods(bank: MemoryBank) -> MemoryBank:
-    """Return the bank as it is while something else has its volume: asleep."""
-    return bank.model_copy(update={"spec": bank.spec.model_copy(update={"hibernate": True})})
+    """Return the bank as it is while something else has its database: asleep, but for servers of
+    PostgreSQL of its own.
+    """
+    awake = {"hibernate": False, "replicas": 0, "autoscaling": None}
+    asleep = {"hibernate": True}
+    update = asleep if bank.spec.storage.cluster is None else awake
+    return bank.model_copy(update={"spec": bank.spec.model_copy(update=update)})
 
 
 def effective(bank: MemoryBank, defaults: Defaults) -> MemoryBank:

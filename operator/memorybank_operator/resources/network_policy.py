@@ -23,11 +23,8 @@ def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
     bank's database is: pods that run are to reach it. What it does not name is denied, both ways;
     policies add up, so that others can allow more.
     """
-    in_postgres = ctx.bank.spec.storage.postgres is not None
-    if not ctx.bank.spec.network_policy.enabled or (in_postgres and ctx.database is None):
+    if not ctx.bank.spec.network_policy.enabled or _is_lost(ctx):
         return None
-    is_own = ctx.bank.spec.storage.cluster is not None
-    elsewhere = () if ctx.database is None or is_own else ctx.database.servers
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -39,7 +36,7 @@ def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
             "egress": [
                 dns(),
                 *_own_servers(ctx),
-                *egress_rules(ctx.bank, ctx.settings.cluster_domain, servers=elsewhere),
+                *_elsewhere(ctx),
             ],
         },
     }
@@ -50,9 +47,10 @@ def build_backup_policy(ctx: BuildContext) -> dict[str, Any] | None:
     what the bank's pod does, and that. None for a bank that has none itself, or no backups.
     """
     bank = ctx.bank
-    if not bank.spec.network_policy.enabled or bank.spec.backup is None:
+    if not bank.spec.network_policy.enabled or bank.spec.backup is None or _is_lost(ctx):
         return None
     served = {"podSelector": {"matchLabels": selector(bank)}}
+    asked = {"ports": [tcp(constants.HTTP_PORT)], "to": [served]}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -63,12 +61,24 @@ def build_backup_policy(ctx: BuildContext) -> dict[str, Any] | None:
             "ingress": [],
             "egress": [
                 dns(),
-                {"ports": [tcp(constants.HTTP_PORT)], "to": [served]},
+                *([asked] if bank.spec.replicated is not None else []),
                 *_own_servers(ctx),
-                *egress_rules(bank, ctx.settings.cluster_domain),
+                *_elsewhere(ctx),
             ],
         },
     }
+
+
+def _is_lost(ctx: BuildContext) -> bool:
+    """Tell whether nobody knows where the bank's database is."""
+    return ctx.bank.spec.storage.postgres is not None and ctx.database is None
+
+
+def _elsewhere(ctx: BuildContext) -> list[Rule]:
+    """Return the rules for servers that are not the bank's own."""
+    is_own = ctx.bank.spec.storage.cluster is not None
+    servers = () if ctx.database is None or is_own else ctx.database.servers
+    return egress_rules(ctx.bank, ctx.settings.cluster_domain, servers=servers)
 
 
 def _ingress(ctx: BuildContext) -> list[Rule]:
@@ -77,7 +87,7 @@ def _ingress(ctx: BuildContext) -> list[Rule]:
     """
     allowed = [*ctx.bank.spec.network_policy.allow_from]
     allowed += [each for each in _by_load_balancer(ctx) if each not in allowed]
-    meant = PORTS if ctx.bank.spec.backup is None else BACKED_UP
+    meant = PORTS if ctx.bank.spec.replicated is None else BACKED_UP
 
     def open_to(peer: Peer) -> tuple[int, ...]:
         return tuple(sorted(port for name in peer.ports for port in meant[name]))
@@ -86,7 +96,7 @@ def _ingress(ctx: BuildContext) -> list[Rule]:
     rules = [(ports, [_peer(each) for each in peers]) for ports, peers in by_ports]
     if ctx.settings.operator_namespace:
         rules.insert(0, ((constants.HTTP_PORT,), [_operator(ctx.settings.operator_namespace)]))
-    if ctx.bank.spec.backup is not None:
+    if ctx.bank.spec.replicated is not None:
         of_backups = {"podSelector": {"matchLabels": backup_selector(ctx.bank)}}
         rules.insert(0, ((constants.HTTP_PORT,), [of_backups]))
     return [{"from": peers, "ports": [tcp(port) for port in ports]} for ports, peers in rules]

@@ -14,7 +14,7 @@ from memorybank_operator.resources.labels import metadata, selector
 def build_service(ctx: BuildContext) -> dict[str, Any]:
     """Build the Service."""
     ports = [port("http", HTTP_PORT), port("metrics", METRICS_PORT)]
-    if ctx.bank.spec.backup is not None:
+    if ctx.bank.spec.replicated is not None:
         ports.append(port(METRICS, BACKUP_METRICS_PORT))
     return {
         "apiVersion": "v1",

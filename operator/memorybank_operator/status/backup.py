@@ -1,5 +1,5 @@
 """BackupHealthy, and the backups in the status: by what the pod says of them, which it does without
-being asked whether it is ready.
+being asked whether it is ready; of a bank in PostgreSQL, by its recovery points.
 
 No time goes on here while all is well but one, each hour: an idle bank causes no other writes.
 """
@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from memorybank_operator.api.v1alpha1.backup import Backup
+from memorybank_operator.api.v1alpha1.backup import PATH, Backup, Points
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.status import BackupStatus
 from memorybank_operator.reconcile.observed import BackupReading, Observed
+from memorybank_operator.reconcile.points import last_failure
+from memorybank_operator.reconcile.schedule import is_stale
 from memorybank_operator.status.serving import is_running
 from memorybank_operator.status.verdict import Verdict
 
@@ -27,14 +29,48 @@ FAILING = {
 """What it means, by durability and whenUnreachable."""
 
 
-def judge_backup(bank: MemoryBank, observed: Observed) -> Iterator[tuple[ConditionType, Verdict]]:
-    """Yield whether the backups are well; nothing for a bank without, and of one that is to have
-    no pod.
+def judge_backup(
+    bank: MemoryBank, observed: Observed, status: BackupStatus | None, *, now: datetime
+) -> Iterator[tuple[ConditionType, Verdict]]:
+    """Yield whether the backups are well, by what the status says of them from now on; nothing for
+    a bank without, and of one that is to have no pod.
     """
     backup = bank.spec.backup
-    if backup is None or bank.spec.pods == 0:
+    if backup is None or status is None or bank.spec.pods == 0:
         return
-    yield ConditionType.BACKUP_HEALTHY, _judge(bank, backup, observed)
+    if bank.spec.replicated is not None:
+        yield ConditionType.BACKUP_HEALTHY, _judge(bank, backup, observed)
+    elif backup.points is not None:
+        verdict = _judge_points(bank, backup.points, observed, status, now)
+        yield ConditionType.BACKUP_HEALTHY, verdict
+
+
+def _judge_points(
+    bank: MemoryBank, points: Points, observed: Observed, status: BackupStatus, now: datetime
+) -> Verdict:
+    """Judge by the recovery points that are there: nobody hears of what is written in between."""
+    place, last = status.destination, status.last_backup_time
+    failed = last_failure(bank, observed, since=last)
+    if failed is not None:
+        had = "no recovery point was taken yet" if last is None else f"the newest is of {_at(last)}"
+        return Verdict(
+            "False",
+            Reason.BACKUP_FAILING,
+            f"No recovery point gets to {place}, {had}: {failed.rstrip('.')}.",
+        )
+    since = last or bank.metadata.creation_timestamp
+    if since is not None and is_stale(points.schedule, since, now):
+        return Verdict(
+            "False",
+            Reason.BACKUP_FAILING,
+            f"No recovery point was brought to {place} for two periods of {PATH}.points.schedule: "
+            "see the MemoryBankBackups of the bank.",
+        )
+    if last is None:
+        message = f"No recovery point was brought to {place} yet: see {PATH}.points.schedule."
+        return Verdict("Unknown", Reason.BACKUP_UNKNOWN, message)
+    message = f"Recovery points are brought to {place} by {PATH}.points.schedule."
+    return Verdict("True", Reason.POINTS_TAKEN, message)
 
 
 def _judge(bank: MemoryBank, backup: Backup, observed: Observed) -> Verdict:
@@ -63,6 +99,8 @@ def backup_status(bank: MemoryBank, observed: Observed) -> BackupStatus | None:
     if backup is None:
         return None
     place = destination(bank, backup)
+    if bank.spec.replicated is None:
+        return BackupStatus(destination=place)
     if known is None or known.destination != place:
         known = BackupStatus(destination=place)  # of another place nothing is known
     if said is None:

@@ -78,7 +78,7 @@ def reduce(
             *judge_degraded(bank, observed, now=now),
             *judge_update(bank, plan, ready, progress),
             *judge_volume(bank, observed, now=now, deadline=progress_deadline),
-            *judge_backup(bank, observed),
+            *judge_backup(bank, observed, backup, now=now),
             *judge_verified(bank, observed, backup, now=now),
         )
     ]

@@ -33,8 +33,8 @@ _REASONS = {
 }
 _COMPLETE = "The bank serves what was restored"
 _UNSAVED = (
-    " Of what it was before there is only what its volume keeps, since no recovery point of it "
-    "could be taken"
+    " Of what it was before there is only what was kept when it was replaced, since no recovery "
+    "point of it could be taken while it served"
 )
 _SAYS = {
     RestorePhase.COMPLETE: _COMPLETE,

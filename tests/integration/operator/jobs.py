@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -146,10 +147,17 @@ async def _pod_is(world: World, pod: Object, phase: str, *, ready: bool, **state
 
 
 async def really_run(
-    world: World, job: Object, destination: Path, folder: Path, *, data: Path | None = None
+    world: World,
+    job: Object,
+    destination: Path,
+    folder: Path,
+    *,
+    data: Path | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> None:
     """Run the command of a Job, as a kubelet would: with the bank's own settings and key, and with
-    this folder in place of the volume of its backups, and `data` in that of its own.
+    this folder in place of the volume of its backups, and `data` in that of its own. `environ` says
+    what else is where.
     """
     pod = await start(world, job)
     config = await world.must("ConfigMap", "agents-config")
@@ -180,7 +188,7 @@ async def really_run(
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "memorybank", *arguments, "--termination-log", str(said),
-        env=os.environ | environment, stdout=asyncio.subprocess.DEVNULL,
+        env=os.environ | environment | dict(environ or {}), stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     code = await process.wait()
     await end(world, job, pod, said.read_text(), code=code)

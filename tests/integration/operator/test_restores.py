@@ -188,7 +188,7 @@ async def test_a_bank_that_cannot_be_kept_is_put_back_all_the_same(
         cluster.failing["take"] = 6
         await world.create_restore(latest=True)
         await until(phase_is(world, COMPLETE))
-        assert "only what its volume keeps" in await message(world)
+        assert "only what was kept when it was replaced" in await message(world)
         assert "safetyBackup" not in (await restore_of(world))["status"]
 
 

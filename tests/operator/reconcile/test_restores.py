@@ -55,7 +55,7 @@ def stage(*, is_stopped: bool = False, of: Scene | None = None, **backups: Any) 
 
 
 def rewind_job(of: MemoryBank = BANK) -> dict[str, Any]:
-    return build_rewind_job(of, restore(), WORLD.deployment(of))
+    return build_rewind_job(of, restore(), WORLD.deployment(of), size="2048Mi")
 
 
 @given(PHASES, st.booleans(), st.booleans())
@@ -143,7 +143,7 @@ def test_a_phase_that_the_bank_has_not_seen_is_not_acknowledged() -> None:
 
 def test_a_bank_that_is_to_be_stopped_says_so_whatever_else_is_wrong() -> None:
     world, of = World(**vars(WORLD)), without_pods(BANK)
-    world.halted = "MemoryBankRestore back replaces what is on its volume"
+    world.halted = "MemoryBankRestore back replaces its database"
     world.named_secrets = {}
     [ready] = [each for each in world.status(of)["conditions"] if each["type"] == "Ready"]
     assert ready["reason"] == Reason.RESTORING
@@ -157,7 +157,7 @@ def test_what_has_the_volume_is_none_of_the_banks_pods() -> None:
 
 def test_a_bank_that_is_stopped_says_why_and_for_as_long_as_it_takes() -> None:
     world, of = World(**vars(WORLD)), without_pods(BANK)
-    world.halted = "MemoryBankRestore back replaces what is on its volume"
+    world.halted = "MemoryBankRestore back replaces its database"
     world.converge(of)
     assert world.deployment(of)["spec"]["replicas"] == 0
     status: dict[str, Any] = {}

@@ -47,7 +47,8 @@ class ConditionType(Explained):
     BACKUP_HEALTHY = (
         "BackupHealthy",
         "Present while the spec has backup and asks for a pod. Whether what is written arrives at "
-        "the destination. Ready stays as it is.",
+        "the destination; of a bank in PostgreSQL, whether its recovery points do. Ready stays as "
+        "it is.",
     )
     BACKUP_VERIFIED = (
         "BackupVerified",
@@ -245,13 +246,21 @@ class Reason(Explained):
     )
     # BackupHealthy
     REPLICATING = ("Replicating", "Everything that is written arrives at the destination.")
+    POINTS_TAKEN = (
+        "PointsTaken",
+        "Of a bank in PostgreSQL: recovery points are brought to the destination as "
+        "spec.backup.points says.",
+    )
     BACKUP_FAILING = (
         "BackupFailing",
-        "What is written does not arrive at the destination; it is on the bank's volume alone.",
+        "What is written does not arrive at the destination; it is on the bank's volume alone. Of "
+        "a bank in PostgreSQL: the last recovery point that was due could not be brought there, "
+        "or none was for two periods of spec.backup.points.schedule.",
     )
     BACKUP_UNKNOWN = (
         "BackupUnknown",
-        "No pod has said yet whether what is written arrives at the destination.",
+        "No pod has said yet whether what is written arrives at the destination. Of a bank in "
+        "PostgreSQL: no recovery point was due yet.",
     )
     # BackupVerified
     VERIFIED = (

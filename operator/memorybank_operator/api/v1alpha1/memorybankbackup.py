@@ -43,8 +43,10 @@ class BackupSpec(ApiModel):
 class PointStatus(StatusModel):
     """What the recovery point has, as it was found when it was restored and checked."""
 
-    epoch: Annotated[str, Field(max_length=128)]
-    """The epoch that it was restored from, as in status.backup.epoch of the bank."""
+    epoch: Annotated[str, Field(max_length=128)] | None = None
+    """The epoch that it was restored from, as in status.backup.epoch of the bank; absent for a bank
+    in PostgreSQL, of which it was copied.
+    """
     txid: Annotated[str, Field(max_length=128)] | None = None
     """The last transaction of that epoch that is in it."""
     moment: datetime | None = None

@@ -314,10 +314,17 @@ class Spec(ApiModel):
                 field_path=".vector.provider",
             ),
             cel(
-                "!has(self.backup) || self.storage.engine == 'sqlite'",
-                "spec.backup is for storage.engine sqlite, whose database is on the bank's volume: "
-                "remove it, and have the backups of a PostgreSQL database made by its server, such "
-                "as those of CloudNativePG",
+                "!has(self.backup) || self.storage.engine == 'sqlite' || has(self.backup.points)",
+                "spec.backup.points.schedule must be set with storage.engine postgres, whose bank "
+                "has recovery points and is not replicated: say when they are taken",
+                field_path=".backup",
+            ),
+            cel(
+                "!has(self.backup) || self.storage.engine == 'sqlite'"
+                " || (self.backup.durability == 'async' && self.backup.syncInterval == '1s'"
+                " && self.backup.snapshotInterval == '24h' && !has(self.backup.resources))",
+                "spec.backup.durability, syncInterval, snapshotInterval and resources are of what "
+                "replicates banks with storage.engine sqlite: remove them",
                 field_path=".backup",
             ),
             cel(
@@ -325,6 +332,12 @@ class Spec(ApiModel):
                 "spec.bootstrap.restore needs spec.backup: what is restored is backed up from then "
                 "on, so say where to",
                 field_path=".bootstrap.restore",
+            ),
+            cel(
+                "self.deletionPolicy != 'Snapshot' || self.storage.engine == 'sqlite'",
+                "spec.deletionPolicy Snapshot is for storage.engine sqlite, since what is in "
+                "PostgreSQL stays when its bank is deleted: write Retain",
+                field_path=".deletionPolicy",
             ),
             cel(
                 "self.deletionPolicy != 'Snapshot' || has(self.backup)",
@@ -394,7 +407,7 @@ class Spec(ApiModel):
     storage: Storage = Storage()
     """Where memories are kept."""
     backup: Backup | None = None
-    """Where backups go, with storage.engine sqlite. Everything that is written is replicated there
+    """Where backups go. With storage.engine sqlite everything that is written is replicated there
     continuously, and a bank whose volume is lost is restored from there. Left out, there are none.
     """
     bootstrap: Bootstrap | None = None
@@ -487,6 +500,13 @@ class Spec(ApiModel):
     def restore(self) -> Restore | None:
         """The backup that the bank begins with; None when it begins with nothing."""
         return None if self.bootstrap is None else self.bootstrap.restore
+
+    @property
+    def replicated(self) -> Backup | None:
+        """The backup that the bank's pod replicates to; None for a bank without, and for one in
+        PostgreSQL, which has recovery points alone.
+        """
+        return self.backup if self.storage.has_volume else None
 
     @property
     def pods(self) -> int:
