@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from memorybank.backup.chain import Chain, Epoch, is_epoch
 from memorybank.backup.objects import Bucket, Objects, Place
+from memorybank.backup.points import Points
 from memorybank.errors import BackupDamaged, BackupUnavailable, Conflict, NotFound
 
 SILENT = "the destination does not answer"
@@ -175,14 +176,18 @@ class Destination:
 
 async def newest_bank(place: Place) -> str:
     """Return the uid of the bank that began an epoch last, of all banks of one name, whose folder
-    this is. Raises NotFound, and as Destination does.
+    this is; one that has none, as it is in PostgreSQL, counts by its recovery points. Raises
+    NotFound, and as Destination does.
     """
     # A folder is not made by whoever looks for it.
     is_there = isinstance(place, Bucket) or place.path.is_dir()
     found: list[tuple[datetime, str]] = []
     for uid in await Objects(place).folders() if is_there else ():
-        epochs = await Destination(place.within(uid)).begun()
+        of_bank = place.within(uid)
+        epochs = await Destination(of_bank).begun()
+        points = [] if epochs else await Points(of_bank).all()
         found += [(each.began, uid) for each in epochs.values()]
+        found += [(each.taken_at, uid) for each in points]
     if not found:
         raise NotFound(
             f"there is no backup of a bank in {place.shown}",

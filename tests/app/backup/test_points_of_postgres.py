@@ -346,9 +346,11 @@ def test_a_new_bank_begins_with_a_point(
         tmp_path / "nothing", destination, new_url(), uid="a", restore={"uid": uid, "point": "no"}
     )
     assert nothing.begin() == 3
-    newest = OnServer(tmp_path / "newest", destination, new_url(), uid="b", restore={"uid": uid})
-    assert newest.begin() == 0
-    assert held(newest) == set(_EARLY)
+    # Whose it is and which one need not be said.
+    for own, restore in (("b", {"uid": uid}), ("c", {"point": "good"}), ("d", {})):
+        like = OnServer(tmp_path / own, destination, new_url(), uid=own, restore=restore)
+        assert like.begin() == 0
+        assert held(like) == set(_EARLY)
     without = OnServer(tmp_path / "without", destination, new_url())
     assert without.begin() == 0
 
