@@ -1,5 +1,6 @@
 """BackupHealthy, and the backups in the status: by what the pod says of them, which it does without
-being asked whether it is ready; of a bank in PostgreSQL, by its recovery points.
+being asked whether it is ready; of a bank in PostgreSQL, by its recovery points, and by what
+CloudNativePG says of its own backups.
 
 No time goes on here while all is well but one, each hour: an idle bank causes no other writes.
 """
@@ -16,6 +17,7 @@ from memorybank_operator.api.v1alpha1.status import BackupStatus
 from memorybank_operator.reconcile.observed import BackupReading, Observed
 from memorybank_operator.reconcile.points import last_failure
 from memorybank_operator.reconcile.schedule import is_stale
+from memorybank_operator.status.servers import judge_servers
 from memorybank_operator.status.serving import is_running
 from memorybank_operator.status.verdict import Verdict
 
@@ -27,6 +29,7 @@ FAILING = {
     ("replicated", "acknowledge"): "Until then, what is written is on the bank's volume alone",
 }
 """What it means, by durability and whenUnreachable."""
+_WORSE = ("False", "Unknown", "True")
 
 
 def judge_backup(
@@ -36,13 +39,21 @@ def judge_backup(
     a bank without, and of one that is to have no pod.
     """
     backup = bank.spec.backup
-    if backup is None or status is None or bank.spec.pods == 0:
+    if status is None or bank.spec.pods == 0:
         return
-    if bank.spec.replicated is not None:
+    if backup is not None and bank.spec.replicated is not None:
         yield ConditionType.BACKUP_HEALTHY, _judge(bank, backup, observed)
-    elif backup.points is not None:
-        verdict = _judge_points(bank, backup.points, observed, status, now)
-        yield ConditionType.BACKUP_HEALTHY, verdict
+        return
+    found = []
+    if backup is not None and backup.points is not None:
+        found.append(_judge_points(bank, backup.points, observed, status, now))
+    servers = judge_servers(bank, observed)
+    if servers is not None:
+        found.append(servers)
+    if found:
+        worst = min(found, key=lambda each: _WORSE.index(each.status))
+        said = " ".join(each.message for each in found if each.status == worst.status)
+        yield ConditionType.BACKUP_HEALTHY, worst._replace(message=said)
 
 
 def _judge_points(

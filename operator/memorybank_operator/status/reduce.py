@@ -11,6 +11,7 @@ from typing import Any
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Phase, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.status import (
+    BackupStatus,
     Binding,
     Condition,
     Endpoints,
@@ -31,6 +32,7 @@ from memorybank_operator.status.degraded import judge_degraded
 from memorybank_operator.status.progress import Progress, judge_progress
 from memorybank_operator.status.ready import STOPPED, judge_ready
 from memorybank_operator.status.record import record, way_back
+from memorybank_operator.status.servers import servers_backup
 from memorybank_operator.status.storage import judge_volume, storage
 from memorybank_operator.status.update import judge_update
 from memorybank_operator.status.verdict import Verdict
@@ -72,6 +74,9 @@ def reduce(
     backup = backup_status(bank, observed)
     if backup is not None:
         backup = with_verification(bank, observed, backup)
+    servers = servers_backup(bank, observed)
+    if servers is not None:
+        backup = (backup or BackupStatus()).model_copy(update={"servers": servers})
     conditions += [
         condition(bank, kind, verdict, now)
         for kind, verdict in (

@@ -15,6 +15,7 @@ import pytest
 
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason, RestorePhase
 from memorybank_operator.kube import errors, kinds
+from memorybank_operator.kube.client import with_status
 from tests.app.backup.banks import OnServer, contents, store
 from tests.integration.operator.cluster import Cluster, ServingProber
 from tests.integration.operator.jobs import really_run
@@ -29,7 +30,9 @@ from tests.support import postgres
 
 HEALTHY, VERIFIED = ConditionType.BACKUP_HEALTHY, ConditionType.BACKUP_VERIFIED
 YEARLY = "0 0 1 1 *"
-CLUSTER = {"storage": {"engine": "postgres", "postgres": {"cluster": {"instances": 1}}}}
+CLUSTER: dict[str, Any] = {
+    "storage": {"engine": "postgres", "postgres": {"cluster": {"instances": 1}}}
+}
 
 
 @pytest.fixture
@@ -182,6 +185,66 @@ async def test_servers_of_the_banks_own_do_not_sleep_while_it_is_put_back(
         assert live["metadata"]["annotations"]["cnpg.io/hibernation"] == "off"
         cluster.holding.clear()
         await until(phase_is(world, RestorePhase.COMPLETE))
+
+
+async def test_backups_by_the_servers_own_operator_are_told(world: World, url: str) -> None:
+    """Asked for by somebody else in the Cluster, whose definition is the real one."""
+    name = "agents-postgres"
+    plugins = [
+        {
+            "name": "barman-cloud.cloudnative-pg.io",
+            "isWALArchiver": True,
+            "parameters": {"barmanObjectName": "store"},
+        }
+    ]
+
+    async def say(*conditions: tuple[str, str, str], **said: Any) -> None:
+        """Have their operator say this of its backups."""
+        found = await world.must(kinds.POSTGRES_CLUSTER, name)
+        told = [
+            {
+                "type": kind, "status": status, "reason": reason, "message": f"{reason} it is",
+                "lastTransitionTime": found["metadata"]["creationTimestamp"],
+            }
+            for kind, status, reason in conditions
+        ]  # fmt: skip
+        others = [each for each in found["status"]["conditions"] if each["type"] == "Ready"]
+        status = found["status"] | {"conditions": [*others, *told]} | said
+        await world.client.apply_status(with_status(found, status))
+
+    async with Cluster(world).runs(), world.operator(prober=ServingProber()) as operator:
+        await world.create(**CLUSTER)
+
+        async def has_servers() -> bool:
+            return await world.get(kinds.POSTGRES_CLUSTER, name) is not None
+
+        await until(has_servers)
+        await start_database(world, url)
+        await until_serving(world)
+        assert "backup" not in (await world.must(kinds.MEMORY_BANK, "agents"))["status"]
+        await world.client.merge(
+            kinds.POSTGRES_CLUSTER,
+            world.namespace,
+            name=name,
+            changes={"spec": {"plugins": plugins}},
+        )
+        await until_said(world, HEALTHY, Reason.BACKUP_UNKNOWN)
+        archived = ("ContinuousArchiving", "True", "ContinuousArchivingSuccess")
+        done = ("LastBackupSucceeded", "True", "LastBackupSucceeded")
+        await say(archived, done, lastSuccessfulBackup="2026-01-01T11:00:00Z")
+        await until_said(world, HEALTHY, Reason.SERVERS_BACKED_UP)
+        said = (await world.must(kinds.MEMORY_BANK, "agents"))["status"]["backup"]
+        assert said == {"servers": {"archiving": True, "lastBackupTime": "2026-01-01T11:00:00Z"}}
+        await settle(world, operator)
+        writes = len(world.writes())
+        await settle(world, operator)
+        assert len(world.writes()) == writes
+        await say(("ContinuousArchiving", "False", "ContinuousArchivingFailing"), done)
+        told = await until_said(world, HEALTHY, Reason.BACKUP_FAILING)
+        assert told["message"].endswith("ContinuousArchivingFailing it is.")
+        assert (await world.ready())["status"] == "True"
+        live = await world.must(kinds.POSTGRES_CLUSTER, name)
+        assert live["spec"]["plugins"][0]["isWALArchiver"], "what is somebody's stays"
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,10 @@ class ConditionType(Explained):
     )
     BACKUP_HEALTHY = (
         "BackupHealthy",
-        "Present while the spec has backup and asks for a pod. Whether what is written arrives at "
-        "the destination; of a bank in PostgreSQL, whether its recovery points do. Ready stays as "
-        "it is.",
+        "Present while the spec has backup, or CloudNativePG makes backups of the bank's servers, "
+        "and the spec asks for a pod. Whether what is written arrives at the destination; of a "
+        "bank in PostgreSQL, whether its recovery points do, and CloudNativePG's backups succeed. "
+        "Ready stays as it is.",
     )
     BACKUP_VERIFIED = (
         "BackupVerified",
@@ -251,11 +252,16 @@ class Reason(Explained):
         "Of a bank in PostgreSQL: recovery points are brought to the destination as "
         "spec.backup.points says.",
     )
+    SERVERS_BACKED_UP = (
+        "ServersBackedUp",
+        "CloudNativePG makes backups of the bank's own servers of PostgreSQL.",
+    )
     BACKUP_FAILING = (
         "BackupFailing",
         "What is written does not arrive at the destination; it is on the bank's volume alone. Of "
         "a bank in PostgreSQL: the last recovery point that was due could not be brought there, "
-        "or none was for two periods of spec.backup.points.schedule.",
+        "or none was for two periods of spec.backup.points.schedule; or a backup by CloudNativePG "
+        "has failed.",
     )
     BACKUP_UNKNOWN = (
         "BackupUnknown",

@@ -86,13 +86,29 @@ class StorageStatus(StatusModel):
     """What is remarkable about the size; absent when nothing is."""
 
 
+class ServersBackupStatus(StatusModel):
+    """What CloudNativePG says of the backups that it makes itself of the bank's servers."""
+
+    archiving: bool | None = None
+    """Whether what is written is archived continuously; absent where nothing is to be, and before
+    that is known.
+    """
+    last_backup_time: datetime | None = None
+    """When the last good backup was made. Some plugins do not say it."""
+    recoverable_from: datetime | None = None
+    """The earliest moment to which the servers can be restored. Some plugins do not say it."""
+
+
 class BackupStatus(StatusModel):
     """The backups as they are. It is written when one of its fields changes but lastSync and
     recoverableTo, or the condition BackupHealthy does, and while all is well each hour.
     """
 
-    destination: Annotated[str, Field(max_length=1024)]
-    """The bank's own folder at the destination."""
+    destination: Annotated[str, Field(max_length=1024)] | None = None
+    """The bank's own folder at the destination; absent for a bank without spec.backup."""
+    servers: ServersBackupStatus | None = None
+    """What CloudNativePG says of its own backups of the bank's servers; absent where none are made.
+    """
     epoch: Annotated[str, Field(max_length=128)] | None = None
     """The part of it that the pod replicates to: each pod has one of its own, with a higher number
     than those before.
@@ -169,7 +185,7 @@ class MemoryBankStatus(ResourceStatus):
     storage: StorageStatus | None = None
     """The volume; absent before it is bound."""
     backup: BackupStatus | None = None
-    """The backups; absent for a bank without."""
+    """The backups; absent for a bank without, and whose servers have none."""
     plan: PlanStatus | None = None
     """A change of the pod that waits, and what it would do; absent while none does."""
     rollout: RolloutStatus | None = None
