@@ -16,6 +16,7 @@ MemoryBankError
     ├── StoreUnavailable
     ├── VectorsUnavailable  the vector server cannot answer
     ├── BackupUnavailable   nothing gets to the destination of backups, or nothing from there
+    ├── Fenced              another bank was promoted in the place of this one
     ├── OutdatedVector      the embedding model was switched while a text was embedded
     └── EmbedderUnavailable
         └── TextRefused     the embedding service works, but does not take one of these texts
@@ -161,6 +162,12 @@ class BackupDamaged(MemoryBankError):
     """A backup is there that cannot be restored; no retry cures that."""
 
     code = "backup_damaged"
+
+
+class Fenced(Unavailable):
+    """Another bank was promoted in the place of this one, which takes no writes any more."""
+
+    code = "fenced"
 
 
 class EmbedderUnavailable(Unavailable):

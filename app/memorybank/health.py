@@ -42,8 +42,12 @@ class Readiness:
 
     async def report(self) -> ReadyReport:
         """Return the state, with everything that was tried."""
+        backup = self._backup()
         if self._draining:
             checks = [Check(name="lifecycle", status="failed", message="shutting down")]
+        elif backup is not None and backup.fenced_by is not None:
+            fenced = f"{backup.fenced_by} was promoted in the place of this bank"
+            checks = [Check(name="fence", status="failed", message=fenced)]
         else:
             checks = await self._selftest.run()
         disk = await self._care.disk()
@@ -56,7 +60,7 @@ class Readiness:
             schema_version=self._schema_version,
             way_back=self._care.way_back,
             disk=disk and DiskReport(total_bytes=disk.total_bytes, free_bytes=disk.free_bytes),
-            backup=self._backup(),
+            backup=backup,
             follow=self._follow(),
             checks=checks,
         )

@@ -542,6 +542,11 @@ class RestoreSettings(Section):
         description="The recovery point, as `memorybank backup points` shows it, instead of `at`"
         " and `epoch`.",
     )
+    fence: bool = Field(
+        False,
+        description="Let the bank whose backup it is take no more writes, before it is restored:"
+        " this one is promoted in its place.",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

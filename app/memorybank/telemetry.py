@@ -184,6 +184,11 @@ class Telemetry:
             ("destination",),
             registry=self._registry,
         )
+        self._fenced = Gauge(
+            "memorybank_backup_fenced",
+            "1 where writes are refused since another bank was promoted in the place of this one.",
+            registry=self._registry,
+        )
         self._backup_restore = Gauge(
             "memorybank_backup_restore_seconds",
             "How long the restore at the start of the pod took; none when nothing was restored.",
@@ -207,6 +212,10 @@ class Telemetry:
             self._backup_synced.labels(destination).set(synced_at.timestamp())
         if recoverable_from is not None:
             self._backup_recoverable.labels(destination).set(recoverable_from.timestamp())
+
+    def fenced(self, is_fenced: bool) -> None:
+        """Tell whether another bank was promoted in the place of this one."""
+        self._fenced.set(is_fenced)
 
     def restored(self, destination: str, *, seconds: float) -> None:
         """Tell that the database was restored before the start."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from memorybank.backup import ltx
 from memorybank.backup.chain import is_epoch
+from memorybank.backup.fence import Fences
 from memorybank.backup.ltx import Changes
 from memorybank.backup.objects import Bucket, Objects, Place
-from memorybank.errors import BackupUnavailable
+from memorybank.errors import BackupUnavailable, Fenced
 
 _NAME = re.compile(r"/([0-9a-f]+)/([0-9a-f]{16})-([0-9a-f]{16})\.ltx$")
 _SNAPSHOTS = 9
@@ -36,7 +37,16 @@ class Arrivals:
 
     def __init__(self, place: Place) -> None:
         self._objects = Objects(place)
+        self._fences = Fences(place)
         self._first_level = "0000" if isinstance(place, Bucket) else "ltx/0"
+
+    async def require_open(self) -> None:
+        """Raise Fenced when another bank was promoted in the place of this one, in whose epochs
+        nothing comes any more that counts; BackupUnavailable.
+        """
+        fence = await asyncio.to_thread(self._fences.find)
+        if fence is not None:
+            raise Fenced(fence.told, hint="follow that one: docs/service/standby.md, Promotion")
 
     async def epochs(self) -> list[str]:
         """Return the names of the epochs that something was replicated to, which may be nothing

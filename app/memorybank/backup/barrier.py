@@ -29,15 +29,16 @@ class Barrier:
         """`sync` returns when everything that was committed has arrived, or raises
         BackupUnavailable; `failed` hears that it did.
         """
+        self.refuses = refuses
+        """Whether writes are refused while nothing arrives."""
         self._sync = sync
-        self._refuses = refuses
         self._failed = failed
         self._problem = ""
 
     @property
     def holds(self) -> bool:
         """Whether what is acknowledged now has arrived."""
-        return not self._problem or self._refuses
+        return not self._problem or self.refuses
 
     def looked(self, seen: Freshness) -> None:
         """Hear of a look at the backups."""
@@ -45,7 +46,7 @@ class Barrier:
 
     def admit(self) -> None:
         """Let a write begin. Raises BackupUnavailable when it would be refused afterwards."""
-        if self._problem and self._refuses:
+        if self._problem and self.refuses:
             raise BackupUnavailable(
                 f"nothing is written while backups do not arrive: {self._problem}", hint=_AGAIN
             )
@@ -58,7 +59,7 @@ class Barrier:
             except BackupUnavailable as error:
                 self._problem = error.message
                 self._failed()
-        if self._problem and self._refuses:
+        if self._problem and self.refuses:
             raise BackupUnavailable(
                 "the write is in the database, but it has not arrived in the backup:"
                 f" {self._problem}",

@@ -137,6 +137,7 @@ class Copy:
         left = await asyncio.to_thread(self._left)
         try:
             _, newest = await self._destination.look(seconds=REACH_SECONDS)
+            await self._arrivals.require_open()
             if newest is None:
                 raise NotFound(
                     "there is no backup of the bank that is to be followed",
@@ -196,6 +197,7 @@ class Copy:
         """Return the epoch that the bank has gone on in since, if it has."""
         at = self.seen.position.epoch
         async with asyncio.timeout(_LOOK_SECONDS):
+            await self._arrivals.require_open()
             names = await self._arrivals.epochs()
         ahead = [each for each in names if each != at and number_of(each) >= number_of(at)]
         if not ahead and self._epoch is not None:

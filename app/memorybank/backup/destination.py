@@ -174,15 +174,17 @@ class Destination:
             ) from None
 
 
-async def newest_bank(place: Place) -> str:
+async def newest_bank(place: Place, *, but: str | None = None) -> str:
     """Return the uid of the bank that began an epoch last, of all banks of one name, whose folder
-    this is; one that has none, as it is in PostgreSQL, counts by its recovery points. Raises
-    NotFound, and as Destination does.
+    this is, but for one; one that has no epochs, as it is in PostgreSQL, counts by its recovery
+    points. Raises NotFound, and as Destination does.
     """
     # A folder is not made by whoever looks for it.
     is_there = isinstance(place, Bucket) or place.path.is_dir()
     found: list[tuple[datetime, str]] = []
     for uid in await Objects(place).folders() if is_there else ():
+        if uid == but:
+            continue
         of_bank = place.within(uid)
         epochs = await Destination(of_bank).begun()
         points = [] if epochs else await Points(of_bank).all()

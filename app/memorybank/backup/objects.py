@@ -211,11 +211,13 @@ class Objects:
 
     async def read(self, path: str) -> bytes | None:
         """Return a small object; None when there is none."""
+        return await asyncio.to_thread(self.read_now, path)
+
+    def read_now(self, path: str) -> bytes | None:
+        """Return a small object; None when there is none. For a thread that may wait."""
         with self._told():
             try:
-                return await asyncio.to_thread(
-                    lambda: bytes(obstore.get(self._store, path).bytes())
-                )
+                return bytes(obstore.get(self._store, path).bytes())
             except FileNotFoundError:
                 return None
 

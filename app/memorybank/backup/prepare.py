@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from memorybank.backup.chain import Epoch, Origin, is_epoch, next_name
 from memorybank.backup.destination import REACH_SECONDS, SILENT, Destination
+from memorybank.backup.fence import Fence
 from memorybank.backup.litestream import state_of, states
 from memorybank.backup.moments import Moment, Restored, Written, offer, restore
 from memorybank.backup.private import write_private
@@ -76,6 +77,8 @@ class Prepared(BaseModel):
     """Whether the destination knows of the epoch; it did not answer otherwise."""
     restore_seconds: float | None = None
     """How long the restore took; None when nothing was to be restored."""
+    fence: Fence | None = None
+    """What says that another bank was promoted in the place of this one."""
 
     def save(self, run_dir: Path) -> None:
         """Write it where the service finds it. Raises ConfigurationError."""

@@ -134,6 +134,17 @@ def remove(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def lift(arguments: argparse.Namespace) -> int:
+    """Let the bank take writes though another one was promoted in its place."""
+    from memorybank.server.backups import lift_fence
+
+    fence = lift_fence(_settings(arguments))
+    told = None if fence is None else fence.model_dump(mode="json")
+    words = "there is no fence" if fence is None else f"lifted: {fence.told}"
+    show(arguments, {"lifted": told}, words)
+    return 0
+
+
 def take(arguments: argparse.Namespace) -> int:
     """Make a recovery point of the bank."""
 

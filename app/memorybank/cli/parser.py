@@ -341,12 +341,16 @@ def _add_prepare(actions: _Commands[argparse.ArgumentParser]) -> None:
     restore.add_argument("file", type=Path, help="file to make")
     _add_state(restore)
     points = _command(actions, "points", "show the recovery points at the destination")
+    lift = _command(
+        actions, "lift-fence", "let the bank take writes though another was promoted in its place"
+    )
     remove = _command(actions, "remove", "remove a recovery point")
     remove.add_argument("name", type=_point, help="name of the point")
     for command, run in (
         (listed, "backup:list_epochs"),
         (restore, "backup:restore"),
         (points, "backup:points"),
+        (lift, "backup:lift"),
         (remove, "backup:remove"),
     ):
         _add_destination(command)

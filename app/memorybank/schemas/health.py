@@ -37,7 +37,7 @@ class DiskReport(Response):
 
 
 class BackupReport(Response):
-    """How fresh the backups are. None of it makes the service unready."""
+    """How fresh the backups are. A fence alone makes the service unready."""
 
     epoch: str = Field(description="What this process replicates to.")
     parent: str | None = Field(description="The epoch that it went on from.")
@@ -60,6 +60,12 @@ class BackupReport(Response):
     waiting_bytes: int = Field(
         description="How much is on the volume that is not known to have arrived."
     )
+    fenced_by: str | None = Field(
+        None,
+        description="Namespace, name and uid of the bank that was promoted in the place of this one"
+        ", which is not ready then and takes no writes.",
+    )
+    fenced_at: datetime | None = Field(None, description="When that was.")
 
 
 class FollowReport(Response):

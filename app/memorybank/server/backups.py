@@ -20,6 +20,8 @@ from memorybank.backup.barrier import Barrier
 from memorybank.backup.care import Care
 from memorybank.backup.chain import Chain
 from memorybank.backup.destination import Destination, newest_bank
+from memorybank.backup.fence import SETTLE_SECONDS, Fence, Fences
+from memorybank.backup.guard import Guard
 from memorybank.backup.litestream import CONFIG, SOCKET, Plan, program
 from memorybank.backup.moments import Moment, Restored, Written, offer, restore
 from memorybank.backup.objects import Bucket, Folder, Place
@@ -32,7 +34,7 @@ from memorybank.backup.restoring import Restorer
 from memorybank.backup.rewinds import Rewinds
 from memorybank.backup.watch import LOOK_SECONDS, SYNC_SECONDS, Freshness, Watch
 from memorybank.configuration import key_ring, read_mounted
-from memorybank.errors import ConfigurationError
+from memorybank.errors import BackupUnavailable, ConfigurationError
 from memorybank.schemas.backups import BackupMark
 from memorybank.schemas.health import BackupReport
 from memorybank.settings import (
@@ -97,6 +99,8 @@ def prepare(settings: Settings) -> None:
     if incarnation.has_database:
         go_back(database)  # before anything replicates it
     prepared = asyncio.run(_begun(backup, incarnation, place))
+    if prepared.recorded:
+        prepared = prepared.model_copy(update={"fence": _fence(place)})
     if rewound is not None and prepared.recorded:
         rewinds.note_begun(rewound)
     plan = Plan(
@@ -166,6 +170,13 @@ def require_opens(settings: Settings, copy: Path) -> None:
         raise
 
 
+def lift_fence(settings: Settings) -> Fence | None:
+    """Let the bank take writes again though another one was promoted in its place; return what
+    kept it from that, None when nothing did. Raises ConfigurationError and BackupUnavailable.
+    """
+    return asyncio.run(Fences(place_of(backup_of(settings))).lift())
+
+
 def points_of(settings: Settings) -> Points:
     """Return the recovery points of the bank. Raises ConfigurationError."""
     return Points(place_of(backup_of(settings)))
@@ -189,10 +200,12 @@ class Backups:
         watch: Watch,
         litestream: Litestream,
         barrier: Barrier | None,
+        guard: Guard,
         backlog: Backlog,
     ) -> None:
-        self.barrier = barrier
-        """What acknowledged writes have to pass; None when these do not wait."""
+        self.guard = guard
+        """What acknowledged writes have to pass."""
+        self._barrier = barrier
         self._database = database
         self._watch = watch
         self._litestream = litestream
@@ -201,7 +214,7 @@ class Backups:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """See that they are fresh until left."""
-        async with self._watch.running():
+        async with self._watch.running(), self.guard.running():
             try:
                 yield
             finally:
@@ -210,16 +223,19 @@ class Backups:
     def report(self) -> BackupReport:
         """Return what is known of them now."""
         epoch, seen = self._watch.prepared.epoch, self._watch.seen
+        fence = self.guard.fence
         return BackupReport(
             epoch=epoch.name,
             parent=epoch.parent,
             origin=epoch.origin.value,
-            durability="replicated" if self.barrier and self.barrier.holds else "async",
+            durability="replicated" if self._barrier and self._barrier.holds else "async",
             synced_at=seen.synced_at,
             recoverable_from=seen.recoverable_from,
             problem=seen.problem,
             problem_since=seen.problem_since,
             waiting_bytes=self._backlog.waiting(),
+            fenced_by=None if fence is None else fence.by,
+            fenced_at=None if fence is None else fence.at,
         )
 
     async def mark(self, *, sync: bool) -> BackupMark:
@@ -295,7 +311,13 @@ def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
         database_bytes=_size(settings.database_path),
         looked=looked,
     )
-    return Backups(settings.database_path, watch, litestream, barrier, backlog)
+    guard = Guard(
+        Fences(place_of(backup)),
+        prepared.fence,
+        barrier,
+        looked=lambda fence: telemetry.fenced(fence is not None),
+    )
+    return Backups(settings.database_path, watch, litestream, barrier, guard, backlog)
 
 
 def place_of(backup: BackupSettings) -> Place:
@@ -343,8 +365,12 @@ async def start_of(backup: BackupSettings, source: RestoreSettings) -> Start:
         (source, "backup.restore") if source.s3 or source.volume else (backup, "backup")
     )
     bank = source.bank or backup.bank
-    uid = source.uid or await newest_bank(place_in(where, bank, section))
+    uid = source.uid or await newest_bank(place_in(where, bank, section), but=backup.uid)
     place = place_in(where, f"{bank}/{uid}", section)
+    if source.fence:
+        fence = Fence(by=f"{backup.bank}/{backup.uid}", at=datetime.now(UTC))
+        await Fences(place).put(fence)
+        await asyncio.sleep(SETTLE_SECONDS)  # what is restored then has all that counts
     return Start(
         bank=f"{bank}/{uid}",
         destination=Destination(place),
@@ -362,6 +388,14 @@ async def _begun(backup: BackupSettings, incarnation: Incarnation, place: Place)
         return await begin(
             Destination(place), incarnation, restorer, start=start, now=datetime.now(UTC)
         )
+
+
+def _fence(place: Place) -> Fence | None:
+    try:
+        return Fences(place).find()
+    except BackupUnavailable as error:
+        _logger.warning("whether another bank was promoted is not known: %s", error.message)
+        return None
 
 
 def _size(file: Path) -> int:

@@ -98,7 +98,7 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], file: P
             open_engine(
                 settings,
                 counted=telemetry.embedded,
-                replication=None if backups is None else backups.barrier,
+                replication=None if backups is None else backups.guard,
                 followed=followed,
             )
         )
