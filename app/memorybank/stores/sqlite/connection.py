@@ -155,7 +155,12 @@ def _applied(connection: apsw.Connection) -> set[int]:
 
 
 def _refuse_foreign(connection: apsw.Connection, path: Path) -> None:
-    if next(connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1"), None) is not None:
+    # Litestream, which runs before the service, may be the first to make tables of its own in it.
+    found = connection.execute(
+        "SELECT 1 FROM sqlite_schema WHERE tbl_name NOT IN ('_litestream_seq', '_litestream_lock')"
+        " LIMIT 1"
+    )
+    if next(found, None) is not None:
         raise ConfigurationError(
             f"the database {path} belongs to another program",
             field="database.path",

@@ -155,6 +155,19 @@ def test_migrations_are_numbered_from_one_without_gaps() -> None:
     assert [step.version for step in migrations()] == list(range(1, len(migrations()) + 1))
 
 
+async def test_a_database_that_litestream_was_faster_with_is_ours(database: Path) -> None:
+    database.parent.mkdir()
+    connection = apsw.Connection(str(database))
+    connection.execute("CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)")
+    connection.execute("CREATE TABLE _litestream_lock (id INTEGER)")
+    connection.close()
+    store = await SqliteStore.open(database, model="m")
+    try:
+        assert (await store.stats()).memories == 0
+    finally:
+        await store.close()
+
+
 async def test_a_database_of_another_program_is_left_alone(database: Path) -> None:
     database.parent.mkdir()
     connection = apsw.Connection(str(database))
