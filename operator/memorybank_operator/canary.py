@@ -119,6 +119,8 @@ class Target:
     serving: str
     resync: str = ""
     """The re-sync that asks for this probe; another text makes another target."""
+    reads_only: bool = False
+    """Whether the bank follows another one, and takes no writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Prober:
         """Prove the target; return what it says about itself. Raises CanaryFailed."""
         async with _session(target.url, target.connect_to, target.key) as session:
             proof = await _check_ready(session, target.revision)
-            return await _check_work(session, target.configuration, proof)
+            return await _check_work(session, target, proof)
 
     async def set_keys(
         self, door: Door, keys: Sequence[Mapping[str, Any]]
@@ -241,10 +243,13 @@ async def _check_ready(session: aiohttp.ClientSession, revision: str) -> Proof:
     return proof
 
 
-async def _check_work(session: aiohttp.ClientSession, wanted: Configuration, proof: Proof) -> Proof:
+async def _check_work(session: aiohttp.ClientSession, target: Target, proof: Proof) -> Proof:
     try:
-        takes_changes = await _check_configuration(session, wanted)
-        await _check_memory(session)
+        takes_changes = await _check_configuration(session, target.configuration)
+        if target.reads_only:
+            await _call(session, "POST", "/v1/search", expect=(200,), json={"query": QUERY})
+        else:
+            await _check_memory(session)
     except CanaryFailed as failure:
         failure.said = proof
         raise

@@ -108,21 +108,25 @@ class Metrics:
         ).labels(__version__).set(1)
         self._ready: dict[BankKey, str] = {}
         self._backups: dict[BankKey, str] = {}
+        self._standbys: dict[BankKey, str] = {}
         self._measured: dict[BankKey, dict[str, float]] = {}
 
     def write(self, verb: str, kind: str) -> None:
         """Count a write that the API server took."""
         self.writes.labels(verb, kind).inc()
 
-    def bank_is(self, bank: BankKey, ready: str, *, backup: str | None) -> None:
-        """Note the status of a bank's conditions Ready and BackupHealthy: True, False or Unknown;
-        None where it has the latter not.
+    def bank_is(
+        self, bank: BankKey, ready: str, *, backup: str | None, following: str | None = None
+    ) -> None:
+        """Note the status of a bank's conditions Ready, BackupHealthy and Following: True, False or
+        Unknown; None where it has one of the latter not.
         """
         self._ready[bank] = ready
-        if backup is None:
-            self._backups.pop(bank, None)
-        else:
-            self._backups[bank] = backup
+        for statuses, status in ((self._backups, backup), (self._standbys, following)):
+            if status is None:
+                statuses.pop(bank, None)
+            else:
+                statuses[bank] = status
 
     def backup_measures(self, bank: BankKey, backup: Mapping[str, Any]) -> None:
         """Note what the status says of a bank's backups that were restored, or can be."""
@@ -146,6 +150,7 @@ class Metrics:
         """A bank exists no more."""
         self._ready.pop(bank, None)
         self._backups.pop(bank, None)
+        self._standbys.pop(bank, None)
         self._measured.pop(bank, None)
 
     def observe(self, queues: Mapping[str, Queue], ages: StreamAges, updates: Updates) -> None:
@@ -157,6 +162,7 @@ class Metrics:
                 updates,
                 ready=self._ready,
                 backups=self._backups,
+                standbys=self._standbys,
                 measured=self._measured,
             )
         )
@@ -185,6 +191,7 @@ class _Observation(Collector):
         *,
         ready: Mapping[BankKey, str],
         backups: Mapping[BankKey, str],
+        standbys: Mapping[BankKey, str],
         measured: Mapping[BankKey, Mapping[str, float]],
     ) -> None:
         self._queues = queues
@@ -192,6 +199,7 @@ class _Observation(Collector):
         self._updates = updates
         self._ready = ready
         self._backups = backups
+        self._standbys = standbys
         self._measured = measured
 
     @override
@@ -213,6 +221,12 @@ class _Observation(Collector):
             "Banks with backups, by their BackupHealthy condition.",
             "healthy",
             self._backups,
+        )
+        yield _by_status(
+            "memorybank_operator_standbys",
+            "Banks that follow another one, by their Following condition.",
+            "following",
+            self._standbys,
         )
         yield from self._backup_metrics()
         updates = GaugeMetricFamily(

@@ -20,7 +20,7 @@ import aiohttp
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.engine.queue import KeyedQueue, Priority
 from memorybank_operator.engine.workers import Outcome, Workers
-from memorybank_operator.reconcile.observed import BackupReading, Disk, Reading
+from memorybank_operator.reconcile.observed import BackupReading, Disk, FollowReading, Reading
 
 NEAR_PERCENT = 60
 """From this share on a disk is looked at more often than those of a crowd that has room."""
@@ -92,6 +92,7 @@ def _reading(content: bytes) -> Reading | None:
         complaint=_complaint(answer.get("checks")),
         degraded=_degraded(answer.get("checks")),
         backup=_backup(answer.get("backup")),
+        follow=_follow(answer.get("follow")),
     )
 
 
@@ -115,6 +116,21 @@ def _backup(said: Any) -> BackupReading | None:
         origin=origin[:MAX_WORD],
         synced_at=_moment(said.get("synced_at")),
         recoverable_from=_moment(said.get("recoverable_from")),
+        problem=" ".join(problem.split())[:MAX_COMPLAINT],
+        fenced=str(said.get("fenced_by") or "")[:MAX_COMPLAINT],
+    )
+
+
+def _follow(said: Any) -> FollowReading | None:
+    if not isinstance(said, dict):
+        return None
+    epoch, lag, problem = (said.get(each) for each in ("epoch", "lag_seconds", "problem"))
+    if not (isinstance(epoch, str) and isinstance(problem, str)):
+        return None
+    return FollowReading(
+        epoch=epoch[:MAX_WORD],
+        lag_seconds=float(lag) if isinstance(lag, int | float) else None,
+        moment=_moment(said.get("written_at")),
         problem=" ".join(problem.split())[:MAX_COMPLAINT],
     )
 
@@ -159,7 +175,7 @@ class Readings:
     ) -> None:
         """`changed` is told the banks whose disk is another one now, in size or by one percent,
         those that complain of something else, those that do without another server, and those whose
-        backups stand otherwise.
+        backups, or whose following of another bank, stand otherwise.
         """
         self._reader = reader
         self._interval = interval
@@ -192,6 +208,7 @@ class Readings:
                 complaint="",
                 degraded=before.degraded if is_same_pod else (),
                 backup=before.backup if is_same_pod else None,
+                follow=before.follow if is_same_pod else None,
             )
         if outlook is None:
             del self._outlooks[bank]
@@ -236,8 +253,10 @@ class Readings:
     def _sort(self, bank: BankKey, outlook: Outlook) -> None:
         """Note whose rate it shares."""
         (self._urgent.add if outlook.urgent else self._urgent.discard)(bank)
-        backup = self.reading(bank).backup
-        is_well = outlook.serves and (backup is None or backup.is_well)
+        said = self.reading(bank)
+        is_well = outlook.serves and all(
+            each is None or each.is_well for each in (said.backup, said.follow)
+        )
         (self._failing.discard if is_well else self._failing.add)(bank)
 
     def _pause(self, bank: BankKey) -> float:
@@ -260,5 +279,8 @@ def _shown(reading: Reading) -> tuple[object, ...]:
     # That more arrived is not, as long as all is well.
     stand = backup and (
         backup.epoch, backup.origin, backup.recoverable_from, backup.problem, backup.is_known,
+        backup.fenced,
     )  # fmt: skip
-    return disk.total, disk.used_percent, reading.complaint, reading.degraded, stand
+    follow = reading.follow
+    behind = follow and (follow.epoch, follow.lag_at_most, follow.problem)
+    return disk.total, disk.used_percent, reading.complaint, reading.degraded, stand, behind

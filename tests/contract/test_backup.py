@@ -68,6 +68,42 @@ def test_what_a_bank_in_postgres_has_is_taken_by_the_service(tmp_path: Path) -> 
     assert (found.restore.bank, found.restore.point) == ("team/former", "before")
 
 
+def test_every_part_of_a_standby_arrives_in_the_service(tmp_path: Path) -> None:
+    standby = {
+        "fromBank": {"name": "notes", "namespace": "production", "uid": "uid-9"},
+        "destination": BACKED_UP["backup"]["destination"], "maxLag": "2m",
+    }  # fmt: skip
+    follows = pod_settings(BACKED_UP | {"standby": standby}, tmp_path)
+    assert follows.backup is None
+    assert follows.follow is not None
+    assert (follows.follow.bank, follows.follow.uid) == ("production/notes", "uid-9")
+    assert follows.follow.max_lag_seconds == 120
+    assert follows.follow.s3 is not None
+    for use in OF_RESTORE:
+        assert getattr(follows.follow.s3, use.setting.rpartition(".")[2]) == Path(use.file)
+    where = {"destination": {"volume": ON_A_VOLUME}}
+    beside = pod_settings({"backup": where, "standby": {}}, tmp_path).follow
+    assert beside is not None
+    assert beside.volume is not None
+    assert (beside.bank, str(beside.volume.path)) == ("team/agents", f"{RESTORE_FOLDER}/team/a")
+    promoted = loaded_with(BACKED_UP | {"standby": standby | {"enabled": False}}, tmp_path)
+    restore = promoted.restore
+    assert restore is not None
+    assert (restore.bank, restore.uid, restore.fence) == ("production/notes", "uid-9", True)
+    assert restore.s3 == follows.follow.s3
+    unfenced = BACKED_UP | {"standby": standby | {"enabled": False, "fence": False}}
+    restore = loaded_with(unfenced, tmp_path).restore
+    assert restore is not None
+    assert not restore.fence
+
+
+def loaded_with(spec: dict[str, Any], folder: Path) -> BackupSettings:
+    """What a pod of a bank of this spec would load."""
+    found = pod_settings(spec, folder).backup
+    assert found is not None
+    return found
+
+
 def test_every_part_of_a_restore_arrives_in_the_service(tmp_path: Path) -> None:
     restore = {
         "fromBank": {"name": "former", "namespace": "production", "uid": "uid-0"},

@@ -612,6 +612,44 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"bootstrap": {"restore": {"fromBank": {"name": "other"}}}}),
         ("spec.bootstrap.restore needs spec.backup", "say where to"),
     ),
+    "a standby without backups": (
+        manifest({"standby": {"fromBank": {"name": "notes"}}}),
+        ("spec.standby needs spec.backup", "say where to"),
+    ),
+    "a standby of a bank in PostgreSQL": (
+        manifest({"backup": {"destination": BUCKET}, "standby": {}, "storage": POSTGRES}),
+        ("spec.standby is for storage.engine sqlite",),
+    ),
+    "a standby that begins with something": (
+        manifest(
+            {
+                "backup": {"destination": BUCKET},
+                "bootstrap": {"restore": {"fromBank": {"name": "other"}}},
+                "standby": {"fromBank": {"name": "notes"}},
+            }
+        ),
+        ("spec.bootstrap", "remove one of them"),
+    ),
+    "a standby with vectors in Chroma": (
+        manifest(
+            {
+                "backup": {"destination": BUCKET},
+                "standby": {},
+                "vector": {"provider": "chroma", "chroma": {"url": "http://chroma:8000"}},
+            }
+        ),
+        ("spec.vector.provider must be embedded with spec.standby",),
+    ),
+    "a standby with keys of its own": (
+        manifest(
+            {"backup": {"destination": BUCKET}, "standby": {}, "encryption": {"enabled": True}}
+        ),
+        ("spec.encryption.keySecretRef", "key ring of the bank that spec.standby follows"),
+    ),
+    "a standby that may be late for days": (
+        manifest({"backup": {"destination": BUCKET}, "standby": {"maxLag": "48h"}}),
+        ("spec.standby.maxLag must be a span of time from 5s to 24h",),
+    ),
     "a restore from nobody": (
         begun_with(fromBank={}),
         ("spec.bootstrap.restore.fromBank.name", "Required value"),
@@ -931,7 +969,23 @@ RING = {"enabled": True, "keySecretRef": {"name": "ring", "key": "ring.json"}}
 OLLAMA = {"provider": "ollama", "model": "m", "ollama": {"url": "http://ollama:11434"}}
 OWN_OLLAMA = {"provider": "ollama", "model": "m", "ollama": {"managed": {}}}
 
+FOLLOWED = {"fromBank": {"name": "notes", "namespace": "production"}}
+STANDBY = {"backup": {"destination": BUCKET}, "standby": FOLLOWED}
+
 CHANGES: dict[str, Change] = {
+    "a promotion taken back": Change(
+        STANDBY | {"standby": FOLLOWED | {"enabled": False}},
+        {"standby": {"enabled": True}},
+        "spec.standby.enabled cannot become true",
+    ),
+    "a standby of a bank that has memories": Change(
+        {"backup": {"destination": BUCKET}},
+        {"standby": FOLLOWED},
+        "spec.standby.enabled cannot become true",
+    ),
+    "a standby that follows no more": Change(
+        STANDBY, {"standby": None}, "promote it by spec.standby.enabled false first"
+    ),
     "a smaller volume": Change(
         {"storage": {"volume": {"size": "2Gi"}}},
         {"storage": {"volume": {"size": "1900Mi"}}},

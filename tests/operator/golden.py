@@ -13,7 +13,7 @@ import argparse
 import copy
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,12 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankkey import MemoryBankKey
 from memorybank_operator.reconcile.delivery import Delivery, deliver, rotation
 from memorybank_operator.reconcile.final import hand_over, part, release
-from memorybank_operator.reconcile.observed import BackupReading, ChildKey, KubeObject
+from memorybank_operator.reconcile.observed import (
+    BackupReading,
+    ChildKey,
+    FollowReading,
+    KubeObject,
+)
 from memorybank_operator.reconcile.points import Scene, stand
 from memorybank_operator.reconcile.restores import Stage, advance
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Mark, Note, Plan, Share, Step
@@ -43,6 +48,14 @@ from tests.operator.recovery import scene as scene_of
 from tests.operator.world import BACKED_UP, KEY, NOW, OTHER_KEY, World, bank, bank_body, running
 
 DATA = Path(__file__).parent / "data"
+READINGS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
+    "backup": (
+        BackupReading, {"epoch": "00000002-1a2b3c4d", "origin": "volume", "synced_at": NOW},
+    ),
+    "follow": (
+        FollowReading, {"epoch": "00000002-1a2b3c4d", "lag_seconds": 0.7, "moment": NOW},
+    ),
+}  # fmt: skip
 SECRETS = {"secret": "admin_key_secret", "tls secret": "tls_secret"}
 
 
@@ -253,9 +266,9 @@ def _change(world: World, of: MemoryBank, change: Mapping[str, Any]) -> None:
             setattr(world, SECRETS[verb], value)
         case "named secret":
             world.named_secrets[value["metadata"]["name"]] = value
-        case "backup":
-            said = {"epoch": "00000002-1a2b3c4d", "origin": "volume", "synced_at": NOW}
-            world.backup = BackupReading(**said | value)
+        case "backup" | "follow":
+            reading, said = READINGS[verb]
+            setattr(world, verb, reading(**said | value))
         case "canary":
             # Of the bank as it is now, differing as said.
             world.canary = replace(world.passed(of), **value) if value else None

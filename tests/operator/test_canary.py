@@ -156,6 +156,17 @@ async def test_a_probe_speaks_with_one_pod_and_the_next_probe_with_whoever_serve
     assert (len(first), len(set(service.callers)), len(first & set(service.callers))) == (1, 1, 0)
 
 
+async def test_of_a_bank_that_follows_another_one_searches_are_proven_and_nothing_is_written(
+    target: Target, service: Service
+) -> None:
+    await Prober().probe(replace(target, reads_only=True))
+    asked = [(each.method, each.path) for each in service.requests]
+    assert ("POST", "/v1/search") in asked
+    assert {path for method, path in asked if method != "GET"} == {"/v1/search"}
+    service.answers["POST", "/v1/search"] = text
+    assert "POST /v1/search" in await failure(replace(target, reads_only=True))
+
+
 async def test_nothing_is_left_in_the_trash(target: Target, service: Service) -> None:
     service.memories["old"] = "left"
     await Prober().probe(target)

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.readings import Outlook, Reader, Readings
-from memorybank_operator.reconcile.observed import BackupReading, Disk, Reading
+from memorybank_operator.reconcile.observed import BackupReading, Disk, FollowReading, Reading
 
 BANK = BankKey("team", "agents")
 FULL = {"total_bytes": 1_000, "free_bytes": 10}
@@ -111,6 +111,29 @@ async def test_a_pod_says_what_it_does_without() -> None:
     ]
     async with pod({"disk": None, "checks": checks}) as outlook:
         assert await Reader().read(outlook) == Reading(degraded=(("embedder", "x" * 300),))
+
+
+async def test_a_pod_says_how_far_behind_it_is_and_who_was_promoted() -> None:
+    said = {
+        "epoch": "00000003-1a2b3c4d", "transaction": 7, "written_at": "2026-11-22T15:00:00.5Z",
+        "lag_seconds": 0.7, "problem": "", "problem_since": None,
+    }  # fmt: skip
+    async with pod({"disk": None, "follow": said}) as outlook:
+        reading = await Reader().read(outlook)
+    assert reading == Reading(follow=FollowReading("00000003-1a2b3c4d", 0.7, AT_THREE))
+    async with pod({"follow": said | {"lag_seconds": None, "problem": "away\n" * 99}}) as outlook:
+        reading = await Reader().read(outlook)
+    assert reading is not None
+    assert reading.follow is not None
+    assert (reading.follow.lag_seconds, reading.follow.is_well) == (None, False)
+    assert len(reading.follow.problem) == 300
+    async with pod({"backup": SYNCED | {"fenced_by": "elsewhere/second/uid"}}, 503) as outlook:
+        reading = await Reader().read(outlook)
+    assert reading is not None
+    assert reading.backup is not None
+    assert reading.backup.fenced == "elsewhere/second/uid"
+    async with pod({"follow": {"epoch": 7}}) as outlook:
+        assert await Reader().read(outlook) == Reading()
 
 
 SYNCED = {

@@ -22,6 +22,7 @@ from memorybank_operator.reconcile.observed import (
     CanaryResult,
     ChildKey,
     Disk,
+    FollowReading,
     KubeObject,
     Observed,
 )
@@ -99,6 +100,10 @@ BACKED_UP: dict[str, Any] = {
     }
 }
 """The spec of a bank whose backups are in a bucket that `named_secrets` opens."""
+FOLLOWING: dict[str, Any] = BACKED_UP | {
+    "standby": {"fromBank": {"name": "notes", "namespace": "production"}}
+}
+"""The spec of a standby of a bank whose backups are there, too."""
 
 
 def secret_with(name: str, **entries: str) -> dict[str, Any]:
@@ -166,6 +171,7 @@ class World:
     complaint: str = ""
     degraded: tuple[tuple[str, str], ...] = ()
     backup: BackupReading | None = None
+    follow: FollowReading | None = None
     jobs: dict[str, KubeObject] = field(default_factory=dict)
     job_pods: tuple[KubeObject, ...] = ()
     backups: tuple[KubeObject, ...] = ()
@@ -189,6 +195,7 @@ class World:
             complaint=self.complaint,
             degraded=self.degraded,
             backup=self.backup,
+            follow=self.follow,
             growth_refused=self.growth_refused,
             jobs=self.jobs,
             job_pods=self.job_pods,

@@ -103,6 +103,13 @@ COLUMNS: tuple[dict[str, Any], ...] = (
         "description": "From when on every moment can be restored from its backups.",
     },
     {
+        "name": "Lag",
+        "type": "integer",
+        "jsonPath": ".status.standby.lagSeconds",
+        "priority": 1,
+        "description": "How many seconds a standby is behind at the most.",
+    },
+    {
         "name": "Replicas",
         "type": "integer",
         "jsonPath": ".status.readyReplicas",

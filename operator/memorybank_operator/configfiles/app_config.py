@@ -21,7 +21,7 @@ from pydantic import (
     model_serializer,
 )
 
-from memorybank_operator.api.v1alpha1 import backup, bootstrap, service
+from memorybank_operator.api.v1alpha1 import backup, bootstrap, service, standby
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.configfiles.secret_files import (
@@ -237,6 +237,7 @@ class Restore(_SparseSection):
     at: str | None = None
     epoch: str | None = None
     point: str | None = None
+    fence: bool | None = None
 
 
 class Backup(_SparseSection):
@@ -255,12 +256,23 @@ class Backup(_SparseSection):
     restore: Restore | None = None
 
 
+class Follow(_SparseSection):
+    """The bank whose backups are followed."""
+
+    bank: str
+    uid: str | None = None
+    s3: S3 | None = None
+    volume: BackupVolume | None = None
+    max_lag_seconds: int
+
+
 class AppConfig(_SparseSection):
     """The file as a whole."""
 
     environment: str
     database: Database | None = None
     backup: Backup | None = None
+    follow: Follow | None = None
     embedding: Embedding
     vector: Vector | None = None
     security: Security
@@ -303,7 +315,8 @@ def app_config(
     return AppConfig(
         environment="production",
         database=_database(spec),
-        backup=None if spec.backup is None else _backup(bank, spec.backup),
+        backup=None if spec.backed_up is None else _backup(bank, spec.backed_up),
+        follow=None if spec.followed is None else _follow(bank, spec.followed),
         embedding=_embedding(spec, own_ollama),
         vector=_vector(bank, own_chroma),
         security=Security(allowed_hosts=hosts + more_hosts, public_url=_public_url(spec)),
@@ -362,17 +375,37 @@ def _backup(bank: MemoryBank, wanted: backup.Backup) -> Backup:
     )
 
 
+def _follow(bank: MemoryBank, wanted: standby.Standby) -> Follow:
+    source = bank.spec.source
+    assert source is not None  # noqa: S101 - there is one of each standby
+    return Follow(
+        bank=named(bank, wanted.from_bank),
+        uid=None if wanted.from_bank is None else wanted.from_bank.uid,
+        s3=_s3(source[1], OF_RESTORE),
+        volume=_volume(source[1], RESTORE_FOLDER),
+        max_lag_seconds=wanted.max_lag_seconds,
+    )
+
+
+def named(bank: MemoryBank, source: bootstrap.FromBank | None) -> str:
+    """Return namespace and name of the bank whose backup it is."""
+    if source is None:
+        return f"{bank.namespace}/{bank.name}"
+    return f"{source.namespace or bank.namespace}/{source.name}"
+
+
 def _restore(bank: MemoryBank, wanted: bootstrap.Restore) -> Restore:
     source, destination = wanted.from_bank, wanted.destination
-    namespace = bank.namespace if source is None else source.namespace or bank.namespace
+    promoted = bank.spec.standby
     return Restore(
-        bank=f"{namespace}/{bank.name if source is None else source.name}",
+        bank=named(bank, source),
         uid=None if source is None else source.uid,
         s3=None if destination is None else _s3(destination, OF_RESTORE),
         volume=None if destination is None else _volume(destination, RESTORE_FOLDER),
         at=wanted.timestamp,
         epoch=wanted.epoch,
         point=wanted.backup,
+        fence=True if promoted is not None and promoted.fence else None,
     )
 
 

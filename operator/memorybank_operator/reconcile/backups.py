@@ -90,7 +90,7 @@ class Backups:
         bodies = self._cache.belongings(key, {constants.BACKUP_KIND})
         scene = scene_of(self._cache, key)
         bank = scene.bank
-        if not bodies and (bank is None or bank.spec.backup is None):
+        if not bodies and (bank is None or bank.spec.backed_up is None):
             self._running.pop(key, None)
             return Outcome()
         by_schedule = {name for name, each in bodies.items() if is_scheduled(each)}

@@ -104,6 +104,8 @@ def part(
         return Parting(
             goes=frozenset({volume, ring} if bank.spec.deletion_policy == "Delete" else ())
         )
+    if bank.spec.followed is not None:  # what is on its volume is a copy
+        return Parting(goes=frozenset({volume}))
     if _was_left_alone(bank, children) or _has_nothing(bank, children):
         return Parting()
     phase, said = _state(backup)

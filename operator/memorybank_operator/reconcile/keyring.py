@@ -306,6 +306,12 @@ class Keyring:
             parsed = MemoryBank.parse(body)
         except InvalidSpec:
             return None, unavailable
+        if parsed.spec.followed is not None:
+            message = (
+                f"Bank {bank.name} follows another one, whose keys it takes: it takes this one "
+                "when its spec.standby.enabled is false"
+            )
+            return None, Problem(Reason.BANK_UNAVAILABLE, message)
         children = self._cache.belongings(bank, {kinds.SECRET.kind, kinds.SERVICE.kind})
         pods = bank_pods(self._cache, bank)
         found = door(parsed, children, pods, connect=self._connect)

@@ -337,6 +337,7 @@ class Reconciler:
             canary=self._means.canaries.result(key),
             degraded=said.degraded,
             backup=said.backup,
+            follow=said.follow,
         )
 
     def _is_still_proven(self, key: BankKey, bank: MemoryBank, plan: Plan) -> bool:

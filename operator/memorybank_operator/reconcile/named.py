@@ -73,7 +73,7 @@ def decide_secrets(bank: MemoryBank, observed: Observed, ring: RingDecision) -> 
         },
         database,
         ""  # no process of the pod has them: a Job reads what there is then
-        if bank.spec.replicated is None
+        if bank.spec.replicated is None and bank.spec.followed is None
         else _fingerprint(
             ANNOTATION_BACKUP_KEYS,
             {use: each for use, each in contents.items() if use in FOR_BACKUPS},

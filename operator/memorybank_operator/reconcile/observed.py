@@ -89,6 +89,9 @@ class BackupReading:
     problem: str = ""
     """Why nothing arrives there, for people; holds no secret. Empty when all does."""
 
+    fenced: str = ""
+    """Which bank was promoted in the place of this one; empty when none was."""
+
     @property
     def is_known(self) -> bool:
         """Whether the pod knows already how it stands."""
@@ -98,6 +101,35 @@ class BackupReading:
     def is_well(self) -> bool:
         """Whether everything arrives."""
         return self.is_known and not self.problem
+
+
+_LAGS = (5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 21600, 86400)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowReading:
+    """What a pod said of the bank that it follows."""
+
+    epoch: str
+    lag_seconds: float | None = None
+    """What had arrived so long ago is there, at the most; None before that was ever known."""
+    moment: datetime | None = None
+    """When the newest change that is there was replicated."""
+    problem: str = ""
+    """Why nothing more comes, for people; holds no secret. Empty when it does."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it is known how far behind it is, and more comes."""
+        return self.lag_seconds is not None and not self.problem
+
+    @property
+    def lag_at_most(self) -> int | None:
+        """How far behind it is at the most, in a few steps: what changes all the time is written
+        nowhere.
+        """
+        lag = self.lag_seconds
+        return None if lag is None else next((each for each in _LAGS if lag <= each), _LAGS[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +146,8 @@ class Reading:
     """As in CanaryResult."""
     backup: BackupReading | None = None
     """None when nobody said anything yet, and of a bank without backups."""
+    follow: FollowReading | None = None
+    """None when nobody said anything yet, and of a bank that follows none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +175,8 @@ class Observed:
     degraded: tuple[tuple[str, str], ...] = ()
     """Likewise."""
     backup: BackupReading | None = None
+    """Likewise."""
+    follow: FollowReading | None = None
     """Likewise."""
     growth_refused: str = ""
     """What the API server said when it was just asked for a larger volume, which it refused."""

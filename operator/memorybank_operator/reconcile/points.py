@@ -101,7 +101,9 @@ def missing(scene: Scene) -> str:
     bank = scene.bank
     if bank is None:
         return "spec.bank.name: there is no MemoryBank of this name: create it"
-    if bank.spec.backup is None:
+    if bank.spec.followed is not None:
+        return f"MemoryBank {bank.name} follows another one: take it of that one, or promote this"
+    if bank.spec.backed_up is None:
         return f"MemoryBank {bank.name} has no spec.backup: say there where its backups go"
     # To delete a bank was the later wish; and a Job beside it changes nothing of it.
     if bank.spec.paused and not bank.is_leaving:
@@ -192,8 +194,8 @@ def scheduled(bank: MemoryBank, moment: datetime) -> dict[str, Any]:
     """Build the MemoryBankBackup that a schedule asks for. Nobody owns it: the recovery point
     outlives the bank, and so does what tells of it, until it expires.
     """
-    assert bank.spec.backup is not None  # noqa: S101 - of it comes the schedule
-    assert bank.spec.backup.points is not None  # noqa: S101
+    assert bank.spec.backed_up is not None  # noqa: S101 - of it comes the schedule
+    assert bank.spec.backed_up.points is not None  # noqa: S101
     return {
         "apiVersion": constants.API_VERSION,
         "kind": constants.BACKUP_KIND,
@@ -202,7 +204,7 @@ def scheduled(bank: MemoryBank, moment: datetime) -> dict[str, Any]:
         ),
         "spec": {
             "bank": {"name": bank.name},
-            "expireAfter": bank.spec.backup.points.expire_after,
+            "expireAfter": bank.spec.backed_up.points.expire_after,
         },
     }
 

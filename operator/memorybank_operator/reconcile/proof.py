@@ -45,6 +45,7 @@ def target(bank: MemoryBank, observed: Observed, plan: Plan, *, connect: Connect
         configuration=configuration,
         serving=serving(observed.pods),
         resync=bank.resync or bank.status.resync,
+        reads_only=bank.spec.followed is not None,
     )
 
 

@@ -78,7 +78,13 @@ class Reporter:
         before = latest.get("status") or {}
         ready = str(_ready(status)["status"])
         healthy = _of(status, ConditionType.BACKUP_HEALTHY)
-        self._metrics.bank_is(key, ready, backup=str(healthy[0]["status"]) if healthy else None)
+        follows = _of(status, ConditionType.FOLLOWING)
+        self._metrics.bank_is(
+            key,
+            ready,
+            backup=str(healthy[0]["status"]) if healthy else None,
+            following=str(follows[0]["status"]) if follows else None,
+        )
         self._metrics.backup_measures(key, status.get("backup") or {})
         if status != before:
             await self._write(body, before, status)
@@ -99,6 +105,7 @@ class Reporter:
             *volume(before, status),
             degradation(before, status),
             *backup(before, status),
+            *following(before, status),
             verification(before, status),
         ]
         for note in filter(None, notes):
@@ -170,11 +177,28 @@ _RESTORED = {
 def backup(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note]:
     """Yield what is worth an event about backups: a restore, and whether they are well."""
     had, has = before.get("backup") or {}, after.get("backup") or {}
-    if has.get("epoch") != had.get("epoch") and has.get("origin") in _RESTORED:
+    promoted = (after.get("standby") or {}).get("promoted")
+    if has.get("epoch") == had.get("epoch") or has.get("origin") not in _RESTORED:
+        pass
+    elif has["origin"] == "restored" and promoted:
+        source = after["standby"]["source"]
+        yield Note(
+            Reason.PROMOTED,
+            f"The bank began with the newest state at {source}, and takes writes from now on.",
+        )
+    else:
         yield Note(Reason.RESTORED, _RESTORED[has["origin"]].format(**has))
     stood = {each["status"] for each in _of(before, ConditionType.BACKUP_HEALTHY)}
     for each in _of(after, ConditionType.BACKUP_HEALTHY):
         if each["status"] not in {*stood, "Unknown"}:
+            yield Note(each["reason"], each["message"], warning=each["status"] == "False")
+
+
+def following(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield what is worth an event about the bank that is followed: whether it still is."""
+    was = {each["reason"] for each in _of(before, ConditionType.FOLLOWING)}
+    for each in _of(after, ConditionType.FOLLOWING):
+        if each["reason"] not in was and each["status"] != "Unknown":
             yield Note(each["reason"], each["message"], warning=each["status"] == "False")
 
 

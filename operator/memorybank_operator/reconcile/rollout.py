@@ -177,7 +177,7 @@ def _judge(
         return None
     if not by_spec and _is_repair(bank, ctx, live):
         return None
-    if bank.spec.update_policy.mode == "Supervised":
+    if bank.spec.update_policy.mode == "Supervised" and not _is_promotion(bank, current):
         plan_id = preview(bank, observed, {names.deployment(bank): workload}, current).id
         if bank.spec.update_policy.approved != plan_id:
             return replace(held, message=_ask_for_approval(bank, plan_id))
@@ -275,6 +275,18 @@ def _is_of_a_secret(ctx: BuildContext, live: KubeObject | None) -> bool:
     return bool(
         annotations[ANNOTATION_KEY_HASH] != key_hash(ctx.admin_key or "")
         or annotations.get(ANNOTATION_SECRETS_HASH, "") != ctx.secrets
+    )
+
+
+def _is_promotion(bank: MemoryBank, current: Made | None) -> bool:
+    """Tell whether a standby is to take writes, which the field alone asks for in so many words."""
+    was = None if current is None else (current.spec or {}).get("standby")
+    standby = bank.spec.standby
+    return (
+        was is not None
+        and was.get("enabled", True)
+        and standby is not None
+        and (not standby.enabled)
     )
 
 

@@ -19,7 +19,7 @@ STAMP = "%Y%m%d%H%M"
 
 def verification_schedule(bank: MemoryBank) -> str | None:
     """Return when the bank's backups are tried; None for never."""
-    backup = bank.spec.backup
+    backup = bank.spec.backed_up
     if backup is None or not backup.verify.enabled:
         return None
     return backup.verify.schedule or _daily(bank.uid)
@@ -27,7 +27,7 @@ def verification_schedule(bank: MemoryBank) -> str | None:
 
 def points_schedule(bank: MemoryBank) -> str | None:
     """Return when recovery points of a bank are taken; None for never."""
-    backup = bank.spec.backup
+    backup = bank.spec.backed_up
     return None if backup is None or backup.points is None else backup.points.schedule
 
 

@@ -86,7 +86,7 @@ def with_scratch(container: dict[str, Any]) -> dict[str, Any]:
 
 def _begins(spec: Spec) -> bool:
     """Tell whether the bank begins with a backup."""
-    return spec.backup is not None and spec.restore is not None
+    return spec.backed_up is not None and spec.restore is not None
 
 
 def _mounts(claims: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -106,9 +106,9 @@ def _claims_of_pod(spec: Spec) -> dict[str, str]:
     where a volume may not be: they have only what they begin with.
     """
     claims = _claims(spec)
-    if spec.replicated is not None:
+    if spec.replicated is not None or spec.followed is not None:
         return claims
-    if spec.backup is None or spec.restore is None:
+    if spec.backed_up is None or spec.restore is None:
         return {}
     source = BACKUP_VOLUME if spec.restore.destination is None else RESTORE_VOLUME
     return {name: claim for name, claim in claims.items() if name == source}
@@ -116,10 +116,9 @@ def _claims_of_pod(spec: Spec) -> dict[str, str]:
 
 def _claims(spec: Spec) -> dict[str, str]:
     """Return the claims of destinations, by the volumes that they are in the pod."""
-    restore = spec.restore
     destinations = {
-        BACKUP_VOLUME: None if spec.backup is None else spec.backup.destination,
-        RESTORE_VOLUME: None if restore is None else restore.destination,
+        BACKUP_VOLUME: None if spec.backed_up is None else spec.backed_up.destination,
+        RESTORE_VOLUME: None if spec.source is None else spec.source[1],
     }
     return {
         name: each.volume.claim_name
@@ -148,9 +147,9 @@ def _prepare(service: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sidecar(spec: Spec, service: dict[str, Any]) -> dict[str, Any]:
-    assert spec.backup is not None  # noqa: S101 - of it comes what is built here
-    s3 = spec.backup.destination.s3
-    wanted = BACKUP_RESOURCES if spec.backup.resources is None else spec.backup.resources
+    assert spec.backed_up is not None  # noqa: S101 - of it comes what is built here
+    s3 = spec.backed_up.destination.s3
+    wanted = BACKUP_RESOURCES if spec.backed_up.resources is None else spec.backed_up.resources
     resources = wanted.model_dump(exclude_defaults=True)
     variables = [
         each.model_dump(exclude_defaults=True) for each in spec.env if each.name != NOT_TAKEN

@@ -255,7 +255,7 @@ def _service(served: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _near(bank: MemoryBank) -> dict[str, Any]:
     """Prefer the node of the bank where backups are on a volume, which may be there alone."""
-    backup = bank.spec.backup
+    backup = bank.spec.backed_up
     if backup is None or backup.destination.volume is None:
         return {}
     term = {"labelSelector": {"matchLabels": selector(bank)}, "topologyKey": NODE}

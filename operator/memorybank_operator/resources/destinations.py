@@ -45,11 +45,10 @@ def urls(spec: Spec) -> Iterator[str]:
     chroma = spec.vector.chroma if spec.vector.provider == "chroma" else None
     if chroma is not None and chroma.url is not None:
         yield chroma.url
-    if spec.backup is not None and spec.backup.destination.s3 is not None:
-        yield from spec.backup.destination.s3.urls
-    restored = None if spec.restore is None else spec.restore.destination
-    if restored is not None and restored.s3 is not None:
-        yield from restored.s3.urls
+    if spec.backed_up is not None and spec.backed_up.destination.s3 is not None:
+        yield from spec.backed_up.destination.s3.urls
+    if spec.source is not None and spec.source[1].s3 is not None:
+        yield from spec.source[1].s3.urls
     if spec.auth.jwt is not None and spec.auth.jwt.jwks_url is not None:
         yield spec.auth.jwt.jwks_url
     yield from (each.value for each in spec.env if each.value is not None)

@@ -15,7 +15,6 @@ from memorybank_operator.api.v1alpha1.backup import (
     S3_PATH,
     SECRET_ACCESS_KEY,
 )
-from memorybank_operator.api.v1alpha1.bootstrap import RESTORE_PATH
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.postgres import PATH
 from memorybank_operator.api.v1alpha1.service import SecretReference
@@ -108,12 +107,12 @@ def _named(bank: MemoryBank) -> Iterator[NamedSecret]:
 
 
 def _for_backups(bank: MemoryBank) -> Iterator[NamedSecret]:
-    backup, restore = bank.spec.backup, bank.spec.restore
+    backup, source = bank.spec.backed_up, bank.spec.source
     if backup is not None:
         yield from _of_bucket(backup.destination.s3, OF_BACKUPS, S3_PATH)
-    if restore is not None and restore.destination is not None:
-        path = f"{RESTORE_PATH}.destination.s3"
-        yield from _of_bucket(restore.destination.s3, OF_RESTORE, path)
+    if source is not None:
+        path, destination = source
+        yield from _of_bucket(destination.s3, OF_RESTORE, f"{path}.s3")
 
 
 def _of_bucket(s3: S3 | None, files: BucketFiles, path: str) -> Iterator[NamedSecret]:

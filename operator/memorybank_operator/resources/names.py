@@ -113,7 +113,7 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
 
 
 def _fences_backups(bank: MemoryBank) -> bool:
-    return bool(bank.spec.network_policy.enabled) and bank.spec.backup is not None
+    return bool(bank.spec.network_policy.enabled) and bank.spec.backed_up is not None
 
 
 def host(bank: MemoryBank) -> str:

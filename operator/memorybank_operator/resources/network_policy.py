@@ -47,7 +47,7 @@ def build_backup_policy(ctx: BuildContext) -> dict[str, Any] | None:
     what the bank's pod does, and that. None for a bank that has none itself, or no backups.
     """
     bank = ctx.bank
-    if not bank.spec.network_policy.enabled or bank.spec.backup is None or _is_lost(ctx):
+    if not bank.spec.network_policy.enabled or bank.spec.backed_up is None or _is_lost(ctx):
         return None
     served = {"podSelector": {"matchLabels": selector(bank)}}
     asked = {"ports": [tcp(constants.HTTP_PORT)], "to": [served]}

@@ -96,7 +96,7 @@ def _service(ctx: BuildContext, backend: Backend, server: Server) -> dict[str, A
 def _policy(ctx: BuildContext, backend: Backend, server: Server) -> dict[str, Any]:
     """Build the NetworkPolicy: only the bank's pods come in, and those that try its backups."""
     coming = [selector(ctx.bank)]
-    if ctx.bank.spec.backup is not None:
+    if ctx.bank.spec.backed_up is not None:
         coming.append(backup_selector(ctx.bank))
     peers = [{"podSelector": {"matchLabels": each}} for each in coming]
     return {

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from memorybank_operator.api.v1alpha1.backup import PATH, Backup, Points
+from memorybank_operator.api.v1alpha1.backup import PATH, Backup, Destination, Points
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.status import BackupStatus
@@ -38,7 +38,7 @@ def judge_backup(
     """Yield whether the backups are well, by what the status says of them from now on; nothing for
     a bank without, and of one that is to have no pod.
     """
-    backup = bank.spec.backup
+    backup = bank.spec.backed_up
     if status is None or bank.spec.pods == 0:
         return
     if backup is not None and bank.spec.replicated is not None:
@@ -63,7 +63,7 @@ def _judge_points(
     place, last = status.destination, status.last_backup_time
     failed = last_failure(bank, observed, since=last)
     if failed is not None:
-        had = "no recovery point was taken yet" if last is None else f"the newest is of {_at(last)}"
+        had = "no recovery point was taken yet" if last is None else f"the newest is of {at(last)}"
         return Verdict(
             "False",
             Reason.BACKUP_FAILING,
@@ -94,7 +94,7 @@ def _judge(bank: MemoryBank, backup: Backup, observed: Observed) -> Verdict:
         message = f"No pod has said yet whether what is written arrives at {place}."
         return Verdict("Unknown", Reason.BACKUP_UNKNOWN, message)
     if said.problem:
-        since = "yet" if said.synced_at is None else f"since {_at(said.synced_at)}"
+        since = "yet" if said.synced_at is None else f"since {at(said.synced_at)}"
         return Verdict(
             "False",
             Reason.BACKUP_FAILING,
@@ -106,7 +106,7 @@ def _judge(bank: MemoryBank, backup: Backup, observed: Observed) -> Verdict:
 
 def backup_status(bank: MemoryBank, observed: Observed) -> BackupStatus | None:
     """Return what is known of the backups; None for a bank without."""
-    backup, said, known = bank.spec.backup, observed.backup, bank.status.backup
+    backup, said, known = bank.spec.backed_up, observed.backup, bank.status.backup
     if backup is None:
         return None
     place = destination(bank, backup)
@@ -137,14 +137,20 @@ def _recoverable_to(said: BackupReading, known: datetime | None) -> datetime | N
 
 def destination(bank: MemoryBank, backup: Backup) -> str:
     """Return the bank's own folder at the destination, for people and for tools."""
-    s3, volume = backup.destination.s3, backup.destination.volume
+    return folder(backup.destination, bank.namespace, bank.name, bank.uid)
+
+
+def folder(where: Destination, *names: str) -> str:
+    """Return a folder of a destination, likewise."""
+    s3, volume = where.s3, where.volume
     if s3 is not None:
         root, path = f"s3://{s3.bucket}", s3.path
     else:
         assert volume is not None  # noqa: S101 - the API server sees that there is one of both
         root, path = f"pvc://{volume.claim_name}", volume.path
-    return "/".join(filter(None, (root, path, bank.namespace, bank.name, bank.uid)))
+    return "/".join(filter(None, (root, path, *names)))
 
 
-def _at(moment: datetime) -> str:
+def at(moment: datetime) -> str:
+    """Show a moment."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

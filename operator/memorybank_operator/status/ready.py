@@ -82,10 +82,22 @@ def _judge(
         return Verdict("Unknown", Reason.RELOADING, _sentence(canary.message))
     if not canary.ok:
         return Verdict("False", Reason.CANARY_FAILED, canary.message)
+    return _working(bank)
+
+
+def _working(bank: MemoryBank) -> Verdict:
+    url = names.http_url(bank)
+    if bank.spec.followed is not None:
+        return Verdict(
+            "True",
+            Reason.FOLLOWING,
+            f"A search is answered through {url}. The bank follows another one and takes no writes "
+            "until spec.standby.enabled is false.",
+        )
     return Verdict(
         "True",
         Reason.CANARY_PASSED,
-        f"A memory was stored, found by other words and deleted through {names.http_url(bank)}.",
+        f"A memory was stored, found by other words and deleted through {url}.",
     )
 
 

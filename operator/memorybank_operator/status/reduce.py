@@ -33,6 +33,7 @@ from memorybank_operator.status.progress import Progress, judge_progress
 from memorybank_operator.status.ready import STOPPED, judge_ready
 from memorybank_operator.status.record import record, way_back
 from memorybank_operator.status.servers import servers_backup
+from memorybank_operator.status.standby import judge_following, standby_status
 from memorybank_operator.status.storage import judge_volume, storage
 from memorybank_operator.status.update import judge_update
 from memorybank_operator.status.verdict import Verdict
@@ -84,6 +85,7 @@ def reduce(
             *judge_update(bank, plan, ready, progress),
             *judge_volume(bank, observed, now=now, deadline=progress_deadline),
             *judge_backup(bank, observed, backup, now=now),
+            *judge_following(bank, observed),
             *judge_verified(bank, observed, backup, now=now),
         )
     ]
@@ -108,6 +110,7 @@ def reduce(
             selector=selector_text(bank),
             storage=storage(bank, observed),
             backup=backup,
+            standby=standby_status(bank, observed),
             plan=plan.held.plan if plan.held else None,
             rollout=rollout,
         )

@@ -45,6 +45,7 @@ def unfinished(bank: MemoryBank, observed: Observed, plan: Plan) -> Verdict | No
         or _volume_trouble(bank, observed, trouble)
         or trouble
         or _refused(deployment)
+        or _fenced(bank, observed)
         or _starting(pods, observed.complaint)
     )
 
@@ -96,7 +97,7 @@ def _volume_trouble(
 
 def _claim_missing(bank: MemoryBank, trouble: Verdict | None) -> Verdict | None:
     """Say that the volume of the backups is not there, as the scheduler does."""
-    backup = bank.spec.backup
+    backup = bank.spec.backed_up
     volume = None if backup is None else backup.destination.volume
     if volume is None or trouble is None or trouble.reason != Reason.UNSCHEDULABLE:
         return None
@@ -125,6 +126,19 @@ def _refused(deployment: KubeObject) -> Verdict | None:
         "False",
         Reason.POD_CREATION_FAILED,
         f"The cluster refuses the pod: {failure.get('message', '')}",
+    )
+
+
+def _fenced(bank: MemoryBank, observed: Observed) -> Verdict | None:
+    if observed.backup is None or not observed.backup.fenced:
+        return None
+    return Verdict(
+        "False",
+        Reason.FENCED,
+        f"{observed.backup.fenced} was promoted in the place of this bank, which takes no writes "
+        "since: write to that one, and delete this one when nothing in it is missed; or lift the "
+        f"fence by `kubectl -n {bank.namespace} exec deploy/{names.deployment(bank).name} -c "
+        "memorybank -- memorybank backup lift-fence --config /etc/memorybank/config.yaml`",
     )
 
 

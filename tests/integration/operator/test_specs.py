@@ -188,8 +188,8 @@ BASES: dict[str, Values] = {
 }
 """What a bank is that has such a field; of any other, nothing is said."""
 INSTALLED = frozenset(kind.kind for kind in kinds.OPTIONAL)
-IMMUTABLE = {"storage", "encryption"}
-"""What never changes back; growing is among the crash points."""
+IMMUTABLE = {"storage", "encryption", "standby"}
+"""What never changes back; growing is among the crash points, and a promotion in golden files."""
 SILENT = {"deletionProtection", "auth.adminKeySecretRef", "updatePolicy"}
 """What changes nothing but the spec, or the key, which a shape leaves out."""
 slow = settings(

@@ -33,7 +33,7 @@ from memorybank_operator.reconcile.steps import Create
 from memorybank_operator.resources import names
 from memorybank_operator.status.reduce import reduce_leaving
 from tests.operator.recovery import backup_body, replicated, restore, scene
-from tests.operator.world import BACKED_UP, NOW, World, bank, bank_body, running
+from tests.operator.world import BACKED_UP, FOLLOWING, NOW, World, bank, bank_body, running
 
 SNAPSHOT = BACKED_UP | {"deletionPolicy": "Snapshot"}
 ENCRYPTED = SNAPSHOT | {"encryption": {"enabled": True}}
@@ -115,6 +115,13 @@ def test_nobody_owns_the_data_before_the_recovery_point_is_complete(spec: dict[s
     assert [owners(world, each) for each in world.children if each == RING] == (
         [[]] if spec is ENCRYPTED else []
     )
+
+
+def test_of_a_standby_nothing_is_taken_and_its_copy_goes() -> None:
+    spec = FOLLOWING | {"deletionPolicy": "Snapshot"}
+    world = running(bank(spec, uid=DELETED["uid"]))
+    found = part(bank(spec, **DELETED), world.children, None, NOW)
+    assert found == Parting(goes=frozenset({VOLUME}))
 
 
 def test_a_recovery_point_is_asked_for_that_outlives_the_bank() -> None:

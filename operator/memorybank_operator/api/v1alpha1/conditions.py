@@ -51,6 +51,11 @@ class ConditionType(Explained):
         "bank in PostgreSQL, whether its recovery points do, and CloudNativePG's backups succeed. "
         "Ready stays as it is.",
     )
+    FOLLOWING = (
+        "Following",
+        "Present while spec.standby is enabled and the spec asks for a pod. Whether what arrives "
+        "at the destination of the followed bank's backups is served within spec.standby.maxLag.",
+    )
     BACKUP_VERIFIED = (
         "BackupVerified",
         "Present while the spec has backup, and verify is enabled. Whether the newest backup that "
@@ -268,6 +273,28 @@ class Reason(Explained):
         "No pod has said yet whether what is written arrives at the destination. Of a bank in "
         "PostgreSQL: no recovery point was due yet.",
     )
+    FENCED = (
+        "Fenced",
+        "Another bank was promoted in the place of this one, which takes no writes since.",
+    )
+    # a standby
+    FOLLOWING = (
+        "Following",
+        "The bank follows another one: it serves what that one's backups say, and takes no writes.",
+    )
+    FOLLOWING_LATE = (
+        "FollowingLate",
+        "The standby is further behind the bank that it follows than spec.standby.maxLag.",
+    )
+    FOLLOWING_UNKNOWN = (
+        "FollowingUnknown",
+        "No pod has said yet how far behind the bank that is followed it is.",
+    )
+    SOURCE_UNREACHABLE = (
+        "SourceUnreachable",
+        "Nothing new comes from the backups of the bank that is followed; what is there is served.",
+    )
+    PROMOTED = ("Promoted", "The standby was promoted: it takes writes.")
     # BackupVerified
     VERIFIED = (
         "Verified",

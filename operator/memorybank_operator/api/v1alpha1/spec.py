@@ -9,8 +9,9 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from memorybank_operator.api.base import ApiModel, cel, rules
 from memorybank_operator.api.quantity import parse_quantity
 from memorybank_operator.api.v1alpha1.autoscaling import Autoscaling
-from memorybank_operator.api.v1alpha1.backup import Backup
-from memorybank_operator.api.v1alpha1.bootstrap import Bootstrap, Restore
+from memorybank_operator.api.v1alpha1.backup import PATH as BACKUP_PATH
+from memorybank_operator.api.v1alpha1.backup import Backup, Destination
+from memorybank_operator.api.v1alpha1.bootstrap import RESTORE_PATH, Bootstrap, Restore
 from memorybank_operator.api.v1alpha1.disruption import PodDisruptionBudget
 from memorybank_operator.api.v1alpha1.edge import Expose, NetworkPolicy
 from memorybank_operator.api.v1alpha1.pod import (
@@ -36,6 +37,7 @@ from memorybank_operator.api.v1alpha1.service import (
     Security,
     WriteGate,
 )
+from memorybank_operator.api.v1alpha1.standby import STANDBY_PATH, Standby
 from memorybank_operator.api.v1alpha1.types import (
     Annotations,
     Labels,
@@ -57,6 +59,9 @@ ONE_REPLICA = (
     "spec.replicas must be 0 or 1 with storage.engine sqlite, which has a single writer: set it to "
     "1, or to 0 to stop the bank and keep its data; several pods need a bank with storage.engine "
     "postgres"
+)
+STANDBY_NEEDS_BACKUP = (
+    "spec.standby needs spec.backup: what is promoted is backed up from then on, so say where to"
 )
 NO_AUTOSCALING = (
     "spec.autoscaling needs storage.engine postgres: a bank with storage.engine sqlite has a "
@@ -345,6 +350,49 @@ class Spec(ApiModel):
                 "goes: say where to, or write Retain or Delete",
                 field_path=".deletionPolicy",
             ),
+            cel(
+                "!has(self.standby) || has(self.backup)",
+                STANDBY_NEEDS_BACKUP,
+                field_path=".standby",
+            ),
+            cel(
+                "!has(self.standby) || self.storage.engine == 'sqlite'",
+                "spec.standby is for storage.engine sqlite: remove it, and have a standby of the "
+                "PostgreSQL server itself, such as a replica cluster of CloudNativePG",
+                field_path=".standby",
+            ),
+            cel(
+                "!has(self.standby) || !has(self.bootstrap)",
+                "spec.bootstrap is for a bank without spec.standby, which begins with what it "
+                "follows: remove one of them",
+                field_path=".bootstrap",
+            ),
+            cel(
+                "!has(self.standby) || self.vector.provider == 'embedded'",
+                "spec.vector.provider must be embedded with spec.standby: a standby writes "
+                "nothing, and a vector server would have to be filled",
+                field_path=".vector.provider",
+            ),
+            cel(
+                "!has(self.standby) || !self.encryption.enabled"
+                " || has(self.encryption.keySecretRef)",
+                "spec.encryption.keySecretRef must name a Secret with the key ring of the bank "
+                "that spec.standby follows: a generated one would not open it",
+                field_path=".encryption",
+            ),
+            cel(
+                "!has(self.standby) || !self.standby.enabled"
+                " || (has(oldSelf.standby) && oldSelf.standby.enabled)",
+                "spec.standby.enabled cannot become true: this bank has memories of its own, which "
+                "would be lost. To go back to the other bank, make a new MemoryBank there with a "
+                "spec.standby that follows this one, and promote that",
+                field_path=".standby",
+            ),
+            cel(
+                "!has(oldSelf.standby) || !oldSelf.standby.enabled || has(self.standby)",
+                "spec.standby cannot be removed while the bank follows another one: promote it by "
+                "spec.standby.enabled false first",
+            ),
         )
     )
 
@@ -409,6 +457,10 @@ class Spec(ApiModel):
     backup: Backup | None = None
     """Where backups go. With storage.engine sqlite everything that is written is replicated there
     continuously, and a bank whose volume is lost is restored from there. Left out, there are none.
+    """
+    standby: Standby | None = None
+    """Another bank whose backups this one follows, to be promoted when that is lost. Left out, the
+    bank is one of its own from the beginning.
     """
     bootstrap: Bootstrap | None = None
     """What the bank begins with, as long as it has neither a database nor backups of its own. Left
@@ -497,8 +549,20 @@ class Spec(ApiModel):
     """
 
     @property
+    def followed(self) -> Standby | None:
+        """The bank that this one follows; None of one that takes writes."""
+        return self.standby if self.standby is not None and self.standby.enabled else None
+
+    @property
+    def backed_up(self) -> Backup | None:
+        """How the bank is backed up now: not at all while it follows another one."""
+        return self.backup if self.followed is None else None
+
+    @property
     def restore(self) -> Restore | None:
         """The backup that the bank begins with; None when it begins with nothing."""
+        if self.standby is not None:
+            return Restore(from_bank=self.standby.from_bank, destination=self.standby.destination)
         return None if self.bootstrap is None else self.bootstrap.restore
 
     @property
@@ -506,7 +570,20 @@ class Spec(ApiModel):
         """The backup that the bank's pod replicates to; None for a bank without, and for one in
         PostgreSQL, which has recovery points alone.
         """
-        return self.backup if self.storage.has_volume else None
+        return self.backed_up if self.storage.has_volume else None
+
+    @property
+    def source(self) -> tuple[str, Destination] | None:
+        """Where the backup is that the bank begins with, or follows, and the field that says so;
+        None when it is where its own backups go, and of a bank that begins with nothing.
+        """
+        if self.followed is not None and self.followed.destination is None:
+            assert self.backup is not None  # noqa: S101 - the API server sees to that
+            return f"{BACKUP_PATH}.destination", self.backup.destination
+        if self.restore is None or self.restore.destination is None:
+            return None
+        path = RESTORE_PATH if self.standby is None else STANDBY_PATH
+        return f"{path}.destination", self.restore.destination
 
     @property
     def pods(self) -> int:
@@ -544,4 +621,6 @@ class Spec(ApiModel):
             raise ValueError(ONE_REPLICA)
         if self.storage.engine == "sqlite" and self.autoscaling is not None:
             raise ValueError(NO_AUTOSCALING)
+        if self.standby is not None and self.backup is None:
+            raise ValueError(STANDBY_NEEDS_BACKUP)
         return self

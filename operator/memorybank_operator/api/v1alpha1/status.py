@@ -147,6 +147,26 @@ class BackupStatus(StatusModel):
     """For when the newest recovery point by spec.backup.points was scheduled."""
 
 
+class StandbyStatus(StatusModel):
+    """The bank that is followed, or was until this one was promoted. It is written when one of its
+    fields but moment changes, or the condition Following does.
+    """
+
+    source: Annotated[str, Field(max_length=1024)]
+    """The folder of its backups."""
+    epoch: Annotated[str, Field(max_length=128)] | None = None
+    """The part of it that is read; of a promoted bank, that was read last."""
+    lag_seconds: Annotated[int, Field(ge=0)] | None = None
+    """What had arrived there so long ago is served here, at the most, in steps: 5, 10, 20, 30, 60,
+    120 and so on; the metric memorybank_follow_lag_seconds of the pod is exact. Absent before it is
+    known, and of a promoted bank.
+    """
+    moment: datetime | None = None
+    """While Following is False, when the newest change that is here was replicated."""
+    promoted: bool | None = None
+    """True of a bank that was promoted; else absent."""
+
+
 class MemoryBankStatus(ResourceStatus):
     """What the operator says about the bank. Nothing here is read from memories or keys."""
 
@@ -186,6 +206,8 @@ class MemoryBankStatus(ResourceStatus):
     """The volume; absent before it is bound."""
     backup: BackupStatus | None = None
     """The backups; absent for a bank without, and whose servers have none."""
+    standby: StandbyStatus | None = None
+    """The bank that is followed, or was; absent for a bank without spec.standby."""
     plan: PlanStatus | None = None
     """A change of the pod that waits, and what it would do; absent while none does."""
     rollout: RolloutStatus | None = None
