@@ -4,6 +4,7 @@ S3; the commands of docs/banks/backup.md do it on a volume.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -84,6 +85,15 @@ def message(bank: Bank, name: str) -> str:
     """Why a recovery point is not Complete."""
     conditions = status(bank, name).get("conditions", [])
     return str(next((each["message"] for each in conditions if each["type"] == "Complete"), ""))
+
+
+def exported(bank: Bank, name: str) -> list[dict[str, Any]]:
+    """The lines of the export beside a recovery point, as the bank's own pod opens it."""
+    said = bank.stack.kubectl(
+        "-n", bank.namespace, "exec", f"deploy/{bank.name}", "-c", "memorybank", "--",
+        "memorybank", "backup", "export", name, "-", "--config", "/etc/memorybank/config.yaml",
+    )  # fmt: skip
+    return [json.loads(each) for each in said.splitlines()]
 
 
 def begins_with(bank: Bank, name: str, point: str, **spec: Any) -> Bank:
@@ -205,9 +215,14 @@ def test_a_point_of_an_encrypted_bank_opens_with_its_keys_alone(
     bank.wait_ready()
     bank.remember("The quarzite vault is behind the blue curtain.")
     wait_backed_up(bank)
-    point = taken(bank, "sealed-point")
+    point = taken(bank, "sealed-point", export="JSONL")
     assert len(point["keyIds"]) == 1
     assert not store.holds(BUCKET, "quarzite")
+    assert any(each.endswith(".jsonl.gz.sealed") for each in store.files(BUCKET)), "compressed, too"
+    lines = exported(bank, "sealed-point")
+    texts = [each["memory"]["content"] for each in lines if each["kind"] == "memory"]
+    assert texts == ["The quarzite vault is behind the blue curtain."]
+    assert (lines[-1]["kind"], point["export"]["memories"]) == ("end", 1)
 
     own_keys = begins_with(bank, "other-keys", "sealed-point")
     told = own_keys.wait_not_ready("RestoreFailed", seconds=300)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from memorybank.backup.point import Point
+from memorybank.backup.point import Point, PointExport
 from memorybank.backup.report import MOST_BYTES, Check, Failure, Report
 from memorybank.cli.parser import EXIT_CODES, build_parser
 from memorybank.schemas.backups import BackupMark
@@ -37,6 +37,7 @@ POINT = Point(
     expires_at=datetime(2026, 2, 1, tzinfo=UTC), change=42, memories=12, tenants=1, keys=2,
     key_ids=("2026-01-01",), bytes=1310720, sha256="0" * 64, service_version="0.1.0",
     schema_version=9,
+    export=PointExport(object="points/x/y/z", memories=12, bytes=4096, sha256="1" * 64),
 )  # fmt: skip
 
 
@@ -58,6 +59,9 @@ def test_a_job_takes_the_point_that_was_asked_for() -> None:
     assert found.token_file == Path("/etc/memorybank-key/token")
     assert found.config == Path("/etc/memorybank/config.yaml")
     assert found.termination_log == Path("/dev/termination-log")
+    with_export = backup({"expireAfter": "720h", "export": "JSONL"})
+    exporting = parsed(build_take_job(of, with_export, world.deployment(of), size="2048Mi"))
+    assert (found.export, exporting.export) == (False, True)
     leaving = of.model_copy(
         update={"metadata": of.metadata.model_copy(update={"deletion_timestamp": NOW})}
     )
@@ -136,6 +140,8 @@ def test_what_a_service_says_of_a_point_is_understood() -> None:
     assert told is not None
     assert (told.memories, told.sha256, told.key_ids) == (12, "0" * 64, ("2026-01-01",))
     assert found.expires_at == POINT.expires_at
+    assert told.export is not None
+    assert (told.export.memories, told.export.bytes) == (12, 4096)
     said.tell_point(POINT.model_copy(update={"epoch": None, "txid": None}))
     found = read_report(said.text())
     assert found is not None

@@ -580,6 +580,10 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         backed_up(BUCKET, points={"schedule": "30 2 * * *", "expireAfter": "1m"}),
         ("spec.backup.points.expireAfter must be whole hours from 1h to 87600h",),
     ),
+    "unknown format of an export": (
+        backed_up(BUCKET, points={"schedule": "30 2 * * *", "export": "CSV"}),
+        ("spec.backup.points.export", '"JSONL"'),
+    ),
     "recovery points without a schedule": (
         backed_up(BUCKET, points={}),
         ("spec.backup.points.schedule", "Required value"),

@@ -185,7 +185,11 @@ backups = st.builds(
         retention=st.sampled_from(["24h", "720h", "87600h"]),
         verify=_optional(enabled=st.booleans(), schedule=schedules),
         points=st.fixed_dictionaries(
-            {"schedule": schedules}, optional={"expireAfter": st.sampled_from(["1h", "87600h"])}
+            {"schedule": schedules},
+            optional={
+                "expireAfter": st.sampled_from(["1h", "87600h"]),
+                "export": st.just("JSONL"),
+            },
         ),
         resources=_resources(),
     ),

@@ -11,6 +11,19 @@ POINT_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 PointName = Annotated[str, StringConstraints(pattern=POINT_NAME)]
 
 
+class PointExport(BaseModel):
+    """What is written down of the export that is beside the copy of a point."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    object: str = Field(max_length=256)
+    memories: int = Field(ge=0)
+    bytes: int = Field(gt=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    key_id: str | None = Field(None, max_length=63)
+    """Of an encrypted bank, whose export is sealed: the key of the ring that opens it."""
+
+
 class Point(BaseModel):
     """A whole copy of a bank at the destination of its backups; it never changes."""
 
@@ -39,5 +52,6 @@ class Point(BaseModel):
     """Keys of the ring that open it."""
     bytes: int = Field(gt=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    export: PointExport | None = None
     service_version: str = Field(max_length=64)
     schema_version: int = Field(ge=0)

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,14 +19,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from memorybank.backup.objects import Objects, Place
-from memorybank.backup.point import Point
+from memorybank.backup.point import Point, PointExport
 from memorybank.backup.restoring import partial_of, require_room
 from memorybank.durable import put_in_place
 from memorybank.errors import BackupDamaged, Conflict, InvalidRequest, NotFound, StoreUnavailable
 
 _FOLDER = "points"
 _SUFFIX = ".json"
-_FILE = "memory_bank.db"
 _TOKEN_BYTES = 4
 _PIECE = 4 * 1024 * 1024
 _AT_ONCE = 16
@@ -40,6 +39,16 @@ _logger = logging.getLogger(__name__)
 class Copy:
     """A copy that was brought to the destination."""
 
+    object: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A large object of a point, as its record has it."""
+
+    what: str
     object: str
     bytes: int
     sha256: str
@@ -81,7 +90,7 @@ class Points:
 
     async def upload(self, name: str, file: Path) -> Copy:
         """Bring a file there, which is no point yet. Raises BackupUnavailable."""
-        target = f"{_FOLDER}/{name}/{secrets.token_hex(_TOKEN_BYTES)}/{_FILE}"
+        target = f"{_FOLDER}/{name}/{secrets.token_hex(_TOKEN_BYTES)}/{file.name}"
         size, digest = await asyncio.to_thread(lambda: (file.stat().st_size, sha256_of(file)))
         await self._objects.upload(target, file)
         return Copy(target, size, digest)
@@ -100,47 +109,70 @@ class Points:
         """Put the copy where a database is to be: as a whole and as it was, or not at all. Raises
         BackupUnavailable, BackupDamaged, and StoreUnavailable when the disk fails.
         """
-        require_room(database.parent, point.bytes)
-        partial = partial_of(database)
+        await self._fetch(_copy_of(point), database)
+
+    async def fetch_export(self, point: Point, file: Path) -> PointExport:
+        """Put the export of a point into a file, as it lies there; return what is known of it.
+        Raises NotFound when it has none, and as `fetch` does.
+        """
+        export = point.export
+        if export is None:
+            raise NotFound(
+                f"the recovery point {point.name} was taken without an export",
+                hint="restore it, and export that; or take one with --export",
+            )
+        await self._fetch(_export_of(point, export), file)
+        return export
+
+    async def _fetch(self, kept: _Kept, target: Path) -> None:
+        require_room(target.parent, kept.bytes)
+        partial = partial_of(target)
         try:
             with partial.open("xb") as file:
-                await self._read_through(point, file.write)
+                await self._read_through(kept, file.write)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise StoreUnavailable(
-                f"the recovery point cannot be written to {database.parent}: {error.strerror}",
-                hint=f"it takes {point.bytes:,} bytes; look at the disk",
+                f"{kept.what} cannot be written to {target.parent}: {error.strerror}",
+                hint=f"it takes {kept.bytes:,} bytes; look at the disk",
             ) from None
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        put_in_place(partial, database)
+        put_in_place(partial, target)
 
     async def is_sound(self, point: Point) -> bool:
         """Read all of a copy; return whether it is as it was taken. Raises BackupUnavailable."""
         try:
-            await self._read_through(point, lambda _piece: None)
+            await self._read_through(_copy_of(point), lambda _piece: None)
         except BackupDamaged:
             return False
         return True
 
-    async def _read_through(self, point: Point, take: Callable[[bytes], object]) -> None:
+    async def require_export(self, point: Point) -> None:
+        """Read all of the export of a point, if it has one. Raises BackupDamaged,
+        BackupUnavailable.
+        """
+        if point.export is not None:
+            await self._read_through(_export_of(point, point.export), lambda _piece: None)
+
+    async def _read_through(self, kept: _Kept, take: Callable[[bytes], object]) -> None:
         digest = hashlib.sha256()
         size = 0
         try:
-            async for piece in self._objects.pieces(point.object, most=_PIECE):
+            async for piece in self._objects.pieces(kept.object, most=_PIECE):
                 digest.update(piece)
                 size += len(piece)
                 await asyncio.to_thread(take, piece)
         except FileNotFoundError:
-            raise _damaged(point, "its copy is missing") from None
-        problem = _difference(point, size, digest.hexdigest())
+            raise _damaged(kept, "it is missing") from None
+        problem = _difference(kept, size, digest.hexdigest())
         if problem:
-            raise _damaged(point, problem)
+            raise _damaged(kept, problem)
 
-    async def discard(self, copy: Copy) -> None:
+    async def discard(self, uploaded: Sequence[Copy]) -> None:
         """Remove what was uploaded and is to be no point. Raises BackupUnavailable."""
-        await self._objects.remove([copy.object])
+        await self._objects.remove([each.object for each in uploaded])
 
     async def remove(self, name: str) -> bool:
         """Remove a point, also one whose record cannot be read; return whether there was one. Who
@@ -224,11 +256,21 @@ def _record(name: str) -> str:
     return f"{_FOLDER}/{name}{_SUFFIX}"
 
 
-def _difference(point: Point, size: int, digest: str) -> str:
-    if size != point.bytes:
-        return f"its copy has {size:,} bytes, and {point.bytes:,} were written"
-    return "" if digest == point.sha256 else "its copy has another checksum than was written"
+def _copy_of(point: Point) -> _Kept:
+    what = f"the copy of the recovery point {point.name}"
+    return _Kept(what, point.object, point.bytes, point.sha256)
 
 
-def _damaged(point: Point, problem: str) -> BackupDamaged:
-    return BackupDamaged(f"the recovery point {point.name} is damaged: {problem}")
+def _export_of(point: Point, export: PointExport) -> _Kept:
+    what = f"the export of the recovery point {point.name}"
+    return _Kept(what, export.object, export.bytes, export.sha256)
+
+
+def _difference(kept: _Kept, size: int, digest: str) -> str:
+    if size != kept.bytes:
+        return f"it has {size:,} bytes, and {kept.bytes:,} were written"
+    return "" if digest == kept.sha256 else "it has another checksum than was written"
+
+
+def _damaged(kept: _Kept, problem: str) -> BackupDamaged:
+    return BackupDamaged(f"{kept.what} is damaged: {problem}")

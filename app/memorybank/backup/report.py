@@ -38,6 +38,16 @@ class Check(BaseModel):
         return cls(name=name, ok=not problem, detail=problem)
 
 
+class Exported(BaseModel):
+    """The export of a point."""
+
+    model_config = ConfigDict(frozen=True)
+
+    memories: int
+    bytes: int
+    sha256: str
+
+
 class Failure(BaseModel):
     """Why something was not done."""
 
@@ -87,6 +97,8 @@ class Report(BaseModel):
     schema_version: int | None = None
     key_ids: tuple[str, ...] = ()
     sha256: str | None = None
+    export: Exported | None = None
+    """Of a point that was taken with one."""
     source: BackupMark | None = None
     """What the bank said of itself; None when it was not asked, or did not serve."""
     checks: list[Check] = Field(default_factory=list)
@@ -100,6 +112,8 @@ class Report(BaseModel):
         self.memories, self.tenants, self.keys = point.memories, point.tenants, point.keys
         self.bytes, self.sha256 = point.bytes, point.sha256
         self.schema_version, self.key_ids = point.schema_version, point.key_ids
+        if point.export is not None:
+            self.export = Exported(**point.export.model_dump(include={*Exported.model_fields}))
 
     def text(self) -> str:
         """Return it as a line of JSON, as a whole."""

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from memorybank.cli.bank import not_a_bank
 from memorybank.cli.remote import RemoteBank
 from memorybank.cli.show import show, table
+from memorybank.cli.transfer import appearing
 from memorybank.errors import (
     BackupUnavailable,
     ConfigurationError,
@@ -121,6 +122,32 @@ def points(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def export(arguments: argparse.Namespace) -> int:
+    """Write the export of a recovery point into a file that appears when it is whole, or to
+    standard output when it was checked.
+    """
+    from memorybank.server.archive import exported
+
+    settings, name = _settings(arguments), arguments.name
+    if arguments.file == "-":
+        with exported(settings, name, within=None, compressed=False) as pieces:
+            sys.stdout.buffer.writelines(pieces)
+        return 0
+    file = Path(arguments.file)
+    if file.exists():
+        raise Conflict(f"{file} is there already", hint="name a file that is not, or move it away")
+    compressed = file.suffix == ".gz"
+    with (
+        appearing(file) as target,
+        exported(settings, name, within=file.parent, compressed=compressed) as pieces,
+    ):
+        target.writelines(pieces)
+    size = file.stat().st_size
+    answer = {"file": str(file), "bytes": size, "point": name}
+    show(arguments, answer, f"{file}: {size:,} bytes of the point {name}")
+    return 0
+
+
 def remove(arguments: argparse.Namespace) -> int:
     """Remove a recovery point."""
     from memorybank.server.backups import points_of
@@ -151,7 +178,7 @@ def take(arguments: argparse.Namespace) -> int:
     def make(drill: Drill) -> None:
         hours = arguments.expire_hours
         expire = None if hours is None else timedelta(hours=hours)
-        drill.take(arguments.name, owner=arguments.id, expire=expire)
+        drill.take(arguments.name, owner=arguments.id, expire=expire, with_export=arguments.export)
 
     return _drill(arguments, "take", make, name=arguments.name)
 

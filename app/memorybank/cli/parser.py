@@ -344,6 +344,9 @@ def _add_prepare(actions: _Commands[argparse.ArgumentParser]) -> None:
     lift = _command(
         actions, "lift-fence", "let the bank take writes though another was promoted in its place"
     )
+    export = _command(actions, "export", "write the export of a recovery point into a file")
+    export.add_argument("name", type=_point, help="name of the point")
+    export.add_argument("file", help="file to make, - for standard output; .gz compresses")
     remove = _command(actions, "remove", "remove a recovery point")
     remove.add_argument("name", type=_point, help="name of the point")
     for command, run in (
@@ -351,6 +354,7 @@ def _add_prepare(actions: _Commands[argparse.ArgumentParser]) -> None:
         (restore, "backup:restore"),
         (points, "backup:points"),
         (lift, "backup:lift"),
+        (export, "backup:export"),
         (remove, "backup:remove"),
     ):
         _add_destination(command)
@@ -370,6 +374,9 @@ def _add_drills(actions: _Commands[argparse.ArgumentParser]) -> None:
         type=_hours,
         metavar="N",
         help="when it is removed (default: when somebody removes it)",
+    )
+    take.add_argument(
+        "--export", action="store_true", help="put an export beside it, as `export` writes it"
     )
     verify = _command(actions, "verify", "prove that the bank comes back from its backup")
     _add_state(verify)

@@ -18,12 +18,14 @@ from pathlib import Path
 
 from memorybank.backup.destination import Destination
 from memorybank.backup.moments import Moment, Restored, Written, offer
-from memorybank.backup.point import Point
+from memorybank.backup.point import Point, PointExport
 from memorybank.backup.points import Copy, Points, sha256_of, taken
 from memorybank.backup.report import Check, Report
+from memorybank.configuration import key_ring
 from memorybank.errors import BackupDamaged, ConfigurationError, MemoryBankError, StoreUnavailable
 from memorybank.ports import StoreFacts
 from memorybank.schemas.backups import BackupMark
+from memorybank.server.archive import Archive
 from memorybank.server.backups import backup_of, bring_back, place_of, points_of, require_opens
 from memorybank.server.recall import recall
 from memorybank.settings import DATABASE_NAME, Settings
@@ -60,9 +62,12 @@ class Drill:
     """Where the copy is made; None: where temporary files are."""
     report: Report
 
-    def take(self, name: str, *, owner: str | None, expire: timedelta | None) -> None:
-        """Make a recovery point of the newest state; the same owner who asks again finds the same
-        one. Raises InvalidRequest when the name is another's, and as moments.restore does.
+    def take(
+        self, name: str, *, owner: str | None, expire: timedelta | None, with_export: bool = False
+    ) -> None:
+        """Make a recovery point of the newest state, and an export of it if that is asked for; the
+        same owner who asks again finds the same one. Raises InvalidRequest when the name is
+        another's, and as moments.restore does.
         """
         points = points_of(self.settings)
         there = asyncio.run(points.find(name))
@@ -76,10 +81,15 @@ class Drill:
             copy = Path(folder) / DATABASE_NAME
             restored = self._brought(copy)
             facts = facts_of_copy(copy)  # before it is searched, which writes to it
-            uploaded = asyncio.run(points.upload(name, copy))
+            uploaded = [asyncio.run(points.upload(name, copy))]
+            archive = self._archive(Path(folder), name) if with_export else None
             try:
-                self._search(copy)
-                point = self._point(name, owner, expire, restored, facts, uploaded)
+                memories = self._search(copy, archive)
+                export = None
+                if archive is not None:
+                    uploaded.append(asyncio.run(points.upload(name, archive.file)))
+                    export = archive.told(memories, uploaded[1])
+                point = self._point(name, owner, expire, restored, facts, uploaded[0], export)
                 asyncio.run(points.record(point))
             except MemoryBankError:
                 asyncio.run(points.discard(uploaded))
@@ -95,7 +105,9 @@ class Drill:
             copy = Path(folder) / DATABASE_NAME
             if moment.is_newest:
                 self.report.source = self._mark()
-            self.restore(moment, copy)
+            restored = self.restore(moment, copy)
+            if restored.point is not None:
+                asyncio.run(points_of(self.settings).require_export(restored.point))
             self.report.sha256 = sha256_of(copy)
             self._search(copy)
 
@@ -182,10 +194,14 @@ class Drill:
             raise
         report.checks.append(Check.of("keys", ""))
 
-    def _search(self, copy: Path) -> None:
+    def _archive(self, folder: Path, name: str) -> Archive:
+        return Archive(folder, key_ring(self.settings), self.report.bank, name)
+
+    def _search(self, copy: Path, archive: Archive | None = None) -> int:
+        """Search a copy, and write its export; return how many memories that has."""
         report = self.report
         try:
-            found = recall(self.settings, copy)
+            found = recall(self.settings, copy, archive)
         except StoreUnavailable as error:
             if shutil.disk_usage(copy.parent).free >= _SPARE:  # else it is the disk
                 self._checked(Check.of("recall", error.message))
@@ -195,6 +211,7 @@ class Drill:
         said = f"{found.asked} memories found"
         words = "" if found.degraded is None else f", by their words alone: {found.degraded}"
         report.checks[-1] = Check(name="recall", ok=True, detail=f"{said}{words}")
+        return found.exported
 
     def _checked(self, check: Check) -> None:
         self.report.checks.append(check)
@@ -215,6 +232,7 @@ class Drill:
         restored: Restored,
         facts: StoreFacts,
         copy: Copy,
+        export: PointExport | None,
     ) -> Point:
         at = self.report.taken_at
         assert at is not None  # noqa: S101  # set when the restore began
@@ -235,6 +253,7 @@ class Drill:
             key_ids=facts.key_ids,
             bytes=copy.bytes,
             sha256=copy.sha256,
+            export=export,
             service_version=VERSION,
             schema_version=facts.schema_version,
         )

@@ -15,6 +15,7 @@ from memorybank.domain.memory import Memory, MemoryFilter, searchable_text
 from memorybank.domain.tenants import DEFAULT_TENANT
 from memorybank.ports import MemoryStore
 from memorybank.schemas.search import SearchRequest
+from memorybank.server.archive import Archive
 from memorybank.server.engine import open_engine
 from memorybank.server.services import Services
 from memorybank.services.finding import Found
@@ -39,6 +40,8 @@ class Recall:
     asked: int
     """For how many memories."""
     missing: int
+    exported: int
+    """Memories that an export of it has, if one was asked for."""
     degraded: str | None
     """Why meanings could not be compared."""
 
@@ -50,11 +53,11 @@ class Recall:
         return f"{self.missing} of {self.asked} memories are not found by their own words"
 
 
-def recall(settings: Settings, database: Path) -> Recall:
-    """Search a copy, which is changed by that, for the newest memories of several tenants. Raises
-    ConfigurationError, StoreUnavailable.
+def recall(settings: Settings, database: Path, archive: Archive | None = None) -> Recall:
+    """Search a copy, which is changed by that, for the newest memories of several tenants, and
+    write its export. Raises ConfigurationError, StoreUnavailable.
     """
-    return asyncio.run(_recall(_alone(settings, database)))
+    return asyncio.run(_recall(_alone(settings, database), archive))
 
 
 def _alone(settings: Settings, database: Path) -> Settings:
@@ -72,7 +75,7 @@ def _alone(settings: Settings, database: Path) -> Settings:
     )
 
 
-async def _recall(settings: Settings) -> Recall:
+async def _recall(settings: Settings, archive: Archive | None) -> Recall:
     began = time.monotonic()
     async with open_engine(settings) as engine:
         services = await Services.on(engine)
@@ -82,7 +85,8 @@ async def _recall(settings: Settings) -> Recall:
         missing = 0
         for memory in asked:
             missing += not await _is_found(services, memory)
-        return Recall(seconds, len(asked), missing, first.degraded)
+        exported = 0 if archive is None or missing else await archive.write(services)
+        return Recall(seconds, len(asked), missing, exported, first.degraded)
 
 
 async def _newest(store: MemoryStore) -> AsyncIterator[Memory]:

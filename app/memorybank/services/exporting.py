@@ -8,7 +8,7 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 
@@ -38,9 +38,9 @@ _PAGE = 500
 _AT_ONCE = 2
 """Exports that may run. Each holds a moment of the database, whose log grows meanwhile."""
 
-_GZIP_LEVEL = 1
+GZIP_LEVEL = 1
 """Vectors do not compress, and texts at this level do so at twice the speed of the next."""
-_GZIP = zlib.MAX_WBITS | 16
+GZIP_WINDOW = zlib.MAX_WBITS | 16
 
 
 class ExportService:
@@ -61,7 +61,7 @@ class ExportService:
         self._clock = clock
         self._running = 0
 
-    async def begin(self, caller: Principal, query: ExportQuery) -> AsyncIterator[bytes]:
+    async def begin(self, caller: Principal, query: ExportQuery) -> AsyncGenerator[bytes]:
         """Check that the caller may, hold on to this moment, and return the bytes to come.
 
         They end with the end line; what lacks it was cut. Close the iterator to let go early.
@@ -104,7 +104,7 @@ async def _written(
     snapshot: Snapshot,
     file: _File,
     first: Sequence[HeaderLine | TenantLine],
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     async with stack:
         keys = [
             KeyLine.of(key)
@@ -133,7 +133,7 @@ class _File:
 
     def __init__(self, space: Space | None, *, compressed: bool) -> None:
         self._space = space
-        self._gzip = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP) if compressed else None
+        self._gzip = zlib.compressobj(GZIP_LEVEL, wbits=GZIP_WINDOW) if compressed else None
         self._hash = hashlib.sha256()
         self._counts: Counter[str] = Counter()
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from memorybank_operator import constants
+from memorybank_operator.api.v1alpha1.backup import Points
 from memorybank_operator.api.v1alpha1.conditions import BackupPhase, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject
@@ -82,12 +83,20 @@ def final_backup(bank: MemoryBank) -> dict[str, Any]:
     """Build the MemoryBankBackup of what a bank is when it is deleted. Nobody owns it and it does
     not expire: it is what is left of the bank.
     """
+    points = None if bank.spec.backup is None else bank.spec.backup.points
     return {
         "apiVersion": constants.API_VERSION,
         "kind": constants.BACKUP_KIND,
         "metadata": metadata_of_ours(bank, final_name(bank), component=constants.COMPONENT_FINAL),
-        "spec": {"bank": {"name": bank.name}},
+        "spec": {"bank": {"name": bank.name}, **exported(points)},
     }
+
+
+def exported(points: Points | None) -> dict[str, Any]:
+    """Return what a MemoryBankBackup says of the export that a bank wants beside its recovery
+    points.
+    """
+    return {} if points is None or points.export is None else {"export": points.export}
 
 
 def part(

@@ -74,6 +74,14 @@ class Check(_Said):
     detail: Line = ""
 
 
+class ReportedExport(_Said):
+    """The export beside a recovery point."""
+
+    memories: Count
+    bytes: Count
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class ReportedError(_Said):
     """Why it failed."""
 
@@ -104,6 +112,7 @@ class Report(_Said):
     schema_version: Count | None = None
     key_ids: Annotated[tuple[Word, ...], Field(max_length=32)] = ()
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    export: ReportedExport | None = None
     checks: Annotated[tuple[Check, ...], Field(max_length=32)] = ()
     error: ReportedError | None = None
 

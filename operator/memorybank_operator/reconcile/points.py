@@ -18,7 +18,7 @@ from memorybank_operator.api.quantity import parse_quantity
 from memorybank_operator.api.v1alpha1.conditions import BackupPhase, ConditionType
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup, PointStatus
-from memorybank_operator.reconcile.final import final_name
+from memorybank_operator.reconcile.final import exported, final_name
 from memorybank_operator.reconcile.jobs import Report, Trial, trial
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.schedule import moment_of, stamped
@@ -58,18 +58,22 @@ class Scene:
         """How much room a Job gets, by the size of the bank's volume or of those of its servers;
         empty when nobody knows how large its database may be.
         """
+        return self.room(COPIES)
+
+    def room(self, copies: int) -> str:
+        """Return how much room so many copies of the database need at most; empty likewise."""
         assert self.bank is not None  # noqa: S101 - asked where there is one
         storage = self.bank.spec.storage
         if not storage.has_volume:
             cluster = storage.cluster
-            return "" if cluster is None else _copies_of(cluster.size)
+            return "" if cluster is None else _copies_of(cluster.size, copies)
         claim = self.children.get(names.volume_claim(self.bank), {})
         asked = claim.get("spec", {}).get("resources", {}).get("requests", {}).get("storage")
-        return _copies_of(str(asked or storage.volume.size))
+        return _copies_of(str(asked or storage.volume.size), copies)
 
 
-def _copies_of(size: str) -> str:
-    return f"{math.ceil(COPIES * parse_quantity(size) / MEBIBYTE)}Mi"
+def _copies_of(size: str, copies: int) -> str:
+    return f"{math.ceil(copies * parse_quantity(size) / MEBIBYTE)}Mi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,7 @@ def scheduled(bank: MemoryBank, moment: datetime) -> dict[str, Any]:
         "spec": {
             "bank": {"name": bank.name},
             "expireAfter": bank.spec.backed_up.points.expire_after,
+            **exported(bank.spec.backed_up.points),
         },
     }
 
@@ -260,7 +265,8 @@ def _begin(backup: MemoryBankBackup, scene: Scene) -> Standing:
     lacking = missing(scene) or (asleep(scene.bank) if scene.bank is not None else "")
     if lacking or scene.bank is None or scene.deployment is None:
         return Standing(BackupPhase.PENDING, lacking)
-    job = build_take_job(scene.bank, backup, scene.deployment, size=scene.scratch)
+    size = scene.scratch if backup.spec.export is None else scene.room(COPIES + 1)
+    job = build_take_job(scene.bank, backup, scene.deployment, size=size)
     return Standing(BackupPhase.TAKING, step=Create(job))
 
 

@@ -73,8 +73,8 @@ def build_take_job(
     hours = backup.spec.expire_hours
     expiry = () if hours is None else ("--expire-hours", str(hours))
     # By the id it is known again what an earlier try has taken already.
-    arguments = ("take", backup.name, "--id", backup.uid, *expiry)
-    arguments = ("take", backup.name, "--id", backup.metadata.uid, *expiry, *_patience(bank))
+    export = () if backup.spec.export is None else ("--export",)
+    arguments = ("take", backup.name, "--id", backup.uid, *expiry, *export, *_patience(bank))
     owner = _owner(constants.BACKUP_KIND, backup)
     pod = _beside(bank, deployment, arguments, size)
     return _job(bank, pod, name=take_name(backup, bank), owner=owner)

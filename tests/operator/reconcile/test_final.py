@@ -144,6 +144,13 @@ def test_the_last_recovery_point_does_not_expire_as_those_of_a_schedule_do() -> 
     assert "expireAfter" not in final_backup(of)["spec"]
 
 
+def test_the_last_recovery_point_has_the_export_that_those_of_the_schedule_have() -> None:
+    points = {"schedule": "0 0 * * *", "export": "JSONL"}
+    of = bank({**SNAPSHOT, "backup": {**SNAPSHOT["backup"], "points": points}}, **DELETED)
+    assert final_backup(of)["spec"]["export"] == "JSONL"
+    assert "export" not in final_backup(BANK)["spec"]
+
+
 def test_the_last_recovery_point_of_a_bank_that_is_gone_is_not_taken_of_the_next_one() -> None:
     wanted = MemoryBankBackup.parse({**final_backup(BANK), "metadata": _made(BANK)})
     assert stand(wanted, scene(BANK, WORLD), NOW).phase is BackupPhase.TAKING

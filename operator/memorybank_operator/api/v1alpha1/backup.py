@@ -273,6 +273,10 @@ class Verify(ApiModel):
     """
 
 
+ExportFormat = Literal["JSONL"]
+"""JSON Lines, as the service's own export and import have them, compressed."""
+
+
 class Points(ApiModel):
     """Recovery points that are taken by a schedule."""
 
@@ -286,6 +290,10 @@ class Points(ApiModel):
     """When a MemoryBankBackup is made, by the five fields of cron, in UTC, such as `30 2 * * *`."""
     expire_after: Duration = "720h"
     """How long each of them is kept: whole hours up to 87600h."""
+    export: ExportFormat | None = None
+    """What is put beside each of them, as `spec.export` of a MemoryBankBackup. The last recovery
+    point of a bank with deletionPolicy Snapshot has it, too.
+    """
 
 
 class Backup(ApiModel):

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, StatusModel, cel, rules
-from memorybank_operator.api.v1alpha1.backup import hours, within
+from memorybank_operator.api.v1alpha1.backup import ExportFormat, hours, within
 from memorybank_operator.api.v1alpha1.resource import BankReference, Resource
 from memorybank_operator.api.v1alpha1.status import Conditions, ResourceStatus
 from memorybank_operator.api.v1alpha1.types import Duration
@@ -33,11 +33,26 @@ class BackupSpec(ApiModel):
     """How long the recovery point is kept at the destination: whole hours up to 87600h. Left out,
     until it is removed there.
     """
+    export: ExportFormat | None = None
+    """An export of the same state, of all tenants, beside it: JSONL is what `memorybank import` and
+    any other program reads. Of an encrypted bank it is sealed by the key ring. Left out, none.
+    """
 
     @property
     def expire_hours(self) -> int | None:
         """`expire_after` in hours; None for never."""
         return None if self.expire_after is None else hours(self.expire_after)
+
+
+class ExportStatus(StatusModel):
+    """What the export beside a recovery point has."""
+
+    memories: int
+    """Memories in it."""
+    bytes: int
+    """Its size at the destination, compressed."""
+    sha256: Annotated[str, Field(max_length=64)]
+    """Of what is at the destination, in hex."""
 
 
 class PointStatus(StatusModel):
@@ -77,6 +92,8 @@ class PointStatus(StatusModel):
     """Of an encrypted bank: the keys of the key ring that open it."""
     sha256: Annotated[str, Field(max_length=64)]
     """Of the database, in hex."""
+    export: ExportStatus | None = None
+    """The export beside it; absent when none was asked for."""
 
 
 class MemoryBankBackupStatus(ResourceStatus):
