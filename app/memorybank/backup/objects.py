@@ -291,13 +291,13 @@ class Objects:
         except (AlreadyExistsError, FileExistsError) as error:
             raise FileExistsError from error
         except FileNotFoundError as error:
-            words = known_cause(str(error))
+            words = known_cause(_said(error))
             if missing and words is None:
                 raise
             words = words or "the bucket or folder of backups does not exist"
             raise BackupUnavailable(words) from None
         except (BaseError, OSError) as error:
-            said = _DEADLINES.sub("", str(error))
+            said = _said(error)
             words = known_cause(said) or last_words(said.partition(_DEBUG)[0])
             if words == DENIED and isinstance(self._place, Bucket) and self._place.customer_key:
                 words += _OR_KEY
@@ -310,6 +310,11 @@ class Objects:
     @cached_property
     def _patient(self) -> ObjectStore:
         return self._place.store(_LARGE_READ)
+
+
+def _said(error: Exception) -> str:
+    """Return what an object store said, without the limits of time that it goes by."""
+    return _DEADLINES.sub("", str(error))
 
 
 def _sweep(folder: Path, before: datetime) -> None:
