@@ -70,6 +70,13 @@ class Arrivals:
                 raise Missing(last)
         return way
 
+    async def newest(self, epoch: str) -> int:
+        """Return the last transaction that arrived one by one; 0 before any. Raises
+        BackupUnavailable.
+        """
+        found = await self._listed(f"{epoch}/{self._first_level}")
+        return max((each.last for each in found), default=0)
+
     async def read(self, parts: Sequence[Part]) -> list[Changes]:
         """Return what is in files. Raises BackupUnavailable, BackupDamaged and Missing."""
         reading = asyncio.Semaphore(_AT_ONCE)

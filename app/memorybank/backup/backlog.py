@@ -22,6 +22,7 @@ _REST_SECONDS = 30.0
 """Before a second attempt to begin anew, if nothing arrived after the first; doubled each time."""
 _LONGEST_REST_SECONDS = 600.0
 _TOOK_NOTHING = "the destination took nothing when it was tried last"
+_GIVES_UP = "what could not be sent is being removed"
 _FOLLOWS = "; a whole copy follows when it is back, in place of what waited"
 _logger = logging.getLogger(__name__)
 
@@ -59,9 +60,10 @@ class Backlog:
         *,
         most_bytes: int,
         reach: Callable[[], Awaitable[None]],
+        clear: Callable[[], Awaitable[None]],
     ) -> None:
         """`most_bytes` may wait beside the size of the database; `reach` writes something at the
-        destination, or raises BackupUnavailable.
+        destination, `clear` makes it one to begin anew at, or they raise BackupUnavailable.
         """
         self._database = database
         self._log = database.with_name(f"{database.name}-wal")
@@ -69,6 +71,7 @@ class Backlog:
         self._hold = run_dir / HOLD
         self._most_bytes = most_bytes
         self._reach = reach
+        self._clear = clear
         self._sent = ""
         self._arrived = time.monotonic()
         self._held_in_vain = 0
@@ -89,8 +92,11 @@ class Backlog:
         """
         if time.monotonic() < self._rests_until:
             raise BackupUnavailable(f"{_TOOK_NOTHING}{_FOLLOWS}")
+        if self._made.parent.exists():
+            raise BackupUnavailable(f"{_GIVES_UP}{_FOLLOWS}")
         try:
             await self._reach()
+            await self._clear()
         except BackupUnavailable as error:
             raise BackupUnavailable(f"{error.message}{_FOLLOWS}") from None
         self._arrived = time.monotonic()

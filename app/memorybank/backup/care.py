@@ -64,6 +64,14 @@ class Care:
         except TimeoutError:
             raise BackupUnavailable(SILENT) from None
 
+    async def clear(self) -> None:
+        """Let what replicates go on from what had arrived one by one. Raises BackupUnavailable."""
+        try:
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await self._destination.forget_ahead(self._epoch)
+        except TimeoutError:
+            raise BackupUnavailable(SILENT) from None
+
     async def tidy(self) -> None:
         """Remove the epochs of which nothing is kept, here and there, the recovery points that have
         expired, and what was kept of rewinds for as long. Raises BackupUnavailable and

@@ -37,6 +37,7 @@ _LOOK_SECONDS = 20.0
 """How long a look may take that reads nothing large."""
 _LONGEST_PAUSE_SECONDS = 10.0
 """Between two looks while they fail."""
+_AHEAD = "a whole copy at the destination is ahead of everything else there"
 _MOST_BYTES = 256 * 1024 * 1024
 """Of changes that are brought in at once; for more the epoch is restored anew."""
 _logger = logging.getLogger(__name__)
@@ -232,6 +233,7 @@ class Copy:
         assert last is not None  # noqa: S101  # this Litestream tells
         await asyncio.to_thread(self._files.settle, file)
         position = Position(name, epoch.name, int(last, 16))
+        await self._until_arrived(position)
         parts = await self._arrivals.after(epoch.name, position.transaction, all_levels=True)
         if parts:
             changes = joined(await self._arrivals.read(parts))
@@ -241,6 +243,20 @@ class Copy:
             )  # fmt: skip
             position = Position(name, epoch.name, changes.last, changes.written_at)
         return position
+
+    async def _until_arrived(self, position: Position) -> None:
+        """Wait until what arrives one by one is as far as a whole copy that was restored, which may
+        be there first. If that never arrives, others of the same numbers do in its place, and the
+        copy is removed: what was restored of it is not to be gone on from. Raises
+        BackupUnavailable.
+        """
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                newest = self._arrivals.newest
+                while await newest(position.epoch) < position.transaction:  # noqa: ASYNC110  # it is elsewhere
+                    await asyncio.sleep(self._poll_seconds)
+        except TimeoutError:
+            raise BackupUnavailable(_AHEAD) from None
 
     async def _bring_in(self, reader: Reader, *, all_levels: bool) -> bool:
         """Bring in what has arrived; False when it must wait."""

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from memorybank.backup.chain import Chain, Epoch, is_epoch
+from memorybank.backup.litestream import last_in
 from memorybank.backup.objects import Bucket, Objects, Place
 from memorybank.backup.points import Points
 from memorybank.errors import BackupDamaged, BackupUnavailable, Conflict, NotFound
@@ -145,6 +146,16 @@ class Destination:
         """Write something into the folder of an epoch. Raises BackupUnavailable."""
         await self._objects.write(f"{epoch.name}/{_REACHED}", b"")
 
+    async def forget_ahead(self, epoch: Epoch) -> None:
+        """Remove whole copies that have more than what had arrived one by one, before somebody goes
+        on from the latter: theirs would be other transactions of the same numbers. Raises
+        BackupUnavailable.
+        """
+        syncs = await self._objects.within(self.place.level(epoch.name, _SYNCS))
+        newest = max(filter(None, map(_last, syncs)), default="")
+        copies = await self._objects.within(self.place.level(epoch.name, _COPIES))
+        await self._objects.remove([each for each in copies if (_last(each) or "") > newest])
+
     async def remove(self, epoch: Epoch) -> int:
         """Remove an epoch; return how many objects that were. What tells of it goes last, so that
         whoever is interrupted can be followed by another one. Raises BackupUnavailable.
@@ -196,6 +207,11 @@ async def newest_bank(place: Place, *, but: str | None = None) -> str:
             hint="correct the destination, or the namespace and name of the bank",
         )
     return max(found)[1]
+
+
+def _last(path: str) -> str | None:
+    """Return the last transaction in a file of Litestream's; None for another file."""
+    return last_in(path.rpartition("/")[2])
 
 
 def _record(epoch: Epoch) -> str:

@@ -61,16 +61,11 @@ class Replicator:
         """
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            # Whoever asked an earlier process asks again if it still matters.
-            self._hold.unlink(missing_ok=True)
             self._remove_leftovers()
-            while self._wait_until(self._log_is_empty):
+            while self._wait_until_let_go() and self._wait_until(self._log_is_empty):
                 code = self._replicate()
                 if code is not None:
                     return code
-                self._begin_anew()
-                if not self._wait_until(lambda: not self._hold.exists()):
-                    break
             return 0
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -94,6 +89,16 @@ class Replicator:
         finally:
             process.kill()
             process.wait()
+
+    def _wait_until_let_go(self) -> bool:
+        """Wait while somebody holds it, with nothing kept by then; return False when told to end.
+
+        An earlier process may have been asked, and have removed what it kept: who holds it sees to
+        the destination before it is begun anew there.
+        """
+        if self._hold.exists():
+            self._begin_anew()
+        return self._wait_until(lambda: not self._hold.exists())
 
     def _begin_anew(self) -> None:
         """Remove what was not sent, in one step: of a part of it Litestream would miss the rest."""

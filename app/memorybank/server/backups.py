@@ -22,7 +22,7 @@ from memorybank.backup.chain import Chain
 from memorybank.backup.destination import Destination, newest_bank
 from memorybank.backup.fence import SETTLE_SECONDS, Fence, Fences
 from memorybank.backup.guard import Guard
-from memorybank.backup.litestream import CONFIG, SOCKET, Plan, program
+from memorybank.backup.litestream import CONFIG, HOLD, SOCKET, Plan, program
 from memorybank.backup.moments import Moment, Restored, Written, offer, restore
 from memorybank.backup.objects import Bucket, Folder, Place
 from memorybank.backup.point import Point
@@ -114,6 +114,7 @@ def prepare(settings: Settings) -> None:
         metrics_port=backup.metrics_port,
     )
     write_private(backup.run_dir / CONFIG, plan.text())
+    (backup.run_dir / HOLD).unlink(missing_ok=True)  # of the epoch before
     prepared.save(backup.run_dir)
     _logger.info("prepared", extra={"details": prepared.epoch.model_dump(mode="json")})
 
@@ -289,6 +290,7 @@ def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
         backup.run_dir,
         most_bytes=backup.max_waiting_bytes,
         reach=care.reach,
+        clear=care.clear,
     )
 
     def looked(seen: Freshness) -> None:

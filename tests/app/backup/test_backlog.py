@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,8 +15,11 @@ import apsw
 import pytest
 
 from memorybank.backup.backlog import Backlog, copy_seconds
-from memorybank.backup.litestream import HOLD, state_of
+from memorybank.backup.destination import Destination
+from memorybank.backup.litestream import HOLD, last_in, state_of
+from memorybank.backup.objects import Objects
 from memorybank.errors import BackupUnavailable
+from memorybank.server.backups import backup_of, place_of
 from tests.app.backup.conftest import MakePod
 from tests.app.backup.test_replicated_bank import is_fresh, served, told
 from tests.support.replication import Pod, write
@@ -33,19 +38,30 @@ class Bank:
         self.database = folder / "memory_bank.db"
         self.database.write_bytes(b"\0" * 1_000)
         self.made = state_of(self.database, EPOCH) / "ltx" / "0"
-        self.made.mkdir(parents=True)
         self.run_dir = folder
         self.answers = True
+        self.cleared = 0
 
     def backlog(self, most_bytes: int = 500) -> Backlog:
-        return Backlog(self.database, EPOCH, self.run_dir, most_bytes=most_bytes, reach=self._reach)
+        return Backlog(
+            self.database, EPOCH, self.run_dir,
+            most_bytes=most_bytes, reach=self._reach, clear=self._clear,
+        )  # fmt: skip
 
     def make(self, number: int, size: int, *, age: float = 0) -> Path:
+        self.made.mkdir(parents=True, exist_ok=True)
         file = self.made / f"{number:016x}-{number:016x}.ltx"
         file.write_bytes(b"\0" * size)
         at = time.time() - age
         os.utime(file, (at, at))
         return file
+
+    def give_up(self) -> None:
+        """Remove what Litestream kept, as who runs it does while it is held."""
+        shutil.rmtree(self.made.parent)
+
+    async def _clear(self) -> None:
+        self.cleared += 1
 
     async def _reach(self) -> None:
         if not self.answers:
@@ -83,13 +99,16 @@ async def test_litestream_is_held_when_more_waits_than_a_copy_would_be(bank: Ban
     await backlog.failed(REFUSED)
     assert backlog.held, "the log waits as well"
     assert bank.backlog().held, "a service that is started again knows"
+    with pytest.raises(BackupUnavailable, match=r"is being removed; a whole copy follows"):
+        await backlog.let_go()
+    bank.give_up()
     bank.answers = False
     with pytest.raises(BackupUnavailable, match=r"reached; a whole copy follows"):
         await backlog.let_go()
-    assert backlog.held
+    assert (backlog.held, bank.cleared) == (True, 0)
     bank.answers = True
     await backlog.let_go()
-    assert not (bank.run_dir / HOLD).exists()
+    assert ((bank.run_dir / HOLD).exists(), bank.cleared) == (False, 1)
 
 
 async def test_what_is_only_slow_is_given_its_time(
@@ -103,13 +122,16 @@ async def test_what_is_only_slow_is_given_its_time(
     await backlog.failed(LATE)
     assert backlog.held, "nobody answers"
     bank.answers = True
+    bank.give_up()
     await backlog.let_go()
+    bank.make(1, 2_000)
     now += copy_seconds(1_000) * 2 - 1
     await backlog.failed(LATE)
     assert not backlog.held, "it gets twice the time of the first attempt"
     now += 2
     await backlog.failed(LATE)
     assert backlog.held
+    bank.give_up()
     with pytest.raises(BackupUnavailable, match="took nothing"):
         await backlog.let_go()  # it takes what is small, and was given something large in vain
     now += 31
@@ -117,6 +139,7 @@ async def test_what_is_only_slow_is_given_its_time(
     backlog.arrived(f"{1:016x}")
     bank.make(2, 2_000)
     await backlog.failed(REFUSED)
+    bank.give_up()
     await backlog.let_go()
     assert not backlog.held, "after a success nothing counts that was before"
 
@@ -250,8 +273,51 @@ def test_litestream_ends_with_what_runs_it_and_the_other_way_round(
         os.kill(litestream, 9)
         assert pod.wait() == 128 + 9
         (pod.run_dir / HOLD).touch()
+        pod.replicate(wait=False)
+        _until(lambda: not (state / "ltx").exists())
+        assert len(pod.pids()) == 1, "whoever asked an earlier process has to let this one go"
+        pod.prepare()
+        pod.wait_until_synced()
+
+
+@pytest.mark.slow
+def test_a_copy_that_is_ahead_of_what_had_arrived_is_not_gone_on_from(
+    make_pod: MakePod, destination: dict[str, Any]
+) -> None:
+    pod = make_pod(destination)
+    epoch = pod.prepare().epoch
+    there = Destination(place_of(backup_of(pod.settings)))
+    objects = Objects(there.place)
+
+    def copies() -> list[str]:
+        return list(asyncio.run(objects.within(there.place.level(epoch.name, 9))))
+
+    with pod.writing() as connection:
         pod.replicate()
-        assert not (pod.run_dir / HOLD).exists(), "it was asked of another process"
+        for number in range(8):
+            write(connection, number)
+            pod.wait_until_synced()
+        pod.stop()
+        asyncio.run(objects.remove(copies()))
+        pod.replicate()
+        _until(lambda: copies() != [])
+        (pod.run_dir / HOLD).touch()
+        _until(lambda: len(pod.pids()) == 1)
+        # As if the destination had gone away early, and taken nothing but the whole copy.
+        late = [
+            each for each in asyncio.run(objects.within(epoch.name))
+            if each not in copies() and (last_in(each.rpartition("/")[2]) or "") > f"{2:016x}"
+        ]  # fmt: skip
+        asyncio.run(objects.remove(late))
+        asyncio.run(there.forget_ahead(epoch))
+        (pod.run_dir / HOLD).unlink()
+        pod.wait_until_synced()
+        write(connection, 8)
+        pod.wait_until_synced()
+        pod.stop()
+    pod.lose_volume()
+    pod.prepare()
+    assert sorted(pod.rows()) == list(range(9))
 
 
 @pytest.mark.slow

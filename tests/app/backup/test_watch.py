@@ -77,8 +77,9 @@ class Nothing(Backlog):
     """Never waits."""
 
     def __init__(self) -> None:
+        nowhere = Path("nowhere")
         super().__init__(
-            Path("nowhere"), epoch(1).name, Path("nowhere"), most_bytes=0, reach=self.reach
+            nowhere, epoch(1).name, nowhere, most_bytes=0, reach=self.reach, clear=self.reach
         )
 
     async def reach(self) -> None:
