@@ -1,32 +1,27 @@
-"""A real server of S3 (MinIO), built from its Go module, on the loopback interface, which encrypts
-by keys of its own and by those of requests.
+"""A real server of S3 (MinIO), built from its Go module, which encrypts by keys of its own and by
+those of requests.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-import subprocess
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from typing_extensions import override
 
 from e2e.cluster import binaries
-from e2e.cluster.apiserver import free_ports
 from e2e.cluster.pki import Authority
+from tests.support.object_server import ObjectServer
 
 KMS_KEY = "memories"
 """The one key that the server has itself."""
-_START_SECONDS = 60
-_INTERVAL_SECONDS = 0.05
 
 
 def new_key() -> str:
@@ -34,36 +29,17 @@ def new_key() -> str:
     return b64encode(secrets.token_bytes(32)).decode()
 
 
-@dataclass
-class SealedBucket:
-    """A server with one bucket."""
+class SealedBucket(ObjectServer):
+    """A MinIO with one bucket."""
 
-    folder: Path
-    bucket: str = "agents"
-    access_key: str = "agents"
-    secret_key: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
-    port: int = field(default_factory=lambda: free_ports(1)[0])
-    _process: subprocess.Popen[bytes] | None = None
+    scheme = "https"
 
-    @property
-    def endpoint(self) -> str:
-        """Its URL."""
-        return f"https://127.0.0.1:{self.port}"
-
+    @override
     def settings(
         self, folder: Path, *, customer_key: str = "", kms_key: str = ""
     ) -> dict[str, Any]:
-        """Return the section `backup.s3` of a configuration; its files are made in a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "id").write_text(self.access_key)
-        (folder / "secret").write_text(self.secret_key)
-        section: dict[str, Any] = {
-            "bucket": self.bucket,
-            "endpoint": self.endpoint,
-            "access_key_id_file": str(folder / "id"),
-            "secret_access_key_file": str(folder / "secret"),
-            "ca_file": str(self._authority),
-        }
+        """As every server's, with the key that objects are encrypted by."""
+        section = super().settings(folder) | {"ca_file": str(self._authority)}
         if customer_key:
             (folder / "customer-key").write_text(customer_key + "\n")
             section["customer_key_file"] = str(folder / "customer-key")
@@ -90,8 +66,8 @@ class SealedBucket:
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return [each["Key"] for page in pages for each in page.get("Contents", ())]
 
-    def start(self) -> None:
-        """Serve what is in the folder; return when there is the bucket."""
+    @override
+    def _program(self) -> tuple[list[str | Path], dict[str, str]]:
         certificates = self.folder / "certificates"
         certificates.mkdir(parents=True, exist_ok=True)
         if not self._authority.exists():
@@ -100,37 +76,27 @@ class SealedBucket:
             (certificates / "public.key").rename(certificates / "private.key")
             (self.folder / "kms").write_text(f"{KMS_KEY}:{new_key()}")
             self._authority.write_bytes(issuer.pair.certificate)
-        environment = {
+        command: list[str | Path] = [
+            binaries.ensure("minio"), "server", "--quiet", "--certs-dir", certificates,
+            "--address", f"127.0.0.1:{self.port}", self.folder / "objects",
+        ]  # fmt: skip
+        return command, {
+            "HOME": str(self.folder),
             "MINIO_ROOT_USER": self.access_key,
             "MINIO_ROOT_PASSWORD": self.secret_key,
             "MINIO_KMS_SECRET_KEY": (self.folder / "kms").read_text(),
             "MINIO_BROWSER": "off",
         }
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  # our own program
-                [
-                    binaries.ensure("minio"), "server", "--quiet", "--certs-dir", certificates,
-                    "--address", f"127.0.0.1:{self.port}", self.folder / "objects",
-                ],
-                stdout=log, stderr=log,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **environment},
-            )  # fmt: skip
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                self.client().create_bucket(Bucket=self.bucket)
-            except (BotoCoreError, ClientError):
-                time.sleep(_INTERVAL_SECONDS)
-            else:
-                return
-        raise TimeoutError(f"the server did not start: see {self.folder / 'server.log'}")
 
-    def stop(self) -> None:
-        """End it at once; its objects stay."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+    @override
+    def _has_bucket(self) -> bool:
+        try:
+            self.client().create_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            return bool(error.response["Error"]["Code"] == "BucketAlreadyOwnedByYou")
+        except BotoCoreError:
+            return False
+        return True
 
     @property
     def _authority(self) -> Path:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from memorybank.background import beside
 from memorybank.backup.barrier import Barrier
 from memorybank.backup.fence import GOOD_SECONDS, Fence, Fences
 from memorybank.errors import BackupUnavailable, Fenced
@@ -53,13 +54,8 @@ class Guard:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Look again and again until left."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with beside(self._run()):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     def admit(self) -> None:
         """Let a write begin. Raises Fenced, and as Barrier does."""

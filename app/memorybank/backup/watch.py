@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from memorybank.background import beside
 from memorybank.backup.backlog import Backlog, copy_seconds
 from memorybank.backup.prepare import Prepared
 from memorybank.errors import BackupUnavailable, MemoryBankError
@@ -103,14 +104,11 @@ class Watch:
     async def running(self) -> AsyncIterator[None]:
         """Look in the background until left."""
         self._loop = asyncio.get_running_loop()
-        task = asyncio.create_task(self._run())
         try:
-            yield
+            async with beside(self._run()):
+                yield
         finally:
             self._loop = None
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def look(self) -> None:
         """Ask once, and note the answer."""

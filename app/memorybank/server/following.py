@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from memorybank.background import beside
 from memorybank.backup.arrivals import Arrivals
 from memorybank.backup.chain import Epoch
 from memorybank.backup.copy import Copy
@@ -62,13 +62,8 @@ class Followed:
         """
         assert self._store is not None  # noqa: S101  # it is opened before
         self._behind = behind
-        task = asyncio.create_task(self._copy.run(self._store))
-        try:
+        async with beside(self._copy.run(self._store)):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     def lag(self) -> float | None:
         """Return how long ago what is found here had arrived, at most; None before it is known."""

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 import apsw
 
+from memorybank.durable import sync
 from memorybank.errors import StoreUnavailable
 from memorybank.stores.sqlite.connection import BUSY_MS
 from memorybank.stores.sqlite.errors import translated
@@ -110,7 +111,7 @@ def _put(
     database.flush()
     os.fsync(database.fileno())
     journal.unlink()  # from here on it is written
-    _sync_folder(file.parent)
+    sync(file.parent)
 
 
 def _first_page(page: bytes, database: BinaryIO) -> bytes:
@@ -143,7 +144,7 @@ def _write_journal(
         file.flush()
         os.fsync(file.fileno())
     new.rename(journal)
-    _sync_folder(journal.parent)
+    sync(journal.parent)
 
 
 def _checksum(page: bytes, nonce: int) -> int:
@@ -165,11 +166,3 @@ def _locked(database: BinaryIO) -> Iterator[None]:
     request = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _LOCKS, _LOCK_BYTES, 0)
     fcntl.fcntl(database.fileno(), fcntl.F_OFD_SETLK, request)
     yield  # it ends with the file
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
