@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -89,6 +90,21 @@ def ready_report(bank: Bank) -> dict[str, Any]:
     """What the bank's pod says of its backup."""
     with bank.http() as client:
         return dict(client.get("/ready").json()["backup"])
+
+
+def wait_synced(bank: Bank) -> None:
+    """Wait until what is stored by now is at the destination."""
+    asked = datetime.now(UTC)
+    bank.stack.wait(
+        "a sync", lambda: synced_at(bank) > asked, seconds=120,
+        describe=lambda: ready_report(bank),
+    )  # fmt: skip
+
+
+def synced_at(bank: Bank) -> datetime:
+    """When everything was at the destination last."""
+    said = ready_report(bank)["synced_at"]
+    return datetime.min.replace(tzinfo=UTC) if said is None else datetime.fromisoformat(said)
 
 
 def claim_uid(bank: Bank) -> str:

@@ -17,6 +17,7 @@ from e2e.backups import (
     missing,
     ready_report,
     wait_backed_up,
+    wait_synced,
     writing,
 )
 from e2e.bank import Bank
@@ -53,11 +54,7 @@ def test_a_bank_with_backups_on_a_volume_loses_its_own_and_goes_on(on_volume: Ba
     on_volume.remember(FACT)
     wait_backed_up(on_volume)
     assert ready_report(on_volume)["origin"] == "nothing"
-    on_volume.stack.wait(
-        "the memory in the backup",
-        lambda: ready_report(on_volume)["synced_at"],
-        describe=lambda: ready_report(on_volume),
-    )
+    wait_synced(on_volume)
     lose_volume(on_volume)
     assert on_volume.recall(QUESTION) == [FACT]
     assert ready_report(on_volume)["origin"] == "backup"
@@ -125,14 +122,18 @@ def test_a_bucket_that_is_full_is_told_within_a_minute_and_nothing_is_lost(
 
 @pytest.mark.full
 def test_credentials_that_are_revoked_are_told_and_others_taken(
-    in_bucket: Bank, store: ObjectStore
+    in_bucket: Bank, store: ObjectStore, record_property: Callable[[str, object], None]
 ) -> None:
+    wait_backed_up(in_bucket)
     store.change_keys()
-    wait_backed_up(in_bucket, "False")
+    record_property("seconds until the status says so", wait_backed_up(in_bucket, "False"))
     assert "key" in in_bucket.condition("BackupHealthy")["message"]
     stored = in_bucket.remember("Stored while the key was not taken.")
     store.credentials(KEYS, in_bucket.namespace)
-    wait_backed_up(in_bucket, seconds=240)
+    healed = wait_backed_up(in_bucket, seconds=240)
+    record_property("seconds until it says that all is well", healed)
+    wait_synced(in_bucket)
+    lose_volume(in_bucket)
     assert missing(in_bucket, [stored]) == []
 
 
@@ -142,14 +143,13 @@ def test_a_pod_that_lives_on_beside_its_follower_spoils_nothing(
 ) -> None:
     with writing(in_bucket) as acknowledged:
         stack.wait("memories", lambda: len(acknowledged) >= 50)
-    wait_backed_up(in_bucket)
-    in_bucket.stack.wait("a sync", lambda: not ready_report(in_bucket)["problem"])
+    wait_synced(in_bucket)
     [pod] = in_bucket.pods()
     with frozen(pod["metadata"]["uid"]):  # as on a node that is cut off
         lose_volume(in_bucket)
-        assert missing(in_bucket, acknowledged[:-5]) == []
+        assert missing(in_bucket, acknowledged) == []
     lose_volume(in_bucket)
-    assert missing(in_bucket, acknowledged[:-5]) == []
+    assert missing(in_bucket, acknowledged) == []
 
 
 @pytest.mark.full

@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from e2e.backups import bank_in_bucket, bucket_server, epoch, ready_report, wait_backed_up
+from e2e.backups import (
+    bank_in_bucket,
+    bucket_server,
+    epoch,
+    wait_backed_up,
+    wait_synced,
+)
 from e2e.bank import Bank, timed
 from e2e.chroma import load_chroma, wait_for_vectors
 from e2e.object_store import ObjectStore
@@ -47,21 +53,6 @@ def bank(stack: Stack, store: ObjectStore) -> Iterator[Bank]:
         made.remember(FACT)
         wait_synced(made)
         yield made
-
-
-def wait_synced(bank: Bank) -> None:
-    """Wait until what is stored by now is in the bucket."""
-    asked = datetime.now(UTC)
-    bank.stack.wait(
-        "a sync", lambda: synced_at(bank) > asked, seconds=120,
-        describe=lambda: ready_report(bank),
-    )  # fmt: skip
-
-
-def synced_at(bank: Bank) -> datetime:
-    """When everything was in the bucket last."""
-    said = ready_report(bank)["synced_at"]
-    return datetime.min.replace(tzinfo=UTC) if said is None else datetime.fromisoformat(said)
 
 
 def restore(bank: Bank, name: str, **spec: Any) -> None:
