@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -14,6 +15,9 @@ from memorybank.embedders.switched import AbsentEmbedder, SwitchedEmbedder
 from memorybank.errors import ConfigurationError, Conflict
 from memorybank.ports import Embedder, EmbeddingStore, Generation, GenerationState
 from memorybank.settings import EmbeddingSettings, Settings
+
+if TYPE_CHECKING:
+    from memorybank.embedders.remote import RemoteEmbedder
 
 _logger = logging.getLogger(__name__)
 
@@ -27,31 +31,28 @@ _REACHED_BY = {"provider", "model", "dimensions", "ollama", "openai"}
 class OpenedEmbedder:
     """An embedder whose dimensions may still have to be found out."""
 
-    def __init__(self, inner: Embedder, cache: CachingEmbedder | None) -> None:
-        self._inner = inner
+    def __init__(
+        self, embedder: Embedder, cache: CachingEmbedder | None, remote: RemoteEmbedder | None
+    ) -> None:
+        """`remote` is the one behind the others where a service embeds."""
+        self.embedder = embedder
         self.cache = cache
-        self.embedder: Embedder = inner if cache is None else cache
+        self._remote = remote
 
     def set_dimensions(self, known: int | None) -> None:
         """Tell the dimensions from what is kept of earlier."""
-        from memorybank.embedders.remote import RemoteEmbedder  # see open_embedder
-
-        if isinstance(self._inner, RemoteEmbedder) and known is not None:
-            self._inner.assume(known)
+        if self._remote is not None and known is not None:
+            self._remote.assume(known)
 
     def use_key(self, key: str | None) -> None:
         """Ask the service with this key from now on."""
-        from memorybank.embedders.remote import RemoteEmbedder  # see open_embedder
-
-        if isinstance(self._inner, RemoteEmbedder):
-            self._inner.use_key(key)
+        if self._remote is not None:
+            self._remote.use_key(key)
 
     async def settle(self, store: EmbeddingStore) -> None:
         """Make sure that the dimensions are known; raises ConfigurationError."""
-        from memorybank.embedders.remote import RemoteEmbedder  # see open_embedder
-
-        if isinstance(self._inner, RemoteEmbedder):
-            await self._inner.discover(await store.known_dimensions())
+        if self._remote is not None:
+            await self._remote.discover(await store.known_dimensions())
 
 
 class OpenedEmbedders:
@@ -147,12 +148,12 @@ async def open_embedder(
 ) -> OpenedEmbedder:
     """Open it; only the library that it needs is loaded. Raises ConfigurationError."""
     chosen = settings.embedding
-    inner = await _builtin(settings) if chosen.builtin else await asyncio.to_thread(_remote, chosen)
+    remote = None if chosen.builtin else await asyncio.to_thread(_remote, chosen)
+    inner = await _builtin(settings) if remote is None else remote
     if not chosen.cache_entries:
-        return OpenedEmbedder(inner, None)
-    return OpenedEmbedder(
-        inner, CachingEmbedder(inner, entries=chosen.cache_entries, counted=counted)
-    )
+        return OpenedEmbedder(inner, None, remote)
+    cache = CachingEmbedder(inner, entries=chosen.cache_entries, counted=counted)
+    return OpenedEmbedder(cache, cache, remote)
 
 
 async def _builtin(settings: Settings) -> Embedder:
@@ -168,7 +169,7 @@ async def _builtin(settings: Settings) -> Embedder:
     return await BuiltinEmbedder.open(folder)
 
 
-def _remote(chosen: EmbeddingSettings) -> Embedder:
+def _remote(chosen: EmbeddingSettings) -> RemoteEmbedder:
     from memorybank.embedders.apis import EmbeddingApi, OllamaApi, OpenAiApi
     from memorybank.embedders.remote import Patience, RemoteEmbedder
 

@@ -30,7 +30,6 @@ from memorybank.settings import Settings
 from memorybank.stores.sqlite import SqliteStore
 from memorybank.stores.sqlite.follower import SqliteFollower
 from memorybank.stores.sqlite.writer import Replication
-from memorybank.vectors import ChromaServer
 
 if TYPE_CHECKING:
     from memorybank.server.following import Followed
@@ -170,6 +169,9 @@ async def build_index(
             field="vector.provider",
             hint="write `embedded`: the vectors of an encrypted bank stay in memory",
         )
+    # Loaded here: most banks ask no server, and the library takes some MiB.
+    from memorybank.vectors import ChromaServer
+
     chroma = settings.vector.chroma
     index = ServedIndex(
         store,

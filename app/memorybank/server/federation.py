@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import httpx
-
 from memorybank.auth.authenticator import TokenAuthenticator
 from memorybank.domain.keys import Roles
 from memorybank.ports import AccessStore
 from memorybank.settings import JwtSettings
 
 if TYPE_CHECKING:
+    import httpx
+
     from memorybank.auth.jwt import KeySource, SharedSecret
 
 
@@ -34,6 +34,8 @@ class Federation:
 
         keys: KeySource
         if settings.jwks_url is not None:
+            import httpx
+
             self._client = httpx.AsyncClient(headers={"Accept": "application/json"})
             keys = PublishedKeys(self._client, settings.jwks_url)
         else:
