@@ -22,6 +22,7 @@ from memorybank.domain.feed import FeedPage
 from memorybank.domain.forgetting import Step, Vitals
 from memorybank.domain.keys import ApiKey, ManagedKeys
 from memorybank.domain.memory import (
+    HasDetail,
     Link,
     LinkType,
     Memory,
@@ -767,10 +768,17 @@ class MemoryStore(LifeStore, Protocol):
         """
 
     async def list_memories(
-        self, tenant: str, where: MemoryFilter, *, limit: int, cursor: str | None
+        self,
+        tenant: str,
+        where: MemoryFilter,
+        *,
+        limit: int,
+        cursor: str | None,
+        details: Sequence[HasDetail] = (),
     ) -> MemoryPage:
         """Return one page in order of creation, newest first, with the honest total.
 
+        Of memories that the filter means and whose details are all as said.
         Raises InvalidCursor when the cursor was not made by this method.
         """
 

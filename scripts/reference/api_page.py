@@ -20,21 +20,27 @@ from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_life import LifeRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_search import SearchRoutes
+from memorybank.http.routes_sessions import SessionRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
+from memorybank.http.routes_work import work_routers
 from memorybank.mcp.more_tools import more_tools
 from memorybank.mcp.tools import ToolSpec, memory_tools
+from memorybank.mcp.work_tools import work_tools
+from memorybank.services.work.work import Work
 from scripts.reference import fields
 from scripts.reference.markdown import code, page, table
 
 # Routes and tools are described here, never called: they need no service behind them.
 NOBODY: Any = None
+_WORK = Work.on(NOBODY)
 
 
 def api() -> str:
     """Every route and tool, and the objects that they take and give."""
     document = openapi()
-    few, more = memory_tools(NOBODY).values(), more_tools(NOBODY)
+    few = memory_tools(NOBODY).values()
+    more = [*more_tools(NOBODY), *work_tools(_WORK)]
     schemas = document["components"]["schemas"] | tool_schemas([*few, *more])
     return page(
         "REST and MCP",
@@ -62,6 +68,8 @@ def openapi() -> dict[str, Any]:
         MemoryRoutes(NOBODY).router(),
         SearchRoutes(NOBODY).router(),
         LifeRoutes(NOBODY).router(),
+        SessionRoutes(_WORK.sessions).router(),
+        *work_routers(_WORK),
         ForgettingRoutes(NOBODY, NOBODY).router(),
         KeyRoutes(NOBODY).router(),
         TenantRoutes(NOBODY).router(),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+from memorybank.cli.asking import given, json_of, text_of
 from memorybank.cli.bank import Bank, open_bank, paged
 from memorybank.cli.show import cell, fields, show, table
-from memorybank.errors import InvalidRequest
 
 _SHOWN = 300
 """Characters of a memory that a list for people shows."""
@@ -23,7 +21,7 @@ _MEMORY_FIELDS = ("title", "type", "project", "session", "tags", "importance", "
 
 def store(arguments: argparse.Namespace) -> int:
     """Store a memory."""
-    body = {"content": _text(arguments.content), **_given(arguments, *_MEMORY_FIELDS)}
+    body = {"content": text_of(arguments.content), **given(arguments, *_MEMORY_FIELDS)}
     body |= _metadata(arguments)
     with open_bank(arguments) as bank:
         memory = _ask(bank, "POST", "/v1/memories", body=body)
@@ -41,9 +39,9 @@ def get(arguments: argparse.Namespace) -> int:
 
 def update(arguments: argparse.Namespace) -> int:
     """Change a memory; `--clear FIELD` empties one."""
-    body = _given(arguments, *_MEMORY_FIELDS) | _metadata(arguments)
+    body = given(arguments, *_MEMORY_FIELDS) | _metadata(arguments)
     if arguments.content is not None:
-        body["content"] = _text(arguments.content)
+        body["content"] = text_of(arguments.content)
     body |= dict.fromkeys(arguments.clear or [])
     with open_bank(arguments) as bank:
         memory = _ask(bank, "PATCH", _path("/v1/memories", arguments.id), body=body)
@@ -83,7 +81,7 @@ def history(arguments: argparse.Namespace) -> int:
 
 def list_(arguments: argparse.Namespace) -> int:
     """List memories, newest first, up to a limit."""
-    query = {**_given(arguments, "project", "session"), "type": arguments.types}
+    query = {**given(arguments, "project", "session"), "type": arguments.types}
     query["tag"] = arguments.tags
     with open_bank(arguments) as bank:
         found, total = paged(bank, "/v1/memories", "memories", query=query, limit=arguments.limit)
@@ -98,7 +96,7 @@ def search(arguments: argparse.Namespace) -> int:
     """Find memories."""
     body = {
         "query": arguments.query,
-        **_given(arguments, "limit", "project", "session", "types", "tags"),
+        **given(arguments, "limit", "project", "session", "types", "tags"),
     }
     with open_bank(arguments) as bank:
         found = _ask(bank, "POST", "/v1/search", body=body)
@@ -121,7 +119,7 @@ def health(arguments: argparse.Namespace) -> int:
 def tenants(arguments: argparse.Namespace) -> int:
     """Make, list, look at, limit and delete tenants."""
     path = "/v1/admin/tenants"
-    limits = _given(arguments, "max_memories", "requests_per_minute", "burst")
+    limits = given(arguments, "max_memories", "requests_per_minute", "burst")
     with open_bank(arguments) as bank:
         match arguments.action:
             case "list":
@@ -151,14 +149,14 @@ def keys(arguments: argparse.Namespace) -> int:
     with open_bank(arguments) as bank:
         match arguments.action:
             case "list":
-                answer = _ask(bank, "GET", path, query=_given(arguments, "tenant"))
+                answer = _ask(bank, "GET", path, query=given(arguments, "tenant"))
                 show(arguments, answer, table(answer["keys"], _KEYS, nothing="no keys"))
                 return 0
             case "create":
-                body = _given(arguments, "name", "role", "tenant", "expires_at")
+                body = given(arguments, "name", "role", "tenant", "expires_at")
                 answer = _ask(bank, "POST", path, body=body)
             case "rotate":
-                body = _given(arguments, "overlap_seconds")
+                body = given(arguments, "overlap_seconds")
                 answer = _ask(bank, "POST", f"{_path(path, arguments.id)}/rotate", body=body)
             case _:
                 _ask(bank, "DELETE", _path(path, arguments.id))
@@ -184,23 +182,10 @@ def _path(base: str, name: str) -> str:
     return f"{base}/{quote(name, safe='')}"
 
 
-def _text(given: str) -> str:
-    return sys.stdin.read() if given == "-" else given
-
-
 def _metadata(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.metadata is None:
         return {}
-    try:
-        return {"metadata": json.loads(arguments.metadata)}
-    except ValueError as error:
-        raise InvalidRequest(
-            f"metadata is not JSON: {error}", field="metadata", hint='send it like {"key": "value"}'
-        ) from None
-
-
-def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
-    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    return {"metadata": json_of(arguments.metadata, "metadata")}
 
 
 def _listed(results: list[dict[str, Any]]) -> Iterator[str]:

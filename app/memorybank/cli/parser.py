@@ -7,6 +7,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+from memorybank.cli.work_parser import GROUPS, add_work
 from memorybank.domain.memory import MemoryType
 
 EXIT_CODES = """\
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_store(commands, "store", "store a memory and print its id")
     _add_search(commands)
     _add_memory(commands)
+    _add_work(commands)
     _add_transfer(commands)
     _add_move(commands)
     _add_health(commands)
@@ -173,6 +175,17 @@ def _add_memory(commands: _Commands[argparse.ArgumentParser]) -> None:
         changes.append(change)
     for command in (get, every, update, delete, history, *changes):
         _add_bank_options(command)
+
+
+def _add_work(commands: _Commands[argparse.ArgumentParser]) -> None:
+    groups = {name: _group(commands, name, text) for name, text in GROUPS.items()}
+
+    def adds(group: str, name: str, text: str) -> argparse.ArgumentParser:
+        command = _command(groups[group], name, text, bank=True)
+        _add_bank_options(command)
+        return command
+
+    add_work(adds)
 
 
 def _add_transfer(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -46,6 +46,12 @@ HALF_LIFE_DAYS: Mapping[MemoryType, float] = {
     MemoryType.PERSONALITY: 730,
     MemoryType.THREAD: 30,
     MemoryType.EMOTION: 60,
+    MemoryType.PROJECT: 730,
+    MemoryType.EVENT: 30,
+    MemoryType.CAPSULE: 90,
+    MemoryType.HANDOFF: 180,
+    MemoryType.EPISODE: 180,
+    MemoryType.HEURISTIC: 365,
 }
 """What is about a person or was decided once lasts; what tells of a day's work fades. With the
 default threshold a memory of middling importance lasts 2.6 half-lives without any use."""

@@ -30,6 +30,12 @@ class MemoryType(StrEnum):
     PERSONALITY = "personality"
     THREAD = "thread"
     EMOTION = "emotion"
+    PROJECT = "project"
+    EVENT = "event"
+    CAPSULE = "capsule"
+    HANDOFF = "handoff"
+    EPISODE = "episode"
+    HEURISTIC = "heuristic"
 
 
 class MemoryState(StrEnum):
@@ -162,6 +168,20 @@ class MemoryFilter:
     def with_tags(self, tags: frozenset[str]) -> MemoryFilter:
         """Return the same filter for memories with all of these tags."""
         return replace(self, tags_all=tags)
+
+
+@dataclass(frozen=True, slots=True)
+class HasDetail:
+    """That a field of the details is this text, or a list that holds it.
+
+    For lists of one type of memory. Searches know nothing of it: the texts of details count for
+    finding as they are.
+    """
+
+    field: str
+    value: str
+    or_absent: bool = False
+    """Whether memories without the field are meant as well."""
 
 
 @dataclass(frozen=True, slots=True)

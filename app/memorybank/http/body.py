@@ -31,7 +31,9 @@ class _JsonRequest(Request):
     """A request whose body was parsed by parse_json."""
 
     async def parse(self) -> None:
-        self._value = parse_json(await self.body())
+        body = await self.body()
+        if body:  # FastAPI says what is missing of one that is empty
+            self._value = parse_json(body)
 
     @override
     async def json(self) -> Any:

@@ -78,7 +78,10 @@ class _DirectRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self
-        value = parse_json(await _body(receive))
+        sent = await _body(receive)
+        if not sent:  # as FastAPI does
+            raise invalid_request([{"type": "missing", "loc": ("body",)}])
+        value = parse_json(sent)
         try:
             body = self._body.validate_python(value, from_attributes=True)  # as FastAPI does
         except ValidationError as error:

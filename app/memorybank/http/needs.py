@@ -16,7 +16,11 @@ _OPEN = frozenset({"health", "metadata"})
 
 _READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _READING = frozenset({"search"})
-_BY_METHOD = {"memories": Scope.WRITE, "life": Scope.WRITE, "forgetting": Scope.ADMIN}
+_WORK = ("projects", "sessions", "notes", "decisions", "capsules", "events")
+_BY_METHOD = {
+    **dict.fromkeys(("memories", "life", *_WORK), Scope.WRITE),
+    "forgetting": Scope.ADMIN,
+}
 """By tag, what anything but GET needs."""
 
 _ADMIN = frozenset(

@@ -86,13 +86,7 @@ class MemoryRoutes:
         Where a memory of the same project and type holds the same words already, that one is
         answered, with status 200.
         """
-        stored = await self._service.adding.add(caller, new, once=once)
-        if stored.deduplicated:
-            response.status_code = 200
-        if stored.replayed:
-            response.headers[_REPLAYED] = "true"
-        response.headers["Location"] = f"/v1/memories/{stored.memory.id}"
-        return StoredView.stored(stored.memory, stored.findings, deduplicated=stored.deduplicated)
+        return shown_as_stored(await self._service.adding.add(caller, new, once=once), response)
 
     async def create_batch(
         self, caller: Caller, new: NewMemories, response: Response, once: Once = None
@@ -105,12 +99,7 @@ class MemoryRoutes:
 
     async def list_page(self, caller: Caller, query: Annotated[ListQuery, Query()]) -> MemoryList:
         """List memories page by page. Pages neither skip nor repeat what is there all along."""
-        page = await self._service.list_page(caller, query)
-        return MemoryList(
-            memories=[MemoryView.of(memory) for memory in page.memories],
-            next_cursor=page.next_cursor,
-            total=page.total,
-        )
+        return MemoryList.of(await self._service.list_page(caller, query))
 
     async def get(
         self,
@@ -141,6 +130,16 @@ class MemoryRoutes:
         A purge is for good, also for what is in the trash.
         """
         await self._service.forget(caller, id, purge=purge)
+
+
+def shown_as_stored(stored: Stored, response: Response) -> StoredView:
+    """Answer who stored a memory, or one that was there already."""
+    if stored.deduplicated:
+        response.status_code = 200
+    if stored.replayed:
+        response.headers[_REPLAYED] = "true"
+    response.headers["Location"] = f"/v1/memories/{stored.memory.id}"
+    return StoredView.stored(stored.memory, stored.findings, deduplicated=stored.deduplicated)
 
 
 def _batch_results(outcomes: list[Stored | MemoryBankError]) -> BatchResults:

@@ -48,8 +48,10 @@ from memorybank.mcp.more_tools import more_tools
 from memorybank.mcp.prompts import MemoryPrompts
 from memorybank.mcp.resources import MemoryResources
 from memorybank.mcp.tools import ToolSpec, memory_tools
+from memorybank.mcp.work_tools import work_tools
 from memorybank.schemas.problems import invalid_request
 from memorybank.services.memories import MemoryService
+from memorybank.services.work.work import Work
 from memorybank.tracing import TraceContext, Tracer
 from memorybank.trail import actor
 
@@ -74,6 +76,7 @@ class McpEndpoint:
     def __init__(
         self,
         service: MemoryService,
+        work: Work,
         *,
         version: str,
         called: Callable[[str, str], None],
@@ -84,7 +87,7 @@ class McpEndpoint:
         writes is not offered with `reads_only`: each call of it would be refused by the store.
         """
         few = memory_tools(service)
-        more = {spec.name: spec for spec in more_tools(service)}
+        more = {spec.name: spec for spec in (*more_tools(service), *work_tools(work))}
         self._profiles = {_DEFAULT: few, _FULL: few | more}
         self._resources = MemoryResources(service)
         self._prompts = MemoryPrompts(service)

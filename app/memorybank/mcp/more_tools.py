@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.keys import Scope
+from memorybank.domain.memory import MemoryPage
 from memorybank.mcp.tools import Found, Recalled, Recollection, ToolSpec
 from memorybank.schemas.fields import MAX_CURSOR, MemoryId, Name, Request, Response, Tags, Types
 from memorybank.schemas.life import (
@@ -54,6 +55,15 @@ class Listed(Response):
     memories: list[Found]
     next_cursor: str | None
     total: int
+
+    @classmethod
+    def of(cls, page: MemoryPage) -> Self:
+        """Show a page."""
+        return cls(
+            memories=[Found.of(memory) for memory in page.memories],
+            next_cursor=page.next_cursor,
+            total=page.total,
+        )
 
 
 class SimilarArguments(Request):
@@ -103,12 +113,7 @@ class MoreTools:
 
     async def list_page(self, caller: Principal, arguments: ListArguments) -> Listed:
         """Return one page."""
-        page = await self._service.list_page(caller, arguments.query())
-        return Listed(
-            memories=[Found.of(memory) for memory in page.memories],
-            next_cursor=page.next_cursor,
-            total=page.total,
-        )
+        return Listed.of(await self._service.list_page(caller, arguments.query()))
 
     async def similar(self, caller: Principal, arguments: SimilarArguments) -> Recalled:
         """Return the memories most like one."""

@@ -220,7 +220,7 @@ def _described_by_the_tool(schema: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if name != "description"}
 
 
-def _told(findings: Iterable[Finding]) -> list[str]:
+def told(findings: Iterable[Finding]) -> list[str]:
     """Return findings as an agent reads them."""
     return [f"{each.field}: {each.check} ({each.kind}), {_DONE[each.action]}" for each in findings]
 
@@ -234,7 +234,7 @@ def memory_tools(service: MemoryService) -> dict[str, ToolSpec[Any]]:
             id=stored.memory.id,
             created_at=stored.memory.created_at,
             deduplicated=stored.deduplicated,
-            findings=_told(stored.findings),
+            findings=told(stored.findings),
         )
 
     async def recall(caller: Principal, request: RecallRequest) -> Recalled:
@@ -272,7 +272,7 @@ def memory_tools(service: MemoryService) -> dict[str, ToolSpec[Any]]:
             id=memory.id,
             revision=memory.revision,
             updated_at=memory.updated_at,
-            findings=_told(findings),
+            findings=told(findings),
         )
 
     specs: list[ToolSpec[Any]] = [

@@ -13,11 +13,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from memorybank.domain.memory import MemoryType
+from memorybank.domain.work.sessions import SessionStatus
 from memorybank.errors import InvalidRequest
 from memorybank.schemas.fields import (
     MAX_DETAILS_BYTES,
+    MAX_ITEMS,
     Detail,
     DetailList,
+    MemoryId,
+    Metadata,
     Moment,
     Name,
     Request,
@@ -25,6 +29,9 @@ from memorybank.schemas.fields import (
 )
 from memorybank.schemas.problems import invalid_request
 
+# Not strict: JSON has no enumerations, only texts.
+SessionStatusName = Annotated[SessionStatus, Field(strict=False)]
+Names = Annotated[list[Name], Field(min_length=1, max_length=MAX_ITEMS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -77,10 +84,11 @@ class Documentation(Details):
 
 
 class Session(Details):
-    """How a session of work went."""
+    """How a session of work goes, or went."""
 
     outcome: Detail | None = None
-    status: Literal["active", "completed", "aborted", "paused"] | None = None
+    status: SessionStatusName | None = Field(None, description="active, if it is left out.")
+    ended_at: Moment | None = Field(None, description="When it was completed or aborted.")
 
 
 class Task(Details):
@@ -121,6 +129,89 @@ class Emotion(Details):
     feeling: Name | None = None
 
 
+class Project(Details):
+    """Where work is done, and in what."""
+
+    path: Title | None = None
+    language: Name | None = None
+    framework: Name | None = None
+
+
+class Event(Details):
+    """Something that happened."""
+
+    kind: Name | None = Field(
+        None,
+        description="What kind of thing; in the log of a session"
+        " info, milestone, issue or solution.",
+    )
+    payload: Metadata | None = Field(None, description="What belongs to it, as JSON.")
+
+
+class Capsule(Details):
+    """What somebody is to be told."""
+
+    audience: Names | None = Field(None, description="For whom; for everybody, if left out.")
+    subject: Title | None = None
+
+
+class Handoff(Details):
+    """What whoever goes on should know."""
+
+    with_whom: Name | None = None
+    experienced: Detail | None = None
+    noticed: Detail | None = None
+    learned: Detail | None = None
+    story: Detail | None = None
+    becoming: Detail | None = None
+    remember: Detail | None = None
+    significance: Share | None = Field(None, description="0 is trivial, 1 is vital.")
+    sensitivity: Literal["none", "low", "medium", "high", "secret"] | None = None
+
+
+class Checkpoint(Details):
+    """A place in an episode that one can go on from."""
+
+    id: MemoryId
+    reason: Title
+    note: Detail | None = None
+    at_step: Annotated[int, Field(ge=0)]
+
+
+class Episode(Details):
+    """A piece of work from its task to its outcome."""
+
+    task_type: Name | None = None
+    domain: Name | None = None
+    language: Name | None = None
+    framework: Name | None = None
+    complexity: Literal["simple", "moderate", "complex"] | None = None
+    status: Literal["open", "completed", "abandoned"] | None = None
+    outcome: Literal["success", "partial_success", "failure"] | None = None
+    reward: Share | None = None
+    verdict: Detail | None = None
+    reflection: Detail | None = None
+    artifacts: DetailList | None = None
+    checkpoints: Annotated[list[Checkpoint], Field(max_length=MAX_ITEMS)] | None = None
+
+
+class Evidence(Details):
+    """What speaks for a rule, and against it."""
+
+    episodes: Annotated[list[MemoryId], Field(max_length=MAX_ITEMS)]
+    successes: Annotated[int, Field(ge=0)]
+    failures: Annotated[int, Field(ge=0)]
+
+
+class Heuristic(Details):
+    """What to do when, as experience has it."""
+
+    condition: Detail | None = None
+    action: Detail | None = None
+    evidence: Evidence | None = None
+    confidence: Share | None = Field(None, description="0 is a guess, 1 is certain.")
+
+
 DETAILS: Mapping[MemoryType, type[Details]] = {
     MemoryType.NOTE: Details,
     MemoryType.FACT: Believed,
@@ -136,6 +227,12 @@ DETAILS: Mapping[MemoryType, type[Details]] = {
     MemoryType.PERSONALITY: Believed,
     MemoryType.THREAD: Thread,
     MemoryType.EMOTION: Emotion,
+    MemoryType.PROJECT: Project,
+    MemoryType.EVENT: Event,
+    MemoryType.CAPSULE: Capsule,
+    MemoryType.HANDOFF: Handoff,
+    MemoryType.EPISODE: Episode,
+    MemoryType.HEURISTIC: Heuristic,
 }
 
 

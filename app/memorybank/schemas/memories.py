@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import Field
+from typing_extensions import override
 
-from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryType, Origin
+from memorybank.domain.memory import (
+    Memory,
+    MemoryFilter,
+    MemoryPage,
+    MemoryState,
+    MemoryType,
+    Origin,
+)
 from memorybank.schemas.fields import (
     MAX_CURSOR,
     MAX_PAGE,
@@ -94,8 +103,8 @@ class MemoryPatch(Request):
         return sent
 
 
-class ListQuery(Request):
-    """Which page of which memories to list."""
+class PageQuery(Request):
+    """Which page of a list of memories."""
 
     # Not strict: a query string has texts only.
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE, strict=False)] = Field(
@@ -105,36 +114,48 @@ class ListQuery(Request):
         None, description="`next_cursor` of the page before; absent for the first page."
     )
     project: Name | None = Field(None, description="Only this project.")
-    session: Name | None = Field(None, description="Only this conversation.")
-    type: Types = Field([], description="Only this type; may be repeated, then any of them.")
     tag: Tags = Field([], description="Only with this tag; may be repeated, then all of them.")
     state: Annotated[list[State], Field(max_length=len(MemoryState))] = Field(
         [MemoryState.LIVE], description="Only in this state; may be repeated, then any of them."
     )
+    created_after: Moment | None = Field(None, description="Only what was stored later than this.")
+    created_before: Moment | None = Field(
+        None, description="Only what was stored earlier than this."
+    )
+
+    def where(self) -> MemoryFilter:
+        """Return the filters."""
+        return MemoryFilter(
+            project=self.project,
+            tags_all=frozenset(self.tag),
+            states=frozenset(self.state),
+            created_after=self.created_after,
+            created_before=self.created_before,
+        )
+
+
+class ListQuery(PageQuery):
+    """Which page of which memories to list."""
+
+    session: Name | None = Field(None, description="Only this conversation.")
+    type: Types = Field([], description="Only this type; may be repeated, then any of them.")
     origin: Annotated[list[OriginName], Field(max_length=len(Origin))] = Field(
         [], description="Only of this origin; may be repeated, then any of them."
     )
     pinned: Annotated[bool, Field(strict=False)] | None = Field(
         None, description="Only those that are pinned, or only those that are not."
     )
-    created_after: Moment | None = Field(None, description="Only what was stored later than this.")
-    created_before: Moment | None = Field(
-        None, description="Only what was stored earlier than this."
-    )
     valid_at: Moment | None = Field(None, description="Only what held at this time.")
 
+    @override
     def where(self) -> MemoryFilter:
         """Return the filters."""
-        return MemoryFilter(
-            project=self.project,
+        return replace(
+            super().where(),
             session=self.session,
             types=frozenset(self.type),
-            tags_all=frozenset(self.tag),
-            states=frozenset(self.state),
             origins=frozenset(self.origin),
             pinned=self.pinned,
-            created_after=self.created_after,
-            created_before=self.created_before,
             valid_at=self.valid_at,
         )
 
@@ -186,3 +207,12 @@ class MemoryList(Response):
     memories: list[MemoryView]
     next_cursor: str | None = Field(description="Pass it as `cursor`; null on the last page.")
     total: int = Field(description="How many memories match in all.")
+
+    @classmethod
+    def of(cls, page: MemoryPage) -> Self:
+        """Show a page."""
+        return cls(
+            memories=[MemoryView.of(memory) for memory in page.memories],
+            next_cursor=page.next_cursor,
+            total=page.total,
+        )

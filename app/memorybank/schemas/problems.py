@@ -14,6 +14,7 @@ _CURES = {
     "string_too_short": "send some text",
     "string_too_long": "shorten it to {max_length} characters, or split it",
     "too_long": "send at most {max_length}",
+    "too_short": "send at least {min_length}",
     "string_type": "send a JSON string",
     "string_unicode": "send valid Unicode, without lone surrogates",
     "int_type": "send a whole number without quotes",
@@ -36,19 +37,20 @@ _CURES = {
 }
 _PARTS_OF_A_REQUEST = {"body", "query", "path"}
 _MAX_FIELD = 200
+_TOLD = 3
+"""Who sends many wrong fields mends some and sends again."""
 
 
 def invalid_request(errors: Sequence[Mapping[str, Any]]) -> InvalidRequest:
-    """Return the first failure of a pydantic validation as an InvalidRequest.
+    """Return the failures of a pydantic validation as an InvalidRequest, the first one's field.
 
     `errors` is what ValidationError.errors() returns. Input values are never repeated.
     """
     first = errors[0]
-    field = dotted(first["loc"])
-    message = f"{field or 'the body'} {_said_of_a_field(first)}"
-    if len(errors) > 1:
-        message += f" (and {len(errors) - 1} more problems)"
-    return InvalidRequest(message, field=field or None, hint=cure(first))
+    told = [_said(each) for each in errors[:_TOLD]]
+    if len(errors) > _TOLD:
+        told.append(f"and {len(errors) - _TOLD} more")
+    return InvalidRequest("; ".join(told), field=dotted(first["loc"]) or None, hint=cure(first))
 
 
 def dotted(location: Sequence[str | int]) -> str:
@@ -70,12 +72,16 @@ def cure(error: Mapping[str, Any]) -> str | None:
     return None if template is None else template.format(**error.get("ctx") or {})
 
 
+def _said(error: Mapping[str, Any]) -> str:
+    return f"{dotted(error['loc']) or 'the body'} {_said_of_a_field(error)}"
+
+
 def _said_of_a_field(error: Mapping[str, Any]) -> str:
     """Turn pydantic's sentence, such as "Input should be ...", into one about the field."""
     if error["type"] == "missing":
         return "is required"
     if error["type"] == "extra_forbidden":
         return "is not a known field"
-    message: str = error["msg"]
+    message: str = error["msg"].replace(" after validation", "")
     _subject, _, rest = message.partition(" ")
     return rest if rest.startswith("should") else message[:1].lower() + message[1:]

@@ -27,8 +27,10 @@ from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_life import LifeRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_search import SearchRoutes
+from memorybank.http.routes_sessions import SessionRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
+from memorybank.http.routes_work import work_routers
 from memorybank.server.deferred import Deferred, WithLifespan
 from memorybank.server.engine import Engine
 from memorybank.server.federation import Federation
@@ -104,6 +106,7 @@ async def build_application(
 
         return McpEndpoint(
             services.memories,
+            services.work,
             version=VERSION,
             called=telemetry.tool_called,
             tracer=tracer,
@@ -135,6 +138,8 @@ async def build_application(
     routers = [
         memories.router(),
         search.router(),
+        SessionRoutes(services.work.sessions).router(),
+        *work_routers(services.work),
         LifeRoutes(services.memories.life).router(),
         ForgettingRoutes(services.forgetting, engine.embedder.model).router(),
         KeyRoutes(services.keys).router(),

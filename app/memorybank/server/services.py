@@ -29,6 +29,7 @@ from memorybank.services.selftest import SelfTest
 from memorybank.services.steady import SteadyClock
 from memorybank.services.tenants import TenantService
 from memorybank.services.timing import Timed, untimed
+from memorybank.services.work.work import Work
 from memorybank.version import VERSION
 
 
@@ -37,6 +38,7 @@ class Services:
     """Every use case, and who may use them."""
 
     memories: MemoryService
+    work: Work
     forgetting: Forgetting
     keys: KeyService
     tenants: TenantService
@@ -85,6 +87,7 @@ class Services:
         )
         return cls(
             memories=memories,
+            work=Work.on(memories),
             forgetting=Forgetting(
                 engine.store.forgetting,
                 memories.ledger,

@@ -123,6 +123,11 @@ class Adding:
         request = json.dumps(raw, sort_keys=True)
         return await self._once(caller, news, request, once, places=True)
 
+    async def is_answered(self, caller: Principal, once: str) -> bool:
+        """Say whether a request with this Idempotency-Key was answered, so that it is again."""
+        known = await self._store.find_claim(caller.tenant, caller.key_id, once)
+        return known is not None and self._is_kept(known)
+
     def made(self, caller: Principal, new: NewMemory) -> tuple[Memory, tuple[Finding, ...]]:
         """Return the memory that a request means, as it may be kept, and what was found in it.
 
@@ -212,7 +217,7 @@ class Adding:
         async with self._ledger.alone_with([("once", caller.tenant, caller.key_id, once)]):
             known = await self._store.find_claim(caller.tenant, caller.key_id, once)
             now = self._clock()
-            if known is not None and known.created_at >= now - IDEMPOTENCY_KEPT:
+            if known is not None and self._is_kept(known):
                 if known.digest != digest:
                     raise InvalidRequest(
                         "this Idempotency-Key was used for another request",
@@ -222,6 +227,9 @@ class Adding:
                 return await self._replayed(caller, known)
             claim = Claim(caller.tenant, caller.key_id, once, digest, "", now)
             return await self._store_all(caller, news, claim, places=places)
+
+    def _is_kept(self, claim: Claim) -> bool:
+        return claim.created_at >= self._clock() - IDEMPOTENCY_KEPT
 
     async def _store_all(
         self,

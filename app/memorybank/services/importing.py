@@ -36,6 +36,7 @@ from memorybank.ports import (
     SearchIndex,
     Vector,
 )
+from memorybank.schemas.details import checked_details
 from memorybank.schemas.problems import invalid_request
 from memorybank.schemas.transfer import (
     LINES,
@@ -286,6 +287,7 @@ class _Import:
         try:
             if line.tenant not in self._header.tenants:
                 raise _foreign("memory.tenant")
+            _check_details(memory)
             vector = self._vector(line.vector)
         except InvalidRequest as error:
             self._refuse(number, error)
@@ -304,7 +306,13 @@ class _Import:
             tenant = self._own
         if isinstance(line, LinkLine):
             return _About(number, KeptLink(tenant, line.to_link()))
-        return _About(number, KeptRevision(line.to_revision(tenant)))
+        revision = line.to_revision(tenant)
+        try:
+            _check_details(revision.memory)
+        except InvalidRequest as error:
+            self._refuse(number, error)
+            return None
+        return _About(number, KeptRevision(revision))
 
     def _vector(self, text: str | None) -> Vector | None:
         """Return the vector if it is of the embedding space that is in use here."""
@@ -466,6 +474,19 @@ class _Import:
             self._problems.append(problem)
         else:
             self._problems_left_out += 1
+
+
+def _check_details(memory: Memory) -> None:
+    """Raises InvalidRequest for details that are none of the memory's type.
+
+    What a session's status says, say, its routes rely upon.
+    """
+    try:
+        checked_details(memory.type, memory.details)
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            error.message, field=f"memory.{error.field}", hint=error.hint
+        ) from None
 
 
 def _same(one: Memory, other: Memory) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from memorybank.domain.memory import (
     RevisionPage,
     searchable_text,
 )
+from memorybank.domain.work.governed import by_hand
 from memorybank.errors import Conflict, InvalidRequest, NotFound
 from memorybank.ports import MemoryStore, Move
 from memorybank.schemas.details import checked_details
@@ -75,23 +76,43 @@ class Life:
     async def update(
         self, caller: Principal, memory_id: str, patch: MemoryPatch
     ) -> tuple[Memory, tuple[Finding, ...]]:
-        """Change what a memory says; return it and what the write gate found in what is new.
+        """Change what a memory says, by hand: not what only the routes of its type change.
 
-        Raises NotFound. Its origin and trust become the caller's, if those deserve less trust.
+        Else as `change`.
         """
         caller.require(Scope.WRITE)
         changes = patch.changes()
         if not changes:
             raise InvalidRequest("there is nothing to change", hint="send at least one field")
+        return await self.change(caller, memory_id, lambda old: by_hand(old, changes), "update")
+
+    async def change(
+        self,
+        caller: Principal,
+        memory_id: str,
+        decide: Callable[[Memory], Mapping[str, Any]],
+        action: str,
+    ) -> tuple[Memory, tuple[Finding, ...]]:
+        """Change what a memory says; return it and what the write gate found in what is new.
+
+        `decide` is shown the memory while nobody else changes it, and returns the fields that are
+        to change, none to leave it as it is; what it raises is passed on. `action` is what history
+        and audit log call it. Raises NotFound. The memory's origin and trust become the caller's,
+        if those deserve less trust.
+        """
+        caller.require(Scope.WRITE)
         async with self._ledger.alone_with([(caller.tenant, memory_id)]):
             old = await self._present(caller.tenant, memory_id)
+            changes = decide(old)
+            if not changes:
+                return old, ()
             new = _changed(old, changes)
             findings: tuple[Finding, ...] = ()
             if _TEXTS & changes.keys():
                 new, findings = self._adding.guarded(new)
             if searchable_text(new) != searchable_text(old):
                 new = _no_more_trusted_than(caller.origin, new)
-            return await self._revise(caller, old, new, "update"), findings
+            return await self._revise(caller, old, new, action), findings
 
     async def rollback(self, caller: Principal, memory_id: str, revision: int) -> Memory:
         """Let a memory say again what it said at a revision; raises NotFound.
@@ -281,6 +302,11 @@ class Life:
             raise unknown()
         return links
 
+    async def present(self, caller: Principal, memory_id: str) -> Memory:
+        """Return a memory that something is to be added to. Raises NotFound."""
+        caller.require(Scope.WRITE)
+        return await self._present(caller.tenant, memory_id)
+
     async def _present(self, tenant: str, memory_id: str, *, field: str = "id") -> Memory:
         """Return a memory that is not in the trash; raises NotFound."""
         with self._timed("store_get"):
@@ -334,7 +360,7 @@ def unknown(field: str = "id") -> NotFound:
     return NotFound("there is no memory with this id", field=field, hint="list or search for it")
 
 
-def _changed(old: Memory, changes: dict[str, Any]) -> Memory:
+def _changed(old: Memory, changes: Mapping[str, Any]) -> Memory:
     new = replace(old, **changes)
     if new.valid_from and new.valid_to and new.valid_to <= new.valid_from:
         raise InvalidRequest(

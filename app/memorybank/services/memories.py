@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.gate import GatePolicy
 from memorybank.domain.keys import Scope
-from memorybank.domain.memory import Memory, MemoryPage, MemoryState
+from memorybank.domain.memory import HasDetail, Memory, MemoryFilter, MemoryPage, MemoryState
 from memorybank.ports import Embedder, MemoryStore, SearchIndex
 from memorybank.schemas.memories import ListQuery, MemoryPatch, NewMemory
 from memorybank.schemas.search import SearchRequest
@@ -92,11 +92,29 @@ class MemoryService:
 
     async def list_page(self, caller: Principal, query: ListQuery) -> MemoryPage:
         """Return one page, newest first. Raises InvalidCursor."""
+        return await self.page(caller, query.where(), limit=query.limit, cursor=query.cursor)
+
+    async def page(
+        self,
+        caller: Principal,
+        where: MemoryFilter,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        details: Sequence[HasDetail] = (),
+    ) -> MemoryPage:
+        """Return one page of the memories that a filter and details mean. Raises InvalidCursor."""
         caller.require(Scope.READ)
         with self._timed("store_list"):
             return await self._store.list_memories(
-                caller.tenant, query.where(), limit=query.limit, cursor=query.cursor
+                caller.tenant, where, limit=limit, cursor=cursor, details=details
             )
+
+    async def first(self, tenant: str, where: MemoryFilter) -> Memory | None:
+        """Return the newest memory of a tenant that a filter means."""
+        with self._timed("store_list"):
+            page = await self._store.list_memories(tenant, where, limit=1, cursor=None)
+        return page.memories[0] if page.memories else None
 
     async def get(
         self, caller: Principal, memory_id: str, *, include_trash: bool = False

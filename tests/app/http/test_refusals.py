@@ -156,7 +156,6 @@ async def test_a_wrong_list_query_is_refused(
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
         b"{",
         b"{'content': 'x'}",
         b'{"content": "x"} trailing',
@@ -172,6 +171,29 @@ async def test_what_is_no_json_is_refused(admin: httpx.AsyncClient, body: bytes)
     for path in ("/v1/memories", "/v1/search"):
         answer = await admin.post(path, content=body, headers=JSON)
         assert problem(answer, 400, "invalid_json")["hint"]
+
+
+async def test_a_body_that_is_empty_is_said_to_be_missing(admin: httpx.AsyncClient) -> None:
+    for path in ("/v1/memories", "/v1/search"):
+        refused = problem(await admin.post(path), 422, "invalid_request")
+        assert (refused["message"], refused["hint"]) == ("the body is required", "add it")
+
+
+async def test_a_list_that_is_too_short_is_told_how_long_it_must_be(
+    admin: httpx.AsyncClient,
+) -> None:
+    answer = await admin.post("/v1/capsules", json={"content": "x", "audience": []})
+    refused = problem(answer, 422, "invalid_request")
+    told = "audience should have at least 1 item, not 0"
+    assert (refused["message"], refused["hint"]) == (told, "send at least 1")
+
+
+async def test_the_first_problems_of_a_body_are_all_told(admin: httpx.AsyncClient) -> None:
+    answer = await admin.post("/v1/memories", json={"text": "x", "tag": "y"})
+    told = "content is required; text is not a known field; tag is not a known field"
+    assert problem(answer, 422, "invalid_request")["message"] == told
+    answer = await admin.post("/v1/memories", json=dict.fromkeys("abcd", 1))
+    assert problem(answer, 422, "invalid_request")["message"].endswith("field; and 2 more")
 
 
 async def test_a_repeated_name_counts_once_by_its_last_value(admin: httpx.AsyncClient) -> None:

@@ -34,6 +34,11 @@ BODIES: dict[str, Any] = {
     "keys_create": {"name": "x", "role": "readonly"},
     "keys_manage": {"keys": []},
     "tenants_create": {"name": "beta"},
+    "projects_create": {"name": "x"},
+    "sessions_start": {"title": "x"},
+    "sessions_log": {"content": "x"},
+    "sessions_complete": {"outcome": "x"},
+    **{f"{kind}_create": {"content": "x"} for kind in ("notes", "decisions", "capsules", "events")},
 }
 """What the operations need whose body has required fields: wrong ones are refused before keys."""
 

@@ -30,7 +30,11 @@ pytestmark = pytest.mark.slow
 Mode = Literal["auto", "legacy", "2026-07-28"]
 MODES: list[Mode] = ["auto", "legacy", "2026-07-28"]
 FEW = ["remember", "recall", "context", "update", "forget"]
-READING = ["get", "list", "similar", "facets", "history", "links"]
+READING = [
+    *("get", "list", "similar", "facets", "history", "links"),
+    *("project_list", "session_list", "session_get", "session_entries"),
+    *("note_list", "decision_list", "capsule_list", "event_list"),
+]
 
 
 @asynccontextmanager
@@ -76,7 +80,7 @@ async def test_the_full_profile_tends_memories(bank: Service, mode: Mode) -> Non
     async with agent(bank, bank.admin_key, mode, FULL) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
         assert names[: len(FEW)] == FEW
-        assert len(names) == len(set(names)) == 16
+        assert len(names) == len(set(names)) == 35
 
         async def call(name: str, **arguments: Any) -> Any:
             return structured(await client.call_tool(name, arguments))

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from memorybank.domain.feed import MemoryColumns
 from memorybank.domain.keys import Role
-from memorybank.domain.memory import Memory, MemoryFilter, MemoryState, MemoryType
+from memorybank.domain.memory import HasDetail, Memory, MemoryFilter, MemoryState, MemoryType
 from memorybank.domain.tenants import UNLIMITED, Quotas, Tenant
 from memorybank.encryption import KeyRing
 from memorybank.errors import (
@@ -106,6 +106,39 @@ async def all_ids(
         cursor = page.next_cursor
         if cursor is None:
             return ids
+
+
+async def test_a_list_is_narrowed_by_details_whatever_is_in_them(store: MemoryStore) -> None:
+    odd = 'a "quote", \\u0041 and ünïcode'
+    told: list[dict[str, Any]] = [
+        {"who": "ann"},
+        {"who": ["ann", "bob"]},
+        {"who": [odd]},
+        {"who": odd},
+        {"who": []},
+        {"who": "annabel", "other": "ann"},
+        {},
+    ]
+    memories = [a_memory(str(place), details=each) for place, each in enumerate(told)]
+    await store.add_many([(each, a_vector()) for each in memories])
+
+    async def places(*wanted: HasDetail) -> list[int]:
+        page = await store.list_memories("acme", ALL, limit=10, cursor=None, details=wanted)
+        assert page.total == len(page.memories)
+        return sorted(int(each.content) for each in page.memories)
+
+    assert await places(HasDetail("who", "ann")) == [0, 1]
+    assert await places(HasDetail("who", odd)) == [2, 3]
+    assert await places(HasDetail("who", "bob", or_absent=True)) == [1, 6]
+    assert await places(HasDetail("who", "annabel"), HasDetail("other", "ann")) == [5]
+    assert await places(HasDetail("other", "nobody")) == []
+    first = (HasDetail("who", "ann"),)
+    page = await store.list_memories("acme", ALL, limit=1, cursor=None, details=first)
+    assert page.next_cursor is not None
+    with pytest.raises(InvalidCursor):
+        await store.list_memories("acme", ALL, limit=1, cursor=page.next_cursor)
+    rest = await store.list_memories("acme", ALL, limit=1, cursor=page.next_cursor, details=first)
+    assert [each.content for each in rest.memories] == ["0"]
 
 
 async def test_a_stored_memory_comes_back_whole(store: MemoryStore) -> None:

@@ -11,13 +11,14 @@ from typing import TypeVar
 from typing_extensions import override
 
 from memorybank.domain.audit import EventKind
+from memorybank.domain.memory import HasDetail
 from memorybank.errors import StoreUnavailable
 from memorybank.lanes import Lanes
 from memorybank.ports import Marks, PoolStatus
 from memorybank.stores.postgres.care import CareTables
 from memorybank.stores.postgres.connection import Server, Session
 from memorybank.stores.postgres.errors import translated, translated_at_start
-from memorybank.stores.postgres.filters import holding_tags
+from memorybank.stores.postgres.filters import holding_details, holding_tags
 from memorybank.stores.postgres.schema import migrate, require_walls
 from memorybank.stores.postgres.searching import PostgresIndex
 from memorybank.stores.postgres.sessions import Line, moment, once, reading, writing
@@ -162,11 +163,16 @@ class PostgresStore(SqlStore):
         self._writer.close()
 
     @override
-    def _tagged(
-        self, connection: Connection, clause: str, values: rows.Bindings, tags: Sequence[str]
+    def _holding(
+        self,
+        connection: Connection,
+        clause: str,
+        values: rows.Bindings,
+        tags: Sequence[str],
+        details: Sequence[HasDetail],
     ) -> tuple[str, rows.Bindings]:
         """See SqlStore."""
-        return holding_tags(clause, values, tags)
+        return holding_details(*holding_tags(clause, values, tags), details)
 
     def _busy(self) -> PoolStatus:
         return PoolStatus(self._count, self._count - self._readers.qsize(), self._writer.waiting)

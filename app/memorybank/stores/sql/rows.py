@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import hashlib
 import json
 import struct
@@ -14,6 +15,7 @@ import numpy as np
 
 from memorybank.domain.duplicates import fingerprint
 from memorybank.domain.memory import (
+    HasDetail,
     Memory,
     MemoryFilter,
     MemoryState,
@@ -178,7 +180,7 @@ def vector_from(stored: bytes, tenant: str, memory_id: str, seal: Seal) -> Vecto
 def condition(tenant: str, where: MemoryFilter) -> tuple[str, Bindings]:
     """Return the WHERE clause, and its values, of the tenant's memories that the filter means.
 
-    All but the tags, which the databases look into each in their own way.
+    All but the tags and details, which the databases look into each in their own way.
     """
     clauses = ["tenant = ?"]
     values: Bindings = [tenant]
@@ -221,13 +223,17 @@ def _about_times(where: MemoryFilter) -> Iterator[tuple[Any, ...]]:
         yield "(valid_to IS NULL OR valid_to > ?)", at
 
 
-def encode_cursor(tenant: str, where: MemoryFilter, created_seq: int) -> str:
+def encode_cursor(
+    tenant: str, where: MemoryFilter, created_seq: int, details: Sequence[HasDetail]
+) -> str:
     """Return the cursor of the page that follows the memory with this `created_seq`."""
-    packed = _CURSOR.pack(created_seq, _checksum(tenant, where, created_seq))
+    packed = _CURSOR.pack(created_seq, _checksum(tenant, where, created_seq, details))
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def decode_cursor(tenant: str, where: MemoryFilter, cursor: str) -> int:
+def decode_cursor(
+    tenant: str, where: MemoryFilter, cursor: str, details: Sequence[HasDetail]
+) -> int:
     """Return the `created_seq` inside; raises InvalidCursor unless made for this very list.
 
     The checksum catches mangled and mixed-up cursors. It is no secret and need not be one: the
@@ -238,7 +244,7 @@ def decode_cursor(tenant: str, where: MemoryFilter, cursor: str) -> int:
         created_seq, checksum = _CURSOR.unpack(base64.b64decode(padded, b"-_", validate=True))
     except (ValueError, binascii.Error, struct.error):
         created_seq, checksum = 0, b""
-    if checksum != _checksum(tenant, where, created_seq):
+    if checksum != _checksum(tenant, where, created_seq, details):
         raise InvalidCursor(
             "the cursor does not belong to this list",
             field="cursor",
@@ -247,7 +253,10 @@ def decode_cursor(tenant: str, where: MemoryFilter, cursor: str) -> int:
     return int(created_seq)
 
 
-def _checksum(tenant: str, where: MemoryFilter, created_seq: int) -> bytes:
+def _checksum(
+    tenant: str, where: MemoryFilter, created_seq: int, details: Sequence[HasDetail]
+) -> bytes:
     clause, values = condition(tenant, where)
-    about = json.dumps([clause, values, sorted(where.tags_all), created_seq])
+    told = [dataclasses.astuple(each) for each in details]
+    about = json.dumps([clause, values, sorted(where.tags_all), told, created_seq])
     return hashlib.blake2b(about.encode(), digest_size=8).digest()

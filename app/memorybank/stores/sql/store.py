@@ -11,6 +11,7 @@ from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.duplicates import fingerprint
 from memorybank.domain.feed import FeedPage
 from memorybank.domain.memory import (
+    HasDetail,
     Link,
     LinkType,
     Memory,
@@ -312,16 +313,24 @@ class SqlStore(ABC):
         return await self._write(tenant, write, done(event))
 
     async def list_memories(
-        self, tenant: str, where: MemoryFilter, *, limit: int, cursor: str | None
+        self,
+        tenant: str,
+        where: MemoryFilter,
+        *,
+        limit: int,
+        cursor: str | None,
+        details: Sequence[HasDetail] = (),
     ) -> MemoryPage:
         """See MemoryStore. Pages never skip or repeat a memory, whatever is added meanwhile."""
-        before = None if cursor is None else rows.decode_cursor(tenant, where, cursor)
+        before = None if cursor is None else rows.decode_cursor(tenant, where, cursor, details)
         condition = rows.condition(tenant, where)
         tags = sorted(where.tags_all)
 
         def read(connection: Connection) -> MemoryPage:
             with connection:  # the page and the total are of the same moment
-                clause, values = self._tagged(connection, *condition, tags) if tags else condition
+                clause, values = condition
+                if tags or details:
+                    clause, values = self._holding(connection, clause, values, tags, details)
                 page_clause, page_values = clause, values
                 if before is not None:
                     page_clause, page_values = f"{clause} AND created_seq < ?", [*values, before]
@@ -336,7 +345,7 @@ class SqlStore(ABC):
             next_cursor = None
             if len(page) > limit:
                 page = page[:limit]
-                next_cursor = rows.encode_cursor(tenant, where, page[-1][-1])
+                next_cursor = rows.encode_cursor(tenant, where, page[-1][-1], details)
             return MemoryPage(
                 [rows.memory_from(row, self._seal) for row in page], next_cursor, total
             )
@@ -423,10 +432,15 @@ class SqlStore(ABC):
         """Do what was accepted, then let go of the database; called once, in a thread."""
 
     @abstractmethod
-    def _tagged(
-        self, connection: Connection, clause: str, values: rows.Bindings, tags: Sequence[str]
+    def _holding(
+        self,
+        connection: Connection,
+        clause: str,
+        values: rows.Bindings,
+        tags: Sequence[str],
+        details: Sequence[HasDetail],
     ) -> tuple[str, rows.Bindings]:
-        """Narrow a condition on memories to those with all of the tags."""
+        """Narrow a condition on memories to those with all of the tags and details."""
 
     def _change(self, row: rows.Row) -> MemoryChange:
         *_, seq, blob = row

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from memorybank.domain.audit import NotedEvent
 from memorybank.domain.keys import ApiKey
-from memorybank.domain.memory import Touch
+from memorybank.domain.memory import HasDetail, Touch
 from memorybank.domain.usage import Count, Endpoint
 from memorybank.encryption import KeyRing
 from memorybank.errors import ConfigurationError, ReadOnly, StoreUnavailable
@@ -36,7 +36,7 @@ from memorybank.stores.sqlite.care import CareTables, copied
 from memorybank.stores.sqlite.connection import DELETIONS_KEPT, migrations, open_reader
 from memorybank.stores.sqlite.errors import Damage, translated
 from memorybank.stores.sqlite.former import WayBack
-from memorybank.stores.sqlite.store import READERS, SQLITE, tagged
+from memorybank.stores.sqlite.store import READERS, SQLITE, holding
 
 Answer = TypeVar("Answer")
 
@@ -161,11 +161,16 @@ class SqliteFollower(SqlStore):
         self._close_readers()
 
     @override
-    def _tagged(
-        self, connection: Connection, clause: str, values: rows.Bindings, tags: Sequence[str]
+    def _holding(
+        self,
+        connection: Connection,
+        clause: str,
+        values: rows.Bindings,
+        tags: Sequence[str],
+        details: Sequence[HasDetail],
     ) -> tuple[str, rows.Bindings]:
         """See SqlStore."""
-        return tagged(self._seal, clause, values, tags)
+        return holding(self._seal, clause, values, tags, details)
 
     def _open_readers(self) -> None:
         for _ in range(READERS):

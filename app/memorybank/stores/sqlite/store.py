@@ -15,6 +15,7 @@ import apsw
 from typing_extensions import override
 
 from memorybank.domain.audit import EventKind
+from memorybank.domain.memory import HasDetail
 from memorybank.encryption import KeyRing
 from memorybank.errors import StoreUnavailable
 from memorybank.lanes import Lanes
@@ -156,11 +157,16 @@ class SqliteStore(SqlStore):
         self._lock.release()
 
     @override
-    def _tagged(
-        self, connection: Connection, clause: str, values: rows.Bindings, tags: Sequence[str]
+    def _holding(
+        self,
+        connection: Connection,
+        clause: str,
+        values: rows.Bindings,
+        tags: Sequence[str],
+        details: Sequence[HasDetail],
     ) -> tuple[str, rows.Bindings]:
         """See SqlStore."""
-        return tagged(self._seal, clause, values, tags)
+        return holding(self._seal, clause, values, tags, details)
 
     def _attach(self, connection: apsw.Connection, path: Path, model: str) -> None:
         try:
@@ -199,15 +205,33 @@ class SqliteStore(SqlStore):
         return await self._lanes.run(run)
 
 
-def tagged(
-    seal: Seal, clause: str, values: rows.Bindings, tags: Sequence[str]
+def holding(
+    seal: Seal,
+    clause: str,
+    values: rows.Bindings,
+    tags: Sequence[str],
+    details: Sequence[HasDetail],
 ) -> tuple[str, rows.Bindings]:
-    """See SqlStore. In an encrypted bank it opens the tags of all that meet the condition."""
-    column = "memories.tags"
-    if seal.active:
-        column = f"unsealed(memories.tenant, memories.id, 'tags', {column})"
-    has = f" AND EXISTS (SELECT 1 FROM json_each({column}) WHERE value = ?)"
-    return clause + has * len(tags), [*values, *tags]
+    """See SqlStore. In an encrypted bank it opens these columns of all that meet the condition."""
+    has = f" AND EXISTS (SELECT 1 FROM json_each({_opened(seal, 'tags')}) WHERE value = ?)"
+    clause, values = clause + has * len(tags), [*values, *tags]
+    column = _opened(seal, "details")
+    for each in details:
+        path = f"$.{each.field}"
+        # Of a text there is one row, of a list one for each that it holds.
+        has = f"EXISTS (SELECT 1 FROM json_each({column}, ?) WHERE value = ?)"
+        if each.or_absent:
+            clause += f" AND (json_type({column}, ?) IS NULL OR {has})"
+            values += [path, path, each.value]
+        else:
+            clause += f" AND {has}"
+            values += [path, each.value]
+    return clause, values
+
+
+def _opened(seal: Seal, column: str) -> str:
+    name = f"memories.{column}"
+    return f"unsealed(memories.tenant, memories.id, '{column}', {name})" if seal.active else name
 
 
 @contextmanager

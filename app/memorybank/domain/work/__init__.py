@@ -1,0 +1,1 @@
+"""What agents work with, each a memory of its own type: the rules, pure."""

@@ -1,0 +1,41 @@
+"""All kinds of things that agents work with, on one service of memories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from memorybank.domain.memory import MemoryType
+from memorybank.services.memories import MemoryService, now_utc
+from memorybank.services.work.projects import Projects
+from memorybank.services.work.sessions import Sessions
+from memorybank.services.work.things import Things
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A service for each kind."""
+
+    projects: Projects
+    sessions: Sessions
+    notes: Things
+    decisions: Things
+    capsules: Things
+    events: Things
+
+    @classmethod
+    def on(cls, memories: MemoryService, *, clock: Callable[[], datetime] = now_utc) -> Work:
+        """Return them."""
+
+        def things(kind: MemoryType) -> Things:
+            return Things(memories, kind, clock=clock)
+
+        return cls(
+            projects=Projects(memories, clock=clock),
+            sessions=Sessions(memories, clock=clock),
+            notes=things(MemoryType.NOTE),
+            decisions=things(MemoryType.DECISION),
+            capsules=things(MemoryType.CAPSULE),
+            events=things(MemoryType.EVENT),
+        )

@@ -1,0 +1,73 @@
+"""Commands about what agents work with, on a server and on a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["server", "folder"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    if request.param == "server":
+        remote: list[str] = request.getfixturevalue("remote")
+        return remote
+    return ["--data", str(tmp_path / "bank")]
+
+
+def made(run: Run, *arguments: str) -> str:
+    code, out, complaint = run(*arguments)
+    assert code == 0, complaint
+    return out.strip()
+
+
+def listed(run: Run, *arguments: str) -> list[dict[str, Any]]:
+    code, out, complaint = run(*arguments, "--output", "json")
+    assert code == 0, complaint
+    found: list[dict[str, Any]] = json.loads(out)["memories"]
+    return found
+
+
+def test_a_session_is_started_logged_and_ended(run: Run, where: list[str]) -> None:
+    made(run, "project", "init", "shop", "--path", "/src", *where)
+    [project] = listed(run, "project", "list", "--path", "/src", *where)
+    assert project["project"] == "shop"
+    session = made(run, "session", "start", "Mend it", "--project", "shop", *where)
+    entry = made(run, "session", "log", session, "It is the clock", "--kind", "issue", *where)
+    assert [each["id"] for each in listed(run, "session", "log", session, *where)] == [entry]
+    assert "It is the clock" in made(run, "session", "log", session, *where)
+    assert listed(run, "session", "log", session, "--kind", "info", *where) == []
+    assert made(run, "session", "pause", session, *where) == f"{session} is paused"
+    assert "paused" in made(run, "session", "list", "--status", "paused", *where)
+    made(run, "session", "resume", session, *where)
+    ended = made(run, "session", "complete", session, "--outcome", "Mended", *where)
+    assert ended == f"{session} is completed"
+    assert "Mended" in made(run, "session", "get", session, *where)
+    code, _, complaint = run("session", "abort", session, *where)
+    assert (code, "the session is completed" in complaint) == (1, True)
+
+
+def test_what_is_written_is_kept_and_listed(run: Run, where: list[str]) -> None:
+    for kind, options, filters in (
+        ("note", ["--session", "s1"], ["--session", "s1"]),
+        ("decision", ["--rationale", "why", "--option", "a", "--option", "b"], []),
+        (
+            "capsule",
+            ["--for", "bob", "--expires-at", "2999-01-01T00:00:00Z"],
+            ["--audience", "bob"],
+        ),
+        ("capsule", ["--expires-at", "2024-01-01T00:00:00Z"], ["--include-expired"]),
+        ("event", ["--kind", "deploy", "--payload", '{"at": 7}'], ["--kind", "deploy"]),
+    ):
+        thing = made(run, kind, "add", f"One {kind}", "--project", kind, *options, *where)
+        shown = listed(run, kind, "list", "--project", kind, *filters, *where)[0]
+        assert (shown["id"], shown["content"]) == (thing, f"One {kind}")
+        assert f"One {kind}" in made(run, kind, "get", thing, *where)
+    code, _, complaint = run("event", "add", "x", "--payload", "{", *where)
+    assert (code, "payload is not JSON" in complaint) == (2, True)
