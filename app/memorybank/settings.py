@@ -557,9 +557,26 @@ class RestoreSettings(Section):
         return self
 
 
+class CopySettings(Section):
+    """A further destination, to which what is at the first one is copied."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
+        description="How it is called in reports and metrics.",
+    )
+    s3: S3Settings | None = Field(None, description="A bucket; either this or `volume`.")
+    volume: FolderSettings | None = Field(None, description="A folder; either this or `s3`.")
+
+    @model_validator(mode="after")
+    def _one_destination(self) -> Self:
+        if (self.s3 is None) == (self.volume is None):
+            raise PydanticCustomError("destination", "should have either s3 or volume, not both")
+        return self
+
+
 _OF_LITESTREAM = (
     "sync_seconds", "snapshot_hours", "durability", "when_unreachable", "metrics_port",
-    "max_waiting_bytes",
+    "max_waiting_bytes", "copies", "copy_seconds",
 )  # fmt: skip
 """What there is to say of backups that a bank in PostgreSQL has not."""
 
@@ -624,6 +641,27 @@ class BackupSettings(Section):
     restore_seconds: int = Field(
         600, ge=10, le=86_400, description="How long a restore at the start may take."
     )
+    copies: tuple[CopySettings, ...] = Field(
+        (),
+        max_length=3,
+        description="Further destinations, to which `memorybank backup mirror` copies what is at"
+        " the first one.",
+    )
+    copy_seconds: int = Field(
+        10, ge=1, le=3_600, description="Time between two looks at what is to be copied there."
+    )
+
+    @model_validator(mode="after")
+    def _each_elsewhere(self) -> Self:
+        if len({each.name for each in self.copies}) < len(self.copies):
+            raise PydanticCustomError("copies", "should have copies of different names")
+        places = [_spot(each) for each in (self, *self.copies)]
+        if len(set(places)) < len(places):
+            raise PydanticCustomError(
+                "copies",
+                "should have copies at other places than the first destination and each other",
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_destination(self) -> Self:
@@ -634,6 +672,13 @@ class BackupSettings(Section):
                 "retention", "should have a retention_hours of at least snapshot_hours"
             )
         return self
+
+
+def _spot(where: BackupSettings | CopySettings) -> tuple[object, ...]:
+    """Return what tells a destination from others."""
+    if where.volume is not None:
+        return (where.volume.path,)
+    return () if where.s3 is None else (where.s3.endpoint, where.s3.bucket, where.s3.path)
 
 
 class FollowSettings(Section):

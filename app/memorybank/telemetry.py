@@ -184,6 +184,24 @@ class Telemetry:
             ("destination",),
             registry=self._registry,
         )
+        self._copied = Gauge(
+            "memorybank_backup_copied_timestamp_seconds",
+            "What was at the destination of backups then is at this copy of it.",
+            ("copy",),
+            registry=self._registry,
+        )
+        self._copy_healthy = Gauge(
+            "memorybank_backup_copy_healthy",
+            "1 when what is at the destination of backups gets to this copy, 0 when it does not.",
+            ("copy",),
+            registry=self._registry,
+        )
+        self._copy_waiting = Gauge(
+            "memorybank_backup_copy_waiting_bytes",
+            "What is at the destination of backups and known to be missing at this copy.",
+            ("copy",),
+            registry=self._registry,
+        )
         self._fenced = Gauge(
             "memorybank_backup_fenced",
             "1 where writes are refused since another bank was promoted in the place of this one.",
@@ -212,6 +230,16 @@ class Telemetry:
             self._backup_synced.labels(destination).set(synced_at.timestamp())
         if recoverable_from is not None:
             self._backup_recoverable.labels(destination).set(recoverable_from.timestamp())
+
+    def copied(
+        self, name: str, *, at: datetime | None, healthy: bool, waiting_bytes: int | None
+    ) -> None:
+        """Tell how far a copy of the backups is."""
+        self._copy_healthy.labels(name).set(healthy)
+        if at is not None:
+            self._copied.labels(name).set(at.timestamp())
+        if waiting_bytes is not None:
+            self._copy_waiting.labels(name).set(waiting_bytes)
 
     def fenced(self, is_fenced: bool) -> None:
         """Tell whether another bank was promoted in the place of this one."""

@@ -54,6 +54,9 @@ def service_rows() -> Iterator[tuple[str, str, str, str, str]]:
     for name, kind, default, meaning in fields.rows(schema, schema.get("$defs")):
         key = name.removesuffix(" (required)").strip("`")
         if key not in sections:
-            variable = service.PREFIX + key.replace(".", "__").upper()
+            # The items of a list have none of their own: a list is a variable as a whole.
+            variable = (
+                "" if "[]" in key else code(f"{service.PREFIX}{key.replace('.', '__').upper()}")
+            )
             shown = default or DERIVED.get(key, "")
-            yield (code(key), code(variable), kind, shown, meaning)
+            yield (code(key), variable, kind, shown, meaning)

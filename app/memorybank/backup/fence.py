@@ -48,9 +48,9 @@ _UNREADABLE = Fence(by="a bank that cannot be told", at=datetime.fromtimestamp(0
 class Fences:
     """The fence at the destination of a bank's backups, if there is one."""
 
-    def __init__(self, place: Place) -> None:
-        """`place` is the bank's own."""
-        self._objects = Objects(place)
+    def __init__(self, place: Place, *, named: str = "") -> None:
+        """`place` is the bank's own; for `named` see Objects."""
+        self._objects = Objects(place, named=named)
 
     def find(self) -> Fence | None:
         """Return it. Raises BackupUnavailable."""

@@ -7,7 +7,9 @@ that may still be at it when the interpreter ends, and ends the process by a sig
 from __future__ import annotations
 
 import asyncio
+import queue
 import re
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -44,6 +46,9 @@ _PART = 8 * 1024 * 1024
 _PARTS = 9_000
 """A server takes ten thousand parts of one object."""
 _PARTS_AT_ONCE = 4
+_PIECES_PASSED = 1
+"""Parts of what is copied that wait in memory to be written."""
+_PASS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +161,22 @@ class Folder:
 Place = Bucket | Folder
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is known of an object without reading it."""
+
+    size: int
+    written: datetime
+    """By the clock of the place."""
+
+
 class Objects:
     """What is in a place. Every method raises BackupUnavailable when it cannot be told."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, named: str = "") -> None:
+        """`named` is said of what fails here, where there are several places."""
         self._place = place
+        self._named = named
 
     async def folders(self) -> list[str]:
         """Return the names of the folders at the top."""
@@ -188,10 +204,19 @@ class Objects:
         """Return how large what is in a folder and below it is; with `behind`, of the paths that
         come later in their order.
         """
+        found = await self.contents(folder, behind=behind)
+        return {path: each.size for path, each in found.items()}
 
-        def listed() -> dict[str, int]:
-            pages = obstore.list(self._store, f"{folder}/", offset=behind)
-            return {each["path"]: each["size"] for page in pages for each in page}
+    async def contents(self, folder: str, *, behind: str | None = None) -> dict[str, Content]:
+        """Return what is in a folder, or in all, and below it, likewise."""
+
+        def listed() -> dict[str, Content]:
+            pages = obstore.list(self._store, f"{folder}/" if folder else None, offset=behind)
+            return {
+                each["path"]: Content(each["size"], each["last_modified"])
+                for page in pages
+                for each in page
+            }
 
         with self._told():
             return await asyncio.to_thread(listed)
@@ -265,6 +290,44 @@ class Objects:
                 return
             yield bytes(piece)
 
+    async def copy(self, path: str, target: Objects, other: str) -> int:
+        """Bring a large object to another place and path, a piece at a time; return how much of it
+        is there. Raises FileNotFoundError when there is none.
+        """
+        with self._told(missing=True):
+            found = await asyncio.to_thread(obstore.get, self._patient, path)
+        # An object store that writes asks for the next piece where none can be waited for.
+        passed: queue.Queue[bytes | Exception | None] = queue.Queue(_PIECES_PASSED)
+        ended = threading.Event()
+
+        def read() -> None:
+            try:
+                with self._told():
+                    for each in found.stream(min_chunk_size=_PART):
+                        _pass_on(passed, bytes(each), ended)
+                _pass_on(passed, None, ended)
+            except BackupUnavailable as error:
+                _pass_on(passed, error, ended)
+
+        def pieces() -> Iterator[bytes]:
+            while (piece := passed.get()) is not None:
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+
+        def write() -> int:
+            try:
+                with target._told():
+                    obstore.put(
+                        target._patient, other, pieces(), chunk_size=_PART, max_concurrency=1
+                    )
+                    return int(obstore.head(target._patient, other)["size"])
+            finally:
+                ended.set()
+
+        _, size = await asyncio.gather(asyncio.to_thread(read), asyncio.to_thread(write))
+        return size
+
     async def remove(self, paths: Sequence[str]) -> None:
         """Remove objects, whether they are there or not."""
         for start in range(0, len(paths), _REMOVED_AT_ONCE):
@@ -295,13 +358,17 @@ class Objects:
             if missing and words is None:
                 raise
             words = words or "the bucket or folder of backups does not exist"
-            raise BackupUnavailable(words) from None
+            raise BackupUnavailable(self._prefix + words) from None
         except (BaseError, OSError) as error:
             said = _said(error)
             words = known_cause(said) or last_words(said.partition(_DEBUG)[0])
             if words == DENIED and isinstance(self._place, Bucket) and self._place.customer_key:
                 words += _OR_KEY
-            raise BackupUnavailable(words) from None
+            raise BackupUnavailable(self._prefix + words) from None
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self._named}: " if self._named else ""
 
     @cached_property
     def _store(self) -> ObjectStore:
@@ -315,6 +382,18 @@ class Objects:
 def _said(error: Exception) -> str:
     """Return what an object store said, without the limits of time that it goes by."""
     return _DEADLINES.sub("", str(error))
+
+
+def _pass_on(
+    passed: queue.Queue[bytes | Exception | None],
+    piece: bytes | Exception | None,
+    ended: threading.Event,
+) -> None:
+    """Give a piece to who writes, unless nobody does any more."""
+    while not ended.is_set():
+        with suppress(queue.Full):
+            passed.put(piece, timeout=_PASS_SECONDS)
+            return
 
 
 def _sweep(folder: Path, before: datetime) -> None:

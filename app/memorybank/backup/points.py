@@ -57,9 +57,9 @@ class _Kept:
 class Points:
     """The recovery points of one bank."""
 
-    def __init__(self, place: Place) -> None:
-        """`place` is the bank's own."""
-        self._objects = Objects(place)
+    def __init__(self, place: Place, *, named: str = "") -> None:
+        """`place` is the bank's own; for `named` see Objects."""
+        self._objects = Objects(place, named=named)
 
     async def all(self) -> list[Point]:
         """Return those whose record can be read, newest first. Raises BackupUnavailable."""

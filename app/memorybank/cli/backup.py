@@ -150,9 +150,9 @@ def export(arguments: argparse.Namespace) -> int:
 
 def remove(arguments: argparse.Namespace) -> int:
     """Remove a recovery point."""
-    from memorybank.server.backups import points_of
+    from memorybank.server.backups import remove_point
 
-    if not asyncio.run(points_of(_settings(arguments)).remove(arguments.name)):
+    if not remove_point(_settings(arguments), arguments.name):
         raise NotFound(
             f"there is no recovery point {arguments.name} at the destination",
             hint="name one that `memorybank backup points` shows",

@@ -349,6 +349,12 @@ def _add_prepare(actions: _Commands[argparse.ArgumentParser]) -> None:
         help="backup.run_dir of the settings (default: /run/memorybank)",
     )
     replicate.set_defaults(run="replicate:replicate")
+    mirror = _command(
+        actions, "mirror", "copy what is at the destination to backup.copies, beside the service"
+    )
+    mirror.add_argument("--data", type=Path, metavar="DIR", help="data folder")
+    mirror.add_argument("--config", type=Path, metavar="FILE", help="configuration file, YAML")
+    mirror.set_defaults(run="mirror:mirror")
     listed = _command(actions, "list", "show what there is at the destination of backups")
     restore = _command(actions, "restore", "bring a moment of the bank back into a file")
     restore.add_argument("file", type=Path, help="file to make")

@@ -36,6 +36,20 @@ class DiskReport(Response):
     free_bytes: int
 
 
+class CopyReport(Response):
+    """How far a copy of the backups is."""
+
+    name: str
+    copied_at: datetime | None = Field(
+        description="What was at the first destination then is there; null until that is known."
+    )
+    problem: str = Field(description="Why it does not go on; empty when it does.")
+    problem_since: datetime | None
+    waiting_bytes: int | None = Field(
+        description="What is known to be missing there; null before it is known."
+    )
+
+
 class BackupReport(Response):
     """How fresh the backups are. A fence alone makes the service unready."""
 
@@ -66,6 +80,9 @@ class BackupReport(Response):
         ", which is not ready then and takes no writes.",
     )
     fenced_at: datetime | None = Field(None, description="When that was.")
+    copies: list[CopyReport] = Field(
+        [], description="The further destinations. They make no service unready."
+    )
 
 
 class FollowReport(Response):

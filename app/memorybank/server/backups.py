@@ -6,7 +6,7 @@ import asyncio
 import logging
 import tempfile
 from base64 import b64decode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ from memorybank.backup.backlog import Backlog
 from memorybank.backup.barrier import Barrier
 from memorybank.backup.care import Care
 from memorybank.backup.chain import Chain
+from memorybank.backup.copies import Copied, Told, known
 from memorybank.backup.destination import Destination, newest_bank
 from memorybank.backup.fence import SETTLE_SECONDS, Fence, Fences
 from memorybank.backup.guard import Guard
@@ -36,9 +37,10 @@ from memorybank.backup.watch import LOOK_SECONDS, SYNC_SECONDS, Freshness, Watch
 from memorybank.configuration import key_ring, read_mounted
 from memorybank.errors import BackupUnavailable, ConfigurationError
 from memorybank.schemas.backups import BackupMark
-from memorybank.schemas.health import BackupReport
+from memorybank.schemas.health import BackupReport, CopyReport
 from memorybank.settings import (
     BackupSettings,
+    CopySettings,
     FollowSettings,
     RestoreSettings,
     S3Settings,
@@ -175,7 +177,29 @@ def lift_fence(settings: Settings) -> Fence | None:
     """Let the bank take writes again though another one was promoted in its place; return what
     kept it from that, None when nothing did. Raises ConfigurationError and BackupUnavailable.
     """
-    return asyncio.run(Fences(place_of(backup_of(settings))).lift())
+    backup = backup_of(settings)
+    # A fence that is left at a copy is brought to the first destination again.
+    places = (*copies_of(backup).values(), place_of(backup))
+
+    async def lift() -> Fence | None:
+        found = [await Fences(each).lift() for each in places]
+        return next((each for each in reversed(found) if each is not None), None)
+
+    return asyncio.run(lift())
+
+
+def remove_point(settings: Settings, name: str) -> bool:
+    """Remove a recovery point, from the copies, too; return whether there was one. Raises
+    ConfigurationError and BackupUnavailable.
+    """
+    backup = backup_of(settings)
+    # What the first destination has is brought to the copies again.
+    places = (place_of(backup), *copies_of(backup).values())
+
+    async def remove() -> bool:
+        return any([await Points(each).remove(name) for each in places])
+
+    return asyncio.run(remove())
 
 
 def points_of(settings: Settings) -> Points:
@@ -203,6 +227,7 @@ class Backups:
         barrier: Barrier | None,
         guard: Guard,
         backlog: Backlog,
+        copies: Callable[[], Sequence[Copied]],
     ) -> None:
         self.guard = guard
         """What acknowledged writes have to pass."""
@@ -211,6 +236,7 @@ class Backups:
         self._watch = watch
         self._litestream = litestream
         self._backlog = backlog
+        self._copies = copies
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -237,6 +263,7 @@ class Backups:
             waiting_bytes=self._backlog.waiting(),
             fenced_by=None if fence is None else fence.by,
             fenced_at=None if fence is None else fence.at,
+            copies=[CopyReport(**each.model_dump()) for each in self._copies()],
         )
 
     async def mark(self, *, sync: bool) -> BackupMark:
@@ -293,7 +320,21 @@ def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
         clear=care.clear,
     )
 
+    opened = datetime.now(UTC)
+    names = [each.name for each in backup.copies]
+
+    def copies() -> Sequence[Copied]:
+        told = Told.load(backup.run_dir) if names else None
+        return known(told, names, since=opened, now=datetime.now(UTC))
+
     def looked(seen: Freshness) -> None:
+        for each in copies():
+            telemetry.copied(
+                each.name,
+                at=each.copied_at,
+                healthy=not each.problem,
+                waiting_bytes=each.waiting_bytes,
+            )
         telemetry.backup_looked(
             kind,
             synced_at=seen.synced_at,
@@ -319,7 +360,7 @@ def open_backups(settings: Settings, telemetry: Telemetry) -> Backups:
         barrier,
         looked=lambda fence: telemetry.fenced(fence is not None),
     )
-    return Backups(settings.database_path, watch, litestream, barrier, guard, backlog)
+    return Backups(settings.database_path, watch, litestream, barrier, guard, backlog, copies)
 
 
 def place_of(backup: BackupSettings) -> Place:
@@ -327,8 +368,17 @@ def place_of(backup: BackupSettings) -> Place:
     return place_in(backup, f"{backup.bank}/{backup.uid}", "backup")
 
 
+def copies_of(backup: BackupSettings) -> dict[str, Place]:
+    """Return where the copies of the backups are, by name. Raises ConfigurationError."""
+    own = f"{backup.bank}/{backup.uid}"
+    return {
+        each.name: place_in(each, own, f"backup.copies[{number}]")
+        for number, each in enumerate(backup.copies)
+    }
+
+
 def place_in(
-    where: BackupSettings | RestoreSettings | FollowSettings, own: str, section: str
+    where: BackupSettings | CopySettings | RestoreSettings | FollowSettings, own: str, section: str
 ) -> Place:
     """Return a folder of the destination that a section of the settings names. Raises
     ConfigurationError.

@@ -1,0 +1,164 @@
+"""The process that copies what is at the destination of backups to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from memorybank.backup.copies import TOLD_SECONDS, Copied, Told
+from memorybank.backup.mirroring import Mirror, Side, SourceMoved
+from memorybank.backup.prepare import Prepared
+from memorybank.errors import BackupUnavailable, ConfigurationError
+from memorybank.server.backups import backup_of, copies_of, place_of
+from memorybank.server.signals import Signals
+from memorybank.settings import Settings
+
+_WHOLE_SECONDS = 3_600.0
+"""Between two comparisons of all that there is."""
+_ALL_LEVELS_SECONDS = 60.0
+"""Between two looks at what was made of single syncs, which are there for five minutes."""
+_MOST_PAUSE = 60.0
+"""Between two that fail."""
+_ATTEMPTS = 5
+_LAST_SECONDS = 10.0
+"""What the last pass may take, when the process is told to end."""
+_MOVED = "what is at the first destination changes faster than it is copied"
+_logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Copy until told to end by a signal. Raises ConfigurationError."""
+    backup = backup_of(settings)
+    places = copies_of(backup)
+    if not places:
+        raise ConfigurationError(
+            "there are no copies in the settings",
+            field="backup.copies",
+            hint="name a destination in backup.copies, or do not start this",
+        )
+    prepared = Prepared.load(backup.run_dir)
+    before = Told.load(backup.run_dir)
+    told = {} if before is None else {each.name: each for each in before.copies}
+    source = Side(place_of(backup), "the first destination")
+    keepers = [
+        Keeper(
+            Mirror(
+                source,
+                Side(place, f"the copy {name}"),
+                prepared.epoch.name,
+                keep=timedelta(hours=backup.retention_hours),
+            ),
+            told.get(name, Copied(name=name)),
+            pause=backup.copy_seconds,
+        )
+        for name, place in places.items()
+    ]
+    asyncio.run(_keep(keepers, backup.run_dir))
+    return 0
+
+
+async def _keep(keepers: list[Keeper], run_dir: Path) -> None:
+    ended = Signals().first
+    telling = asyncio.create_task(_tell(keepers, run_dir))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in keepers:
+                group.create_task(each.run(ended))
+    finally:
+        telling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await telling
+        _save(keepers, run_dir)
+
+
+async def _tell(keepers: list[Keeper], run_dir: Path) -> None:
+    while True:
+        _save(keepers, run_dir)
+        await asyncio.sleep(TOLD_SECONDS)
+
+
+def _save(keepers: list[Keeper], run_dir: Path) -> None:
+    Told(at=datetime.now(UTC), copies=tuple(each.seen for each in keepers)).save(run_dir)
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Keeps one copy as it should be, pass after pass."""
+
+    mirror: Mirror
+    known: Copied
+    pause: float
+    """Seconds between two passes."""
+    _failures: int = 0
+    _compared: float = field(default=float("-inf"))
+    """When all was compared last and was well since, by a clock of its own."""
+    _looked: float = field(default=float("-inf"))
+    """When all levels were looked at last."""
+
+    @property
+    def seen(self) -> Copied:
+        """What is known of the copy now."""
+        return self.known.model_copy(update={"waiting_bytes": self.mirror.waiting_bytes})
+
+    async def run(self, ended: asyncio.Event) -> None:
+        """Make passes until told to end, and a last one then."""
+        while not ended.is_set():
+            pass_ = asyncio.create_task(self.look())
+            stop = asyncio.create_task(ended.wait())
+            await asyncio.wait((pass_, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not pass_.done():
+                await asyncio.wait((pass_,), timeout=_LAST_SECONDS)
+                pass_.cancel()
+            pause = min(self.pause * 2**self._failures, max(_MOST_PAUSE, self.pause))
+            await asyncio.wait((stop,), timeout=pause)
+            stop.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self.look()
+
+    async def look(self) -> None:
+        """Make one pass, and note what came of it."""
+        began = datetime.now(UTC)
+        try:
+            for _ in range(_ATTEMPTS):
+                try:
+                    await self._pass()
+                    break
+                except SourceMoved:
+                    self._compared = float("-inf")
+            else:
+                raise BackupUnavailable(_MOVED)
+        except BackupUnavailable as error:
+            self._failed(error.message, began)
+        else:
+            self._copied(began)
+
+    async def _pass(self) -> None:
+        now = time.monotonic()
+        if now - self._compared >= _WHOLE_SECONDS:
+            await self.mirror.whole()
+            self._compared = self._looked = now
+        elif now - self._looked >= _ALL_LEVELS_SECONDS:
+            await self.mirror.recent(syncs_only=False)
+            self._looked = now
+        else:
+            await self.mirror.recent(syncs_only=True)
+
+    def _copied(self, at: datetime) -> None:
+        if self.known.problem:
+            _logger.info("the copy %s goes on", self.known.name)
+        self._failures = 0
+        self.known = Copied(name=self.known.name, copied_at=at)
+
+    def _failed(self, problem: str, at: datetime) -> None:
+        if problem != self.known.problem:
+            _logger.warning("the copy %s does not go on: %s", self.known.name, problem)
+        self._failures += 1
+        self._compared = float("-inf")
+        since = self.known.problem_since or at
+        self.known = self.known.model_copy(update={"problem": problem, "problem_since": since})
