@@ -127,7 +127,11 @@ def test_credentials_that_are_revoked_are_told_and_others_taken(
     wait_backed_up(in_bucket)
     store.change_keys()
     record_property("seconds until the status says so", wait_backed_up(in_bucket, "False"))
-    assert "key" in in_bucket.condition("BackupHealthy")["message"]
+    in_bucket.stack.wait(  # first, that the server was away while its keys were changed
+        "the key is blamed",
+        lambda: "key" in in_bucket.condition("BackupHealthy")["message"],
+        describe=lambda: in_bucket.condition("BackupHealthy"),
+    )
     stored = in_bucket.remember("Stored while the key was not taken.")
     store.credentials(KEYS, in_bucket.namespace)
     healed = wait_backed_up(in_bucket, seconds=240)

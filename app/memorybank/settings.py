@@ -655,7 +655,7 @@ class BackupSettings(Section):
     def _each_elsewhere(self) -> Self:
         if len({each.name for each in self.copies}) < len(self.copies):
             raise PydanticCustomError("copies", "should have copies of different names")
-        places = [_spot(each) for each in (self, *self.copies)]
+        places = [_spot(self), *map(_spot, self.copies)]
         if len(set(places)) < len(places):
             raise PydanticCustomError(
                 "copies",

@@ -17,10 +17,17 @@ from typing import Any
 
 import aiohttp
 
+from memorybank_operator.api.v1alpha1.backup import MOST_COPIES
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.engine.queue import KeyedQueue, Priority
 from memorybank_operator.engine.workers import Outcome, Workers
-from memorybank_operator.reconcile.observed import BackupReading, Disk, FollowReading, Reading
+from memorybank_operator.reconcile.observed import (
+    BackupReading,
+    CopyReading,
+    Disk,
+    FollowReading,
+    Reading,
+)
 
 NEAR_PERCENT = 60
 """From this share on a disk is looked at more often than those of a crowd that has room."""
@@ -118,7 +125,20 @@ def _backup(said: Any) -> BackupReading | None:
         recoverable_from=_moment(said.get("recoverable_from")),
         problem=" ".join(problem.split())[:MAX_COMPLAINT],
         fenced=str(said.get("fenced_by") or "")[:MAX_COMPLAINT],
+        copies=_copies(said.get("copies")),
     )
+
+
+def _copies(said: Any) -> tuple[CopyReading, ...]:
+    found = []
+    for each in said[:MOST_COPIES] if isinstance(said, list) else ():
+        name, problem = (
+            (each.get("name"), each.get("problem")) if isinstance(each, dict) else (None, None)
+        )
+        if isinstance(name, str) and isinstance(problem, str):
+            words = " ".join(problem.split())[:MAX_COMPLAINT]
+            found.append(CopyReading(name[:MAX_WORD], _moment(each.get("copied_at")), words))
+    return tuple(found)
 
 
 def _follow(said: Any) -> FollowReading | None:
@@ -280,6 +300,7 @@ def _shown(reading: Reading) -> tuple[object, ...]:
     stand = backup and (
         backup.epoch, backup.origin, backup.recoverable_from, backup.problem, backup.is_known,
         backup.fenced,
+        tuple((each.name, each.problem, each.copied_at is None) for each in backup.copies),
     )  # fmt: skip
     follow = reading.follow
     behind = follow and (follow.epoch, follow.lag_at_most, follow.problem)

@@ -10,13 +10,19 @@ import pytest
 
 from memorybank.backup import litestream
 from memorybank.cli.parser import build_parser
+from memorybank.server import mirrors
 from memorybank.server.backups import place_of
 from memorybank.settings import BackupSettings, RestoreSettings, S3Settings
 from memorybank_operator.api.v1alpha1.backup import S3, Backup
-from memorybank_operator.configfiles.app_config import BACKUP_FOLDER, RESTORE_FOLDER, RUN_FOLDER
-from memorybank_operator.configfiles.secret_files import OF_BACKUPS, OF_RESTORE
+from memorybank_operator.configfiles.app_config import (
+    BACKUP_FOLDER,
+    COPY_FOLDERS,
+    RESTORE_FOLDER,
+    RUN_FOLDER,
+)
+from memorybank_operator.configfiles.secret_files import OF_BACKUPS, OF_COPIES, OF_RESTORE
 from memorybank_operator.constants import BACKUP_METRICS_PORT
-from memorybank_operator.resources.backup import LAST_SYNC_SECONDS
+from memorybank_operator.resources.backup import LAST_COPY_SECONDS, LAST_SYNC_SECONDS
 from memorybank_operator.status.backup import destination
 from tests.contract.test_config import pod_settings
 from tests.operator.resources.test_objects import build, pod_of
@@ -51,6 +57,43 @@ def test_every_part_of_the_spec_arrives_in_the_service(tmp_path: Path) -> None:
     for use in OF_BACKUPS:
         assert use.setting.rpartition(".")[0] == "backup.s3"
         assert getattr(s3, use.setting.rpartition(".")[2]) == Path(use.file)
+
+
+def test_every_part_of_a_copy_arrives_in_the_service(tmp_path: Path) -> None:
+    where = BACKED_UP["backup"]["destination"]["s3"] | {"bucket": "elsewhere"}
+    where |= {"encryption": {"customerKeySecretRef": {"name": "bucket", "key": "customerKey"}}}
+    backup = BACKED_UP["backup"] | {
+        "copyInterval": "1m",
+        "copies": [
+            {"name": "nearby", "volume": ON_A_VOLUME},
+            *({"name": f"far-{each}", "s3": where | {"path": each}} for each in ("a", "b")),
+        ],
+    }
+    found = loaded(backup, tmp_path)
+    assert found.copy_seconds == 60
+    assert [each.name for each in found.copies] == ["nearby", "far-a", "far-b"]
+    assert found.copies[0].volume is not None
+    assert found.copies[0].volume.path == Path(f"{COPY_FOLDERS[0]}/team/a")
+    for number, (each, files) in enumerate(zip(found.copies, OF_COPIES, strict=True)):
+        for use in files if each.s3 else ():
+            assert use.setting.rpartition(".")[0] == f"backup.copies[{number}].s3"
+            assert getattr(each.s3, use.setting.rpartition(".")[2]) == Path(use.file)
+
+
+def test_what_copies_has_what_it_needs_and_no_more() -> None:
+    backup = BACKED_UP["backup"] | {"copies": [{"name": "nearby", "volume": ON_A_VOLUME}]}
+    pod = pod_of(build(bank(BACKED_UP | {"backup": backup})))
+    _, copier, last = pod["initContainers"]
+    assert last["name"] == "litestream", "who is started first is stopped last"
+    parsed = build_parser().parse_args(copier["args"])
+    assert parsed.run == "mirror:mirror"
+    mounted = [Path(each["mountPath"]) for each in copier["volumeMounts"]]
+    assert {parsed.config.parent, Path(RUN_FOLDER), Path(COPY_FOLDERS[0])} <= {*mounted}
+    assert not {"data", "key", "key-ring"} & {each["name"] for each in copier["volumeMounts"]}
+    assert copier["resources"]["limits"]["memory"]
+    without = pod_of(build(bank(BACKED_UP)))
+    longer = pod["terminationGracePeriodSeconds"] - without["terminationGracePeriodSeconds"]
+    assert longer == LAST_COPY_SECONDS > mirrors._LAST_SECONDS
 
 
 def test_what_a_bank_in_postgres_has_is_taken_by_the_service(tmp_path: Path) -> None:

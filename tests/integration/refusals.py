@@ -568,6 +568,30 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         backed_up(retention="30m"),
         ("spec.backup.retention", "whole hours from 1h to 87600h"),
     ),
+    "copies too often": (
+        backed_up(copyInterval="0s"),
+        ("spec.backup.copyInterval", "from 1s to 1h"),
+    ),
+    "a copy without a place": (
+        backed_up(copies=[{"name": "far-away"}]),
+        ("spec.backup.copies[0]", "name one of both: s3 with the bucket"),
+    ),
+    "a copy by another name than tools know": (
+        backed_up(copies=[{"name": "Far away", "volume": {"claimName": "copies"}}]),
+        ("spec.backup.copies[0].name", "lower case letters, digits and '-'"),
+    ),
+    "two copies at one place": (
+        backed_up(copies=[{"name": each, "volume": {"claimName": "copies"}} for each in "ab"]),
+        ("spec.backup.copies", "name another bucket, path or volume"),
+    ),
+    "resources of what makes no copies": (
+        backed_up(copyResources={"limits": {"memory": "256Mi"}}),
+        ("spec.backup.copyResources", "remove it, or name copies"),
+    ),
+    "more copies than a pod makes": (
+        backed_up(copies=[{"name": each, "volume": {"claimName": each}} for each in "abcd"]),
+        ("spec.backup.copies", "must have at most 3 items"),
+    ),
     "recovery points at no time": (
         backed_up(BUCKET, points={"schedule": "each night"}),
         ("spec.backup.points.schedule", "write the five fields of cron", "in UTC"),

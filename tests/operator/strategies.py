@@ -171,6 +171,12 @@ _destinations = st.one_of(
     st.builds(lambda bucket: {"s3": bucket}, _buckets),
     st.builds(lambda path: {"volume": {"claimName": "backups", "path": path}}, folders),
 )
+_copies = st.builds(
+    lambda name, claim, path: {"name": name, "volume": {"claimName": claim, "path": path}},
+    st.sampled_from(["far-away", "nearby", "a", "9-b"]),
+    st.sampled_from(["copies", "others"]),  # and not that of the destination
+    folders,
+)
 _durability = st.one_of(
     _optional(durability=st.sampled_from(["async", "replicated"])),
     st.just({"durability": "replicated", "whenUnreachable": "acknowledge"}),
@@ -192,6 +198,12 @@ backups = st.builds(
             },
         ),
         resources=_resources(),
+        copies=st.lists(
+            _copies,
+            max_size=3,
+            unique_by=(lambda each: str(each["name"]), lambda each: str(each["volume"])),
+        ),
+        copyInterval=st.sampled_from(["1s", "10s", "1h"]),
     ),
 )
 """Where the backups of a bank on a volume go, and how."""

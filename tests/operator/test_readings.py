@@ -15,7 +15,13 @@ from typing_extensions import override
 
 from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.readings import Outlook, Reader, Readings
-from memorybank_operator.reconcile.observed import BackupReading, Disk, FollowReading, Reading
+from memorybank_operator.reconcile.observed import (
+    BackupReading,
+    CopyReading,
+    Disk,
+    FollowReading,
+    Reading,
+)
 
 BANK = BankKey("team", "agents")
 FULL = {"total_bytes": 1_000, "free_bytes": 10}
@@ -169,6 +175,23 @@ async def test_a_pod_says_whether_its_backups_arrive() -> None:
     assert (reading.backup.is_known, reading.backup.is_well) == (False, False)
 
 
+async def test_a_pod_says_how_far_the_copies_of_its_backups_are() -> None:
+    told = {"copied_at": SYNCED["synced_at"], "problem": "the bucket\n does not exist"}
+    copies = [{"name": "far-away", **told}, {"name": 3, **told}, "nearby", {"name": "late", **told}]
+    async with pod({"backup": SYNCED | {"copies": copies}}) as outlook:
+        reading = await Reader().read(outlook)
+    assert reading is not None
+    assert reading.backup is not None
+    failing = CopyReading("far-away", AT_THREE, "the bucket does not exist")
+    assert reading.backup.copies == (failing,), "of four, three are looked at"
+    assert (reading.backup.is_known, reading.backup.is_well) == (True, False)
+    async with pod({"backup": SYNCED | {"copies": {"far-away": told}}}) as outlook:
+        reading = await Reader().read(outlook)
+    assert reading is not None
+    assert reading.backup is not None
+    assert reading.backup.copies == ()
+
+
 @pytest.mark.parametrize(
     "change",
     [{"epoch": None}, {"origin": 3}, {"problem": None}, {"problem": ["x"]}],
@@ -276,6 +299,9 @@ async def test_a_bank_is_told_of_when_its_backups_stand_otherwise_and_not_for_ea
         (WELL, 5),
         (replace(WELL, recoverable_from=AT_THREE), 6),
         (replace(WELL, epoch="00000004-1a2b3c4d"), 7),
+        (replace(WELL, copies=(CopyReading("far-away", AT_THREE),)), 8),
+        (replace(WELL, copies=(CopyReading("far-away", later),)), 8),
+        (replace(WELL, copies=(CopyReading("far-away", later, "it is late"),)), 9),
     ):
         told.said = Reading(backup=backup)
         await readings._read(BANK)

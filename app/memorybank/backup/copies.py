@@ -15,6 +15,8 @@ RECORD = "copies.json"
 TOLD_SECONDS = 10.0
 """How often it is written."""
 _SILENT = timedelta(seconds=60)
+_LATE = timedelta(minutes=5)
+_LATE_WORDS = "it is late: what is new is brought there more slowly than it comes"
 _NOT_RUNNING = "the process that copies the backups does not run"
 
 
@@ -57,14 +59,22 @@ def known(
     told: Told | None, names: Iterable[str], *, since: datetime, now: datetime
 ) -> Sequence[Copied]:
     """Return what is known of each copy. When its process has said nothing for a while, and not
-    `since` the service began, that is a problem.
+    `since` the service began, that is a problem; and so is one that is far behind.
     """
     said = {} if told is None else {each.name: each for each in told.copies}
     last = since if told is None else max(since, told.at)
     is_silent = now - last > _SILENT
-    return [
-        each.model_copy(update={"problem": _NOT_RUNNING, "problem_since": last})
-        if is_silent
-        else each
-        for each in (said.get(name, Copied(name=name)) for name in names)
-    ]
+    found = []
+    for name in names:
+        each = said.get(name, Copied(name=name))
+        at = each.copied_at
+        if is_silent:
+            each = _with_problem(each, _NOT_RUNNING, since=last)
+        elif not each.problem and at is not None and now - at > _LATE:
+            each = _with_problem(each, _LATE_WORDS, since=at)
+        found.append(each)
+    return found
+
+
+def _with_problem(copied: Copied, problem: str, *, since: datetime) -> Copied:
+    return copied.model_copy(update={"problem": problem, "problem_since": since})

@@ -306,7 +306,7 @@ class Objects:
                     for each in found.stream(min_chunk_size=_PART):
                         _pass_on(passed, bytes(each), ended)
                 _pass_on(passed, None, ended)
-            except BackupUnavailable as error:
+            except Exception as error:  # whoever writes raises it
                 _pass_on(passed, error, ended)
 
         def pieces() -> Iterator[bytes]:

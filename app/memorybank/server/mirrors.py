@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from memorybank.background import beside
 from memorybank.backup.copies import TOLD_SECONDS, Copied, Told
 from memorybank.backup.mirroring import Mirror, Side, SourceMoved
 from memorybank.backup.prepare import Prepared
-from memorybank.errors import BackupUnavailable, ConfigurationError
+from memorybank.errors import BackupUnavailable, ConfigurationError, MemoryBankError
 from memorybank.server.backups import backup_of, copies_of, place_of
 from memorybank.server.signals import Signals
 from memorybank.settings import Settings
@@ -64,15 +65,11 @@ def run(settings: Settings) -> int:
 
 async def _keep(keepers: list[Keeper], run_dir: Path) -> None:
     ended = Signals().first
-    telling = asyncio.create_task(_tell(keepers, run_dir))
     try:
-        async with asyncio.TaskGroup() as group:
+        async with beside(_tell(keepers, run_dir)), asyncio.TaskGroup() as group:
             for each in keepers:
                 group.create_task(each.run(ended))
     finally:
-        telling.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await telling
         _save(keepers, run_dir)
 
 
@@ -107,18 +104,19 @@ class Keeper:
 
     async def run(self, ended: asyncio.Event) -> None:
         """Make passes until told to end, and a last one then."""
-        while not ended.is_set():
-            pass_ = asyncio.create_task(self.look())
-            stop = asyncio.create_task(ended.wait())
-            await asyncio.wait((pass_, stop), return_when=asyncio.FIRST_COMPLETED)
-            if not pass_.done():
-                await asyncio.wait((pass_,), timeout=_LAST_SECONDS)
-                pass_.cancel()
-            pause = min(self.pause * 2**self._failures, max(_MOST_PAUSE, self.pause))
-            await asyncio.wait((stop,), timeout=pause)
-            stop.cancel()
+        stop = asyncio.create_task(ended.wait())
+        look: asyncio.Task[None] | None = None
+        while not stop.done():
+            look = asyncio.create_task(self.look())
+            await asyncio.wait((look, stop), return_when=asyncio.FIRST_COMPLETED)
+            if look.done():
+                await look
+                pause = min(self.pause * 2**self._failures, max(_MOST_PAUSE, self.pause))
+                await asyncio.wait((stop,), timeout=pause)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
+                if look is not None:
+                    await look
                 await self.look()
 
     async def look(self) -> None:
@@ -133,8 +131,12 @@ class Keeper:
                     self._compared = float("-inf")
             else:
                 raise BackupUnavailable(_MOVED)
-        except BackupUnavailable as error:
+        except MemoryBankError as error:
             self._failed(error.message, began)
+        except Exception:
+            # The container would end, and while it does the pod is not ready: the bank goes on.
+            _logger.exception("copying to %s failed", self.known.name)
+            self._failed("copying failed unexpectedly: see the log of what copies", began)
         else:
             self._copied(began)
 

@@ -26,6 +26,7 @@ from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.configfiles.secret_files import (
     OF_BACKUPS,
+    OF_COPIES,
     OF_RESTORE,
     BucketFiles,
     Mounted,
@@ -240,6 +241,14 @@ class Restore(_SparseSection):
     fence: bool | None = None
 
 
+class Copy(_SparseSection):
+    """A further destination."""
+
+    name: str
+    s3: S3 | None = None
+    volume: BackupVolume | None = None
+
+
 class Backup(_SparseSection):
     """Where the database is replicated to."""
 
@@ -254,6 +263,8 @@ class Backup(_SparseSection):
     when_unreachable: str
     run_dir: str
     restore: Restore | None = None
+    copies: tuple[Copy, ...] | None = None
+    copy_seconds: int | None = None
 
 
 class Follow(_SparseSection):
@@ -293,6 +304,8 @@ BACKUP_FOLDER, RESTORE_FOLDER = "/backup", "/restore"
 """Where the volumes of backups are mounted: of those that are made, and of the one that the bank
 begins with.
 """
+COPY_FOLDERS = ("/copies/1", "/copies/2", "/copies/3")
+"""Likewise those of copies, in the order of the spec."""
 DEFAULT = Spec()
 """What a spec says that says nothing."""
 
@@ -372,6 +385,13 @@ def _backup(bank: MemoryBank, wanted: backup.Backup) -> Backup:
         when_unreachable=wanted.when_unreachable,
         run_dir=RUN_FOLDER,
         restore=None if bank.spec.restore is None else _restore(bank, bank.spec.restore),
+        # Only where there are any: a new field must not restart the pods of all banks.
+        copies=tuple(
+            Copy(name=each.name, s3=_s3(each, files), volume=_volume(each, folder))
+            for each, files, folder in zip(wanted.copies, OF_COPIES, COPY_FOLDERS, strict=False)
+        )
+        or None,
+        copy_seconds=wanted.copy_seconds if wanted.copies else None,
     )
 
 

@@ -25,6 +25,18 @@ class Mounted(StrEnum):
     RESTORE_SECRET_ACCESS_KEY = "restore-secret-access-key"  # noqa: S105 - a name
     RESTORE_CA = "restore-ca"
     RESTORE_CUSTOMER_KEY = "restore-customer-key"
+    COPY_1_ACCESS_KEY_ID = "copy-1-access-key-id"
+    COPY_1_SECRET_ACCESS_KEY = "copy-1-secret-access-key"  # noqa: S105 - a name
+    COPY_1_CA = "copy-1-ca"
+    COPY_1_CUSTOMER_KEY = "copy-1-customer-key"
+    COPY_2_ACCESS_KEY_ID = "copy-2-access-key-id"
+    COPY_2_SECRET_ACCESS_KEY = "copy-2-secret-access-key"  # noqa: S105 - a name
+    COPY_2_CA = "copy-2-ca"
+    COPY_2_CUSTOMER_KEY = "copy-2-customer-key"
+    COPY_3_ACCESS_KEY_ID = "copy-3-access-key-id"
+    COPY_3_SECRET_ACCESS_KEY = "copy-3-secret-access-key"  # noqa: S105 - a name
+    COPY_3_CA = "copy-3-ca"
+    COPY_3_CUSTOMER_KEY = "copy-3-customer-key"
 
     @property
     def setting(self) -> str:
@@ -73,11 +85,38 @@ OF_BACKUPS = BucketFiles(
     Mounted.BACKUP_CA,
     Mounted.BACKUP_CUSTOMER_KEY,
 )
+OF_COPIES = (
+    BucketFiles(
+        Mounted.COPY_1_ACCESS_KEY_ID,
+        Mounted.COPY_1_SECRET_ACCESS_KEY,
+        Mounted.COPY_1_CA,
+        Mounted.COPY_1_CUSTOMER_KEY,
+    ),
+    BucketFiles(
+        Mounted.COPY_2_ACCESS_KEY_ID,
+        Mounted.COPY_2_SECRET_ACCESS_KEY,
+        Mounted.COPY_2_CA,
+        Mounted.COPY_2_CUSTOMER_KEY,
+    ),
+    BucketFiles(
+        Mounted.COPY_3_ACCESS_KEY_ID,
+        Mounted.COPY_3_SECRET_ACCESS_KEY,
+        Mounted.COPY_3_CA,
+        Mounted.COPY_3_CUSTOMER_KEY,
+    ),
+)
+"""Of the copies, in the order of the spec."""
 OF_RESTORE = BucketFiles(
     Mounted.RESTORE_ACCESS_KEY_ID,
     Mounted.RESTORE_SECRET_ACCESS_KEY,
     Mounted.RESTORE_CA,
     Mounted.RESTORE_CUSTOMER_KEY,
 )
-FOR_BACKUPS = frozenset({*OF_BACKUPS, *OF_RESTORE})
+OF_BUCKETS = (OF_BACKUPS, OF_RESTORE, *OF_COPIES)
+_SETTINGS |= {
+    use: f"backup.copies[{number}].s3.{name}_file"
+    for number, files in enumerate(OF_COPIES)
+    for name, use in files._asdict().items()
+}
+FOR_BACKUPS = frozenset(use for files in OF_BUCKETS for use in files)
 """What is read once, when the pod starts, by what replicates or restores the bank."""

@@ -14,8 +14,7 @@ from memorybank_operator.configfiles.checksum import text_checksum
 from memorybank_operator.configfiles.in_effect import secret_checksum
 from memorybank_operator.configfiles.secret_files import (
     FOR_BACKUPS,
-    OF_BACKUPS,
-    OF_RESTORE,
+    OF_BUCKETS,
     Mounted,
 )
 from memorybank_operator.constants import ANNOTATION_BACKUP_KEYS, ANNOTATION_SECRETS_HASH
@@ -176,10 +175,6 @@ _CHECKS = {
     Mounted.EMBEDDING_KEY: _embedding_key,
     Mounted.KEY_RING: _key_ring,
     Mounted.DATABASE_URL: _database_url,
-    **{
-        use: check
-        for files in (OF_BACKUPS, OF_RESTORE)
-        for use, check in zip(files, _OF_BUCKETS, strict=True)
-    },
+    **{use: check for files in OF_BUCKETS for use, check in zip(files, _OF_BUCKETS, strict=True)},
 }
 """What each has to be: a check that returns what is wrong and how to cure it, or None."""

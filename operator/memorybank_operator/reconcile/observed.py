@@ -74,6 +74,17 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyReading:
+    """What a pod said of a copy of its backups."""
+
+    name: str
+    copied_at: datetime | None = None
+    """What was at the first destination then is there; None before that is known."""
+    problem: str = ""
+    """Why it does not go on, for people; holds no secret. Empty when it does."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackupReading:
     """What a pod said of the replica of its database."""
 
@@ -91,6 +102,7 @@ class BackupReading:
 
     fenced: str = ""
     """Which bank was promoted in the place of this one; empty when none was."""
+    copies: tuple[CopyReading, ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -99,8 +111,8 @@ class BackupReading:
 
     @property
     def is_well(self) -> bool:
-        """Whether everything arrives."""
-        return self.is_known and not self.problem
+        """Whether everything arrives, at the copies, too."""
+        return self.is_known and not self.problem and not any(each.problem for each in self.copies)
 
 
 _LAGS = (5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 21600, 86400)

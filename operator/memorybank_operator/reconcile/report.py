@@ -188,10 +188,11 @@ def backup(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note
         )
     else:
         yield Note(Reason.RESTORED, _RESTORED[has["origin"]].format(**has))
-    stood = {each["status"] for each in _of(before, ConditionType.BACKUP_HEALTHY)}
-    for each in _of(after, ConditionType.BACKUP_HEALTHY):
-        if each["status"] not in {*stood, "Unknown"}:
-            yield Note(each["reason"], each["message"], warning=each["status"] == "False")
+    for kind in (ConditionType.BACKUP_HEALTHY, ConditionType.COPIES_HEALTHY):
+        stood = {each["status"] for each in _of(before, kind)}
+        for each in _of(after, kind):
+            if each["status"] not in {*stood, "Unknown"}:
+                yield Note(each["reason"], each["message"], warning=each["status"] == "False")
 
 
 def following(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Note]:

@@ -2,7 +2,8 @@
 
 Before the service starts, `backup-prepare` finds the database on the volume or restores it, and
 writes the configuration of `litestream`, which runs beside the service: it is started before, and
-stopped when the service has ended, so that nothing is left that did not arrive.
+stopped when the service has ended, so that nothing is left that did not arrive. What copies the
+backups to further destinations is started before that, and so stopped after it.
 """
 
 from __future__ import annotations
@@ -11,14 +12,24 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from memorybank_operator.api.v1alpha1.backup import BACKUP_RESOURCES
+from memorybank_operator.api.v1alpha1.backup import (
+    BACKUP_RESOURCES,
+    COPY_RESOURCES,
+    Backup,
+    Destination,
+)
 from memorybank_operator.api.v1alpha1.spec import Spec
-from memorybank_operator.configfiles.app_config import BACKUP_FOLDER, RESTORE_FOLDER, RUN_FOLDER
-from memorybank_operator.configfiles.secret_files import Mounted
+from memorybank_operator.configfiles.app_config import (
+    BACKUP_FOLDER,
+    COPY_FOLDERS,
+    RESTORE_FOLDER,
+    RUN_FOLDER,
+)
+from memorybank_operator.configfiles.secret_files import OF_BACKUPS, OF_COPIES, Mounted
 from memorybank_operator.constants import BACKUP_METRICS_PORT
 from memorybank_operator.resources.probe import http_probe
 
-PREPARE, SIDECAR = "backup-prepare", "litestream"
+PREPARE, SIDECAR, COPIER = "backup-prepare", "litestream", "backup-copies"
 METRICS = "backup-metrics"
 """Name of the port."""
 RUN_VOLUME, BACKUP_VOLUME, RESTORE_VOLUME = "backup-run", "backup", "restore"
@@ -26,11 +37,21 @@ SCRATCH_VOLUME, SCRATCH_FOLDER = "scratch", "/scratch"
 """Room for copies of a bank that is not on a volume."""
 LAST_SYNC_SECONDS = 20
 """What the last sync may take, when the service has ended."""
+LAST_COPY_SECONDS = 15
+"""What bringing that to the copies may take, after it."""
 STARTUP_SECONDS = 60
 SHARED = frozenset({"data", "tmp", RUN_VOLUME, BACKUP_VOLUME, Mounted.BACKUP_CA})
 """Volumes of the service that the sidecar has, too: no keys of the bank, and no settings. The keys
 of its bucket are in the file that was prepared for it.
 """
+COPY_VOLUMES = ("copy-1", "copy-2", "copy-3")
+"""Of copies on volumes, in the order of the spec."""
+OF_COPIER = frozenset(
+    {"config", "tmp", RUN_VOLUME, BACKUP_VOLUME, *COPY_VOLUMES, *OF_BACKUPS}
+    | {use for files in OF_COPIES for use in files}
+)
+"""Volumes of the service that what copies has, too: neither the bank nor any of its keys."""
+ADMIN_KEY = "MEMORY_BANK_ADMIN_KEY_FILE"
 CERTIFICATES = "SSL_CERT_FILE"
 """Names the file of certificates for programs in Go, besides the folder of the image."""
 NOT_TAKEN = "AWS_CA_BUNDLE"
@@ -43,11 +64,19 @@ def build_before(spec: Spec, service: dict[str, Any]) -> dict[str, Any]:
     not replicated.
     """
     if spec.replicated is not None:
-        return {"initContainers": [_prepare(service), _sidecar(spec, service)]}
+        copier = [_copier(spec.replicated, service)] if spec.replicated.copies else []
+        return {"initContainers": [_prepare(service), *copier, _sidecar(spec, service)]}
     if not _begins(spec):
         return {}
     prepare = _prepare(service)
     return {"initContainers": [with_scratch(prepare)]}
+
+
+def last_seconds(spec: Spec) -> int:
+    """Return what is needed after the service has ended until all that it wrote has arrived."""
+    if spec.replicated is None:
+        return 0
+    return LAST_SYNC_SECONDS + (LAST_COPY_SECONDS if spec.replicated.copies else 0)
 
 
 def build_mounts(spec: Spec) -> list[dict[str, Any]]:
@@ -90,7 +119,11 @@ def _begins(spec: Spec) -> bool:
 
 
 def _mounts(claims: Mapping[str, str]) -> list[dict[str, Any]]:
-    folders = {BACKUP_VOLUME: BACKUP_FOLDER, RESTORE_VOLUME: RESTORE_FOLDER}
+    folders = {
+        BACKUP_VOLUME: BACKUP_FOLDER,
+        RESTORE_VOLUME: RESTORE_FOLDER,
+        **dict(zip(COPY_VOLUMES, COPY_FOLDERS, strict=True)),
+    }
     return [{"name": name, "mountPath": folders[name]} for name in claims]
 
 
@@ -116,9 +149,11 @@ def _claims_of_pod(spec: Spec) -> dict[str, str]:
 
 def _claims(spec: Spec) -> dict[str, str]:
     """Return the claims of destinations, by the volumes that they are in the pod."""
-    destinations = {
+    copies = () if spec.backed_up is None else spec.backed_up.copies
+    destinations: dict[str, Destination | None] = {
         BACKUP_VOLUME: None if spec.backed_up is None else spec.backed_up.destination,
         RESTORE_VOLUME: None if spec.source is None else spec.source[1],
+        **dict(zip(COPY_VOLUMES, copies, strict=False)),
     }
     return {
         name: each.volume.claim_name
@@ -133,17 +168,34 @@ def _prepare(service: dict[str, Any]) -> dict[str, Any]:
         "image", "imagePullPolicy", "env", "volumeMounts", "securityContext",
         "terminationMessagePolicy", "resources",
     )  # fmt: skip
-    arguments = service["args"]
-    options = [
-        part
-        for option in ("--data", "--config")
-        for part in arguments[arguments.index(option) :][:2]
-    ]
     return {
         "name": PREPARE,
-        "args": ["backup", "prepare", *options],
+        "args": ["backup", "prepare", *_options(service, "--data", "--config")],
         **{field: copy.deepcopy(service[field]) for field in shared if field in service},
     }
+
+
+def _copier(wanted: Backup, service: dict[str, Any]) -> dict[str, Any]:
+    """Build the container that copies, which is to have what it needs for that and no more."""
+    resources = COPY_RESOURCES if wanted.copy_resources is None else wanted.copy_resources
+    return {
+        "name": COPIER,
+        "restartPolicy": "Always",
+        "image": service["image"],
+        "imagePullPolicy": service["imagePullPolicy"],
+        "args": ["backup", "mirror", *_options(service, "--config")],
+        "env": [each for each in service["env"] if each["name"] != ADMIN_KEY],
+        "volumeMounts": [each for each in service["volumeMounts"] if each["name"] in OF_COPIER],
+        "securityContext": service["securityContext"],
+        "terminationMessagePolicy": service["terminationMessagePolicy"],
+        "resources": resources.model_dump(exclude_defaults=True),
+    }
+
+
+def _options(service: dict[str, Any], *names: str) -> list[str]:
+    """Return options of the service's own command, with what they say."""
+    arguments: list[str] = service["args"]
+    return [part for name in names for part in arguments[arguments.index(name) :][:2]]
 
 
 def _sidecar(spec: Spec, service: dict[str, Any]) -> dict[str, Any]:

@@ -256,7 +256,7 @@ def _service(served: Mapping[str, Any]) -> Mapping[str, Any]:
 def _near(bank: MemoryBank) -> dict[str, Any]:
     """Prefer the node of the bank where backups are on a volume, which may be there alone."""
     backup = bank.spec.backed_up
-    if backup is None or backup.destination.volume is None:
+    if backup is None or not backup.volumes:
         return {}
     term = {"labelSelector": {"matchLabels": selector(bank)}, "topologyKey": NODE}
     preferred = [{"weight": 100, "podAffinityTerm": term}]

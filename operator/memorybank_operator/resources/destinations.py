@@ -47,6 +47,10 @@ def urls(spec: Spec) -> Iterator[str]:
         yield chroma.url
     if spec.backed_up is not None and spec.backed_up.destination.s3 is not None:
         yield from spec.backed_up.destination.s3.urls
+    if spec.backed_up is not None:
+        for each in spec.backed_up.copies:
+            if each.s3 is not None:
+                yield from each.s3.urls
     if spec.source is not None and spec.source[1].s3 is not None:
         yield from spec.source[1].s3.urls
     if spec.auth.jwt is not None and spec.auth.jwt.jwks_url is not None:

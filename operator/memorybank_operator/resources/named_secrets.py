@@ -11,6 +11,7 @@ from typing import Any
 
 from memorybank_operator.api.v1alpha1.backup import (
     ACCESS_KEY_ID,
+    COPIES_PATH,
     S3,
     S3_PATH,
     SECRET_ACCESS_KEY,
@@ -21,6 +22,7 @@ from memorybank_operator.api.v1alpha1.service import SecretReference
 from memorybank_operator.configfiles.secret_files import (
     FILE,
     OF_BACKUPS,
+    OF_COPIES,
     OF_RESTORE,
     BucketFiles,
     Mounted,
@@ -110,6 +112,8 @@ def _for_backups(bank: MemoryBank) -> Iterator[NamedSecret]:
     backup, source = bank.spec.backed_up, bank.spec.source
     if backup is not None:
         yield from _of_bucket(backup.destination.s3, OF_BACKUPS, S3_PATH)
+        for number, (each, files) in enumerate(zip(backup.copies, OF_COPIES, strict=False)):
+            yield from _of_bucket(each.s3, files, f"{COPIES_PATH}[{number}].s3")
     if source is not None:
         path, destination = source
         yield from _of_bucket(destination.s3, OF_RESTORE, f"{path}.s3")

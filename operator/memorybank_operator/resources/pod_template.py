@@ -84,7 +84,7 @@ def _template(ctx: BuildContext) -> dict[str, Any]:
             "terminationGracePeriodSeconds": spec.lifecycle.drain_seconds
             + spec.lifecycle.shutdown_seconds
             + MARGIN_SECONDS
-            + (backup.LAST_SYNC_SECONDS if spec.replicated is not None else 0),
+            + backup.last_seconds(spec),
             **backup.build_before(spec, service),
             "containers": [service],
             "volumes": _volumes(ctx),

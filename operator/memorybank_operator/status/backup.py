@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from memorybank_operator.api.v1alpha1.backup import PATH, Backup, Destination, Points
 from memorybank_operator.api.v1alpha1.conditions import ConditionType, Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.api.v1alpha1.status import BackupStatus
+from memorybank_operator.api.v1alpha1.status import BackupStatus, CopyStatus
 from memorybank_operator.reconcile.observed import BackupReading, Observed
 from memorybank_operator.reconcile.points import last_failure
 from memorybank_operator.reconcile.schedule import is_stale
@@ -43,6 +43,8 @@ def judge_backup(
         return
     if backup is not None and bank.spec.replicated is not None:
         yield ConditionType.BACKUP_HEALTHY, _judge(bank, backup, observed)
+        if backup.copies:
+            yield ConditionType.COPIES_HEALTHY, _judge_copies(bank, backup, observed)
         return
     found = []
     if backup is not None and backup.points is not None:
@@ -104,6 +106,33 @@ def _judge(bank: MemoryBank, backup: Backup, observed: Observed) -> Verdict:
     return Verdict("True", Reason.REPLICATING, f"Everything that is written arrives at {place}.")
 
 
+def _judge_copies(bank: MemoryBank, backup: Backup, observed: Observed) -> Verdict:
+    said = {} if observed.backup is None else {each.name: each for each in observed.backup.copies}
+    known = bank.status.condition(ConditionType.COPIES_HEALTHY)
+    if observed.backup is None and known is not None and any(map(is_running, observed.pods)):
+        return Verdict(known.status, known.reason, known.message)  # as above
+    failing = [
+        f"Nothing arrives at the copy {each.name} "
+        f"{'yet' if of.copied_at is None else f'since {at(of.copied_at)}'}: "
+        f"{of.problem.rstrip('.')}."
+        for each in backup.copies
+        if (of := said.get(each.name)) is not None and of.problem
+    ]
+    if failing:
+        return Verdict("False", Reason.COPY_FAILING, " ".join(failing))
+    awaited = [
+        each.name
+        for each in backup.copies
+        if (of := said.get(each.name)) is None or of.copied_at is None
+    ]
+    if awaited:
+        message = f"It is not known yet whether everything is at {', '.join(awaited)}."
+        return Verdict("Unknown", Reason.COPIES_UNKNOWN, message)
+    names = ", ".join(each.name for each in backup.copies)
+    message = f"What is at the destination of the backups arrives at {names}."
+    return Verdict("True", Reason.COPYING, message)
+
+
 def backup_status(bank: MemoryBank, observed: Observed) -> BackupStatus | None:
     """Return what is known of the backups; None for a bank without."""
     backup, said, known = bank.spec.backed_up, observed.backup, bank.status.backup
@@ -114,8 +143,9 @@ def backup_status(bank: MemoryBank, observed: Observed) -> BackupStatus | None:
         return BackupStatus(destination=place)
     if known is None or known.destination != place:
         known = BackupStatus(destination=place)  # of another place nothing is known
+    copies = tuple(_copies(bank, backup, observed)) or None
     if said is None:
-        return known
+        return known.model_copy(update={"copies": copies})
     return BackupStatus(
         destination=place,
         epoch=said.epoch,
@@ -123,7 +153,24 @@ def backup_status(bank: MemoryBank, observed: Observed) -> BackupStatus | None:
         last_sync=said.synced_at if said.problem else None,
         recoverable_from=said.recoverable_from or known.recoverable_from,
         recoverable_to=_recoverable_to(said, known.recoverable_to),
+        copies=copies,
     )
+
+
+def _copies(bank: MemoryBank, backup: Backup, observed: Observed) -> Iterator[CopyStatus]:
+    """Yield what is known of the copies: as before, where no pod says anything."""
+    known = None if bank.status.backup is None else bank.status.backup.copies
+    before = {(each.name, each.destination): each for each in known or ()}
+    said = {} if observed.backup is None else {each.name: each for each in observed.backup.copies}
+    for each in backup.copies:
+        place = folder(each, bank.namespace, bank.name, bank.uid)
+        of = said.get(each.name)
+        if of is None:
+            yield before.get((each.name, place), CopyStatus(name=each.name, destination=place))
+        else:
+            last = of.copied_at if of.problem else None
+            why = of.problem or None
+            yield CopyStatus(name=each.name, destination=place, last_copy=last, problem=why)
 
 
 def _recoverable_to(said: BackupReading, known: datetime | None) -> datetime | None:

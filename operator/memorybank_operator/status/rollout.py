@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from memorybank_operator.api.v1alpha1.backup import VOLUME_PATH
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import ANNOTATION_REVISION
@@ -96,19 +95,19 @@ def _volume_trouble(
 
 
 def _claim_missing(bank: MemoryBank, trouble: Verdict | None) -> Verdict | None:
-    """Say that the volume of the backups is not there, as the scheduler does."""
+    """Say that a volume of the backups is not there, as the scheduler does."""
     backup = bank.spec.backed_up
-    volume = None if backup is None else backup.destination.volume
-    if volume is None or trouble is None or trouble.reason != Reason.UNSCHEDULABLE:
+    if backup is None or trouble is None or trouble.reason != Reason.UNSCHEDULABLE:
         return None
-    if f'persistentvolumeclaim "{volume.claim_name}" not found' not in trouble.message:
-        return None
-    return Verdict(
-        "False",
-        Reason.BACKUP_VOLUME_NOT_FOUND,
-        f"{VOLUME_PATH}.claimName: PersistentVolumeClaim {volume.claim_name} does not exist in "
-        f"namespace {bank.namespace}: create it, or name another one",
-    )
+    for path, volume in backup.volumes.items():
+        if f'persistentvolumeclaim "{volume.claim_name}" not found' in trouble.message:
+            return Verdict(
+                "False",
+                Reason.BACKUP_VOLUME_NOT_FOUND,
+                f"{path}.claimName: PersistentVolumeClaim {volume.claim_name} does not exist in "
+                f"namespace {bank.namespace}: create it, or name another one",
+            )
+    return None
 
 
 def _blames_volume(trouble: Verdict) -> bool:

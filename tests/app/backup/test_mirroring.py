@@ -19,13 +19,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from memorybank.backup.chain import Origin
 from memorybank.backup.copies import Copied, Told, known
 from memorybank.backup.fence import Fence, Fences
 from memorybank.backup.mirroring import File, Mirror, Pass, Side, SourceMoved, compare
 from memorybank.backup.objects import Bucket, Content, Folder
-from memorybank.server.backups import backup_of, copies_of, lift_fence, place_of
+from memorybank.backup.point import Point
+from memorybank.errors import ConfigurationError
+from memorybank.server.backups import backup_of, copies_of, lift_fence, place_of, remove_point
+from memorybank.server.mirrors import Keeper
 from tests.app.backup.conftest import MakePod
 from tests.support.replication import UID, Pod, write
 from tests.support.s3_server import S3, without_aws
@@ -222,6 +226,61 @@ def test_a_fence_is_lifted_at_the_copies_too(make_pod: MakePod, tmp_path: Path) 
     assert [Fences(each).find() for each in places] == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"copies": [{"name": "a"}]}, "either s3 or volume"),
+        (
+            {"copies": [{"name": each, "volume": {"path": "/copies"}} for each in "ab"]},
+            "at other places",
+        ),
+        ({"copies": [{"name": "a", "volume": {"path": "/backups"}}]}, "at other places"),
+        (
+            {"copies": [{"name": "a", "volume": {"path": f"/copies/{each}"}} for each in "12"]},
+            "different names",
+        ),
+        (
+            {"copies": [{"name": each, "volume": {"path": f"/{each}"}} for each in "abcd"]},
+            "at most 3",
+        ),
+    ],
+)
+def test_copies_that_cannot_be_are_refused(
+    changes: dict[str, Any], words: str, make_pod: MakePod
+) -> None:
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        make_pod({"volume": {"path": "/backups"}}, **changes).settings  # noqa: B018
+    assert str(refused.value.field).startswith("backup")
+
+
+def test_a_point_that_expired_goes_and_one_that_the_first_destination_lost_stays(
+    tmp_path: Path,
+) -> None:
+    _, copy, mirror = mirrored(tmp_path)
+    for name, expires in (("gone", NOW - timedelta(days=9)), ("kept", None)):
+        point = Point(
+            name=name, object=f"points/{name}/9c01f7d2/memory_bank.db", bank="a/b/c",
+            taken_at=NOW - timedelta(days=99), expires_at=expires, change=1, memories=1,
+            tenants=1, keys=1, bytes=9, sha256="0" * 64, service_version="1", schema_version=1,
+        )  # fmt: skip
+        put(copy, point.object)
+        put(copy, f"points/{name}.json", content=point.model_dump_json().encode())
+    asyncio.run(mirror.whole())
+    assert paths_at(copy) == {"points/kept.json", "points/kept/9c01f7d2/memory_bank.db"}
+
+
+def test_a_point_is_removed_from_the_copies_too(make_pod: MakePod, tmp_path: Path) -> None:
+    pod = make_pod({"volume": {"path": str(tmp_path / "backups")}}, **copies(tmp_path))
+    backup = backup_of(pod.settings)
+    places = (place_of(backup), *copies_of(backup).values())
+    for place in places:
+        assert isinstance(place, Folder)
+        put(place, "points/one.json", "points/one/9c01f7d2/memory_bank.db")
+    assert remove_point(pod.settings, "one")
+    assert [asyncio.run(Side(each, "").contents()) for each in places] == [{}, {}]
+    assert not remove_point(pod.settings, "one")
+
+
 def test_a_process_that_says_nothing_is_a_problem_after_a_while() -> None:
     well = Copied(name="far-away", copied_at=NOW)
     told = Told(at=NOW, copies=(well,))
@@ -237,6 +296,16 @@ def test_a_process_that_says_nothing_is_a_problem_after_a_while() -> None:
     assert (late.problem_since, late.copied_at) == (NOW, NOW)
     assert said(None, since=NOW, seconds=30) == [Copied(name="far-away")]
     assert said(None, since=NOW, seconds=61)[0].problem_since == NOW
+
+
+def test_a_copy_that_is_far_behind_is_a_problem() -> None:
+    told = Told(at=NOW, copies=(Copied(name="far-away", copied_at=NOW - timedelta(minutes=6)),))
+    (late,) = known(told, ["far-away"], since=NOW, now=NOW)
+    assert late.problem.startswith("it is late")
+    assert late.problem_since == late.copied_at
+    first = Told(at=NOW, copies=(Copied(name="far-away"),))
+    (begun,) = known(first, ["far-away"], since=NOW - timedelta(days=1), now=NOW)
+    assert not begun.problem, "the first copy takes as long as it takes"
 
 
 def two_places(kinds: Iterable[str], s3: Callable[[], S3], tmp_path: Path) -> list[dict[str, Any]]:
@@ -308,6 +377,24 @@ class mirroring:  # noqa: N801  # a context
         if self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+class Broken(Mirror):
+    """One in which something is wrong that nobody thought of."""
+
+    @override
+    async def whole(self) -> Pass:
+        raise RuntimeError("nobody thought of this")
+
+
+def test_a_fault_in_one_copy_is_told_and_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sides = Side(Folder(tmp_path / "first"), "the first destination"), Side(Folder(tmp_path), "x")
+    keeper = Keeper(Broken(*sides, NEW, keep=KEEP), Copied(name="far-away"), pause=1)
+    asyncio.run(keeper.look())
+    assert "see the log" in keeper.seen.problem
+    assert "nobody thought of this" in caplog.text
 
 
 def seen(pod: Pod) -> Copied:

@@ -156,6 +156,22 @@ ALTERNATIVES: dict[str, Values] = {
     "backups on a volume": {
         "backup": {"destination": {"volume": {"claimName": "backups", "path": "memories"}}}
     },
+    "a copy of the backups by a key of ones own": {
+        "backup": {
+            "destination": {"volume": {"claimName": "backups"}},
+            "copies": [
+                {
+                    "name": "far-away",
+                    "s3": {
+                        "bucket": "memories-far-away",
+                        "encryption": {
+                            "customerKeySecretRef": {"name": "bucket", "key": "customerKey"}
+                        },
+                    },
+                }
+            ],
+        }
+    },
     "a restore from a volume": {
         "bootstrap": {
             "restore": {"destination": {"volume": {"claimName": "copies", "path": "memories"}}}

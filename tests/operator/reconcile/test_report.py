@@ -97,6 +97,8 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
         Reason.CHECKED,
         Reason.CANARY_PASSED,
         Reason.DEFAULTS_ACCEPTED,
+        Reason.COPYING,
+        Reason.COPY_FAILING,
         Reason.DEFAULTS_REFUSED,
         Reason.DRIFT_CORRECTED,
         Reason.EMBEDDING_UNAVAILABLE,

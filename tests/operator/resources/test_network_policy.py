@@ -132,6 +132,16 @@ def test_the_bucket_of_the_backups_can_be_reached(
     assert egress_rules(of, "cluster.local") == rules
 
 
+def test_the_buckets_of_copies_can_be_reached() -> None:
+    copies = [
+        {"name": name, "s3": {"bucket": "copies", "endpoint": url, "secretRef": {"name": "bucket"}}}
+        for name, url in (("a", "http://192.0.2.7:9000"), ("b", "https://s3.example.net:8443"))
+    ]
+    on_a_volume = {"destination": {"volume": {"claimName": "backups"}}}
+    of = bank({"backup": on_a_volume | {"copies": copies}})
+    assert egress_rules(of, "cluster.local") == [by_port(8443), at("192.0.2.7/32", 9000)]
+
+
 def test_who_may_read_metrics_may_read_those_of_the_backups() -> None:
     peers = [{"namespace": "mon", "ports": ["metrics"]}, {"namespace": "apps"}]
     fence = {"networkPolicy": {"enabled": True, "allowFrom": peers}}

@@ -333,6 +333,19 @@ STATES = {
         "spec.backup.destination.volume.claimName: PersistentVolumeClaim backups does not exist",
         spec={"backup": {"destination": {"volume": {"claimName": "backups"}}}},
     ),
+    "claim of a copy missing": progressing(
+        claim_of_backups_missing, "BackupVolumeNotFound",
+        "spec.backup.copies[1].volume.claimName: PersistentVolumeClaim backups does not exist",
+        spec={
+            "backup": {
+                "destination": {"volume": {"claimName": "first"}},
+                "copies": [
+                    {"name": "a", "s3": {"bucket": "copies"}},
+                    {"name": "b", "volume": {"claimName": "backups"}},
+                ],
+            }
+        },
+    ),
     "no node fits": progressing(unschedulable, "Unschedulable", "Insufficient cpu"),
     "no node fits, so no volume yet": progressing(
         volume_waits_for_a_node, "Unschedulable", "Insufficient cpu"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from memorybank_operator.reconcile.observed import BackupReading
+from memorybank_operator.reconcile.observed import BackupReading, CopyReading
 from memorybank_operator.reconcile.report import backup
 from memorybank_operator.reconcile.steps import Note
 from tests.operator.world import BACKED_UP, NOW, World, bank, running, unready
@@ -40,10 +40,10 @@ def status(
     return saying(said, spec).status(bank(spec, status=before))
 
 
-def healthy(of: dict[str, Any]) -> tuple[str, str]:
+def healthy(of: dict[str, Any], kind: str = "BackupHealthy") -> tuple[str, str]:
     """Status and reason of the condition; empty when there is none."""
     for each in of["conditions"]:
-        if each["type"] == "BackupHealthy":
+        if each["type"] == kind:
             return each["status"], each["reason"]
     return "", ""
 
@@ -181,6 +181,63 @@ def test_each_change_for_better_or_worse_is_an_event() -> None:
         (well, unknown, []),
     ):
         assert list(backup(before, after)) == notes
+
+
+COPIED = with_backup(copies=[
+    {"name": "far-away", "s3": {"bucket": "elsewhere"}},
+    {"name": "nearby", "volume": {"claimName": "copies"}},
+])  # fmt: skip
+FAR_AWAY, NEARBY = CopyReading("far-away", NOW), CopyReading("nearby", NOW)
+COPY_LOST = replace(FAR_AWAY, problem="the copy far-away: the bucket does not exist")
+
+
+def copying(*said: CopyReading) -> BackupReading:
+    return replace(WELL, copies=said)
+
+
+def test_copies_that_go_on_say_where_they_are() -> None:
+    well = status(copying(FAR_AWAY, NEARBY), COPIED)
+    assert healthy(well, "CopiesHealthy") == ("True", "Copying")
+    assert well["backup"]["copies"] == [
+        {"name": "far-away", "destination": "s3://elsewhere/team/agents/uid-1"},
+        {"name": "nearby", "destination": "pvc://copies/team/agents/uid-1"},
+    ]
+
+
+def test_a_copy_that_fails_leaves_the_backups_healthy_and_says_which_and_why() -> None:
+    failing = status(copying(COPY_LOST, NEARBY), COPIED)
+    assert healthy(failing, "CopiesHealthy") == ("False", "CopyFailing")
+    assert healthy(failing) == ("True", "Replicating")
+    assert ready(failing) == "True"
+    [told] = [each["message"] for each in failing["conditions"] if each["type"] == "CopiesHealthy"]
+    assert told == (
+        "Nothing arrives at the copy far-away since 2026-01-01T12:00:00Z: the copy far-away: the "
+        "bucket does not exist."
+    )
+    assert failing["backup"]["copies"][0] == {
+        "name": "far-away", "destination": "s3://elsewhere/team/agents/uid-1",
+        "lastCopy": "2026-01-01T12:00:00Z", "problem": COPY_LOST.problem,
+    }  # fmt: skip
+    [event] = list(backup(status(copying(FAR_AWAY, NEARBY), COPIED), failing))
+    assert (event.reason, event.warning) == ("CopyFailing", True)
+
+
+@pytest.mark.parametrize("said", [(FAR_AWAY,), (FAR_AWAY, replace(NEARBY, copied_at=None)), ()])
+def test_of_a_copy_that_nobody_spoke_of_nothing_is_known(said: tuple[CopyReading, ...]) -> None:
+    assert healthy(status(copying(*said), COPIED), "CopiesHealthy") == ("Unknown", "CopiesUnknown")
+
+
+def test_what_was_said_of_copies_stands_when_the_operator_restarts() -> None:
+    before = status(copying(COPY_LOST, NEARBY), COPIED)
+    after = status(None, COPIED, before=before)
+    assert healthy(after, "CopiesHealthy") == ("False", "CopyFailing")
+    assert after["backup"]["copies"] == before["backup"]["copies"]
+
+
+def test_a_bank_without_copies_says_nothing_of_them() -> None:
+    without = status(WELL)
+    assert healthy(without, "CopiesHealthy") == ("", "")
+    assert "copies" not in without["backup"]
 
 
 def test_a_restore_is_an_event_once() -> None:

@@ -14,11 +14,14 @@ from memorybank_operator.api.v1alpha1.pod import LocalReference, Resources
 from memorybank_operator.api.v1alpha1.types import DataKey, Duration, ObjectName
 
 PATH = "spec.backup"
-S3_PATH, VOLUME_PATH = f"{PATH}.destination.s3", f"{PATH}.destination.volume"
+S3_PATH = f"{PATH}.destination.s3"
+COPIES_PATH = f"{PATH}.copies"
 ACCESS_KEY_ID, SECRET_ACCESS_KEY = "accessKeyId", "secretAccessKey"
 """Entries of the Secret with the credentials."""
 BACKUP_RESOURCES = Resources(requests={"cpu": "20m", "memory": "64Mi"}, limits={"memory": "256Mi"})
 """Of what replicates banks for which nobody says anything else."""
+COPY_RESOURCES = Resources(requests={"cpu": "20m", "memory": "96Mi"}, limits={"memory": "384Mi"})
+"""Of what makes copies: it has some megabytes of each at a time, however large the bank is."""
 
 _FOLDER = "[A-Za-z0-9_-][A-Za-z0-9._-]*"
 Folder = Annotated[
@@ -260,6 +263,27 @@ class Destination(ApiModel):
     """A volume that is not the bank's own."""
 
 
+MOST_COPIES = 3
+
+
+class BackupCopy(Destination):
+    """A further destination, to which what is at the first one is copied."""
+
+    name: Annotated[
+        str,
+        Field(
+            max_length=32,
+            json_schema_extra=rules(
+                cel(
+                    "self.matches('^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$')",
+                    "write a name of lower case letters, digits and '-', such as far-away",
+                )
+            ),
+        ),
+    ]
+    """How it is called in status and metrics. No other copy of the bank has it."""
+
+
 class Verify(ApiModel):
     """Whether backups are tried by restoring them, and when."""
 
@@ -296,6 +320,21 @@ class Points(ApiModel):
     """
 
 
+def _elsewhere(one: str, other: str) -> str:
+    """Return the expression that two destinations are different places."""
+    same_endpoint = (
+        f"has({one}.s3.endpoint) == has({other}.s3.endpoint)"
+        f" && (!has({one}.s3.endpoint) || {one}.s3.endpoint == {other}.s3.endpoint)"
+    )
+    return (
+        f"!(has({one}.s3) && has({other}.s3) && {one}.s3.bucket == {other}.s3.bucket"
+        f" && {one}.s3.path == {other}.s3.path && {same_endpoint})"
+        f" && !(has({one}.volume) && has({other}.volume)"
+        f" && {one}.volume.claimName == {other}.volume.claimName"
+        f" && {one}.volume.path == {other}.volume.path)"
+    )
+
+
 class Backup(ApiModel):
     """Where a bank's backups go, how often, and what a write waits for."""
 
@@ -303,6 +342,21 @@ class Backup(ApiModel):
         json_schema_extra=rules(
             within("syncInterval", "1s", "1h"),
             within("snapshotInterval", "1h", "720h", unit="1h"),
+            within("copyInterval", "1s", "1h"),
+            cel(
+                "!has(self.copyResources) || has(self.copies)",
+                f"{PATH}.copyResources is of what makes {PATH}.copies: remove it, or name copies",
+                field_path=".copyResources",
+            ),
+            cel(
+                "!has(self.copies) || self.copies.all(each,"
+                f" {_elsewhere('each', 'self.destination')}"
+                " && self.copies.all(other, each.name == other.name"
+                f" || ({_elsewhere('each', 'other')})))",
+                f"{PATH}.copies must be at other places than {PATH}.destination and each other: "
+                "name another bucket, path or volume, or remove the copy",
+                field_path=".copies",
+            ),
             within("retention", "1h", "87600h", unit="1h"),
             cel(
                 f"!self.snapshotInterval.matches('{PATTERN}')"
@@ -347,15 +401,51 @@ class Backup(ApiModel):
     """Whether backups are tried by restoring them, and when."""
     points: Points | None = None
     """Recovery points that are taken by a schedule. Left out, none is."""
+    copies: Annotated[
+        tuple[BackupCopy, ...],
+        Field(
+            max_length=MOST_COPIES,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = ()
+    """Further destinations, at most three, that have what the first one has, some seconds later,
+    and keep what that one loses.
+    """
+    copy_interval: Duration = "10s"
+    """How often what is new at the destination is brought to the copies: from 1s to 1h."""
+    copy_resources: Resources | None = None
+    """Compute resources of the container that makes the copies. Set, it replaces the whole default:
+    requests of 20m cpu and 96Mi memory and a limit of 384Mi memory.
+    """
     resources: Resources | None = None
     """Compute resources of the container that replicates. Set, it replaces the whole default:
     requests of 20m cpu and 64Mi memory and a limit of 256Mi memory.
     """
 
     @property
+    def volumes(self) -> dict[str, BackupVolume]:
+        """The volumes of the destination and of copies, by the fields that name them."""
+        places = {f"{PATH}.destination": self.destination} | {
+            f"{COPIES_PATH}[{number}]": each for number, each in enumerate(self.copies)
+        }
+        return {
+            f"{path}.volume": each.volume
+            for path, each in places.items()
+            if each.volume is not None
+        }
+
+    @property
     def sync_seconds(self) -> int:
         """`sync_interval` in seconds."""
         return int(parse_duration(self.sync_interval).total_seconds())
+
+    @property
+    def copy_seconds(self) -> int:
+        """`copy_interval` in seconds."""
+        return int(parse_duration(self.copy_interval).total_seconds())
 
     @property
     def snapshot_hours(self) -> int:

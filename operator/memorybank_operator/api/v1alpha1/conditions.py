@@ -51,6 +51,12 @@ class ConditionType(Explained):
         "bank in PostgreSQL, whether its recovery points do, and CloudNativePG's backups succeed. "
         "Ready stays as it is.",
     )
+    COPIES_HEALTHY = (
+        "CopiesHealthy",
+        "Present while the spec has backup.copies and asks for a pod. Whether what is at the "
+        "destination of the backups arrives at each of the copies. Ready and BackupHealthy stay as "
+        "they are.",
+    )
     FOLLOWING = (
         "Following",
         "Present while spec.standby is enabled and the spec asks for a pod. Whether what arrives "
@@ -248,7 +254,8 @@ class Reason(Explained):
     )
     BACKUP_VOLUME_NOT_FOUND = (
         "BackupVolumeNotFound",
-        "The PersistentVolumeClaim of spec.backup.destination.volume does not exist.",
+        "The PersistentVolumeClaim of spec.backup.destination.volume, or of the volume of one of "
+        "spec.backup.copies, does not exist.",
     )
     # BackupHealthy
     REPLICATING = ("Replicating", "Everything that is written arrives at the destination.")
@@ -272,6 +279,16 @@ class Reason(Explained):
         "BackupUnknown",
         "No pod has said yet whether what is written arrives at the destination. Of a bank in "
         "PostgreSQL: no recovery point was due yet.",
+    )
+    # CopiesHealthy
+    COPYING = ("Copying", "What is at the destination of the backups arrives at each copy.")
+    COPY_FAILING = (
+        "CopyFailing",
+        "What is at the destination of the backups does not arrive at a copy, or late.",
+    )
+    COPIES_UNKNOWN = (
+        "CopiesUnknown",
+        "No pod has said yet whether a copy has everything: the first one is on its way.",
     )
     FENCED = (
         "Fenced",

@@ -327,9 +327,10 @@ class Spec(ApiModel):
             cel(
                 "!has(self.backup) || self.storage.engine == 'sqlite'"
                 " || (self.backup.durability == 'async' && self.backup.syncInterval == '1s'"
-                " && self.backup.snapshotInterval == '24h' && !has(self.backup.resources))",
-                "spec.backup.durability, syncInterval, snapshotInterval and resources are of what "
-                "replicates banks with storage.engine sqlite: remove them",
+                " && self.backup.snapshotInterval == '24h' && !has(self.backup.resources)"
+                " && !has(self.backup.copies) && self.backup.copyInterval == '10s')",
+                "spec.backup.durability, syncInterval, snapshotInterval, resources, copies and "
+                "copyInterval are of what replicates banks with storage.engine sqlite: remove them",
                 field_path=".backup",
             ),
             cel(

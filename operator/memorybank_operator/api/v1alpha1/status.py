@@ -99,6 +99,21 @@ class ServersBackupStatus(StatusModel):
     """The earliest moment to which the servers can be restored. Some plugins do not say it."""
 
 
+class CopyStatus(StatusModel):
+    """A copy of the backups."""
+
+    name: Annotated[str, Field(max_length=32)]
+    """As spec.backup.copies names it."""
+    destination: Annotated[str, Field(max_length=1024)]
+    """The bank's own folder there."""
+    last_copy: datetime | None = None
+    """While there is a problem, when all that was at the first destination was there; absent if it
+    never was.
+    """
+    problem: Annotated[str, Field(max_length=1024)] | None = None
+    """Why it does not go on; absent when it does."""
+
+
 class BackupStatus(StatusModel):
     """The backups as they are. It is written when one of its fields changes but lastSync and
     recoverableTo, or the condition BackupHealthy does, and while all is well each hour.
@@ -145,6 +160,19 @@ class BackupStatus(StatusModel):
     """When it was taken."""
     last_scheduled: datetime | None = None
     """For when the newest recovery point by spec.backup.points was scheduled."""
+    copies: (
+        Annotated[
+            tuple[CopyStatus, ...],
+            Field(
+                json_schema_extra={
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["name"],
+                }
+            ),
+        ]
+        | None
+    ) = None
+    """The further destinations, as spec.backup.copies has them; absent without any."""
 
 
 class StandbyStatus(StatusModel):
