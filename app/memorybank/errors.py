@@ -109,11 +109,14 @@ class ReadOnly(Forbidden):
 
     code = "read_only"
 
-    def __init__(self) -> None:
+    def __init__(self, primary_url: str | None = None) -> None:
+        """`primary_url` is where the bank takes writes, None where that is not known."""
         super().__init__(
             "this is a read-only copy of the bank",
             hint="write to the primary; or, when it is lost, promote this one:"
-            " docs/service/standby.md, Promotion",
+            " docs/service/standby.md, Promotion"
+            if primary_url is None
+            else f"write to {primary_url}",
         )
 
 

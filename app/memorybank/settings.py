@@ -707,6 +707,10 @@ class FollowSettings(Section):
     restore_seconds: int = Field(
         600, ge=10, le=86_400, description="How long restoring an epoch may take."
     )
+    primary_url: HttpUrl | None = Field(
+        None,
+        description="Where the bank takes writes: who is refused them here is told; null: nothing.",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

@@ -16,8 +16,11 @@ from memorybank.http.needs import writes
 class ReadingOnly:
     """Refuses requests to operations that write. Tools of MCP are refused by the store."""
 
-    def __init__(self, app: ASGIApp, routers: Iterable[APIRouter]) -> None:
+    def __init__(
+        self, app: ASGIApp, routers: Iterable[APIRouter], *, primary_url: str | None
+    ) -> None:
         self._app = app
+        self._primary_url = primary_url
         self._writing = [
             route
             for router in routers
@@ -31,7 +34,7 @@ class ReadingOnly:
             for route in self._writing:
                 if route.matches(scope)[0] is Match.FULL:
                     scope["route"] = route
-                    raise ReadOnly
+                    raise ReadOnly(self._primary_url)
         await self._app(scope, receive, send)
 
 

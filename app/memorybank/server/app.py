@@ -172,7 +172,7 @@ async def build_application(
     direct: ASGIApp = DirectRoutes(
         api, {"/v1/search": (search.search, 200), "/v1/memories": (memories.create, 201)}
     )
-    if followed is not None:
-        direct = ReadingOnly(direct, routers)
+    if settings.follow is not None:
+        direct = ReadingOnly(direct, routers, primary_url=settings.follow.primary_url)
     asgi = Surroundings(surrounded, settings)
     return Application(asgi, api, readiness, services, mcp, federation, configuration, behind)

@@ -46,13 +46,16 @@ class Followed:
         self._copy = copy
         self._file = file
         self._max_lag_seconds = follow.max_lag_seconds
+        self._primary_url = follow.primary_url
         self._clock = clock
         self._store: SqliteFollower | None = None
         self._behind: Callable[[], float] = lambda: 0.0
 
     async def open_store(self, settings: Settings, model: str) -> SqliteFollower:
         """Open the copy. Raises ConfigurationError and StoreUnavailable."""
-        self._store = await SqliteFollower.open(self._file, model=model, ring=key_ring(settings))
+        self._store = await SqliteFollower.open(
+            self._file, model=model, ring=key_ring(settings), primary_url=self._primary_url
+        )
         return self._store
 
     @asynccontextmanager

@@ -212,6 +212,23 @@ def test_nothing_is_written_at_a_standby(make_pod: MakePod, tmp_path: Path) -> N
         )
 
 
+def test_who_writes_at_a_read_replica_is_told_where_to_write(
+    make_pod: MakePod, tmp_path: Path
+) -> None:
+    destination = {"volume": {"path": str(tmp_path / "backups")}}
+    with primary(make_pod(destination)) as bank, bank.client() as writing:
+        store(writing, "The buoy is green")
+    url = "http://agents.team.svc:8080"
+    replica = Standby(tmp_path / "replica", destination, primary_url=url)
+    with replica.serving() as copy, copy.client() as reading:
+        answer = reading.post("/v1/memories", json={"content": "The buoy is red"})
+        assert answer.status_code == 403
+        assert answer.json()["error"]["hint"] == f"write to {url}"
+        told = called(reading, "remember", {"content": "The buoy is red"})
+        assert told["isError"]
+        assert f"write to {url}" in told["content"][0]["text"]
+
+
 def test_a_standby_is_promoted_by_a_start_with_backups_of_the_bank(
     make_pod: MakePod, tmp_path: Path, destination: dict[str, Any]
 ) -> None:

@@ -52,8 +52,16 @@ class SqliteFollower(SqlStore):
     audit log would tell of.
     """
 
-    def __init__(self, path: Path, *, model: str, ring: KeyRing | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        model: str,
+        ring: KeyRing | None = None,
+        primary_url: str | None = None,
+    ) -> None:
         self._path = path
+        self._primary_url = primary_url
         self._model = model
         self._applied = 0
         self._files = 0
@@ -74,23 +82,36 @@ class SqliteFollower(SqlStore):
             VectorTable(model),
             self._seal,
             read=self._run,
-            write=_refuse,
+            write=self._refuse,
             moment=self._moment,
             empty_log=_no_log,
         )
         self._access = FollowerAccess(
-            SQLITE, self._seal, read=self._run, write=_refuse, empty_log=_no_log, renew=self._renew
+            SQLITE,
+            self._seal,
+            read=self._run,
+            write=self._refuse,
+            empty_log=_no_log,
+            renew=self._renew,
         )
         self._embeddings = FollowerEmbeddings(
-            self._vectors, self._seal, read=self._run, write=_refuse
+            self._vectors, self._seal, read=self._run, write=self._refuse
         )
 
     @classmethod
-    async def open(cls, path: Path, *, model: str, ring: KeyRing | None = None) -> SqliteFollower:
-        """Open a copy that is whole. Raises ConfigurationError when it is of another schema, or the
-        ring is the wrong one; StoreUnavailable when the disk fails.
+    async def open(
+        cls,
+        path: Path,
+        *,
+        model: str,
+        ring: KeyRing | None = None,
+        primary_url: str | None = None,
+    ) -> SqliteFollower:
+        """Open a copy that is whole; who writes is told of `primary_url`. Raises ConfigurationError
+        when it is of another schema, or the ring is the wrong one; StoreUnavailable when the disk
+        fails.
         """
-        return await asyncio.to_thread(cls, path, model=model, ring=ring)
+        return await asyncio.to_thread(cls, path, model=model, ring=ring, primary_url=primary_url)
 
     @property
     @override
@@ -196,6 +217,14 @@ class SqliteFollower(SqlStore):
     async def _renew(self, ring: KeyRing) -> None:
         """Open by this ring from now on; what came with the last change may need it."""
         await self._run(EVERYONE, partial(self._seal.renew, ring=ring), learns=False)
+
+    async def _refuse(
+        self,
+        _whose: Whose,
+        _work: Callable[[Connection], Any],
+        _events: Iterable[Any] | Any = None,
+    ) -> NoReturn:
+        raise ReadOnly(self._primary_url)
 
     async def _run(
         self,
@@ -356,12 +385,6 @@ def require_schema(connection: apsw.Connection) -> None:
             field="follow",
             hint="run the version that the primary runs",
         )
-
-
-async def _refuse(
-    _whose: Whose, _work: Callable[[Connection], Any], _events: Iterable[Any] | Any = None
-) -> NoReturn:
-    raise ReadOnly
 
 
 async def _no_log() -> bool:
