@@ -1,4 +1,4 @@
-"""Clients that ask a bank all the time, from a pod of the cluster, through the bank's Service."""
+"""Clients that ask a bank all the time, from a pod of the cluster, through a Service of it."""
 
 from __future__ import annotations
 
@@ -55,19 +55,22 @@ def place_asker(bank: Bank) -> None:
 
 
 @contextmanager
-def asked(bank: Bank, *, clients: int = 1, pause: float = 0.05) -> Iterator[dict[str, Any]]:
+def asked(
+    bank: Bank, *, service: str | None = None, clients: int = 1, pause: float = 0.05
+) -> Iterator[dict[str, Any]]:
     """Ask all the time while the block runs, each client with a pause of some seconds between two
     requests: nobody is turned away twice. What is given is filled in at the end: how many requests
-    there were, and how many of them were made again.
+    there were, and how many of them were made again. Another `service` than the bank's own may be
+    asked.
     """
-    asker = Neighbour(bank.stack, bank.namespace, ASKER)
+    asker, url = Neighbour(bank.stack, bank.namespace, ASKER), f"http://{service or bank.name}:8080"
     asker.python("import pathlib, sys\n"
                  "for each in sys.argv[1:]: pathlib.Path('/tmp', each).unlink(missing_ok=True)",
                  "begun", "stop", "said")  # fmt: skip
     asker.python("import subprocess, sys; subprocess.Popen([sys.executable, '-c', *sys.argv[1:]],"
                  " stdin=subprocess.DEVNULL, stdout=open('/tmp/said', 'w'),"
                  " stderr=open('/tmp/complaints', 'w'), start_new_session=True)",
-                 ASK, f"http://{bank.name}:8080", bank.key(), str(clients), str(pause))  # fmt: skip
+                 ASK, url, bank.key(), str(clients), str(pause))  # fmt: skip
 
     def told(file: str) -> str:
         return asker.python("import sys; print(open(f'/tmp/{sys.argv[1]}').read())", file)

@@ -28,12 +28,17 @@ from memorybank_operator.kube.watching import Stream
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 MEASURED = {
-    "verified_timestamp_seconds": "When a backup of the bank was last restored and found whole.",
-    "restore_seconds": "How long it took then until the database was there and checked.",
-    "data_loss_seconds": "How much older the newest change in it was than that of the bank.",
-    "recoverable_from_timestamp_seconds": "From when on every moment of the bank can be restored.",
+    "backup_verified_timestamp_seconds": "When a backup of the bank was last restored and found "
+    "whole.",
+    "backup_restore_seconds": "How long it took then until the database was there and checked.",
+    "backup_data_loss_seconds": "How much older the newest change in it was than that of the bank.",
+    "backup_recoverable_from_timestamp_seconds": "From when on every moment of the bank can be "
+    "restored.",
+    "read_replicas_ready": "Read replicas of the bank that answer.",
+    "read_replicas_lag_seconds": "How far behind what has arrived at the destination those that "
+    "answer are, at the most, in steps.",
 }
-"""By the end of its name, what is measured of a bank's backups."""
+"""By the end of its name, what is measured of a bank."""
 
 
 class Queue(Protocol):
@@ -128,17 +133,22 @@ class Metrics:
             else:
                 statuses[bank] = status
 
-    def backup_measures(self, bank: BankKey, backup: Mapping[str, Any]) -> None:
-        """Note what the status says of a bank's backups that were restored, or can be."""
+    def bank_measures(self, bank: BankKey, status: Mapping[str, Any]) -> None:
+        """Note what the status says of a bank's backups that were restored, or can be, and of its
+        read replicas.
+        """
+        backup, readers = status.get("backup") or {}, status.get("readReplicas") or {}
         verified, since = (
             None if said is None else datetime.fromisoformat(said).timestamp()
             for said in (backup.get("lastVerified"), backup.get("recoverableFrom"))
         )  # fmt: skip
         measured = {
-            "verified_timestamp_seconds": verified,
-            "restore_seconds": backup.get("measuredRestoreSeconds"),
-            "data_loss_seconds": backup.get("measuredDataLossSeconds"),
-            "recoverable_from_timestamp_seconds": since,
+            "backup_verified_timestamp_seconds": verified,
+            "backup_restore_seconds": backup.get("measuredRestoreSeconds"),
+            "backup_data_loss_seconds": backup.get("measuredDataLossSeconds"),
+            "backup_recoverable_from_timestamp_seconds": since,
+            "read_replicas_ready": readers.get("readyReplicas"),
+            "read_replicas_lag_seconds": readers.get("lagSeconds"),
         }
         known = {name: float(value) for name, value in measured.items() if value is not None}
         if known:
@@ -228,7 +238,7 @@ class _Observation(Collector):
             "following",
             self._standbys,
         )
-        yield from self._backup_metrics()
+        yield from self._bank_metrics()
         updates = GaugeMetricFamily(
             "memorybank_operator_updates",
             "Banks that the operator updates of its own accord, by how they stand: waiting for "
@@ -239,10 +249,10 @@ class _Observation(Collector):
             updates.add_metric([stand], count)
         yield updates
 
-    def _backup_metrics(self) -> Iterable[Metric]:
+    def _bank_metrics(self) -> Iterable[Metric]:
         for name, text in MEASURED.items():
             family = GaugeMetricFamily(
-                f"memorybank_operator_backup_{name}", text, labels=["namespace", "bank"]
+                f"memorybank_operator_{name}", text, labels=["namespace", "bank"]
             )
             for bank, values in self._measured.items():
                 if name in values:

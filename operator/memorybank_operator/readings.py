@@ -1,5 +1,5 @@
 """What pods say of themselves at /ready: how full their disks are, what keeps them from their job,
-which server they do without, and whether their backups arrive.
+which server they do without, whether their backups arrive, and how far behind read replicas are.
 
 A pod is asked at its own address and not through the Service, which leads to no pod that is not
 ready. The answer needs no key, and none is sent. What was read is kept in memory only: after a
@@ -8,11 +8,13 @@ restart it is read anew.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import aiohttp
@@ -66,19 +68,29 @@ class Outlook:
     """Whether anybody serves: a bank that nobody serves is asked at once, and more often."""
     urgent: bool = False
     """Whether the bank relies on something else than its own pod, and so is asked more often."""
+    readers: tuple[str, ...] = ()
+    """Base URLs of the read replicas that answer."""
 
 
 class Reader:
-    """Asks one pod, on a new connection."""
+    """Asks pods, each on a new connection."""
 
     async def read(self, outlook: Outlook) -> Reading | None:
-        """Return what the pod says of itself, None when it says nothing of use."""
+        """Return what the bank's pod says of itself, and its read replicas; None when the pod says
+        nothing of use.
+        """
+        said, *others = await asyncio.gather(*map(self._ask, (outlook.address, *outlook.readers)))
+        if said is None:
+            return None
+        return replace(said, readers=_furthest(each.follow for each in others if each is not None))
+
+    async def _ask(self, address: str) -> Reading | None:
         timeout = aiohttp.ClientTimeout(total=READ_SECONDS, sock_connect=CONNECT_SECONDS)
         connector = aiohttp.TCPConnector(force_close=True)
         try:
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-                session.get(f"{outlook.address}/ready", allow_redirects=False) as response,
+                session.get(f"{address}/ready", allow_redirects=False) as response,
             ):
                 content = await response.content.read(MAX_BYTES)
         except (aiohttp.ClientError, OSError, TimeoutError):
@@ -155,6 +167,12 @@ def _follow(said: Any) -> FollowReading | None:
     )
 
 
+def _furthest(said: Iterable[FollowReading | None]) -> FollowReading | None:
+    """Return what the one said that is furthest behind, of those that know how far they are."""
+    known = [(each.lag_seconds, each) for each in said if each and each.lag_seconds is not None]
+    return max(known, key=itemgetter(0))[1] if known else None
+
+
 def _moment(said: Any) -> datetime | None:
     """Read a time with its zone, in whole seconds."""
     try:
@@ -194,8 +212,9 @@ class Readings:
         count: int,
     ) -> None:
         """`changed` is told the banks whose disk is another one now, in size or by one percent,
-        those that complain of something else, those that do without another server, and those whose
-        backups, or whose following of another bank, stand otherwise.
+        those that complain of something else, those that do without another server, those whose
+        backups, or whose following of another bank, stand otherwise, and those whose read replicas
+        are further behind, or nearer.
         """
         self._reader = reader
         self._interval = interval
@@ -304,4 +323,5 @@ def _shown(reading: Reading) -> tuple[object, ...]:
     )  # fmt: skip
     follow = reading.follow
     behind = follow and (follow.epoch, follow.lag_at_most, follow.problem)
-    return disk.total, disk.used_percent, reading.complaint, reading.degraded, stand, behind
+    late = reading.readers and reading.readers.lag_at_most
+    return disk.total, disk.used_percent, reading.complaint, reading.degraded, stand, behind, late

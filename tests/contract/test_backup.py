@@ -140,6 +140,29 @@ def test_every_part_of_a_standby_arrives_in_the_service(tmp_path: Path) -> None:
     assert not restore.fence
 
 
+def test_every_part_of_read_replicas_arrives_in_their_service(tmp_path: Path) -> None:
+    spec = BACKED_UP | {"readReplicas": {"maxLag": "2m"}, "limits": {"maxBodyBytes": 4096}}
+    reads = pod_settings(spec, tmp_path, reads=True)
+    assert reads.backup is None
+    assert reads.limits.max_body_bytes == 4096
+    assert {"agents-read", "agents-read.team.svc"} < set(reads.security.allowed_hosts)
+    follow = reads.follow
+    assert follow is not None
+    assert (follow.bank, follow.uid, follow.max_lag_seconds) == ("team/agents", "uid-1", 120)
+    assert follow.primary_url == "http://agents.team.svc:8080"
+    assert follow.s3 is not None
+    for use in OF_RESTORE:
+        assert getattr(follow.s3, use.setting.rpartition(".")[2]) == Path(use.file)
+    where = {"backup": {"destination": {"volume": ON_A_VOLUME}}, "readReplicas": {}}
+    beside = pod_settings(where, tmp_path, reads=True).follow
+    assert beside is not None
+    assert beside.volume is not None
+    assert str(beside.volume.path) == f"{RESTORE_FOLDER}/team/a"
+    bank_itself = pod_settings(where, tmp_path)
+    assert bank_itself.follow is None
+    assert bank_itself.is_replicated
+
+
 def loaded_with(spec: dict[str, Any], folder: Path) -> BackupSettings:
     """What a pod of a bank of this spec would load."""
     found = pod_settings(spec, folder).backup

@@ -27,6 +27,8 @@ from memorybank_operator.configfiles import in_effect
 from memorybank_operator.configfiles.in_effect import restart_checksum
 from memorybank_operator.configfiles.secret_files import Mounted
 from memorybank_operator.reconcile.keys import SYNTAX
+from memorybank_operator.reconcile.observed import ChildKey
+from memorybank_operator.resources import names
 from memorybank_operator.resources.build import build_all
 from memorybank_operator.resources.config_map import config_of
 from memorybank_operator.resources.context import BuildContext
@@ -44,15 +46,21 @@ TAKEN_AT_ONCE: list[dict[str, Any]] = [
 ]
 
 
-def pod_settings(spec: dict[str, Any], folder: Path) -> Settings:
-    """Load what a pod of the bank would load: the mounted file and the environment."""
+def pod_settings(spec: dict[str, Any], folder: Path, *, reads: bool = False) -> Settings:
+    """Load what a pod of the bank would load, or a read replica of it: the mounted file and the
+    environment.
+    """
     of = bank(spec)
     context = BuildContext(of, SETTINGS, admin_key=KEY, volume_size="1Gi")
-    objects = {body["kind"]: body for body in build_all(context)}
+    objects = {
+        ChildKey(body["kind"], body["metadata"]["name"]): body for body in build_all(context)
+    }
+    config_map = (names.read_replicas_config if reads else names.config_map)(of)
+    deployment = (names.read_replicas if reads else names.deployment)(of)
     file, key = folder / "config.yaml", folder / "token"
-    file.write_text(objects["ConfigMap"]["data"]["config.yaml"])
+    file.write_text(objects[config_map]["data"]["config.yaml"])
     key.write_text(KEY + "\n")
-    [container] = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+    [container] = objects[deployment]["spec"]["template"]["spec"]["containers"]
     environ = {each["name"]: each["value"] for each in container["env"] if "value" in each}
     environ["MEMORY_BANK_ADMIN_KEY_FILE"] = str(key)
     return load(file=file, environ=environ)

@@ -640,6 +640,32 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"bootstrap": {"restore": {"fromBank": {"name": "other"}}}}),
         ("spec.bootstrap.restore needs spec.backup", "say where to"),
     ),
+    "read replicas without backups": (
+        manifest({"readReplicas": {}}),
+        ("spec.readReplicas needs spec.backup", "say where to"),
+    ),
+    "read replicas of a bank in PostgreSQL": (
+        manifest({"backup": {"destination": BUCKET}, "readReplicas": {}, "storage": POSTGRES}),
+        ("spec.readReplicas is for storage.engine sqlite", "raise spec.replicas"),
+    ),
+    "read replicas with vectors in Chroma": (
+        manifest(
+            {
+                "backup": {"destination": BUCKET},
+                "readReplicas": {},
+                "vector": {"provider": "chroma", "chroma": {"url": "http://chroma:8000"}},
+            }
+        ),
+        ("spec.vector.provider must be embedded with spec.readReplicas",),
+    ),
+    "read replicas of a standby": (
+        manifest({"backup": {"destination": BUCKET}, "readReplicas": {}, "standby": {}}),
+        ("spec.readReplicas", "remove it while spec.standby.enabled is true"),
+    ),
+    "too many read replicas": (
+        manifest({"backup": {"destination": BUCKET}, "readReplicas": {"replicas": 11}}),
+        ("spec.readReplicas.replicas", "10"),
+    ),
     "a standby without backups": (
         manifest({"standby": {"fromBank": {"name": "notes"}}}),
         ("spec.standby needs spec.backup", "say where to"),

@@ -52,8 +52,9 @@ READINGS: dict[str, tuple[Callable[..., object], dict[str, object]]] = {
     "backup": (
         BackupReading, {"epoch": "00000002-1a2b3c4d", "origin": "volume", "synced_at": NOW},
     ),
-    "follow": (
-        FollowReading, {"epoch": "00000002-1a2b3c4d", "lag_seconds": 0.7, "moment": NOW},
+    **dict.fromkeys(
+        ("follow", "readers"),
+        (FollowReading, {"epoch": "00000002-1a2b3c4d", "lag_seconds": 0.7, "moment": NOW}),
     ),
 }  # fmt: skip
 SECRETS = {"secret": "admin_key_secret", "tls secret": "tls_secret"}
@@ -237,6 +238,8 @@ def _scene(given: Mapping[str, Any]) -> tuple[MemoryBank, World]:
     world = World()
     if "before" in given:
         world = running(_bank(given["before"]))
+        if given.get("settled"):
+            world.converge(_bank(given["before"]))
     if "installed" in given:
         world.settings = replace(world.settings, installed=frozenset(given["installed"]))
     of = _bank(given["bank"])
@@ -266,7 +269,7 @@ def _change(world: World, of: MemoryBank, change: Mapping[str, Any]) -> None:
             setattr(world, SECRETS[verb], value)
         case "named secret":
             world.named_secrets[value["metadata"]["name"]] = value
-        case "backup" | "follow":
+        case "backup" | "follow" | "readers":
             reading, said = READINGS[verb]
             setattr(world, verb, reading(**said | value))
         case "canary":

@@ -229,8 +229,11 @@ _restores = st.builds(
 
 def _backed_up_if_need_be(spec: dict[str, Any]) -> dict[str, Any]:
     if "backup" in spec:
-        return spec
-    without = {name: value for name, value in spec.items() if name != "bootstrap"}
+        in_memory = spec.get("vector", {}).get("provider", "embedded") == "embedded"
+        left_out = set() if in_memory else {"readReplicas"}
+        return {name: value for name, value in spec.items() if name not in left_out}
+    left_out = {"bootstrap", "readReplicas"}
+    without = {name: value for name, value in spec.items() if name not in left_out}
     return without | (
         {"deletionPolicy": "Retain"} if spec.get("deletionPolicy") == "Snapshot" else {}
     )
@@ -306,6 +309,11 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
     ),
     encryption=st.sampled_from([{}, {"enabled": False}, {"enabled": True}]),
     backup=backups,
+    readReplicas=_optional(
+        replicas=st.integers(1, 10),
+        maxLag=st.sampled_from(["5s", "2m", "24h"]),
+        resources=_resources(),
+    ),
     bootstrap=_optional(restore=_restores),
     limits=_optional(
         maxBodyBytes=st.integers(1024, 64 * 1024 * 1024),
@@ -488,7 +496,7 @@ autoscaling = st.fixed_dictionaries(
     },
 )
 """As many pods as the load needs."""
-ON_A_VOLUME = frozenset({"vector", "encryption", "backup", "bootstrap"})
+ON_A_VOLUME = frozenset({"vector", "encryption", "backup", "bootstrap", "readReplicas"})
 """Fields that a bank in PostgreSQL does not have, or in another way."""
 postgres_specs: st.SearchStrategy[dict[str, Any]] = st.builds(
     lambda spec, postgres, pods, vector: {

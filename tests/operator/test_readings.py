@@ -154,6 +154,25 @@ SYNCED = {
 AT_THREE = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 
 
+async def test_read_replicas_say_how_far_the_last_of_them_is_behind() -> None:
+    def behind(lag: float | None) -> dict[str, Any]:
+        return {"follow": {"epoch": "2", "lag_seconds": lag, "problem": ""}}
+
+    async with (
+        pod({"disk": FULL}) as itself, pod(behind(0.7)) as near, pod(behind(7.5)) as far,
+        pod(behind(None)) as new, pod(b"<html>") as strange,
+    ):  # fmt: skip
+        gone = "http://127.0.0.1:1"
+        readers = (near.address, far.address, new.address, strange.address, gone)
+        said = await Reader().read(replace(itself, readers=readers))
+        assert said is not None
+        assert said.disk == Disk(total=1_000, free=10)
+        assert said.readers == FollowReading("2", 7.5)
+        said = await Reader().read(replace(itself, readers=(new.address, gone)))
+        assert said is not None
+        assert said.readers is None
+
+
 async def test_a_pod_says_whether_its_backups_arrive() -> None:
     async with pod({"disk": None, "backup": SYNCED}) as outlook:
         reading = await Reader().read(outlook)
@@ -274,6 +293,17 @@ async def test_a_bank_is_told_of_when_it_complains_of_something_else(
     readings.watch(BANK, UNSERVED)
     for complaint, told_of in ((DOWN, 1), (DOWN, 1), ("store: the disk is full", 2), ("", 3)):
         told.said = Reading(complaint=complaint)
+        await readings._read(BANK)
+        assert readings.reading(BANK) == told.said
+        assert len(changes) == told_of
+
+
+async def test_a_bank_is_told_of_when_its_read_replicas_are_further_behind(
+    readings: Readings, told: Told, changes: list[BankKey]
+) -> None:
+    readings.watch(BANK, OUTLOOK)
+    for lag, told_of in ((0.7, 1), (4.9, 1), (5.1, 2), (0.7, 3)):
+        told.said = Reading(readers=FollowReading("2", lag))
         await readings._read(BANK)
         assert readings.reading(BANK) == told.said
         assert len(changes) == told_of
@@ -414,9 +444,15 @@ async def test_what_kept_a_bank_from_serving_is_forgotten_when_it_does_or_others
 
 
 @pytest.mark.parametrize(
-    "after", [replace(OUTLOOK, capacity="2Gi"), replace(OUTLOOK, address="http://x:80"), UNSERVED]
+    "after",
+    [
+        replace(OUTLOOK, capacity="2Gi"),
+        replace(OUTLOOK, address="http://x:80"),
+        replace(OUTLOOK, readers=("http://x:80",)),
+        UNSERVED,
+    ],
 )
-async def test_another_pod_a_volume_that_grew_and_a_bank_that_fell_silent_are_asked_at_once(
+async def test_other_pods_a_volume_that_grew_and_a_bank_that_fell_silent_are_asked_at_once(
     readings: Readings, after: Outlook
 ) -> None:
     queue = readings.workers.queue

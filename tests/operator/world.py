@@ -172,6 +172,8 @@ class World:
     degraded: tuple[tuple[str, str], ...] = ()
     backup: BackupReading | None = None
     follow: FollowReading | None = None
+    readers: FollowReading | None = None
+    read_pods: list[dict[str, Any]] = field(default_factory=list)
     jobs: dict[str, KubeObject] = field(default_factory=dict)
     job_pods: tuple[KubeObject, ...] = ()
     backups: tuple[KubeObject, ...] = ()
@@ -196,6 +198,8 @@ class World:
             degraded=self.degraded,
             backup=self.backup,
             follow=self.follow,
+            readers=self.readers,
+            read_pods=tuple(copy.deepcopy(self.read_pods)),
             growth_refused=self.growth_refused,
             jobs=self.jobs,
             job_pods=self.job_pods,

@@ -110,6 +110,13 @@ COLUMNS: tuple[dict[str, Any], ...] = (
         "description": "How many seconds a standby is behind at the most.",
     },
     {
+        "name": "Readers",
+        "type": "integer",
+        "jsonPath": ".status.readReplicas.readyReplicas",
+        "priority": 1,
+        "description": "Read replicas that answer.",
+    },
+    {
         "name": "Replicas",
         "type": "integer",
         "jsonPath": ".status.readyReplicas",

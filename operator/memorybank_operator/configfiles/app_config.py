@@ -275,6 +275,7 @@ class Follow(_SparseSection):
     s3: S3 | None = None
     volume: BackupVolume | None = None
     max_lag_seconds: int
+    primary_url: str | None = None
 
 
 class AppConfig(_SparseSection):
@@ -317,10 +318,12 @@ def app_config(
     addresses: tuple[str, ...],
     own_chroma: str,
     own_ollama: str,
+    primary_url: str | None = None,
 ) -> AppConfig:
     """Return the configuration of a bank that is addressed by any of these host names within the
     cluster, and by the addresses of its load balancer. `own_chroma` and `own_ollama` are the URLs
-    of its own servers, if it has them.
+    of its own servers, if it has them; `primary_url` is where the bank that is followed takes
+    writes, as far as that is known.
     """
     spec = bank.spec
     more = (*spec.expose.hosts, *addresses, *spec.security.allowed_hosts)
@@ -329,7 +332,7 @@ def app_config(
         environment="production",
         database=_database(spec),
         backup=None if spec.backed_up is None else _backup(bank, spec.backed_up),
-        follow=None if spec.followed is None else _follow(bank, spec.followed),
+        follow=None if spec.followed is None else _follow(bank, spec.followed, primary_url),
         embedding=_embedding(spec, own_ollama),
         vector=_vector(bank, own_chroma),
         security=Security(allowed_hosts=hosts + more_hosts, public_url=_public_url(spec)),
@@ -395,7 +398,7 @@ def _backup(bank: MemoryBank, wanted: backup.Backup) -> Backup:
     )
 
 
-def _follow(bank: MemoryBank, wanted: standby.Standby) -> Follow:
+def _follow(bank: MemoryBank, wanted: standby.Standby, primary_url: str | None) -> Follow:
     source = bank.spec.source
     assert source is not None  # noqa: S101 - there is one of each standby
     return Follow(
@@ -404,6 +407,7 @@ def _follow(bank: MemoryBank, wanted: standby.Standby) -> Follow:
         s3=_s3(source[1], OF_RESTORE),
         volume=_volume(source[1], RESTORE_FOLDER),
         max_lag_seconds=wanted.max_lag_seconds,
+        primary_url=primary_url,
     )
 
 

@@ -338,6 +338,7 @@ class Reconciler:
             degraded=said.degraded,
             backup=said.backup,
             follow=said.follow,
+            readers=said.readers,
         )
 
     def _is_still_proven(self, key: BankKey, bank: MemoryBank, plan: Plan) -> bool:

@@ -5,6 +5,7 @@ the cache cannot know.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from memorybank_operator import constants
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
@@ -80,6 +81,7 @@ class Observer:
                 for child, body in self._cache.belongings(key, {kinds.JOB.kind}).items()
             },
             job_pods=job_pods(self._cache, key),
+            read_pods=_named(self._cache, key, constants.READ_NAME),
             backups=tuple(self._cache.belongings(key, {constants.BACKUP_KIND}).values()),
         )
 
@@ -92,17 +94,24 @@ class Observer:
 
 
 def bank_pods(cache: Cache, key: BankKey) -> tuple[KubeObject, ...]:
-    """Return the pods of a bank, and none of those that work on its backups."""
-    pods = cache.belongings(key, {kinds.POD.kind}).values()
-    return tuple(pod for pod in pods if not _is_of_job(pod))
+    """Return the pods of a bank: none of its read replicas, and none that work on its backups."""
+    others = {constants.BACKUP_NAME, constants.READ_NAME}
+    return tuple(pod for pod in _pods(cache, key) if _name(pod) not in others)
 
 
 def job_pods(cache: Cache, key: BankKey) -> tuple[KubeObject, ...]:
     """Return the pods that work on the backups of a bank."""
-    pods = cache.belongings(key, {kinds.POD.kind}).values()
-    return tuple(pod for pod in pods if _is_of_job(pod))
+    return _named(cache, key, constants.BACKUP_NAME)
 
 
-def _is_of_job(pod: KubeObject) -> bool:
-    labels = pod["metadata"].get("labels") or {}
-    return labels.get(constants.LABEL_NAME) == constants.BACKUP_NAME
+def _named(cache: Cache, key: BankKey, name: str) -> tuple[KubeObject, ...]:
+    return tuple(pod for pod in _pods(cache, key) if _name(pod) == name)
+
+
+def _pods(cache: Cache, key: BankKey) -> Iterable[KubeObject]:
+    return cache.belongings(key, {kinds.POD.kind}).values()
+
+
+def _name(pod: KubeObject) -> str | None:
+    name: str | None = (pod["metadata"].get("labels") or {}).get(constants.LABEL_NAME)
+    return name

@@ -160,6 +160,8 @@ class Reading:
     """None when nobody said anything yet, and of a bank without backups."""
     follow: FollowReading | None = None
     """None when nobody said anything yet, and of a bank that follows none."""
+    readers: FollowReading | None = None
+    """What the read replica said that is furthest behind; None when none said how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +192,16 @@ class Observed:
     """Likewise."""
     follow: FollowReading | None = None
     """Likewise."""
+    readers: FollowReading | None = None
+    """Likewise."""
     growth_refused: str = ""
     """What the API server said when it was just asked for a larger volume, which it refused."""
     jobs: Mapping[str, KubeObject] = field(default_factory=dict)
     """By name, those that work on the bank's backups."""
     job_pods: tuple[KubeObject, ...] = ()
     """Their pods, which are none of the bank's."""
+    read_pods: tuple[KubeObject, ...] = ()
+    """Those of the read replicas, which are none of the bank's either."""
     backups: tuple[KubeObject, ...] = ()
     """The MemoryBankBackups of the bank."""
     halted: str = ""

@@ -46,11 +46,12 @@ from memorybank_operator.resources.backend import BACKENDS, OLLAMA
 from memorybank_operator.resources.build import build_all, rendered_hash
 from memorybank_operator.resources.config_map import FILE
 from memorybank_operator.resources.context import BuildContext, RenderSettings
-from memorybank_operator.resources.deployment import count_to_hand_over
+from memorybank_operator.resources.deployment import count_to_hand_over, revision_in
 from memorybank_operator.resources.effective import effective
 from memorybank_operator.resources.external_service import addresses
 from memorybank_operator.resources.key_secret import TOKEN
 from memorybank_operator.resources.pod_template import covers_all
+from memorybank_operator.status.serving import serves_as
 
 CONTINUE_SECONDS = 0.05
 """After a new key was stored, or the status says that an update begins: the rest follows."""
@@ -143,6 +144,7 @@ def plan(
     if awaited is not None:
         draft.problems.append(awaited)
         usable.discard(workload)
+    usable -= _held_back(bank, observed, rollout)
     if names.volume_claim(bank) in usable:
         draft.notes += volume.notes
     for child in names.children(bank):
@@ -204,6 +206,23 @@ def _awaited(
         return None
     message = awaited_model(bank, observed, bodies.get(OLLAMA.server(bank)))
     return None if message is None else Problem(Reason.MODEL_LOADING, message)
+
+
+def _held_back(bank: MemoryBank, observed: Observed, rollout: Rollout) -> set[ChildKey]:
+    """Return the Deployment of the read replicas, and their settings, while they have to stay as
+    they are, or absent. They read what the bank's own version writes, and at first there is nothing
+    to read, and after a rewind something else: other pods than those that run are made once the
+    bank serves as it is to.
+    """
+    child = names.read_replicas(bank)
+    body, live = rollout.bodies.get(child), observed.children.get(child)
+    if bank.spec.readers is None or (body is not None and not body["spec"]["replicas"]):
+        return set()
+    runs = live is not None and live["spec"].get("replicas")
+    if body is not None and live is not None and runs and revision_in(live) == revision_in(body):
+        return set()
+    proven = any(serves_as(pod, rollout.revision) for pod in observed.pods)
+    return set() if proven else {child, names.read_replicas_config(bank)}
 
 
 def _conflict(bank: MemoryBank, child: ChildKey) -> Problem:

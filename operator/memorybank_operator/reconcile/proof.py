@@ -16,7 +16,7 @@ from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observe
 from memorybank_operator.reconcile.steps import Plan
 from memorybank_operator.resources import names
 from memorybank_operator.resources.key_secret import TOKEN
-from memorybank_operator.status.serving import is_running, is_serving, serving
+from memorybank_operator.status.serving import is_running, is_serving, serves_as, serving
 
 
 class Connect(StrEnum):
@@ -33,7 +33,7 @@ def target(bank: MemoryBank, observed: Observed, plan: Plan, *, connect: Connect
     configuration, revision = plan.configuration, plan.revision
     if not key or service is None or configuration is None:
         return None
-    if not any(_serves(pod, revision) for pod in observed.pods):
+    if not any(serves_as(pod, revision) for pod in observed.pods):
         return None
     url = names.http_url(bank)
     return Target(
@@ -89,6 +89,9 @@ def outlook(bank: MemoryBank, observed: Observed) -> Outlook | None:
         capacity,
         serves=serves,
         urgent=bank.spec.backup is not None or bank.spec.relies_on_servers,
+        readers=tuple(
+            sorted(_http(pod["status"]["podIP"]) for pod in observed.read_pods if is_serving(pod))
+        ),
     )
 
 
@@ -96,11 +99,6 @@ def _runs(pod: KubeObject) -> bool:
     """Tell whether a pod is of the bank's own Deployment, and can be asked."""
     ours = constants.ANNOTATION_REVISION in (pod["metadata"].get("annotations") or {})
     return ours and is_running(pod) and bool(pod["status"].get("podIP"))
-
-
-def _serves(pod: KubeObject, revision: str) -> bool:
-    annotations = pod["metadata"].get("annotations") or {}
-    return is_serving(pod) and annotations.get(constants.ANNOTATION_REVISION) == revision
 
 
 def _by_cluster_ip(service: KubeObject) -> str:

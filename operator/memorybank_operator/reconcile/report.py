@@ -85,7 +85,7 @@ class Reporter:
             backup=str(healthy[0]["status"]) if healthy else None,
             following=str(follows[0]["status"]) if follows else None,
         )
-        self._metrics.backup_measures(key, status.get("backup") or {})
+        self._metrics.bank_measures(key, status)
         if status != before:
             await self._write(body, before, status)
         return ready == "True"

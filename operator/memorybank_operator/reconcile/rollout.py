@@ -53,6 +53,7 @@ from memorybank_operator.status.serving import serving
 AT_ONCE = frozenset(
     {
         "replicas",
+        "read_replicas",
         "autoscaling",
         "hibernate",
         "paused",
@@ -330,10 +331,11 @@ def _stay(
     inputs = {names.config_map(bank), names.key_secret(bank), names.deployment(bank)}
     # The pod that runs is to reach what it uses.
     inputs |= {names.network_policy(bank)} & through.bodies.keys()
+    readers = set(names.of_read_replicas(bank)) & through.bodies.keys()
     if held.reason is not Reason.MODEL_LOADING:
         # It has the image of the service in it, and the model that the running pod uses.
         inputs |= set(OLLAMA.children(bank)) & through.bodies.keys()
-    others = {key: body for key, body in through.bodies.items() if key not in inputs}
+    others = {key: body for key, body in through.bodies.items() if key not in inputs | readers}
     old = _render(bank, observed, ctx, made) if made is not None else None
     if old is not None and made is not None:
         revision = revision_of(old[names.deployment(bank)]["spec"]["template"])
@@ -341,6 +343,8 @@ def _stay(
         if revision == made.revision or goes_back or _is_repair(bank, ctx, live):
             origin = Origin(made.generation, made.image, made.spec, made.defaults)
             bodies = others | {key: old.get(key, through.bodies[key]) for key in inputs}
+            # Those that the bank cannot have before the change are not made for it either.
+            bodies |= {key: old[key] for key in readers & old.keys()}
             return replace(
                 through,
                 bodies=_in_order(bank, bodies),

@@ -23,6 +23,7 @@ from memorybank_operator.resources.network_policy import (
 )
 from memorybank_operator.resources.ollama import build_ollama
 from memorybank_operator.resources.postgres_cluster import build_postgres_cluster
+from memorybank_operator.resources.read_replicas import build_read_replicas
 from memorybank_operator.resources.service import build_service
 from memorybank_operator.resources.service_account import build_service_account
 from memorybank_operator.resources.volume_claim import build_volume_claim
@@ -58,6 +59,7 @@ def build_all(ctx: BuildContext) -> tuple[dict[str, Any], ...]:
         *(build(ctx) for build in BEFORE),
         *(body for build in SERVERS for body in build(ctx)),
         *(build(ctx) for build in AFTER),
+        *build_read_replicas(ctx),
     )
     return tuple(with_hash(body) for body in bodies if body is not None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from memorybank_operator.configfiles.app_config import AppConfig, app_config, render
+from memorybank_operator.reconcile.observed import ChildKey
 from memorybank_operator.resources import names
 from memorybank_operator.resources.backend import CHROMA, OLLAMA
 from memorybank_operator.resources.context import BuildContext
@@ -22,9 +23,14 @@ def build_config_map(ctx: BuildContext) -> dict[str, Any] | None:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": metadata(ctx.bank, names.config_map(ctx.bank)),
+        "metadata": metadata(ctx.bank, config_name(ctx)),
         "data": {FILE: config_text(ctx)},
     }
+
+
+def config_name(ctx: BuildContext) -> ChildKey:
+    """Name the ConfigMap that the pods have."""
+    return (names.read_replicas_config if ctx.reads else names.config_map)(ctx.bank)
 
 
 def config_text(ctx: BuildContext) -> str:
@@ -34,10 +40,12 @@ def config_text(ctx: BuildContext) -> str:
 
 def config_of(ctx: BuildContext) -> AppConfig:
     """Return the file as a model."""
+    hosts = names.read_hosts if ctx.reads else names.hosts
     return app_config(
         ctx.bank,
-        hosts=names.hosts(ctx.bank, ctx.settings.cluster_domain),
+        hosts=hosts(ctx.bank, ctx.settings.cluster_domain),
         addresses=ctx.addresses,
         own_chroma=CHROMA.url(ctx.bank),
         own_ollama=OLLAMA.url(ctx.bank),
+        primary_url=names.http_url(ctx.bank) if ctx.reads else None,
     )

@@ -69,6 +69,8 @@ class BuildContext:
     """What the bank's load balancer is reached at; empty for a bank that has none, and while it was
     given no address.
     """
+    reads: bool = False
+    """Whether it is the bank as its read replicas have it."""
     takes_changes: bool = True
     """Whether the service takes changed settings and Secrets while it runs, and tells; else the
     revision of its pod covers all of them.

@@ -25,6 +25,19 @@ def selector(bank: MemoryBank) -> dict[str, str]:
     return {constants.LABEL_NAME: constants.APP_NAME, constants.LABEL_BANK: bank.name}
 
 
+def read_selector(bank: MemoryBank) -> dict[str, str]:
+    """Return the labels that select the bank's read replicas, and no other pod."""
+    return {constants.LABEL_NAME: constants.READ_NAME, constants.LABEL_BANK: bank.name}
+
+
+def read_labels(bank: MemoryBank) -> dict[str, str]:
+    """Return the labels of a read replica's pod."""
+    return read_selector(bank) | {
+        constants.LABEL_COMPONENT: constants.COMPONENT_READ,
+        constants.LABEL_MANAGED_BY: constants.FIELD_MANAGER,
+    }
+
+
 def backup_selector(bank: MemoryBank) -> dict[str, str]:
     """Return the labels that select the pods which work on the bank's backups, and no other."""
     return {

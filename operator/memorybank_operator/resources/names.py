@@ -57,6 +57,44 @@ def external_service(bank: MemoryBank) -> ChildKey:
     return ChildKey("Service", f"{bank.name}-external")
 
 
+def read_replicas(bank: MemoryBank) -> ChildKey:
+    """Name the Deployment of the read replicas, whether the bank has any or not."""
+    return ChildKey("Deployment", _read(bank))
+
+
+def read_replicas_service(bank: MemoryBank) -> ChildKey:
+    """Name their Service."""
+    return ChildKey("Service", _read(bank))
+
+
+def read_replicas_config(bank: MemoryBank) -> ChildKey:
+    """Name their ConfigMap."""
+    return ChildKey("ConfigMap", f"{_read(bank)}-config")
+
+
+def read_replicas_policy(bank: MemoryBank) -> ChildKey:
+    """Name their NetworkPolicy."""
+    return ChildKey("NetworkPolicy", _read(bank))
+
+
+def read_replicas_budget(bank: MemoryBank) -> ChildKey:
+    """Name their PodDisruptionBudget."""
+    return ChildKey("PodDisruptionBudget", _read(bank))
+
+
+def of_read_replicas(bank: MemoryBank) -> tuple[ChildKey, ...]:
+    """Name all of their objects, the fence before the pods; none for a bank without."""
+    if bank.spec.readers is None:
+        return ()
+    return (
+        read_replicas_config(bank),
+        read_replicas_service(bank),
+        *([read_replicas_policy(bank)] if bank.spec.network_policy.enabled else []),
+        read_replicas_budget(bank),
+        read_replicas(bank),
+    )
+
+
 def network_policy(bank: MemoryBank) -> ChildKey:
     """Name the NetworkPolicy, whether the bank has one or not."""
     return ChildKey("NetworkPolicy", bank.name)
@@ -109,11 +147,16 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         *([ingress(bank)] if bank.spec.expose.ingress is not None else []),
         *([http_route(bank)] if bank.spec.expose.gateway is not None else []),
         *([external_service(bank)] if bank.spec.expose.load_balancer is not None else []),
+        *of_read_replicas(bank),
     )
 
 
 def _fences_backups(bank: MemoryBank) -> bool:
     return bool(bank.spec.network_policy.enabled) and bank.spec.backed_up is not None
+
+
+def _read(bank: MemoryBank) -> str:
+    return f"{bank.name}-read"
 
 
 def host(bank: MemoryBank) -> str:
@@ -123,13 +166,27 @@ def host(bank: MemoryBank) -> str:
 
 def hosts(bank: MemoryBank, cluster_domain: str) -> tuple[str, ...]:
     """Return every host name by which a pod may address the Service."""
-    within = f"{bank.name}.{bank.namespace}"
-    return (bank.name, within, host(bank), f"{host(bank)}.{cluster_domain}")
+    return _hosts(bank.name, bank.namespace, cluster_domain)
+
+
+def read_hosts(bank: MemoryBank, cluster_domain: str) -> tuple[str, ...]:
+    """Return every host name by which a pod may address the Service of the read replicas."""
+    return _hosts(_read(bank), bank.namespace, cluster_domain)
+
+
+def _hosts(service: str, namespace: str, cluster_domain: str) -> tuple[str, ...]:
+    within = f"{service}.{namespace}"
+    return (service, within, f"{within}.svc", f"{within}.svc.{cluster_domain}")
 
 
 def http_url(bank: MemoryBank) -> str:
     """Return the base URL of REST and MCP."""
     return f"http://{host(bank)}:{HTTP_PORT}"
+
+
+def read_url(bank: MemoryBank) -> str:
+    """Return the base URL of the read replicas."""
+    return f"http://{_read(bank)}.{bank.namespace}.svc:{HTTP_PORT}"
 
 
 def public_url(bank: MemoryBank, addresses: Sequence[str]) -> str:

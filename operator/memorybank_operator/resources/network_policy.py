@@ -11,7 +11,12 @@ from memorybank_operator.resources import database, names, postgres_cluster
 from memorybank_operator.resources.backend import backends
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.destinations import Rule, by_name, dns, egress_rules, tcp
-from memorybank_operator.resources.labels import backup_selector, metadata, selector
+from memorybank_operator.resources.labels import (
+    backup_selector,
+    metadata,
+    read_selector,
+    selector,
+)
 
 PORTS = {"http": (constants.HTTP_PORT,), "metrics": (constants.METRICS_PORT,)}
 BACKED_UP = PORTS | {"metrics": (constants.METRICS_PORT, constants.BACKUP_METRICS_PORT)}
@@ -25,12 +30,14 @@ def build_network_policy(ctx: BuildContext) -> dict[str, Any] | None:
     """
     if not ctx.bank.spec.network_policy.enabled or _is_lost(ctx):
         return None
+    name = names.read_replicas_policy if ctx.reads else names.network_policy
+    selected = read_selector if ctx.reads else selector
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(ctx.bank, names.network_policy(ctx.bank)),
+        "metadata": metadata(ctx.bank, name(ctx.bank)),
         "spec": {
-            "podSelector": {"matchLabels": selector(ctx.bank)},
+            "podSelector": {"matchLabels": selected(ctx.bank)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": _ingress(ctx),
             "egress": [

@@ -14,7 +14,7 @@ from memorybank_operator.api.v1alpha1.spec import Spec
 from memorybank_operator.configfiles.checksum import object_checksum, text_checksum
 from memorybank_operator.configfiles.in_effect import restart_checksum
 from memorybank_operator.resources import backup, names
-from memorybank_operator.resources.config_map import config_of, config_text
+from memorybank_operator.resources.config_map import config_name, config_of, config_text
 from memorybank_operator.resources.container import (
     CONFIG_VOLUME,
     DATA_VOLUME,
@@ -24,7 +24,7 @@ from memorybank_operator.resources.container import (
 )
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.key_secret import TOKEN
-from memorybank_operator.resources.labels import labels, selector
+from memorybank_operator.resources.labels import labels, read_labels, read_selector, selector
 from memorybank_operator.resources.named_secrets import build_volumes
 
 USER = 65532
@@ -67,7 +67,7 @@ def _template(ctx: BuildContext) -> dict[str, Any]:
     service = build_container(ctx)
     return {
         "metadata": {
-            "labels": spec.pod_labels | labels(ctx.bank),
+            "labels": spec.pod_labels | (read_labels if ctx.reads else labels)(ctx.bank),
             "annotations": spec.pod_annotations
             | _hashes(ctx)
             # Only where it is asked for: a new field must not restart the pods of all banks.
@@ -125,13 +125,14 @@ def _backup_keys(ctx: BuildContext) -> dict[str, str]:
 
 
 def _volumes(ctx: BuildContext) -> list[dict[str, Any]]:
-    claimed = {
-        "name": DATA_VOLUME,
-        "persistentVolumeClaim": {"claimName": names.volume_claim(ctx.bank).name},
-    }
+    data: dict[str, Any] = {"name": DATA_VOLUME}
+    if ctx.reads:
+        data["emptyDir"] = {}
+    else:
+        data["persistentVolumeClaim"] = {"claimName": names.volume_claim(ctx.bank).name}
     return [
-        *([claimed] if ctx.bank.spec.storage.has_volume else ()),
-        {"name": CONFIG_VOLUME, "configMap": {"name": names.config_map(ctx.bank).name}},
+        *([data] if ctx.bank.spec.storage.has_volume else ()),
+        {"name": CONFIG_VOLUME, "configMap": {"name": config_name(ctx).name}},
         {
             "name": KEY_VOLUME,
             "secret": {
@@ -150,7 +151,7 @@ def _placement(ctx: BuildContext) -> dict[str, Any]:
     """Return what the spec says about where the pod runs; what it leaves out is left out."""
     spec = ctx.bank.spec
     fields = {
-        "affinity": spec.affinity,
+        "affinity": spec.affinity or _beside_the_bank(ctx),
         "topologySpreadConstraints": [
             _spread(ctx, each) for each in spec.topology_spread_constraints
         ]
@@ -175,18 +176,33 @@ def _spread_over_nodes(ctx: BuildContext) -> list[dict[str, Any]]:
     else. It is the same for any number of pods: another number restarts none.
     """
     spec = ctx.bank.spec
-    if spec.storage.has_volume or "topology_spread_constraints" in spec.model_fields_set:
+    if (
+        spec.storage.has_volume and not ctx.reads
+    ) or "topology_spread_constraints" in spec.model_fields_set:
         return []
     nodes = TopologySpread(topology_key=NODE, when_unsatisfiable="ScheduleAnyway")
     # Pods of the revision before are on their way out, and do not count.
     return [_spread(ctx, nodes) | {"matchLabelKeys": ["pod-template-hash"]}]
 
 
+def _beside_the_bank(ctx: BuildContext) -> dict[str, Any]:
+    """Return what has read replicas run where the bank does if their copy comes from a volume: most
+    can be mounted on one node alone.
+    """
+    source = ctx.bank.spec.source if ctx.reads else None
+    if source is None or source[1].volume is None:
+        return {}
+    term = {"topologyKey": NODE, "labelSelector": {"matchLabels": selector(ctx.bank)}}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+
+
 def _spread(ctx: BuildContext, constraint: TopologySpread) -> dict[str, Any]:
     counted = constraint.label_selector
+    pods = (read_selector if ctx.reads else selector)(ctx.bank)
     return {
         "maxSkew": constraint.max_skew,
         "topologyKey": constraint.topology_key,
         "whenUnsatisfiable": constraint.when_unsatisfiable,
-        "labelSelector": {"matchLabels": counted.match_labels if counted else selector(ctx.bank)},
+        "labelSelector": {"matchLabels": counted.match_labels if counted else pods},
     }

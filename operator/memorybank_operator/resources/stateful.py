@@ -18,7 +18,12 @@ from memorybank_operator.resources.backend import Backend
 from memorybank_operator.resources.container import CONFINED
 from memorybank_operator.resources.context import BuildContext
 from memorybank_operator.resources.destinations import Rule, tcp
-from memorybank_operator.resources.labels import backup_selector, metadata, selector
+from memorybank_operator.resources.labels import (
+    backup_selector,
+    metadata,
+    read_selector,
+    selector,
+)
 from memorybank_operator.resources.pod_template import UNPRIVILEGED, placement
 
 DATA_VOLUME, SCRATCH_VOLUME = "data", "tmp"
@@ -94,10 +99,14 @@ def _service(ctx: BuildContext, backend: Backend, server: Server) -> dict[str, A
 
 
 def _policy(ctx: BuildContext, backend: Backend, server: Server) -> dict[str, Any]:
-    """Build the NetworkPolicy: only the bank's pods come in, and those that try its backups."""
+    """Build the NetworkPolicy: only the bank's pods come in, its read replicas, and those that try
+    its backups.
+    """
     coming = [selector(ctx.bank)]
     if ctx.bank.spec.backed_up is not None:
         coming.append(backup_selector(ctx.bank))
+    if ctx.bank.spec.readers is not None:
+        coming.append(read_selector(ctx.bank))
     peers = [{"podSelector": {"matchLabels": each}} for each in coming]
     return {
         "apiVersion": "networking.k8s.io/v1",

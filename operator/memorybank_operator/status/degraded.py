@@ -13,6 +13,7 @@ from memorybank_operator.reconcile.observed import Observed
 from memorybank_operator.resources import names
 from memorybank_operator.resources.backend import CHROMA, OLLAMA
 from memorybank_operator.status.pods import diagnose
+from memorybank_operator.status.readers import without_readers
 from memorybank_operator.status.serving import is_serving, serving, staying
 from memorybank_operator.status.verdict import Verdict, find
 
@@ -29,7 +30,14 @@ CONSEQUENCES = {
 """By the service's check that says `degraded`."""
 TAKEN = frozenset({"Accepted", "ResolvedRefs"})
 """Conditions by which a Gateway says that a route leads where it should."""
-OF_OBJECTS = frozenset({Reason.PODS_MISSING, Reason.ROUTE_REFUSED, Reason.AUTOSCALER_UNAVAILABLE})
+OF_OBJECTS = frozenset(
+    {
+        Reason.PODS_MISSING,
+        Reason.ROUTE_REFUSED,
+        Reason.AUTOSCALER_UNAVAILABLE,
+        Reason.READ_REPLICAS_UNAVAILABLE,
+    }
+)
 """What the bank's objects say, whether the service says anything or not."""
 MAX_WORDS = 300
 """Characters of what an autoscaler says that are passed on."""
@@ -51,6 +59,7 @@ def judge_degraded(
         or _without_pods(bank, observed)
         or _without_a_route(bank, observed)
         or _without_autoscaler(bank, observed, now)
+        or without_readers(bank, observed, now)
     )
     if verdict is not None:
         yield ConditionType.DEGRADED, verdict

@@ -30,6 +30,7 @@ from memorybank_operator.status.backup import backup_status, judge_backup
 from memorybank_operator.status.conditions import condition, stamped
 from memorybank_operator.status.degraded import judge_degraded
 from memorybank_operator.status.progress import Progress, judge_progress
+from memorybank_operator.status.readers import readers_status
 from memorybank_operator.status.ready import STOPPED, judge_ready
 from memorybank_operator.status.record import record, way_back
 from memorybank_operator.status.servers import servers_backup
@@ -111,6 +112,7 @@ def reduce(
             storage=storage(bank, observed),
             backup=backup,
             standby=standby_status(bank, observed),
+            read_replicas=readers_status(bank, observed),
             plan=plan.held.plan if plan.held else None,
             rollout=rollout,
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from memorybank_operator.constants import ANNOTATION_REVISION
 from memorybank_operator.reconcile.observed import KubeObject
 
 
@@ -32,6 +33,12 @@ def is_serving(pod: KubeObject) -> bool:
         return False
     conditions = pod.get("status", {}).get("conditions", ())
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def serves_as(pod: KubeObject, revision: str) -> bool:
+    """Tell whether a Service sends requests to this pod, and it is of this revision."""
+    annotations = pod["metadata"].get("annotations") or {}
+    return is_serving(pod) and annotations.get(ANNOTATION_REVISION) == revision
 
 
 def is_running(pod: KubeObject) -> bool:

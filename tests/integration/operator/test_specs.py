@@ -195,6 +195,7 @@ BASES: dict[str, Values] = {
     **dict.fromkeys(
         (
             "bootstrap",
+            "readReplicas",
             "a restore from a volume",
             "a restore of a recovery point",
             "a restore by a key of ones own",

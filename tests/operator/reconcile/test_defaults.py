@@ -103,6 +103,7 @@ def test_a_bank_made_under_defaults_needs_nothing_more(
     scene.world.start_servers(scene.of)
     scene.settle()
     scene.prove()
+    scene.settle()  # read replicas are made once the bank serves
     planned = scene.plan()
     assert (planned.steps, planned.held) == ((), None)
     for name in spec.keys() & given.keys() - {"image", "storage"}:

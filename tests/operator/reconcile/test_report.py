@@ -15,6 +15,7 @@ from memorybank_operator.reconcile.report import (
     volume,
 )
 from memorybank_operator.reconcile.steps import Note
+from memorybank_operator.status.degraded import OF_OBJECTS
 from tests.repo.checkout import ROOT
 
 READY = {"status": "True", "reason": "CanaryPassed", "message": "found"}
@@ -133,4 +134,4 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
         Reason.VOLUME_GROWS,
         Reason.VOLUME_LARGER_THAN_SPEC,
     }
-    assert named == {str(each) for each in EXPECTED | TROUBLE_WITH_VOLUMES | told}
+    assert named == {str(each) for each in EXPECTED | TROUBLE_WITH_VOLUMES | OF_OBJECTS | told}

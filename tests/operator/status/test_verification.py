@@ -193,13 +193,14 @@ def test_what_was_measured_is_in_the_metrics_until_the_bank_is_gone() -> None:
     stage.verify(1, "Complete", **GOOD)
     stage.look()
     since = {"recoverableFrom": "2025-12-02T12:00:00Z"}
-    metrics.backup_measures(key, stage.status["backup"] | since)
+    metrics.bank_measures(key, {"backup": stage.status["backup"] | since})
 
     def seen() -> list[float | None]:
         labels = {"namespace": "team", "bank": "agents"}
         return [
-            metrics.registry.get_sample_value(f"memorybank_operator_backup_{name}", labels)
+            metrics.registry.get_sample_value(f"memorybank_operator_{name}", labels)
             for name in MEASURED
+            if name.startswith("backup_")
         ]
 
     at = datetime(2026, 1, 2, 12, 1, tzinfo=UTC).timestamp()

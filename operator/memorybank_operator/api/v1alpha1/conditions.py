@@ -312,6 +312,10 @@ class Reason(Explained):
         "Nothing new comes from the backups of the bank that is followed; what is there is served.",
     )
     PROMOTED = ("Promoted", "The standby was promoted: it takes writes.")
+    READ_REPLICAS_UNAVAILABLE = (
+        "ReadReplicasUnavailable",
+        "None of the read replicas answers; the bank itself does.",
+    )
     # BackupVerified
     VERIFIED = (
         "Verified",

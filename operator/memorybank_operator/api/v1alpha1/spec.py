@@ -23,6 +23,7 @@ from memorybank_operator.api.v1alpha1.pod import (
     TopologySpread,
 )
 from memorybank_operator.api.v1alpha1.postgres import Postgres, PostgresCluster
+from memorybank_operator.api.v1alpha1.replicas import ReadReplicas
 from memorybank_operator.api.v1alpha1.service import (
     Audit,
     Auth,
@@ -357,6 +358,29 @@ class Spec(ApiModel):
                 field_path=".standby",
             ),
             cel(
+                "!has(self.readReplicas) || self.storage.engine == 'sqlite'",
+                "spec.readReplicas is for storage.engine sqlite: remove it, and raise "
+                "spec.replicas, since pods that share PostgreSQL all read and write",
+                field_path=".readReplicas",
+            ),
+            cel(
+                "!has(self.readReplicas) || has(self.backup)",
+                "spec.readReplicas needs spec.backup, which they follow: say where to",
+                field_path=".readReplicas",
+            ),
+            cel(
+                "!has(self.readReplicas) || self.vector.provider == 'embedded'",
+                "spec.vector.provider must be embedded with spec.readReplicas: they write nothing, "
+                "and compare vectors in memory",
+                field_path=".vector.provider",
+            ),
+            cel(
+                "!has(self.readReplicas) || !has(self.standby) || !self.standby.enabled",
+                "spec.readReplicas follow backups that a bank has once it is promoted: remove it "
+                "while spec.standby.enabled is true",
+                field_path=".readReplicas",
+            ),
+            cel(
                 "!has(self.standby) || self.storage.engine == 'sqlite'",
                 "spec.standby is for storage.engine sqlite: remove it, and have a standby of the "
                 "PostgreSQL server itself, such as a replica cluster of CloudNativePG",
@@ -463,6 +487,11 @@ class Spec(ApiModel):
     """Another bank whose backups this one follows, to be promoted when that is lost. Left out, the
     bank is one of its own from the beginning.
     """
+    read_replicas: ReadReplicas | None = None
+    """More pods that answer what reads, at the Service NAME-read, some seconds behind the bank,
+    since they follow its backups. With storage.engine sqlite; what serves a bank in PostgreSQL
+    are spec.replicas. Left out, there are none.
+    """
     bootstrap: Bootstrap | None = None
     """What the bank begins with, as long as it has neither a database nor backups of its own. Left
     out, with nothing.
@@ -558,6 +587,11 @@ class Spec(ApiModel):
     def backed_up(self) -> Backup | None:
         """How the bank is backed up now: not at all while it follows another one."""
         return self.backup if self.followed is None else None
+
+    @property
+    def readers(self) -> ReadReplicas | None:
+        """The read replicas, None of a bank without, and without backups that they could follow."""
+        return self.read_replicas if self.replicated is not None else None
 
     @property
     def restore(self) -> Restore | None:

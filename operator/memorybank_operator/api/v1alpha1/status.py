@@ -195,6 +195,22 @@ class StandbyStatus(StatusModel):
     """True of a bank that was promoted; else absent."""
 
 
+class ReadReplicasStatus(StatusModel):
+    """The read replicas as they are."""
+
+    url: str
+    """Where they are reached, within the cluster."""
+    replicas: Annotated[int, Field(ge=0)] = 0
+    """Pods that exist."""
+    ready_replicas: Annotated[int, Field(ge=0)] = 0
+    """Pods that answer, since they are not further behind than spec.readReplicas.maxLag."""
+    lag_seconds: Annotated[int, Field(ge=0)] | None = None
+    """What had arrived at the destination so long ago is served by each of them, in steps: 5, 10,
+    20, 30, 60, 120 and so on; the metric memorybank_follow_lag_seconds of each pod is exact. Absent
+    before it is known, and while none answers.
+    """
+
+
 class MemoryBankStatus(ResourceStatus):
     """What the operator says about the bank. Nothing here is read from memories or keys."""
 
@@ -236,6 +252,8 @@ class MemoryBankStatus(ResourceStatus):
     """The backups; absent for a bank without, and whose servers have none."""
     standby: StandbyStatus | None = None
     """The bank that is followed, or was; absent for a bank without spec.standby."""
+    read_replicas: ReadReplicasStatus | None = None
+    """The read replicas; absent for a bank without spec.readReplicas."""
     plan: PlanStatus | None = None
     """A change of the pod that waits, and what it would do; absent while none does."""
     rollout: RolloutStatus | None = None
