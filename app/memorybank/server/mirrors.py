@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from memorybank.background import beside
@@ -17,7 +19,7 @@ from memorybank.backup.prepare import Prepared
 from memorybank.errors import BackupUnavailable, ConfigurationError, MemoryBankError
 from memorybank.server.backups import backup_of, copies_of, place_of
 from memorybank.server.signals import Signals
-from memorybank.settings import Settings
+from memorybank.settings import BackupSettings, Settings
 
 _WHOLE_SECONDS = 3_600.0
 """Between two comparisons of all that there is."""
@@ -25,6 +27,8 @@ _ALL_LEVELS_SECONDS = 60.0
 """Between two looks at what was made of single syncs, which are there for five minutes."""
 _MOST_PAUSE = 60.0
 """Between two that fail."""
+_MOST_DOUBLED = 6
+"""How often the pause of a second has to be doubled to be as long."""
 _ATTEMPTS = 5
 _LAST_SECONDS = 10.0
 """What the last pass may take, when the process is told to end."""
@@ -35,8 +39,7 @@ _logger = logging.getLogger(__name__)
 def run(settings: Settings) -> int:
     """Copy until told to end by a signal. Raises ConfigurationError."""
     backup = backup_of(settings)
-    places = copies_of(backup)
-    if not places:
+    if not backup.copies:
         raise ConfigurationError(
             "there are no copies in the settings",
             field="backup.copies",
@@ -45,22 +48,26 @@ def run(settings: Settings) -> int:
     prepared = Prepared.load(backup.run_dir)
     before = Told.load(backup.run_dir)
     told = {} if before is None else {each.name: each for each in before.copies}
-    source = Side(place_of(backup), "the first destination")
     keepers = [
         Keeper(
-            Mirror(
-                source,
-                Side(place, f"the copy {name}"),
-                prepared.epoch.name,
-                keep=timedelta(hours=backup.retention_hours),
-            ),
-            told.get(name, Copied(name=name)),
+            partial(_mirror, backup, each.name, prepared.epoch.name),
+            told.get(each.name, Copied(name=each.name)),
             pause=backup.copy_seconds,
         )
-        for name, place in places.items()
+        for each in backup.copies
     ]
     asyncio.run(_keep(keepers, backup.run_dir))
     return 0
+
+
+def _mirror(backup: BackupSettings, name: str, epoch: str) -> Mirror:
+    """Return what makes the copy of this name. Raises ConfigurationError."""
+    return Mirror(
+        Side(place_of(backup), "the first destination"),
+        Side(copies_of(backup)[name], f"the copy {name}"),
+        epoch,
+        keep=timedelta(hours=backup.retention_hours),
+    )
 
 
 async def _keep(keepers: list[Keeper], run_dir: Path) -> None:
@@ -87,10 +94,12 @@ def _save(keepers: list[Keeper], run_dir: Path) -> None:
 class Keeper:
     """Keeps one copy as it should be, pass after pass."""
 
-    mirror: Mirror
+    make: Callable[[], Mirror]
+    """Tried again while it fails: a key of a copy that cannot be read is no reason to end."""
     known: Copied
     pause: float
     """Seconds between two passes."""
+    _mirror: Mirror | None = None
     _failures: int = 0
     _compared: float = field(default=float("-inf"))
     """When all was compared last and was well since, by a clock of its own."""
@@ -100,7 +109,14 @@ class Keeper:
     @property
     def seen(self) -> Copied:
         """What is known of the copy now."""
-        return self.known.model_copy(update={"waiting_bytes": self.mirror.waiting_bytes})
+        waiting = None if self._mirror is None else self._mirror.waiting_bytes
+        return self.known.model_copy(update={"waiting_bytes": waiting})
+
+    @property
+    def rest(self) -> float:
+        """Seconds until the next pass."""
+        doubled = 1 << min(self._failures, _MOST_DOUBLED)
+        return min(self.pause * doubled, max(_MOST_PAUSE, self.pause))
 
     async def run(self, ended: asyncio.Event) -> None:
         """Make passes until told to end, and a last one then."""
@@ -111,8 +127,7 @@ class Keeper:
             await asyncio.wait((look, stop), return_when=asyncio.FIRST_COMPLETED)
             if look.done():
                 await look
-                pause = min(self.pause * 2**self._failures, max(_MOST_PAUSE, self.pause))
-                await asyncio.wait((stop,), timeout=pause)
+                await asyncio.wait((stop,), timeout=self.rest)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
                 if look is not None:
@@ -134,22 +149,23 @@ class Keeper:
         except MemoryBankError as error:
             self._failed(error.message, began)
         except Exception:
-            # The container would end, and while it does the pod is not ready: the bank goes on.
-            _logger.exception("copying to %s failed", self.known.name)
-            self._failed("copying failed unexpectedly: see the log of what copies", began)
+            # A container that ends makes its pod unready, and the bank with it.
+            _logger.exception("the copy %s does not go on", self.known.name)
+            self._failed("copying failed unexpectedly, see the log of what copies", began)
         else:
             self._copied(began)
 
     async def _pass(self) -> None:
+        mirror = self._mirror = self._mirror or self.make()
         now = time.monotonic()
         if now - self._compared >= _WHOLE_SECONDS:
-            await self.mirror.whole()
+            await mirror.whole()
             self._compared = self._looked = now
         elif now - self._looked >= _ALL_LEVELS_SECONDS:
-            await self.mirror.recent(syncs_only=False)
+            await mirror.recent(syncs_only=False)
             self._looked = now
         else:
-            await self.mirror.recent(syncs_only=True)
+            await mirror.recent(syncs_only=True)
 
     def _copied(self, at: datetime) -> None:
         if self.known.problem:

@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ from memorybank.backup.chain import Origin
 from memorybank.backup.copies import Copied, Told, known
 from memorybank.backup.fence import Fence, Fences
 from memorybank.backup.mirroring import File, Mirror, Pass, Side, SourceMoved, compare
-from memorybank.backup.objects import Bucket, Content, Folder
+from memorybank.backup.objects import Bucket, Content, Folder, Objects
 from memorybank.backup.point import Point
 from memorybank.errors import ConfigurationError
 from memorybank.server.backups import backup_of, copies_of, lift_fence, place_of, remove_point
@@ -380,21 +381,70 @@ class mirroring:  # noqa: N801  # a context
 
 
 class Broken(Mirror):
-    """One in which something is wrong that nobody thought of."""
+    """One with a fault that nobody thought of."""
 
     @override
     async def whole(self) -> Pass:
         raise RuntimeError("nobody thought of this")
 
 
-def test_a_fault_in_one_copy_is_told_and_ends_nothing(
+def test_a_fault_that_nobody_thought_of_is_told_and_ends_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sides = Side(Folder(tmp_path / "first"), "the first destination"), Side(Folder(tmp_path), "x")
-    keeper = Keeper(Broken(*sides, NEW, keep=KEEP), Copied(name="far-away"), pause=1)
+    first = Side(Folder(tmp_path / "first"), "the first destination")
+    copy = Side(Folder(tmp_path / "copy"), "the copy far-away")
+    broken = Broken(first, copy, NEW, keep=KEEP)
+    keeper = Keeper(lambda: broken, Copied(name="far-away"), pause=1)
     asyncio.run(keeper.look())
-    assert "see the log" in keeper.seen.problem
+    assert keeper.seen.problem == "copying failed unexpectedly, see the log of what copies"
     assert "nobody thought of this" in caplog.text
+
+
+def test_a_copy_whose_key_cannot_be_read_is_told_and_goes_on_when_it_can(tmp_path: Path) -> None:
+    first = Side(Folder(tmp_path / "first"), "the first destination")
+    copy = Side(Folder(tmp_path / "copy"), "the copy far-away")
+    made: list[Mirror] = []
+
+    def make() -> Mirror:
+        if not made:
+            raise ConfigurationError("the key is empty", field="backup.copies[0]", hint="write one")
+        return made[0]
+
+    keeper = Keeper(make, Copied(name="far-away"), pause=1)
+    asyncio.run(keeper.look())
+    assert "the key is empty" in keeper.seen.problem
+    made.append(Mirror(first, copy, NEW, keep=KEEP))
+    asyncio.run(keeper.look())
+    assert keeper.seen.problem == ""
+    assert keeper.seen.copied_at is not None
+
+
+def test_a_copy_that_is_away_for_days_is_tried_each_minute() -> None:
+    def fail() -> Mirror:
+        raise ConfigurationError("no", field="backup.copies[0]", hint="write one")
+
+    keeper = Keeper(fail, Copied(name="far-away"), pause=10.0)
+    rests = []
+    for _ in range(1_100):
+        rests.append(keeper.rest)
+        asyncio.run(keeper.look())
+    assert rests[:3] == [10, 20, 40]
+    assert set(rests[3:]) == {60}
+
+
+def test_a_fault_of_the_source_is_told_to_who_writes(tmp_path: Path) -> None:
+    first, copy = Objects(Folder(tmp_path / "first")), Objects(Folder(tmp_path / "copy"))
+
+    class Found:
+        def stream(self, **_: object) -> Iterator[bytes]:
+            yield b"a part"
+            raise RuntimeError("nobody thought of this")
+
+    with (
+        mock.patch("memorybank.backup.objects.obstore.get", return_value=Found()),
+        pytest.raises(Exception, match="nobody thought of this"),
+    ):
+        asyncio.run(asyncio.wait_for(first.copy("a", copy, "a"), 30))
 
 
 def seen(pod: Pod) -> Copied:
