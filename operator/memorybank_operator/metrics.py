@@ -113,6 +113,7 @@ class Metrics:
         ).labels(__version__).set(1)
         self._ready: dict[BankKey, str] = {}
         self._backups: dict[BankKey, str] = {}
+        self._copies: dict[BankKey, str] = {}
         self._standbys: dict[BankKey, str] = {}
         self._measured: dict[BankKey, dict[str, float]] = {}
 
@@ -121,13 +122,23 @@ class Metrics:
         self.writes.labels(verb, kind).inc()
 
     def bank_is(
-        self, bank: BankKey, ready: str, *, backup: str | None, following: str | None = None
+        self,
+        bank: BankKey,
+        ready: str,
+        *,
+        backup: str | None,
+        copies: str | None = None,
+        following: str | None = None,
     ) -> None:
-        """Note the status of a bank's conditions Ready, BackupHealthy and Following: True, False or
-        Unknown; None where it has one of the latter not.
+        """Note the status of a bank's conditions Ready, BackupHealthy, CopiesHealthy and Following:
+        True, False or Unknown; None where it has one of the latter not.
         """
         self._ready[bank] = ready
-        for statuses, status in ((self._backups, backup), (self._standbys, following)):
+        for statuses, status in (
+            (self._backups, backup),
+            (self._copies, copies),
+            (self._standbys, following),
+        ):
             if status is None:
                 statuses.pop(bank, None)
             else:
@@ -160,6 +171,7 @@ class Metrics:
         """A bank exists no more."""
         self._ready.pop(bank, None)
         self._backups.pop(bank, None)
+        self._copies.pop(bank, None)
         self._standbys.pop(bank, None)
         self._measured.pop(bank, None)
 
@@ -172,6 +184,7 @@ class Metrics:
                 updates,
                 ready=self._ready,
                 backups=self._backups,
+                copies=self._copies,
                 standbys=self._standbys,
                 measured=self._measured,
             )
@@ -201,6 +214,7 @@ class _Observation(Collector):
         *,
         ready: Mapping[BankKey, str],
         backups: Mapping[BankKey, str],
+        copies: Mapping[BankKey, str],
         standbys: Mapping[BankKey, str],
         measured: Mapping[BankKey, Mapping[str, float]],
     ) -> None:
@@ -209,6 +223,7 @@ class _Observation(Collector):
         self._updates = updates
         self._ready = ready
         self._backups = backups
+        self._copies = copies
         self._standbys = standbys
         self._measured = measured
 
@@ -231,6 +246,12 @@ class _Observation(Collector):
             "Banks with backups, by their BackupHealthy condition.",
             "healthy",
             self._backups,
+        )
+        yield _by_status(
+            "memorybank_operator_backup_copies",
+            "Banks with copies of their backups, by their CopiesHealthy condition.",
+            "healthy",
+            self._copies,
         )
         yield _by_status(
             "memorybank_operator_standbys",

@@ -118,7 +118,7 @@ async def test_metrics_show_queue_watch_banks_and_version(it: Fixture, http: Htt
     it.now += 5
     it.queue.add(BANK, Priority.USER)
     it.now += 2
-    it.metrics.bank_is(BANK, "True", backup="False")
+    it.metrics.bank_is(BANK, "True", backup="False", copies="False")
     it.metrics.write("apply", "Deployment")
     status, text = await get(http, "/metrics")
     assert status == 200
@@ -130,6 +130,8 @@ async def test_metrics_show_queue_watch_banks_and_version(it: Fixture, http: Htt
         'memorybank_operator_banks{ready="False"} 0.0',
         'memorybank_operator_backups{healthy="False"} 1.0',
         'memorybank_operator_backups{healthy="True"} 0.0',
+        'memorybank_operator_backup_copies{healthy="False"} 1.0',
+        'memorybank_operator_backup_copies{healthy="True"} 0.0',
         'memorybank_operator_api_writes_total{kind="Deployment",verb="apply"} 1.0',
         'memorybank_operator_build_info{version="0.1.0"} 1.0',
         "process_resident_memory_bytes",
@@ -137,6 +139,7 @@ async def test_metrics_show_queue_watch_banks_and_version(it: Fixture, http: Htt
         assert line in text
     it.metrics.bank_is(BANK, "True", backup=None)
     assert 'backups{healthy="False"} 0.0' in (await get(http, "/metrics"))[1]
+    assert 'copies{healthy="False"} 0.0' in (await get(http, "/metrics"))[1]
     it.metrics.bank_is(BANK, "True", backup="True")
     it.metrics.bank_is_gone(BANK)
     assert 'backups{healthy="True"} 0.0' in (await get(http, "/metrics"))[1]

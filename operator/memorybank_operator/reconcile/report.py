@@ -78,11 +78,13 @@ class Reporter:
         before = latest.get("status") or {}
         ready = str(_ready(status)["status"])
         healthy = _of(status, ConditionType.BACKUP_HEALTHY)
+        copied = _of(status, ConditionType.COPIES_HEALTHY)
         follows = _of(status, ConditionType.FOLLOWING)
         self._metrics.bank_is(
             key,
             ready,
             backup=str(healthy[0]["status"]) if healthy else None,
+            copies=str(copied[0]["status"]) if copied else None,
             following=str(follows[0]["status"]) if follows else None,
         )
         self._metrics.bank_measures(key, status)

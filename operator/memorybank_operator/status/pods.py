@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.reconcile.jobs import Trial
 from memorybank_operator.reconcile.observed import KubeObject
-from memorybank_operator.resources.backup import PREPARE, SIDECAR
+from memorybank_operator.resources.backup import COPIER, PREPARE, SIDECAR
 from memorybank_operator.status.verdict import Verdict, find
 
 MAX_DETAIL = 400
@@ -99,6 +99,9 @@ def _start_failed(status: KubeObject) -> Verdict | None:
     if status["name"] == SIDECAR:
         limit = "spec.backup.resources.limits.memory"
         return _crash(ended, "The process that replicates the bank", limit)
+    if status["name"] == COPIER:
+        limit = "spec.backup.copyResources.limits.memory"
+        return _crash(ended, "The process that copies the backups", limit)
     if status["name"] != PREPARE or ended.get("reason") == OUT_OF_MEMORY:
         return _crash(ended, f"The container {status['name']}", LIMIT)
     said = _detail(ended.get("message")) or f"exit code {ended.get('exitCode')}"

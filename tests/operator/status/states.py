@@ -105,7 +105,7 @@ def starting_with_backups(name: str, state: dict[str, Any], **changes: Any) -> C
         }  # fmt: skip
         world.pods[0]["status"]["initContainerStatuses"] = [
             before | {"name": each} | ({"state": state, **changes} if each == name else {})
-            for each in ("backup-prepare", "litestream")
+            for each in ("backup-prepare", "backup-copies", "litestream")
         ]
 
     return change
@@ -326,6 +326,18 @@ STATES = {
     "no memory for replication": progressing(
         starting_with_backups("litestream", {"terminated": {"reason": "OOMKilled"}}),
         "CrashLoopBackOff", "than spec.backup.resources.limits.memory: raise that limit",
+        spec=BACKED_UP,
+    ),
+    "copying ends": progressing(
+        starting_with_backups(
+            "backup-copies", waiting("CrashLoopBackOff"), lastState={"terminated": ENDED}
+        ),
+        "CrashLoopBackOff", "process that copies the backups ended with exit code 2",
+        spec=BACKED_UP,
+    ),
+    "no memory for copies": progressing(
+        starting_with_backups("backup-copies", {"terminated": {"reason": "OOMKilled"}}),
+        "CrashLoopBackOff", "than spec.backup.copyResources.limits.memory: raise that limit",
         spec=BACKED_UP,
     ),
     "claim of backups missing": progressing(
