@@ -16,6 +16,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from memorybank.allocation import resident_bytes
+
 _PREFIX = "memory_bank_"
 _STORE = "store_"
 _EMBED = "embed"
@@ -60,7 +62,7 @@ class GuideMetrics(Collector):
             self._connections, "database_connections_active", "Connections to the database."
         )
         yield _counter("cpu_usage_seconds", "CPU time of the process.", time.process_time())
-        resident = _resident()
+        resident = resident_bytes()
         yield _gauge("memory_usage_bytes", "Resident memory of the process.", resident)
         yield _gauge("memory_total_bytes", "Memory that the process may use.", _allowed())
         yield from self._unprefixed(resident)
@@ -121,15 +123,6 @@ def _counter(name: str, about: str, value: float) -> Metric:
 
 def _gauge(name: str, about: str, value: float) -> Metric:
     return GaugeMetricFamily(f"{_PREFIX}{name}", about, value=value)
-
-
-def _resident() -> float:
-    """Return the resident memory, bytes; 0 where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _allowed() -> float:

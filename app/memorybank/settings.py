@@ -859,6 +859,11 @@ class ServerSettings(Section):
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: Port = Field(8080, description="Port of REST and MCP; 0 takes a free one.")
     metrics_port: Port = Field(9090, description="Port of /metrics; 0 takes a free one.")
+    metrics_on_port: bool = Field(
+        False,
+        description="Whether `port` has Prometheus' /metrics, too, for administrators of the bank:"
+        " the metrics port asks for no key.",
+    )
     drain_seconds: float = Field(
         1.0,
         ge=0,

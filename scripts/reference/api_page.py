@@ -15,6 +15,7 @@ from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
 from memorybank.http.routes_forgetting import ForgettingRoutes
+from memorybank.http.routes_guides import GuideRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_life import LifeRoutes
@@ -76,6 +77,7 @@ def openapi() -> dict[str, Any]:
         AuditRoutes(NOBODY).router(),
         EncryptionRoutes(NOBODY).router(),
         TransferRoutes(NOBODY, NOBODY).router(),
+        GuideRoutes(NOBODY, NOBODY, NOBODY, exposition=None).router(),
         CareRoutes(NOBODY).router(),
         BackupRoutes(NOBODY).router(),
         EmbeddingRoutes(NOBODY).router(),

@@ -193,6 +193,7 @@ def _add_transfer(commands: _Commands[argparse.ArgumentParser]) -> None:
     export.add_argument("file", help="FILE.jsonl, FILE.jsonl.gz, or - for standard output")
     export.add_argument("--gzip", action="store_true", help="compress, whatever the name says")
     export.add_argument("--no-embeddings", action="store_true", help="leave the vectors out")
+    export.add_argument("--no-events", action="store_true", help="leave memories of type event out")
     export.set_defaults(run="transfer:export")
     import_ = _command(commands, "import", "take an export over; again changes nothing", bank=True)
     import_.add_argument("file", help="what `memorybank export` wrote")

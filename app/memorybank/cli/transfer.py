@@ -42,6 +42,7 @@ def export(arguments: argparse.Namespace) -> int:
     query = {
         "gzip": compressed,
         "embeddings": not arguments.no_embeddings,
+        "events": not arguments.no_events,
         "all_tenants": arguments.all_tenants,
     }
     with open_bank(arguments) as bank:

@@ -39,7 +39,8 @@ STREAMED = frozenset({"/v1/import"})
 _STREAMED_TYPES = frozenset(
     {"application/x-ndjson", "application/jsonl", "application/gzip", "application/octet-stream"}
 )
-_PROTECTED = ("/v1", "/mcp")
+_OF_GUIDES = ("/memory_stats", "/scheduler_status", "/run_forgetting_curve", "/metrics", "/api/v1")
+_PROTECTED = ("/v1", "/mcp", *_OF_GUIDES)
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _MAX_TARGET = 8_192
 _MAX_HEADERS = 65_536

@@ -19,7 +19,7 @@ _READING = frozenset({"search"})
 _WORK = ("projects", "sessions", "notes", "decisions", "capsules", "events")
 _BY_METHOD = {
     **dict.fromkeys(("memories", "life", *_WORK), Scope.WRITE),
-    "forgetting": Scope.ADMIN,
+    **dict.fromkeys(("forgetting", "guides"), Scope.ADMIN),
 }
 """By tag, what anything but GET needs."""
 
@@ -32,6 +32,7 @@ _OTHERWISE = {
     "life_hold": Scope.ADMIN,
     "life_release": Scope.ADMIN,
     "forgetting_empty_trash": Scope.DELETE,
+    "guides_export_all": Scope.ADMIN,
 }
 """Operations that need something else than their neighbours."""
 

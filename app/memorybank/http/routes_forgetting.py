@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from memorybank.domain.memory import MemoryState, MemoryType
 from memorybank.http.body import JsonRoute
 from memorybank.http.caller import Caller
-from memorybank.ports import ForgettingRun
+from memorybank.ports import BankStats, ForgettingRun
 from memorybank.schemas.forgetting import (
     EmptiedTrash,
     Fate,
@@ -114,17 +114,21 @@ class ForgettingRoutes:
 
     async def stats(self, caller: Caller) -> StatsView:
         """Count the memories of this tenant."""
-        stats = await self._service.stats(caller)
-        return StatsView(
-            total=stats.by_state.get(MemoryState.LIVE, 0),
-            by_state={state: stats.by_state.get(state, 0) for state in MemoryState},
-            by_type=stats.by_type,
-            pinned=stats.pinned,
-            average_importance=stats.average_importance,
-            oldest=stats.oldest,
-            newest=stats.newest,
-            embedding_model=self._embedding_model,
-        )
+        return stats_view(await self._service.stats(caller), self._embedding_model)
+
+
+def stats_view(stats: BankStats, embedding_model: str) -> StatsView:
+    """Show what a tenant holds."""
+    return StatsView(
+        total=stats.by_state.get(MemoryState.LIVE, 0),
+        by_state={state: stats.by_state.get(state, 0) for state in MemoryState},
+        by_type=stats.by_type,
+        pinned=stats.pinned,
+        average_importance=stats.average_importance,
+        oldest=stats.oldest,
+        newest=stats.newest,
+        embedding_model=embedding_model,
+    )
 
 
 def _run_view(run: ForgettingRun) -> RunView:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
@@ -29,6 +29,10 @@ _STALL_SECONDS = 60
 """How long a client may take no bytes: as long as it waits, the database's log grows."""
 
 _FILE: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+EXPORTED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {_LINES: _FILE, _GZIP: _FILE}, "description": "The file."}
+}
+"""How the answer is described that has an export."""
 
 
 class TransferRoutes:
@@ -47,7 +51,7 @@ class TransferRoutes:
             methods=["GET"],
             summary="Export everything",
             response_class=StreamingResponse,
-            responses={200: {"content": {_LINES: _FILE, _GZIP: _FILE}, "description": "The file."}},
+            responses=EXPORTED,
         )
         router.add_api_route(
             "/import",
@@ -65,13 +69,7 @@ class TransferRoutes:
         self, caller: Caller, query: Annotated[ExportQuery, Query()]
     ) -> StreamingResponse:
         """Write every memory, as of this moment, as JSON Lines. A file without end line was cut."""
-        chunks = await self._exports.begin(caller, query)
-        name = "memories.jsonl.gz" if query.gzip else "memories.jsonl"
-        return _Export(
-            chunks,
-            media_type=_GZIP if query.gzip else _LINES,
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
-        )
+        return Export.of(await self._exports.begin(caller, query), compressed=query.gzip)
 
     async def import_(
         self, caller: Caller, query: Annotated[ImportQuery, Query()], request: Request
@@ -83,8 +81,18 @@ class TransferRoutes:
             raise HttpProblem(400, "client_gone", "the client went before the file ended") from None
 
 
-class _Export(StreamingResponse):
+class Export(StreamingResponse):
     """Lets go of the database when the client stalls; what fails halfway cuts the connection."""
+
+    @classmethod
+    def of(cls, chunks: AsyncIterator[bytes], *, compressed: bool = False) -> Self:
+        """Return the answer that has these bytes."""
+        name = "memories.jsonl.gz" if compressed else "memories.jsonl"
+        return cls(
+            chunks,
+            media_type=_GZIP if compressed else _LINES,
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
 
     def __init__(self, chunks: AsyncIterator[bytes], **options: Any) -> None:
         super().__init__(chunks, **options)

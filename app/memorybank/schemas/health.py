@@ -25,8 +25,33 @@ class Check(Response):
 class Health(Response):
     """The process runs and answers."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["healthy"] = "healthy"
     version: str
+    timestamp: datetime
+    uptime: float = Field(description="Seconds since the process serves.")
+
+
+class ProcessMemory(Response):
+    """Memory of a process."""
+
+    rss: int = Field(description="Bytes that are in memory.")
+
+
+class ProcessCpu(Response):
+    """Processor time that a process had, in microseconds."""
+
+    user: int
+    system: int
+
+
+class Live(Response):
+    """The process runs and answers, and what it takes for that."""
+
+    status: Literal["alive"] = "alive"
+    version: str
+    pid: int
+    memory: ProcessMemory
+    cpu: ProcessCpu
 
 
 class DiskReport(Response):

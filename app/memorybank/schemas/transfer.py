@@ -241,6 +241,11 @@ class ExportQuery(Request):
     all_tenants: Annotated[bool, Field(strict=False)] = Field(
         False, description="The whole bank; for its administrators."
     )
+    events: Annotated[bool, Field(strict=False)] = Field(
+        True,
+        description="Whether memories of type event are in the file, with what was of them and"
+        " leads to them.",
+    )
 
 
 class ImportQuery(Request):

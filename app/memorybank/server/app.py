@@ -22,6 +22,7 @@ from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
 from memorybank.http.routes_forgetting import ForgettingRoutes
+from memorybank.http.routes_guides import GuideRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_life import LifeRoutes
@@ -133,6 +134,9 @@ async def build_application(
         ):
             yield
 
+    async def exposition() -> bytes:
+        return await telemetry.exposition(engine.store, engine.index)
+
     search = SearchRoutes(services.memories.finding)
     memories = MemoryRoutes(services.memories)
     routers = [
@@ -148,6 +152,12 @@ async def build_application(
         EmbeddingRoutes(services.embedding).router(),
         EncryptionRoutes(services.encryption).router(),
         TransferRoutes(services.exports, services.imports).router(),
+        GuideRoutes(
+            services.forgetting,
+            services.exports,
+            engine.embedder.model,
+            exposition=exposition if settings.server.metrics_on_port else None,
+        ).router(),
         CareRoutes(services.care).router(),
         BackupRoutes(replication).router(),
         HealthRoutes(readiness, VERSION).router(),

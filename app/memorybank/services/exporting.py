@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.keys import Scope
-from memorybank.domain.memory import Revision
+from memorybank.domain.memory import MemoryType, Revision
 from memorybank.errors import Unavailable
 from memorybank.ports import Kept, KeptRevision, MemoryStore, Snapshot
 from memorybank.schemas.transfer import (
@@ -93,7 +93,8 @@ class ExportService:
         )
         file = _File(space, compressed=query.gzip)
         first: list[HeaderLine | TenantLine] = [header, *map(TenantLine.of, tenants)]
-        return _written(stack, snapshot, file, first)
+        without = frozenset() if query.events else frozenset({MemoryType.EVENT})
+        return _written(stack, snapshot, file, first, without)
 
     def _ended(self) -> None:
         self._running -= 1
@@ -104,7 +105,9 @@ async def _written(
     snapshot: Snapshot,
     file: _File,
     first: Sequence[HeaderLine | TenantLine],
+    without: frozenset[MemoryType],
 ) -> AsyncGenerator[bytes]:
+    left_out: set[int] = set()
     async with stack:
         keys = [
             KeyLine.of(key)
@@ -115,16 +118,20 @@ async def _written(
         yield file.lines([*first, *keys])
         position = 0
         while page := await snapshot.memories(after=position, limit=_PAGE):
-            yield await asyncio.to_thread(file.memories, page)
             position = page[-1].position
+            left_out.update(each.position for each in page if each.memory.type in without)
+            page = [each for each in page if each.position not in left_out]
+            yield await asyncio.to_thread(file.memories, page)
         past = (0, 0)
         while revisions := await snapshot.revisions(after=past, limit=_PAGE):
-            yield await asyncio.to_thread(file.revisions, revisions)
             past = revisions[-1].position
+            revisions = [each for each in revisions if each.position[0] not in left_out]
+            yield await asyncio.to_thread(file.revisions, revisions)
         edge = (0, 0, "")
         while links := await snapshot.links(after=edge, limit=_PAGE):
-            yield file.lines([LinkLine.of(each.tenant, each.link) for each in links])
             edge = links[-1].position
+            links = [each for each in links if left_out.isdisjoint(each.position[:2])]
+            yield file.lines([LinkLine.of(each.tenant, each.link) for each in links])
     yield file.end()
 
 
@@ -155,7 +162,7 @@ class _File:
     def end(self) -> bytes:
         """Return the end line, and the end of the compressed stream."""
         total = self._counts.total() + 1
-        counts = {kind: number for kind, number in self._counts.items() if kind != "header"}
+        counts = {kind: each for kind, each in self._counts.items() if each and kind != "header"}
         last = _bytes(EndLine(lines=total, counts=counts, sha256=self._hash.hexdigest()))
         return last if self._gzip is None else self._gzip.compress(last) + self._gzip.flush()
 

@@ -181,6 +181,14 @@ def test_an_export_leaves_nothing_by_half(run: Run, remote: list[str], tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_export_leaves_events_out_when_it_is_told_to(run: Run, tmp_path: Path) -> None:
+    data, file = ["--data", str(tmp_path / "bank")], str(tmp_path / "bank.jsonl")
+    run("memory", "add", "The boiler started.", "--type", "event", *data)
+    run("memory", "add", "The boiler is in the cellar.", *data)
+    assert answer(run, "export", file, *data)["counts"]["memory"] == 2
+    assert answer(run, "export", file, "--no-events", *data)["counts"]["memory"] == 1
+
+
 def test_an_export_to_standard_output_is_the_file(
     run: Run, remote: list[str], tmp_path: Path
 ) -> None:
