@@ -111,12 +111,12 @@ class Suite:
             if self.stopped or self.failed:
                 return
             outcome = run(stage, self, shown=shown)
-            if outcome.code:
-                keep_evidence(stage)
             with self.lock:
                 self.outcomes.append(outcome)
                 if not shown:
                     say(f"\n== {stage}\n{(LOGS / f'{stage}.log').read_text()}")
+            if outcome.code:  # which takes a while: no other stage is to begin meanwhile
+                keep_evidence(stage)
 
     def _stop(self) -> None:
         self.stopped = True
