@@ -18,6 +18,7 @@ from memorybank.errors import Conflict, EmbedderUnavailable, StoreUnavailable, T
 from memorybank.ports import (
     Embedder,
     Embedders,
+    EmbeddingProgress,
     GenerationState,
     MemoryStore,
     SearchIndex,
@@ -165,18 +166,18 @@ class Reembedding:
     async def look(self) -> None:
         """Notice, until cancelled, what other processes leave to the one that leads.
 
-        What the embedder does not take stays without a vector: only a change of how many there are
-        is a reason to try again.
+        What the embedder does not take stays without a vector: only a change of what there is is a
+        reason to try again. How many lack one does not tell: one may come as another one gets its
+        vector.
         """
-        before = 0
+        before: EmbeddingProgress | None = None
         while True:
             await self._leadership.gained()
             with contextlib.suppress(StoreUnavailable):
                 progress = await self._store.embeddings.progress()
-                pending = progress.memories - progress.embedded
-                if pending > 0 and pending != before:
+                if progress.embedded < progress.memories and progress != before:
                     self.wake()
-                before = pending
+                before = progress
             await asyncio.sleep(self._look_seconds)
 
     async def _sweep(self) -> int:

@@ -16,7 +16,7 @@ from memorybank.domain.keys import Scope
 from memorybank.domain.memory import MemoryFilter
 from memorybank.domain.tenants import DEFAULT_TENANT
 from memorybank.errors import EmbedderUnavailable, Forbidden
-from memorybank.ports import PENDING, Vector
+from memorybank.ports import PENDING, EmbeddingProgress, Vector
 from memorybank.schemas.embedding import EmbeddingStatus
 from memorybank.schemas.memories import MemoryPatch, NewMemory
 from memorybank.schemas.search import SearchRequest
@@ -182,6 +182,31 @@ async def test_of_several_processes_the_one_that_leads_embeds_what_any_has_store
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
+
+
+async def test_a_memory_that_comes_as_another_one_gets_its_vector_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = [(1, 0), (2, 1), (2, 1)]  # one lacks a vector each time, and not the same one
+    async with open_engine(Settings(data=tmp_path), Unsteady()) as engine:
+        work = Reembedding(
+            engine.store, engine.embedders, engine.index, leadership=Leadership(), look_seconds=0
+        )
+        looked, woken = asyncio.Event(), list[int]()
+
+        async def progress() -> EmbeddingProgress:
+            if len(counts) == 1:
+                looked.set()
+            memories, embedded = counts.pop(0) if len(counts) > 1 else counts[0]
+            return EmbeddingProgress(Unsteady.model, memories, embedded)
+
+        monkeypatch.setattr(engine.store.embeddings, "progress", progress)
+        monkeypatch.setattr(work, "wake", lambda: woken.append(len(counts)))
+        looking = asyncio.create_task(work.look())
+        await looked.wait()
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+    assert woken == [2, 1], "what does not change is no reason to try again"
 
 
 async def test_what_the_status_counts_as_embedded_is_found_already(
