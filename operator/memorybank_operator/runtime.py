@@ -40,7 +40,7 @@ from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import Connection
 from memorybank_operator.kube.discovery import served
 from memorybank_operator.kube.kinds import ApiKind
-from memorybank_operator.kube.watching import WatchObserver, streams
+from memorybank_operator.kube.watching import WatchObserver, streams, typed
 from memorybank_operator.leadership import Alone, Candidate, Leadership
 from memorybank_operator.metrics import Metrics
 from memorybank_operator.readings import Reader, Readings
@@ -288,13 +288,14 @@ class Operator:
         """
         if not self._opened.is_set():
             try:
-                body = await self._client.get(kinds.MEMORY_BANK, *bank)
+                listing = await self._client.named(kinds.MEMORY_BANK, *bank)
             except errors.KubeError as error:
                 logger.warning("%s", error)
                 return Outcome(failed=True)
-            if body is None or not is_new(body):
+            bodies = [typed(kinds.MEMORY_BANK, each) for each in listing.get("items") or ()]
+            if not bodies or not is_new(bodies[0]):
                 return Outcome()
-            self.cache.put(body)
+            self.cache.put(bodies[0])
         before = self.cache.bank(bank)
         outcome = await self._reconcile(bank)
         if self.cache.bank(bank) != before:
