@@ -46,6 +46,10 @@ fuzz: $(READY)  ## the fuzz tests of make unit for many minutes; FUZZ=20 times a
 
 chart-test: $(READY)  ## lint the Helm chart and render it, with Helm built from source when missing
 	helm=$$($(PYTHON) -m e2e.cluster binary helm) && $$helm lint --strict --quiet --kube-version 1.34.0 $(CHART) && $$helm template --kube-version 1.34.0 $(CHART) >/dev/null
+	$(PYTHON) -m scripts.kustomize_base --check
+
+manifests: $(READY)  ## write gitops/kustomize, the chart as plain manifests, and all of it as dist/install.yaml
+	$(PYTHON) -m scripts.kustomize_base && $(PYTHON) -m scripts.kustomize_base --install dist/install.yaml
 
 integration: $(READY)  ## tests on a real API server
 	@test -n "$$KUBEBUILDER_ASSETS" || for each in etcd kube-apiserver kubectl; do $(PYTHON) -m e2e.cluster binary $$each >/dev/null || exit 1; done
@@ -73,14 +77,14 @@ e2e-full: $(READY)  ## e2e on every pinned Kubernetes version, with all servers 
 e2e-down: $(READY)  ## remove the cluster that e2e left up
 	$(PYTHON) -m e2e.cluster down --name $(MEMORYBANK_E2E_CLUSTER)
 
-generate: $(READY)  ## write the generated files: CRDs, docs/reference
+generate: $(READY)  ## write the generated files: CRDs, docs/reference, Argo CD's ConfigMap
 	$(PYTHON) -m memorybank_operator.api.crd --output crds
 	$(PYTHON) -m memorybank_operator.api.crd --output $(CHART_CRDS)
-	$(PYTHON) -m scripts.reference
+	$(PYTHON) -m scripts.reference && $(PYTHON) -m scripts.argocd
 
 verify: $(READY)  ## generated files and locks equal what they are generated from
 	for folder in crds $(CHART_CRDS); do $(PYTHON) -m memorybank_operator.api.crd --check --output $$folder || exit 1; done
-	$(PYTHON) -m scripts.reference --check
+	$(PYTHON) -m scripts.reference --check && $(PYTHON) -m scripts.argocd --check
 	$(PYTHON) -m scripts.locks --check
 
 lock: $(READY)  ## make the locks anew; UPGRADE=1 moves the pins
@@ -118,5 +122,5 @@ clean:  ## remove what was made in the checkout; caches outside it stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help bootstrap format lint type unit fuzz chart-test integration proof e2e e2e-full e2e-down generate test test-fast verify lock \
+.PHONY: help bootstrap format lint type unit fuzz chart-test manifests integration proof e2e e2e-full e2e-down generate test test-fast verify lock \
 	images demo demo-down cluster-up cluster-down bench bench-operator bench-durability bench-upgrade clean

@@ -32,6 +32,31 @@ def postgres_cluster_crd() -> dict[str, Any]:
     )
 
 
+@cache
+def argo_cd_crds() -> tuple[dict[str, Any], ...]:
+    """Return the CRDs of Argo CD that say what is applied."""
+    return tuple(
+        _read("argo-cd", "github.com/argoproj/argo-cd/v3", f"manifests/crds/{kind}-crd.yaml")
+        for kind in ("application", "applicationset")
+    )
+
+
+@cache
+def flux_crds() -> tuple[dict[str, Any], ...]:
+    """Return the CRDs of Flux that say what is applied, and where it comes from."""
+    controllers = (
+        ("flux-kustomize", "kustomize-controller", "kustomize", "kustomizations"),
+        ("flux-source", "source-controller", "source", "gitrepositories"),
+    )
+    return tuple(
+        _read(
+            folder, f"github.com/fluxcd/{controller}",
+            f"config/crd/bases/{group}.toolkit.fluxcd.io_{kind}.yaml",
+        )
+        for folder, controller, group, kind in controllers
+    )  # fmt: skip
+
+
 def _read(folder: str, module: str, file: str) -> dict[str, Any]:
     """Read a file of the Go module that is pinned in a folder under e2e/cluster/modules/."""
     found = binaries.required(paths.MODULES / folder, module)

@@ -46,7 +46,7 @@ WAITS: dict[str, Callable[[State], bool]] = {
     ),
     "condition=Stalled": lambda state: state.kstatus == "Failed",
     "condition=UpdatePending": lambda state: bool(state.pending),
-    "condition=Paused": lambda state: state.argo == "Suspended",
+    "condition=Paused": lambda state: state.phase == "Paused",
     "jsonpath={.status.phase}=Stopped": lambda state: state.phase == "Stopped",
     "jsonpath={.status.phase}=Deleting": lambda state: state.phase == "Deleting",
 }

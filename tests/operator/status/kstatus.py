@@ -1,7 +1,7 @@
 """What tools make of a resource, ported so that a table can ask them all.
 
 kstatus: sigs.k8s.io/cli-utils pkg/kstatus/status, Compute for a kind without rules of its own;
-Flux and Helm 4 wait by it. Argo CD: the order in which a health check of ours has to ask.
+Flux and Helm 4 wait by it. What Argo CD makes of it: tests/gitops.
 """
 
 from __future__ import annotations
@@ -39,18 +39,3 @@ def kubectl_wait(resource: Mapping[str, Any]) -> bool:
             observed = condition.get("observedGeneration", status.get("observedGeneration"))
             return bool(observed == generation and condition["status"] == "True")
     return False
-
-
-def argo_health(resource: Mapping[str, Any]) -> str:
-    """Progressing, Suspended, Degraded or Healthy."""
-    status = resource.get("status") or {}
-    if status.get("observedGeneration") != resource["metadata"]["generation"]:
-        return "Progressing"
-    conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
-    if conditions.get("Paused") == "True":
-        return "Suspended"
-    if conditions.get("Stalled") == "True":
-        return "Degraded"
-    if conditions.get("Reconciling") == "True":
-        return "Progressing"
-    return {"True": "Healthy", "False": "Degraded"}.get(conditions.get("Ready", ""), "Progressing")

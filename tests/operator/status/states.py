@@ -402,19 +402,19 @@ STATES = {
         foreign_service, "False", "NameConflict", "Service agents", "Failed", "Degraded", "Failed"
     ),
     "stopped": State(
-        stopped, "False", "ScaledToZero", "Set it to 1", "InProgress", "Degraded", "Stopped",
+        stopped, "False", "ScaledToZero", "Set it to 1", "InProgress", "Suspended", "Stopped",
         spec={"replicas": 0},
     ),
     "stops": State(
-        nothing, "False", "ScaledToZero", "", "InProgress", "Degraded", "Stopped",
+        nothing, "False", "ScaledToZero", "", "InProgress", "Suspended", "Stopped",
         now={"replicas": 0},
     ),
     "hibernated": State(
-        stopped, "False", "Hibernated", "Set it to false", "InProgress", "Degraded", "Stopped",
+        stopped, "False", "Hibernated", "Set it to false", "InProgress", "Suspended", "Stopped",
         spec={"hibernate": True},
     ),
     "hibernated and scaled to zero": State(
-        stopped, "False", "Hibernated", "", "InProgress", "Degraded", "Stopped",
+        stopped, "False", "Hibernated", "", "InProgress", "Suspended", "Stopped",
         spec={"hibernate": True, "replicas": 0},
     ),
     "to be restarted": progressing(
@@ -438,7 +438,7 @@ STATES = {
     ),
     "awaits approval": State(
         nothing, "False", "AwaitingApproval", "set spec.updatePolicy.approved to", "InProgress",
-        "Degraded", "Pending", spec=SUPERVISED,
+        "Suspended", "Pending", spec=SUPERVISED,
         now={**SUPERVISED, "lifecycle": {"drainSeconds": 7}}, pending="AwaitingApproval",
         past=proven,
     ),
@@ -448,7 +448,7 @@ STATES = {
         past=taken_back,
     ),
     "being deleted": State(
-        nothing, "False", "Deleting", "", "Terminating", "Degraded", "Deleting", deleting=True
+        nothing, "False", "Deleting", "", "Terminating", "Progressing", "Deleting", deleting=True
     ),
 }  # fmt: skip
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.operator.status.kstatus import argo_health, kstatus, kubectl_wait
+from tests.gitops.argocd import health
+from tests.operator.status.kstatus import kstatus, kubectl_wait
 from tests.operator.status.states import ASKED_FOR, STATES, foreign_service, happened, seen
 from tests.operator.world import NOW, bank, bank_body, running, running_pod
 
@@ -26,7 +27,7 @@ def test_people_and_tools_see_the_state_as_it_is(name: str) -> None:
     assert (ready["status"], ready["reason"]) == (state.ready, state.reason)
     assert state.words in ready["message"]
     assert kstatus(resource) == state.kstatus
-    assert argo_health(resource) == state.argo
+    assert health(resource)["status"] == state.argo
     assert kubectl_wait(resource) is (state.ready == "True")
     assert resource["status"]["phase"] == state.phase
     assert condition(resource, "UpdatePending").get("reason", "") == state.pending

@@ -1,0 +1,2 @@
+obj.spec.hibernate = true
+return obj

@@ -1,0 +1,2 @@
+obj.spec.hibernate = false
+return obj

@@ -1,0 +1,2 @@
+obj.spec.rollback = true
+return obj
