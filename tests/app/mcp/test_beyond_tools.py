@@ -128,7 +128,7 @@ async def test_every_tool_shows_its_schemas_and_hints(bank: Service) -> None:
         assert tool.description
         assert tool.annotations is not None
         assert tool.annotations.read_only_hint == (tool.name in ["recall", "context", *READING])
-        assert tool.annotations.destructive_hint == (tool.name == "forget")
+        assert bool(tool.annotations.destructive_hint) == (tool.name == "forget")
         assert tool.annotations.open_world_hint is False
         assert tool.input_schema["additionalProperties"] is False
         assert tool.output_schema is not None

@@ -92,8 +92,8 @@ async def test_tools_say_what_they_are(bank: Service, mode: Mode) -> None:
         assert tool.input_schema["additionalProperties"] is False
     assert hints == {
         "remember": (False, False, False),
-        "recall": (True, False, True),
-        "context": (True, False, True),
+        "recall": (True, None, None),
+        "context": (True, None, None),
         "update": (False, False, True),
         "forget": (False, True, True),
     }
@@ -112,7 +112,9 @@ async def test_the_tools_cost_an_agent_little_context(bank: Service) -> None:
         tools = (await client.list_tools()).tools
     listed = sum(len(tool.model_dump_json(by_alias=True, exclude_none=True)) for tool in tools)
     assert len(tools) <= 8
+    few = sum(len(tool.model_dump_json(by_alias=True, exclude_none=True)) for tool in tools[:5])
     assert listed / 4 < 2_000  # four characters of JSON are about a token; output schemas included
+    assert few / 4 <= 1_150  # what memories alone take leaves room for what else agents need
 
 
 async def test_an_agent_corrects_a_memory_and_what_it_said_is_kept(
