@@ -44,8 +44,8 @@ unit: $(READY)  ## tests without a cluster
 fuzz: $(READY)  ## the fuzz tests of make unit for many minutes; FUZZ=20 times as many examples
 	MEMORYBANK_FUZZ=$(or $(FUZZ),20) $(PYTHON) -m pytest tests/app/fuzz --numprocesses auto
 
-chart-test: $(READY)  ## lint the Helm chart and render it, with Helm built from source when missing
-	helm=$$($(PYTHON) -m e2e.cluster binary helm) && $$helm lint --strict --quiet --kube-version 1.34.0 $(CHART) && $$helm template --kube-version 1.34.0 $(CHART) >/dev/null
+chart-test: $(READY)  ## lint the Helm charts and render them, with Helm built from source when missing
+	helm=$$($(PYTHON) -m e2e.cluster binary helm) && $$helm lint --strict --quiet --kube-version 1.34.0 charts/* && for each in charts/*; do $$helm template --kube-version 1.34.0 $$each >/dev/null || exit 1; done
 	$(PYTHON) -m scripts.kustomize_base --check
 
 manifests: $(READY)  ## write gitops/kustomize, the chart as plain manifests, and all of it as dist/install.yaml

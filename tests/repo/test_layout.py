@@ -45,8 +45,8 @@ def test_the_architecture_names_every_top_level_folder() -> None:
 
 
 def test_one_version_everywhere() -> None:
-    chart = yaml.safe_load((ROOT / "charts/memorybank-operator/Chart.yaml").read_text())
-    versions = {str(chart["version"]), str(chart["appVersion"])}
+    charts = [yaml.safe_load(each.read_text()) for each in ROOT.glob("charts/*/Chart.yaml")]
+    versions = {str(each[name]) for each in charts for name in ("version", "appVersion")}
     for folder in DISTRIBUTIONS:
         project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
         versions.add(project["version"])
