@@ -38,6 +38,7 @@ from memorybank.domain.memory import (
 from memorybank.domain.search import Facets, Hit, Refinement, Suggestion
 from memorybank.domain.tenants import Quotas, Tenant, TenantPage, TenantStats
 from memorybank.domain.usage import Count, Endpoint
+from memorybank.domain.work.episodes import Step as EpisodeStep
 from memorybank.encryption import KeyRing
 from memorybank.errors import MemoryBankError
 
@@ -244,6 +245,16 @@ class KeptLink:
     position: tuple[int, int, str] = (0, 0, "")
 
 
+@dataclass(frozen=True, slots=True)
+class KeptStep:
+    """A step of an episode, and where it comes in their order."""
+
+    tenant: str
+    episode: str
+    step: EpisodeStep
+    position: tuple[int, int] = (0, 0)
+
+
 class Snapshot(Protocol):
     """One tenant, or all, as they were at one moment, however long reading takes."""
 
@@ -261,6 +272,9 @@ class Snapshot(Protocol):
 
     async def links(self, *, after: tuple[int, int, str], limit: int) -> list[KeptLink]:
         """Return edges between memories, by source, behind a position."""
+
+    async def steps(self, *, after: tuple[int, int], limit: int) -> list[KeptStep]:
+        """Return the steps of episodes, by episode, in their order, behind a position."""
 
 
 class TransferStore(Protocol):
@@ -294,6 +308,56 @@ class TransferStore(Protocol):
 
     async def put_links(self, items: Sequence[KeptLink]) -> list[bool | None]:
         """Store edges, in one transaction; False where one was there, None where an end is not."""
+
+    async def put_steps(self, items: Sequence[KeptStep]) -> list[bool | None]:
+        """Store steps of episodes, in one transaction.
+
+        False where there is one of that number, which stays; None where there is no such episode.
+        An episode that gets any is a change of the feed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class NewSteps:
+    """Steps of one episode on their way in, in their order."""
+
+    episode: str
+    steps: Sequence[EpisodeStep]
+
+
+@dataclass(frozen=True, slots=True)
+class StepsSince:
+    """What changed of the episodes of a tenant."""
+
+    changed: Sequence[tuple[Memory, Sequence[EpisodeStep]]]
+    """In the order of their newest changes, with all of their steps."""
+    gone: Sequence[str]
+    """Ids of memories that were deleted, whatever they were."""
+    seq: int
+    """How far this goes."""
+
+
+class StepStore(Protocol):
+    """What was done in episodes. See MemoryStore for what it promises."""
+
+    async def add_steps(self, tenant: str, batch: Sequence[NewSteps]) -> list[list[int]]:
+        """Store steps of several episodes, all or none; return their numbers.
+
+        One without a number gets the next of its episode. One that is there already and says the
+        same is left as it is. For an episode that is gone there are no numbers. Raises Conflict for
+        a number that another step has, and for more steps than an episode may have.
+        """
+
+    async def steps(
+        self, tenant: str, episode: str, *, after: int = 0, limit: int = ...
+    ) -> list[EpisodeStep]:
+        """Return the steps of an episode behind a number, in their order."""
+
+    async def last_step(self, tenant: str, episode: str) -> int:
+        """Return the highest number of a step of an episode, 0 without any."""
+
+    async def since(self, tenant: str, after: int, *, limit: int) -> StepsSince:
+        """Return what changed of a tenant's episodes behind a `seq`, of so many at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -740,6 +804,10 @@ class MemoryStore(LifeStore, Protocol):
     @property
     def embeddings(self) -> EmbeddingStore:
         """What lacks a vector."""
+
+    @property
+    def episodes(self) -> StepStore:
+        """What was done in episodes, in the same place."""
 
     async def add(self, memory: Memory, vector: Vector) -> int:
         """Store a memory with its vector, or PENDING; return the `seq` of the change.

@@ -14,6 +14,7 @@ from memorybank.http.routes_backup import BackupRoutes
 from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
+from memorybank.http.routes_episodes import EpisodeRoutes
 from memorybank.http.routes_forgetting import ForgettingRoutes
 from memorybank.http.routes_guides import GuideRoutes
 from memorybank.http.routes_health import HealthRoutes
@@ -34,7 +35,7 @@ from scripts.reference.markdown import code, page, table
 
 # Routes and tools are described here, never called: they need no service behind them.
 NOBODY: Any = None
-_WORK = Work.on(NOBODY)
+_WORK = Work.on(NOBODY, NOBODY)
 
 
 def api() -> str:
@@ -71,6 +72,7 @@ def openapi() -> dict[str, Any]:
         LifeRoutes(NOBODY).router(),
         SessionRoutes(_WORK.sessions).router(),
         *work_routers(_WORK),
+        EpisodeRoutes(_WORK.episodes).router(),
         ForgettingRoutes(NOBODY, NOBODY).router(),
         KeyRoutes(NOBODY).router(),
         TenantRoutes(NOBODY).router(),

@@ -11,10 +11,12 @@ import apsw
 
 from memorybank.domain.audit import AuditEvent, EventKind, NotedEvent
 from memorybank.domain.forgetting import Step
-from memorybank.domain.memory import Link, LinkType, MemoryState, Touch
+from memorybank.domain.memory import Link, LinkType, MemoryState, MemoryType, Touch
 from memorybank.domain.tenants import Quotas, Tenant
 from memorybank.domain.usage import Count, Endpoint
-from memorybank.ports import Claim, ClockReading, ForgettingRun, MemoryStore, Move
+from memorybank.domain.work.episodes import Step as EpisodeStep
+from memorybank.domain.work.episodes import StepResult
+from memorybank.ports import Claim, ClockReading, ForgettingRun, MemoryStore, Move, NewSteps
 from memorybank.settings import DATABASE_NAME
 from memorybank.stores.sqlite import SqliteStore
 from tests.support.memory_samples import NOON, a_key, a_memory, a_vector, later
@@ -96,9 +98,14 @@ async def _fill(store: MemoryStore, tenant: str) -> None:
     run = ForgettingRun(f"run-{tenant}", tenant, later(1), "schedule")
     weak = [each for each in vitals if each.memory_id == aged.id]
     await store.forgetting.take(run, [(each, Step.ARCHIVE) for each in weak])
-    claimed = a_memory(f"{tenant} claimed", tenant=tenant)
+    claimed = a_memory(f"{tenant} claimed", tenant=tenant, type=MemoryType.EPISODE)
     claim = Claim(tenant, key.id, "once", b"\x00digest\xff", "{}", NOON)
     await store.add_claimed([(claimed, a_vector())], claim, since=NOON)
+    done = [
+        EpisodeStep("grep", NOON, observation=ODD, latency_ms=2**40),
+        EpisodeStep("test", later(1), result=StepResult.ERROR, error="ü", action=ODD, tokens=0),
+    ]
+    await store.episodes.add_steps(tenant, [NewSteps(claimed.id, done)])
     await access.add_activity({Endpoint(tenant, "2026-03-01", "GET /v1"): Count(3, 2, 1)}, [])
 
 

@@ -16,7 +16,7 @@ _OPEN = frozenset({"health", "metadata"})
 
 _READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _READING = frozenset({"search"})
-_WORK = ("projects", "sessions", "notes", "decisions", "capsules", "events")
+_WORK = ("projects", "sessions", "notes", "decisions", "capsules", "events", "episodes")
 _BY_METHOD = {
     **dict.fromkeys(("memories", "life", *_WORK), Scope.WRITE),
     **dict.fromkeys(("forgetting", "guides"), Scope.ADMIN),

@@ -167,6 +167,7 @@ class Handoff(Details):
     remember: Detail | None = None
     significance: Share | None = Field(None, description="0 is trivial, 1 is vital.")
     sensitivity: Literal["none", "low", "medium", "high", "secret"] | None = None
+    episode: MemoryId | None = Field(None, description="The episode that goes on from here.")
 
 
 class Checkpoint(Details):
@@ -175,7 +176,24 @@ class Checkpoint(Details):
     id: MemoryId
     reason: Title
     note: Detail | None = None
-    at_step: Annotated[int, Field(ge=0)]
+    at_step: Annotated[int, Field(ge=0)] = Field(description="How many steps there were.")
+    at: Moment | None = None
+    left: DetailList | None = Field(None, description="What is left to do.")
+    artifacts: DetailList | None = Field(None, description="What there is already.")
+
+
+class ResumedFrom(Details):
+    """Where an episode goes on from."""
+
+    episode: MemoryId
+    checkpoint: MemoryId
+
+
+class Feedback(Details):
+    """What a pattern was good for in an episode."""
+
+    pattern: Name
+    effect: Literal["helped", "no_effect", "hindered"]
 
 
 class Episode(Details):
@@ -193,6 +211,11 @@ class Episode(Details):
     reflection: Detail | None = None
     artifacts: DetailList | None = None
     checkpoints: Annotated[list[Checkpoint], Field(max_length=MAX_ITEMS)] | None = None
+    ended_at: Moment | None = Field(None, description="When it was completed or abandoned.")
+    resumed_from: ResumedFrom | None = Field(None, description="What it goes on from.")
+    feedback: Annotated[list[Feedback], Field(max_length=MAX_ITEMS)] | None = Field(
+        None, description="What recommended patterns were good for."
+    )
 
 
 class Evidence(Details):

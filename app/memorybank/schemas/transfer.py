@@ -8,6 +8,7 @@ An export is JSON Lines: one JSON object per line, UTF-8, each line ended by a l
     {"kind": "memory", "memory": {...}, "vector": "..."}
     {"kind": "revision", "memory": {...}, "replaced_at": "...", ...}
     {"kind": "link", "tenant": "default", "source": "...", "target": "...", ...}
+    {"kind": "step", "tenant": "default", "episode": "...", "number": 1, "tool": "grep", ...}
     {"kind": "end", "lines": 7, "counts": {"tenant": 1, "key": 1, "memory": 1}, "sha256": "..."}
 
 `sha256` is that of every byte before the last line, so a file that was cut or changed is noticed.
@@ -23,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from memorybank.domain.keys import ApiKey
 from memorybank.domain.memory import Link, LinkType, Memory, Revision
 from memorybank.domain.tenants import Tenant
+from memorybank.domain.work.episodes import Step
+from memorybank.ports import KeptStep
 from memorybank.schemas.fields import (
     Content,
     Importance,
@@ -36,6 +39,7 @@ from memorybank.schemas.fields import (
     Title,
     Type,
 )
+from memorybank.schemas.steps import StepFields, StepNumber
 from memorybank.schemas.tenants import NewTenant
 
 FORMAT: Final = "memory-bank"
@@ -190,6 +194,29 @@ class LinkLine(_Line):
         return Link(self.source, self.target, self.type, self.created_at)
 
 
+class StepLine(StepFields):
+    """A step of an episode."""
+
+    # What was sent as an integer may be written as one only.
+    model_config = _Line.model_config
+
+    kind: Literal["step"] = "step"
+    tenant: Name
+    episode: MemoryId
+    number: StepNumber
+    at: Moment
+
+    @classmethod
+    def of(cls, kept: KeptStep) -> StepLine:
+        """Show a step."""
+        return cls(tenant=kept.tenant, episode=kept.episode, **dataclasses.asdict(kept.step))
+
+    def to_kept(self, tenant: str | None) -> KeptStep:
+        """Return the step, of another tenant where one is named."""
+        step = Step(number=self.number, at=self.at, **self.said())
+        return KeptStep(self.tenant if tenant is None else tenant, self.episode, step)
+
+
 class TenantLine(NewTenant):
     """A tenant and its quotas. An import of a whole bank makes those that are missing."""
 
@@ -224,7 +251,9 @@ class EndLine(_Line):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-AnyLine = HeaderLine | TenantLine | KeyLine | MemoryLine | RevisionLine | LinkLine | EndLine
+AnyLine = (
+    HeaderLine | TenantLine | KeyLine | MemoryLine | RevisionLine | LinkLine | StepLine | EndLine
+)
 LINES: TypeAdapter[AnyLine] = TypeAdapter(Annotated[AnyLine, Field(discriminator="kind")])
 MEMORIES: TypeAdapter[Memory] = TypeAdapter(Memory)
 """Writes memories; reading is stricter."""
@@ -294,6 +323,7 @@ class ImportReport(Response):
     refused: int
     history: int = Field(description="Earlier states that were added to memories.")
     links: int = Field(description="Links that were added.")
+    steps: int = Field(description="Steps that were added to episodes.")
     embedded: int = Field(description="Memories that had to be embedded: vectors missing or alien.")
     seconds: float
     problems: list[LineProblem] = Field(

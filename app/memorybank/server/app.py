@@ -21,6 +21,7 @@ from memorybank.http.routes_backup import BackupRoutes
 from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
+from memorybank.http.routes_episodes import EpisodeRoutes
 from memorybank.http.routes_forgetting import ForgettingRoutes
 from memorybank.http.routes_guides import GuideRoutes
 from memorybank.http.routes_health import HealthRoutes
@@ -144,6 +145,7 @@ async def build_application(
         search.router(),
         SessionRoutes(services.work.sessions).router(),
         *work_routers(services.work),
+        EpisodeRoutes(services.work.episodes).router(),
         LifeRoutes(services.memories.life).router(),
         ForgettingRoutes(services.forgetting, engine.embedder.model).router(),
         KeyRoutes(services.keys).router(),

@@ -29,6 +29,7 @@ from memorybank.services.selftest import SelfTest
 from memorybank.services.steady import SteadyClock
 from memorybank.services.tenants import TenantService
 from memorybank.services.timing import Timed, untimed
+from memorybank.services.work.steps import StepQueue
 from memorybank.services.work.work import Work
 from memorybank.version import VERSION
 
@@ -39,6 +40,7 @@ class Services:
 
     memories: MemoryService
     work: Work
+    steps: StepQueue
     forgetting: Forgetting
     keys: KeyService
     tenants: TenantService
@@ -85,9 +87,12 @@ class Services:
             deferred=embedding.wake,
             gate=gate,
         )
+        # Where several processes write, the end of an episode would not know what waits elsewhere.
+        steps = StepQueue(engine.store.episodes, waits=engine.shared is None, timed=timed)
         return cls(
             memories=memories,
-            work=Work.on(memories),
+            work=Work.on(memories, steps),
+            steps=steps,
             forgetting=Forgetting(
                 engine.store.forgetting,
                 memories.ledger,
@@ -142,6 +147,7 @@ class Services:
         """Do what goes on beside requests; on the way out it is brought to an end."""
         work = (
             self.memories.touches.run(),
+            self.steps.run(),
             self.forgetting.follow_schedule(),
             self.embedding.run(),
             self.leadership.run(),

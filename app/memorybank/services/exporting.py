@@ -28,6 +28,7 @@ from memorybank.schemas.transfer import (
     KeyLine,
     LinkLine,
     Space,
+    StepLine,
     TenantLine,
 )
 from memorybank.services.memories import now_utc
@@ -132,6 +133,10 @@ async def _written(
             edge = links[-1].position
             links = [each for each in links if left_out.isdisjoint(each.position[:2])]
             yield file.lines([LinkLine.of(each.tenant, each.link) for each in links])
+        done = (0, 0)
+        while steps := await snapshot.steps(after=done, limit=_PAGE):
+            done = steps[-1].position
+            yield file.lines([StepLine.of(each) for each in steps])
     yield file.end()
 
 
@@ -144,7 +149,9 @@ class _File:
         self._hash = hashlib.sha256()
         self._counts: Counter[str] = Counter()
 
-    def lines(self, lines: Sequence[HeaderLine | TenantLine | KeyLine | LinkLine]) -> bytes:
+    def lines(
+        self, lines: Sequence[HeaderLine | TenantLine | KeyLine | LinkLine | StepLine]
+    ) -> bytes:
         """Return the bytes of small lines."""
         self._counts.update(line.kind for line in lines)
         return self._out(b"".join(map(_bytes, lines)))

@@ -31,6 +31,7 @@ from memorybank.ports import (
     Kept,
     KeptLink,
     KeptRevision,
+    KeptStep,
     MemoryStore,
     Put,
     SearchIndex,
@@ -52,6 +53,7 @@ from memorybank.schemas.transfer import (
     LinkLine,
     MemoryLine,
     RevisionLine,
+    StepLine,
     TenantLine,
     memory_of,
 )
@@ -81,7 +83,7 @@ class _About:
     """A line about memories that must be there: it comes after theirs."""
 
     number: int
-    item: KeptRevision | KeptLink
+    item: KeptRevision | KeptLink | KeptStep
 
 
 _Item: TypeAlias = _Numbered | _About | TenantLine
@@ -175,6 +177,7 @@ class _Import:
             refused=count["refused"],
             history=count["history"],
             links=count["links"],
+            steps=count["steps"],
             embedded=count["embedded"],
             seconds=round(time.monotonic() - self._began, 3),
             problems=self._problems,
@@ -250,7 +253,7 @@ class _Import:
         match line:
             case MemoryLine():
                 return self._memory(number, line)
-            case RevisionLine() | LinkLine():
+            case RevisionLine() | LinkLine() | StepLine():
                 return self._about(number, line)
             case EndLine():
                 self._end = line
@@ -294,10 +297,10 @@ class _Import:
             return None
         return _Numbered(number, Kept(memory, vector))
 
-    def _about(self, number: int, line: RevisionLine | LinkLine) -> _About | None:
+    def _about(self, number: int, line: RevisionLine | LinkLine | StepLine) -> _About | None:
         assert self._header is not None  # noqa: S101  # no line gets here before it
         tenant: str = (
-            line.tenant if isinstance(line, LinkLine) else memory_of(line.memory, None).tenant
+            memory_of(line.memory, None).tenant if isinstance(line, RevisionLine) else line.tenant
         )
         if tenant not in self._header.tenants:
             self._refuse(number, _foreign("tenant"))
@@ -306,6 +309,8 @@ class _Import:
             tenant = self._own
         if isinstance(line, LinkLine):
             return _About(number, KeptLink(tenant, line.to_link()))
+        if isinstance(line, StepLine):
+            return self._step(number, line, tenant)
         revision = line.to_revision(tenant)
         try:
             _check_details(revision.memory)
@@ -313,6 +318,13 @@ class _Import:
             self._refuse(number, error)
             return None
         return _About(number, KeptRevision(revision))
+
+    def _step(self, number: int, line: StepLine, tenant: str) -> _About | None:
+        try:
+            return _About(number, line.to_kept(tenant))
+        except InvalidRequest as error:
+            self._refuse(number, error)
+            return None
 
     def _vector(self, text: str | None) -> Vector | None:
         """Return the vector if it is of the embedding space that is in use here."""
@@ -365,6 +377,7 @@ class _Import:
     async def _store_about(self, items: Sequence[_About]) -> None:
         revisions = [(each, each.item) for each in items if isinstance(each.item, KeptRevision)]
         links = [(each, each.item) for each in items if isinstance(each.item, KeptLink)]
+        steps = [(each, each.item) for each in items if isinstance(each.item, KeptStep)]
         store = self._store.transfer
         if revisions:
             outcomes = await store.put_revisions([item for _each, item in revisions])
@@ -372,6 +385,9 @@ class _Import:
         if links:
             outcomes = await store.put_links([item for _each, item in links])
             self._count_about("links", [each for each, _item in links], outcomes)
+        if steps:
+            outcomes = await store.put_steps([item for _each, item in steps])
+            self._count_about("steps", [each for each, _item in steps], outcomes)
 
     def _count_about(
         self, name: str, items: Sequence[_About], outcomes: Sequence[bool | None]
@@ -498,6 +514,10 @@ def _homeless(name: str) -> NotFound:
         return NotFound(
             "one of the memories that the link joins is not there",
             hint="import the line of that memory, too",
+        )
+    if name == "steps":
+        return NotFound(
+            "the episode of the step is not there", hint="import the line of that memory, too"
         )
     return NotFound(
         "the memory of this earlier state is not there, or is not newer",

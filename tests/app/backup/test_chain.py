@@ -23,7 +23,7 @@ def epoch(number: int, parent: Epoch | None = None, *, day: float, letter: str =
         began=BEGIN + day * DAY,
         bank="team/agents",
         service_version="0.1.0",
-        schema_version=8,
+        schema_version=9,
     )
 
 

@@ -68,7 +68,7 @@ def a_point(copy: str, size: int, sha256: str) -> Point:
     return Point(
         name="p", object=copy, bank="a/b/c", epoch="00000001-00000000", taken_at=NOW, change=1,
         memories=1, tenants=1, keys=1, bytes=size, sha256=sha256, service_version="0",
-        schema_version=8,
+        schema_version=9,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from tests.support.service import Service, service
 pytestmark = pytest.mark.slow
 
 SCOPES = ["read", "write", "delete", "admin"]
-NAMED = {"id": "x", "target": "y", "name": "acme"}
+NAMED = {"id": "x", "target": "y", "name": "acme", "checkpoint": "z"}
 
 BODIES: dict[str, Any] = {
     "memories_create": {"content": "x"},
@@ -38,7 +38,13 @@ BODIES: dict[str, Any] = {
     "sessions_start": {"title": "x"},
     "sessions_log": {"content": "x"},
     "sessions_complete": {"outcome": "x"},
-    **{f"{kind}_create": {"content": "x"} for kind in ("notes", "decisions", "capsules", "events")},
+    "episodes_add_steps": {"steps": [{"tool": "x"}]},
+    "episodes_complete": {"outcome": "success"},
+    "episodes_checkpoint": {"reason": "x"},
+    **{
+        f"{kind}_create": {"content": "x"}
+        for kind in ("notes", "decisions", "capsules", "events", "episodes")
+    },
 }
 """What the operations need whose body has required fields: wrong ones are refused before keys."""
 

@@ -31,6 +31,15 @@ GOVERNED: Mapping[MemoryType, _Governed] = {
         "use POST /v1/sessions/{id}/pause, resume, complete or abort",
         details=frozenset({"status", "ended_at"}),
     ),
+    MemoryType.EPISODE: _Governed(
+        "use POST /v1/episodes/{id}/complete, abandon, checkpoints or feedback",
+        details=frozenset(
+            {
+                *("status", "ended_at", "outcome", "reward"),
+                *("checkpoints", "resumed_from", "feedback"),
+            }
+        ),
+    ),
     MemoryType.PROJECT: _Governed(
         "its name is what memories name it by: make another project",
         fields=frozenset({"project"}),

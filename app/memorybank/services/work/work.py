@@ -8,8 +8,10 @@ from datetime import datetime
 
 from memorybank.domain.memory import MemoryType
 from memorybank.services.memories import MemoryService, now_utc
+from memorybank.services.work.episodes import Episodes
 from memorybank.services.work.projects import Projects
 from memorybank.services.work.sessions import Sessions
+from memorybank.services.work.steps import StepQueue
 from memorybank.services.work.things import Things
 
 
@@ -23,9 +25,16 @@ class Work:
     decisions: Things
     capsules: Things
     events: Things
+    episodes: Episodes
 
     @classmethod
-    def on(cls, memories: MemoryService, *, clock: Callable[[], datetime] = now_utc) -> Work:
+    def on(
+        cls,
+        memories: MemoryService,
+        steps: StepQueue,
+        *,
+        clock: Callable[[], datetime] = now_utc,
+    ) -> Work:
         """Return them."""
 
         def things(kind: MemoryType) -> Things:
@@ -38,4 +47,5 @@ class Work:
             decisions=things(MemoryType.DECISION),
             capsules=things(MemoryType.CAPSULE),
             events=things(MemoryType.EVENT),
+            episodes=Episodes(memories, steps, clock=clock),
         )

@@ -24,6 +24,8 @@ _CHECKS = {
     " WHERE (revisions.tenant, revisions.id) <> (memories.tenant, memories.id)": (
         "a revision of the memory {} is of another"
     ),
+    "SELECT memories.id FROM steps JOIN memories USING (created_seq)"
+    " WHERE steps.tenant <> memories.tenant": "a step of the episode {} is of another tenant",
 }
 """What must return nothing, and what it means when it does."""
 

@@ -201,6 +201,13 @@ TABLES: Final = (
         owner=_OF_A_MEMORY.format("source"),
     ),
     Table(
+        "steps",
+        ("created_seq", "number"),
+        ("tenant", "at", "said"),
+        owner="tenant",
+        told_by=(),
+    ),
+    Table(
         "forgetting_runs",
         ("added",),
         _named("id, tenant, started_at, cause, archived, trashed, purged, undone_at"),

@@ -41,6 +41,7 @@ from memorybank.stores.sql.embeddings import WITH_VECTOR, EmbeddingTables, Vecto
 from memorybank.stores.sql.feed import read_page
 from memorybank.stores.sql.forgetting import ForgettingTables
 from memorybank.stores.sql.sealing import Seal
+from memorybank.stores.sql.steps import StepTables
 from memorybank.stores.sql.transfer import Moment, TransferTables
 
 _PLACES = rows.placeholders(rows.WRITTEN_COLUMNS)
@@ -77,6 +78,7 @@ class SqlStore(ABC):
         )
         self._embeddings = EmbeddingTables(vectors, seal, read=read, write=write)
         self._forgetting = ForgettingTables(read=read, write=write)
+        self._episodes = StepTables(seal, read=read, write=write)
         self._closed = False
 
     @property
@@ -88,6 +90,11 @@ class SqlStore(ABC):
     def forgetting(self) -> ForgettingTables:
         """See MemoryStore."""
         return self._forgetting
+
+    @property
+    def episodes(self) -> StepTables:
+        """See MemoryStore."""
+        return self._episodes
 
     @property
     def transfer(self) -> TransferTables:

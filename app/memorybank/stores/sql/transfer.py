@@ -14,8 +14,8 @@ from memorybank.domain.memory import Link, LinkType, Memory, Revision
 from memorybank.domain.tenants import Tenant
 from memorybank.domain.times import from_microseconds, to_microseconds
 from memorybank.errors import MemoryBankError
-from memorybank.ports import Kept, KeptLink, KeptRevision, Put, Snapshot
-from memorybank.stores.sql import admission, keys, life, rows, tenants
+from memorybank.ports import Kept, KeptLink, KeptRevision, KeptStep, Put, Snapshot
+from memorybank.stores.sql import admission, keys, life, rows, steps, tenants
 from memorybank.stores.sql.connection import (
     EVERYONE,
     Connection,
@@ -139,6 +139,22 @@ class TransferTables:
             lambda connection: [life.link(connection, each.tenant, each.link) for each in items],
         )
 
+    async def put_steps(self, items: Sequence[KeptStep]) -> list[bool | None]:
+        """See TransferStore."""
+
+        def write(connection: Connection) -> list[bool | None]:
+            outcomes = [steps.put_step(connection, each, self._seal) for each in items]
+            grown = {
+                (each.tenant, each.episode): None
+                for each, outcome in zip(items, outcomes, strict=True)
+                if outcome
+            }
+            for tenant, episode in grown:
+                life.renumbered(connection, tenant, episode)
+            return outcomes
+
+        return await self._write(whose(each.tenant for each in items), write)
+
     def _put(
         self,
         connection: Connection,
@@ -249,6 +265,24 @@ class SqlSnapshot:
                 (*after, *values, limit),
             )
             return [_link(row) for row in found]
+
+        return await self._read(read)
+
+    async def steps(self, *, after: tuple[int, int], limit: int) -> list[KeptStep]:
+        """See Snapshot."""
+        clause, values = self._condition("tenant = ?")
+        clause = clause.replace("tenant", "steps.tenant", 1)
+
+        def read(connection: Connection) -> list[KeptStep]:
+            found = connection.execute(
+                "SELECT steps.tenant, id, number, at, said, steps.created_seq"
+                " FROM steps CROSS JOIN memories"
+                " WHERE memories.created_seq = steps.created_seq"
+                f" AND (steps.created_seq, number) > (?, ?) AND {clause}"
+                " ORDER BY steps.created_seq, number LIMIT ?",
+                (*after, *values, limit),
+            )
+            return [steps.kept_step(row, self._seal) for row in found]
 
         return await self._read(read)
 
