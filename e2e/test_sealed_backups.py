@@ -18,7 +18,7 @@ from memorybank.backup.destination import Destination
 from memorybank.backup.objects import Objects
 from memorybank.backup.points import Points
 from memorybank.errors import BackupUnavailable
-from memorybank.server.backups import backup_of, place_of
+from memorybank.server.destinations import backup_of, place_of
 from tests.support.replication import Pod, write
 from tests.support.sealed_bucket import KMS_KEY, SealedBucket, new_key, sealed_bucket
 

@@ -11,7 +11,7 @@ import ctypes
 import os
 from pathlib import Path
 
-_M_MMAP_THRESHOLD = -3
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 """From malloc.h."""
 _LARGE_BYTES = 4 * 1024 * 1024
 """Larger arrays get pages of their own; those of single searches are smaller, and stay quick."""
@@ -22,6 +22,15 @@ def keep_large_arrays_apart() -> None:
     choose = getattr(ctypes.CDLL(None), "mallopt", None)
     if choose is not None:
         choose(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def share_one_heap() -> None:
+    """Let all threads take from one heap, for processes that wait more than they compute. To be
+    called before there are any.
+    """
+    choose = getattr(ctypes.CDLL(None), "mallopt", None)
+    if choose is not None:
+        choose(_M_ARENA_MAX, 1)
 
 
 def give_back() -> None:

@@ -11,7 +11,7 @@ import pytest
 from memorybank.backup import litestream
 from memorybank.cli.parser import build_parser
 from memorybank.server import mirrors
-from memorybank.server.backups import place_of
+from memorybank.server.destinations import place_of
 from memorybank.settings import BackupSettings, RestoreSettings, S3Settings
 from memorybank_operator.api.v1alpha1.backup import S3, Backup
 from memorybank_operator.configfiles.app_config import (

@@ -117,8 +117,19 @@ def serving(
 
 def resident_mib(process: int) -> float:
     """Return the resident memory of a process."""
+    return _memory_mib(process, "VmRSS:")
+
+
+def most_resident_mib(process: int) -> float:
+    """Return the most that was resident of it. What the system tells of ended children, ru_maxrss,
+    begins with what their parent had.
+    """
+    return _memory_mib(process, "VmHWM:")
+
+
+def _memory_mib(process: int, field: str) -> float:
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(field):
             return int(line.split()[1]) / 1024
     raise LookupError("the process is gone")
 

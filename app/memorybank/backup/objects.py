@@ -26,6 +26,7 @@ from memorybank.backup.litestream import DENIED, known_cause, last_words
 from memorybank.errors import BackupUnavailable, Conflict
 
 if TYPE_CHECKING:
+    from obstore import Bytes, GetResult
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 _DEBUG = "Debug source:"
@@ -46,8 +47,13 @@ _PART = 8 * 1024 * 1024
 _PARTS = 9_000
 """A server takes ten thousand parts of one object."""
 _PARTS_AT_ONCE = 4
+_WHOLE = 1024 * 1024
+"""Up to this size an object is copied by one request that reads and one that writes."""
+_COPIED_PART = 5 * 1024 * 1024
+"""The smallest that a server takes. One of them is sent while the next one is put together."""
+_PIECE = 512 * 1024
 _PIECES_PASSED = 1
-"""Parts of what is copied that wait in memory to be written."""
+"""Pieces of what is copied that wait in memory to be written."""
 _PASS_SECONDS = 1.0
 
 
@@ -291,19 +297,38 @@ class Objects:
             yield bytes(piece)
 
     async def copy(self, path: str, target: Objects, other: str) -> int:
-        """Bring a large object to another place and path, a piece at a time; return how much of it
-        is there. Raises FileNotFoundError when there is none.
+        """Bring an object of any size to another place and path, a piece at a time; return how much
+        of it is there. Raises FileNotFoundError when there is none.
         """
         with self._told(missing=True):
             found = await asyncio.to_thread(obstore.get, self._patient, path)
+        size = found.meta["size"]
+        if size > _WHOLE:
+            return await self._pass_pieces(found, size, target, other)
+        with self._told():
+            content = await asyncio.to_thread(found.bytes)
+        if len(content) == size:
+            await target._put_whole(other, content)
+        return len(content)
+
+    async def _put_whole(self, path: str, content: Bytes) -> None:
+        """Write a small object by a single request."""
+        with self._told():
+            await asyncio.to_thread(
+                obstore.put, self._patient, path, content, mode="overwrite", use_multipart=False
+            )
+
+    async def _pass_pieces(self, found: GetResult, size: int, target: Objects, other: str) -> int:
+        """Bring what was asked for; return how much of it is there."""
         # An object store that writes asks for the next piece where none can be waited for.
         passed: queue.Queue[bytes | Exception | None] = queue.Queue(_PIECES_PASSED)
         ended = threading.Event()
+        part = max(_COPIED_PART, -(-size // _PARTS))
 
         def read() -> None:
             try:
                 with self._told():
-                    for each in found.stream(min_chunk_size=_PART):
+                    for each in found.stream(min_chunk_size=_PIECE):
                         _pass_on(passed, bytes(each), ended)
                 _pass_on(passed, None, ended)
             except Exception as error:  # whoever writes raises it
@@ -319,14 +344,14 @@ class Objects:
             try:
                 with target._told():
                     obstore.put(
-                        target._patient, other, pieces(), chunk_size=_PART, max_concurrency=1
+                        target._patient, other, pieces(), chunk_size=part, max_concurrency=1
                     )
                     return int(obstore.head(target._patient, other)["size"])
             finally:
                 ended.set()
 
-        _, size = await asyncio.gather(asyncio.to_thread(read), asyncio.to_thread(write))
-        return size
+        _, arrived = await asyncio.gather(asyncio.to_thread(read), asyncio.to_thread(write))
+        return arrived
 
     async def remove(self, paths: Sequence[str]) -> None:
         """Remove objects, whether they are there or not."""

@@ -26,7 +26,8 @@ from memorybank.errors import BackupDamaged, ConfigurationError, MemoryBankError
 from memorybank.ports import StoreFacts
 from memorybank.schemas.backups import BackupMark
 from memorybank.server.archive import Archive
-from memorybank.server.backups import backup_of, bring_back, place_of, points_of, require_opens
+from memorybank.server.backups import bring_back, points_of, require_opens
+from memorybank.server.destinations import backup_of, place_of
 from memorybank.server.recall import recall
 from memorybank.settings import DATABASE_NAME, Settings
 from memorybank.stores.sqlite.connection import migrations

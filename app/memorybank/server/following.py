@@ -21,7 +21,7 @@ from memorybank.backup.restoring import Restorer
 from memorybank.configuration import key_ring
 from memorybank.errors import BackupUnavailable, ConfigurationError
 from memorybank.schemas.health import FollowReport
-from memorybank.server.backups import place_in
+from memorybank.server.destinations import place_in
 from memorybank.server.engine import copies_in
 from memorybank.settings import FollowSettings, Settings
 from memorybank.stores.sqlite import pages

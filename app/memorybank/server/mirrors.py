@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from memorybank.allocation import keep_large_arrays_apart, share_one_heap
 from memorybank.background import beside
 from memorybank.backup.copies import TOLD_SECONDS, Copied, Told
 from memorybank.backup.mirroring import Mirror, Side, SourceMoved
 from memorybank.backup.prepare import Prepared
 from memorybank.errors import BackupUnavailable, ConfigurationError, MemoryBankError
-from memorybank.server.backups import backup_of, copies_of, place_of
+from memorybank.server.destinations import backup_of, copies_of, place_of
+from memorybank.server.footprint import settle
 from memorybank.server.signals import Signals
 from memorybank.settings import BackupSettings, Settings
 
@@ -32,12 +35,15 @@ _MOST_DOUBLED = 6
 _ATTEMPTS = 5
 _LAST_SECONDS = 10.0
 """What the last pass may take, when the process is told to end."""
+_WORKERS = "TOKIO_WORKER_THREADS"
+"""Of the object stores; one for each processor otherwise."""
 _MOVED = "what is at the first destination changes faster than it is copied"
 _logger = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> int:
     """Copy until told to end by a signal. Raises ConfigurationError."""
+    _stay_small()
     backup = backup_of(settings)
     if not backup.copies:
         raise ConfigurationError(
@@ -56,8 +62,16 @@ def run(settings: Settings) -> int:
         )
         for each in backup.copies
     ]
+    settle()
     asyncio.run(_keep(keepers, backup.run_dir))
     return 0
+
+
+def _stay_small() -> None:
+    """Bound what threads take, however many processors there are: it is for them to wait."""
+    keep_large_arrays_apart()
+    share_one_heap()
+    os.environ.setdefault(_WORKERS, "1")
 
 
 def _mirror(backup: BackupSettings, name: str, epoch: str) -> Mirror:

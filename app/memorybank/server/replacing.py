@@ -21,7 +21,8 @@ from memorybank.backup.prepare import source_of
 from memorybank.backup.report import Report
 from memorybank.backup.rewinds import Rewind, State
 from memorybank.errors import BackupDamaged, ConfigurationError, InvalidRequest, NotFound
-from memorybank.server.backups import backup_of, points_of, require_opens, start_of
+from memorybank.server.backups import points_of, require_opens, start_of
+from memorybank.server.destinations import backup_of
 from memorybank.server.drills import Drill, bank_of, require_known_schema
 from memorybank.server.postgres import PATIENT_SECONDS, Logged, server_of
 from memorybank.server.rewinding import done_before, of_report, to_undo, unknown

@@ -19,7 +19,7 @@ from memorybank.backup.destination import Destination
 from memorybank.backup.litestream import HOLD, last_in, state_of
 from memorybank.backup.objects import Objects
 from memorybank.errors import BackupUnavailable
-from memorybank.server.backups import backup_of, place_of
+from memorybank.server.destinations import backup_of, place_of
 from tests.app.backup.conftest import MakePod
 from tests.app.backup.test_replicated_bank import is_fresh, served, told
 from tests.support.replication import Pod, write

@@ -22,7 +22,7 @@ from memorybank.backup.guard import Guard
 from memorybank.backup.objects import Folder
 from memorybank.backup.watch import Freshness
 from memorybank.errors import BackupUnavailable, Conflict, Fenced
-from memorybank.server.backups import backup_of, place_of
+from memorybank.server.destinations import backup_of, place_of
 from tests.app.backup.conftest import MakePod
 from tests.support.replication import UID, Pod
 from tests.support.server_process import Server

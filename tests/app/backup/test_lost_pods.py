@@ -15,7 +15,7 @@ import pytest
 from memorybank.backup.chain import Epoch, Origin
 from memorybank.backup.litestream import program
 from memorybank.backup.restoring import Restorer
-from memorybank.server.backups import place_of
+from memorybank.server.destinations import place_of
 from tests.app.backup.conftest import MakePod
 from tests.support.replication import Pod, write
 

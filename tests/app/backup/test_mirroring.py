@@ -1,49 +1,42 @@
-"""In which order a backup is copied so that every part of the copy can be restored, what is removed
-from a copy, and the process that does it.
+"""In which order a backup is copied so that every part of the copy can be restored, and what is
+removed from a copy.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typing_extensions import override
 
 from memorybank.backup.chain import Origin
-from memorybank.backup.copies import Copied, Told, known
 from memorybank.backup.fence import Fence, Fences
 from memorybank.backup.mirroring import File, Mirror, Pass, Side, SourceMoved, compare
 from memorybank.backup.objects import Bucket, Content, Folder, Objects
 from memorybank.backup.point import Point
 from memorybank.errors import ConfigurationError
-from memorybank.server.backups import backup_of, copies_of, lift_fence, place_of, remove_point
-from memorybank.server.mirrors import Keeper
+from memorybank.server.backups import lift_fence, remove_point
+from memorybank.server.destinations import backup_of, copies_of, place_of
 from tests.app.backup.conftest import MakePod
-from tests.support.replication import UID, Pod, write
-from tests.support.s3_server import S3, without_aws
-
-OLD, NEW = "00000001-aaaaaaaa", "00000002-bbbbbbbb"
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-KEEP = timedelta(days=30)
-OWN = f"agents/team-memory/{UID}"
-_PATIENCE_SECONDS = 60.0
-
-
-def file(epoch: str, level: int, first: int, last: int) -> str:
-    return f"{epoch}/{level:04x}/{first:016x}-{last:016x}.ltx"
+from tests.support.mirrored import (
+    KEEP,
+    NEW,
+    NOW,
+    OLD,
+    OWN,
+    copies,
+    file,
+    paths_at,
+    put,
+)
+from tests.support.replication import write
 
 
 def there(*paths: str, size: int = 10, days: float = 0) -> dict[str, Content]:
@@ -153,21 +146,10 @@ def test_a_file_is_the_same_in_a_bucket_and_in_a_folder(tmp_path: Path) -> None:
     assert File.at(path.replace(NEW, "of-somebody-else")) is None
 
 
-def put(place: Folder, *paths: str, content: bytes = b"something") -> None:
-    for each in paths:
-        target = place.path / Side(place, "").own(each)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-
-
 def mirrored(tmp_path: Path) -> tuple[Folder, Folder, Mirror]:
     first, copy = Folder(tmp_path / "first"), Folder(tmp_path / "copy")
     sides = Side(first, "the first destination"), Side(copy, "the copy far-away")
     return first, copy, Mirror(*sides, NEW, keep=KEEP)
-
-
-def paths_at(place: Folder) -> set[str]:
-    return set(asyncio.run(Side(place, "").contents()))
 
 
 def test_between_two_whole_comparisons_only_what_is_new_is_brought(tmp_path: Path) -> None:
@@ -207,13 +189,6 @@ def test_a_fence_of_the_first_destination_is_not_brought_to_a_copy(tmp_path: Pat
     asyncio.run(Fences(first).put(Fence(by="agents/promoted/9c5e7e0e", at=NOW)))
     asyncio.run(mirror.whole())
     assert Fences(copy).find() is None
-
-
-def copies(tmp_path: Path) -> dict[str, Any]:
-    return {
-        "copies": [{"name": "far-away", "volume": {"path": str(tmp_path / "copy")}}],
-        "copy_seconds": 1,
-    }
 
 
 def test_a_fence_is_lifted_at_the_copies_too(make_pod: MakePod, tmp_path: Path) -> None:
@@ -282,160 +257,12 @@ def test_a_point_is_removed_from_the_copies_too(make_pod: MakePod, tmp_path: Pat
     assert not remove_point(pod.settings, "one")
 
 
-def test_a_process_that_says_nothing_is_a_problem_after_a_while() -> None:
-    well = Copied(name="far-away", copied_at=NOW)
-    told = Told(at=NOW, copies=(well,))
-    begun = NOW - timedelta(hours=1)
-
-    def said(told: Told | None, *, since: datetime, seconds: float) -> list[Copied]:
-        now = NOW + timedelta(seconds=seconds)
-        return list(known(told, ["far-away"], since=since, now=now))
-
-    assert said(told, since=begun, seconds=30) == [well]
-    (late,) = said(told, since=begun, seconds=61)
-    assert late.problem == "the process that copies the backups does not run"
-    assert (late.problem_since, late.copied_at) == (NOW, NOW)
-    assert said(None, since=NOW, seconds=30) == [Copied(name="far-away")]
-    assert said(None, since=NOW, seconds=61)[0].problem_since == NOW
-
-
-def test_a_copy_that_is_far_behind_is_a_problem() -> None:
-    told = Told(at=NOW, copies=(Copied(name="far-away", copied_at=NOW - timedelta(minutes=6)),))
-    (late,) = known(told, ["far-away"], since=NOW, now=NOW)
-    assert late.problem.startswith("it is late")
-    assert late.problem_since == late.copied_at
-    first = Told(at=NOW, copies=(Copied(name="far-away"),))
-    (begun,) = known(first, ["far-away"], since=NOW - timedelta(days=1), now=NOW)
-    assert not begun.problem, "the first copy takes as long as it takes"
-
-
-def two_places(kinds: Iterable[str], s3: Callable[[], S3], tmp_path: Path) -> list[dict[str, Any]]:
-    return [
-        {"s3": s3().settings(tmp_path / "secrets") | {"path": name}}
-        if kind == "s3"
-        else {"volume": {"path": str(tmp_path / name)}}
-        for kind, name in zip(kinds, ("first", "copy"), strict=True)
-    ]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kinds", [("s3", "volume"), ("volume", "s3"), ("s3", "s3")])
-def test_a_copy_of_another_kind_comes_back(
-    kinds: tuple[str, str], make_pod: MakePod, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    first, copy = two_places(kinds, lambda: request.getfixturevalue("s3"), tmp_path)
-    pod = make_pod(first, copies=[{"name": "far-away", **copy}], copy_seconds=1)
-    pod.prepare()
-    with pod.writing() as connection:
-        pod.replicate()
-        with mirroring(pod) as process:
-            wait_until(lambda: seen(pod).copied_at is not None)
-            for number in range(50):
-                write(connection, number)
-            pod.wait_until_synced()
-            written = datetime.now(UTC)
-            wait_until(lambda: (at := seen(pod).copied_at) is not None and at > written)
-            for number in range(50, 60):
-                write(connection, number)
-            pod.stop()  # the rest is brought by the last pass
-            process.terminate()
-            assert process.wait(_PATIENCE_SECONDS) == 0
-    assert not seen(pod).problem
-    other = make_pod(copy)
-    assert other.prepare().epoch.origin is Origin.BACKUP
-    assert other.rows() == list(range(60))
-
-
-@pytest.mark.slow
-def test_a_copy_that_cannot_be_written_says_which_and_goes_on_later(
-    make_pod: MakePod, tmp_path: Path
-) -> None:
-    (tmp_path / "copy").write_text("no folder")
-    pod = make_pod({"volume": {"path": str(tmp_path / "backups")}}, **copies(tmp_path))
-    pod.prepare()
-    with pod.writing() as connection:
-        write(connection, 0)
-        pod.replicate()
-        with mirroring(pod):
-            wait_until(lambda: bool(seen(pod).problem))
-            assert seen(pod).problem.startswith("the copy far-away: ")
-            (tmp_path / "copy").unlink()
-            wait_until(lambda: not seen(pod).problem and seen(pod).copied_at is not None)
-
-
-class mirroring:  # noqa: N801  # a context
-    """The process that copies, beside a pod."""
-
-    def __init__(self, pod: Pod) -> None:
-        self._pod = pod
-
-    def __enter__(self) -> subprocess.Popen[bytes]:
-        arguments = ["-m", "memorybank", "backup", "mirror", "--config", str(self._pod.config)]
-        self._process = subprocess.Popen([sys.executable, *arguments], env=without_aws())
-        return self._process
-
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            os.kill(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-
-class Broken(Mirror):
-    """One with a fault that nobody thought of."""
-
-    @override
-    async def whole(self) -> Pass:
-        raise RuntimeError("nobody thought of this")
-
-
-def test_a_fault_that_nobody_thought_of_is_told_and_ends_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    first = Side(Folder(tmp_path / "first"), "the first destination")
-    copy = Side(Folder(tmp_path / "copy"), "the copy far-away")
-    broken = Broken(first, copy, NEW, keep=KEEP)
-    keeper = Keeper(lambda: broken, Copied(name="far-away"), pause=1)
-    asyncio.run(keeper.look())
-    assert keeper.seen.problem == "copying failed unexpectedly, see the log of what copies"
-    assert "nobody thought of this" in caplog.text
-
-
-def test_a_copy_whose_key_cannot_be_read_is_told_and_goes_on_when_it_can(tmp_path: Path) -> None:
-    first = Side(Folder(tmp_path / "first"), "the first destination")
-    copy = Side(Folder(tmp_path / "copy"), "the copy far-away")
-    made: list[Mirror] = []
-
-    def make() -> Mirror:
-        if not made:
-            raise ConfigurationError("the key is empty", field="backup.copies[0]", hint="write one")
-        return made[0]
-
-    keeper = Keeper(make, Copied(name="far-away"), pause=1)
-    asyncio.run(keeper.look())
-    assert "the key is empty" in keeper.seen.problem
-    made.append(Mirror(first, copy, NEW, keep=KEEP))
-    asyncio.run(keeper.look())
-    assert keeper.seen.problem == ""
-    assert keeper.seen.copied_at is not None
-
-
-def test_a_copy_that_is_away_for_days_is_tried_each_minute() -> None:
-    def fail() -> Mirror:
-        raise ConfigurationError("no", field="backup.copies[0]", hint="write one")
-
-    keeper = Keeper(fail, Copied(name="far-away"), pause=10.0)
-    rests = []
-    for _ in range(1_100):
-        rests.append(keeper.rest)
-        asyncio.run(keeper.look())
-    assert rests[:3] == [10, 20, 40]
-    assert set(rests[3:]) == {60}
-
-
 def test_a_fault_of_the_source_is_told_to_who_writes(tmp_path: Path) -> None:
     first, copy = Objects(Folder(tmp_path / "first")), Objects(Folder(tmp_path / "copy"))
 
     class Found:
+        meta: ClassVar = {"size": 10 << 20}
+
         def stream(self, **_: object) -> Iterator[bytes]:
             yield b"a part"
             raise RuntimeError("nobody thought of this")
@@ -445,18 +272,6 @@ def test_a_fault_of_the_source_is_told_to_who_writes(tmp_path: Path) -> None:
         pytest.raises(Exception, match="nobody thought of this"),
     ):
         asyncio.run(asyncio.wait_for(first.copy("a", copy, "a"), 30))
-
-
-def seen(pod: Pod) -> Copied:
-    told = Told.load(pod.run_dir)
-    return Copied(name="far-away") if told is None else told.copies[0]
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.slow

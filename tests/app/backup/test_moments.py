@@ -17,7 +17,7 @@ from memorybank.__main__ import main
 from memorybank.backup.chain import Origin, lineage
 from memorybank.backup.destination import Destination
 from memorybank.errors import ConfigurationError, NotFound
-from memorybank.server.backups import place_of
+from memorybank.server.destinations import place_of
 from tests.app.backup.conftest import MakePod
 from tests.support.replication import Pod, write
 

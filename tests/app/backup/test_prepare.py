@@ -30,7 +30,7 @@ from memorybank.errors import (
     NotFound,
     StoreUnavailable,
 )
-from memorybank.server.backups import place_of
+from memorybank.server.destinations import place_of
 from memorybank.stores.sqlite.lock import DataFolderLock
 from tests.app.backup.conftest import MakePod
 from tests.support.replication import Pod, write

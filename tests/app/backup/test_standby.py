@@ -16,7 +16,7 @@ import pytest
 
 from memorybank.backup.chain import Origin
 from memorybank.backup.destination import Destination
-from memorybank.server.backups import backup_of, place_of
+from memorybank.server.destinations import backup_of, place_of
 from memorybank.settings import DATABASE_NAME
 from tests.app.backup.conftest import MakePod
 from tests.support.embedding_server import MODEL, embedding_process

@@ -28,7 +28,7 @@ from memorybank.backup.watch import Freshness, Watch
 from memorybank.domain.memory import Memory
 from memorybank.errors import BackupUnavailable
 from memorybank.ports import PENDING
-from memorybank.server.backups import place_of
+from memorybank.server.destinations import place_of
 from memorybank.stores.sqlite import SqliteStore
 from tests.app.backup.conftest import MakePod
 from tests.support.memory_samples import a_memory
