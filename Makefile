@@ -38,7 +38,8 @@ lint: $(READY)  ## style, layering, declared dependencies, shell scripts
 type: $(READY)  ## mypy, strict
 	$(PYTHON) -m mypy $(SOURCES)
 
-unit: $(READY)  ## tests without a cluster
+unit: $(READY)  ## tests without a cluster, with promtool built from source when missing
+	@$(PYTHON) -m e2e.cluster binary promtool >/dev/null
 	$(PYTHON) -m pytest tests --ignore tests/integration --numprocesses auto --dist worksteal $(UNIT_OPTIONS)
 
 fuzz: $(READY)  ## the fuzz tests of make unit for many minutes; FUZZ=20 times as many examples
@@ -77,14 +78,14 @@ e2e-full: $(READY)  ## e2e on every pinned Kubernetes version, with all servers 
 e2e-down: $(READY)  ## remove the cluster that e2e left up
 	$(PYTHON) -m e2e.cluster down --name $(MEMORYBANK_E2E_CLUSTER)
 
-generate: $(READY)  ## write the generated files: CRDs, docs/reference, Argo CD's ConfigMap
+generate: $(READY)  ## write the generated files: CRDs, docs/reference, Argo CD's ConfigMap, the chart's alerts
 	$(PYTHON) -m memorybank_operator.api.crd --output crds
 	$(PYTHON) -m memorybank_operator.api.crd --output $(CHART_CRDS)
-	$(PYTHON) -m scripts.reference && $(PYTHON) -m scripts.argocd
+	$(PYTHON) -m scripts.reference && $(PYTHON) -m scripts.argocd && $(PYTHON) -m scripts.rules
 
 verify: $(READY)  ## generated files and locks equal what they are generated from
 	for folder in crds $(CHART_CRDS); do $(PYTHON) -m memorybank_operator.api.crd --check --output $$folder || exit 1; done
-	$(PYTHON) -m scripts.reference --check && $(PYTHON) -m scripts.argocd --check
+	$(PYTHON) -m scripts.reference --check && $(PYTHON) -m scripts.argocd --check && $(PYTHON) -m scripts.rules --check
 	$(PYTHON) -m scripts.locks --check
 
 lock: $(READY)  ## make the locks anew; UPGRADE=1 moves the pins

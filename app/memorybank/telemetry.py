@@ -25,7 +25,7 @@ from prometheus_client import (
 
 from memorybank.errors import StoreUnavailable
 from memorybank.guide_metrics import GuideMetrics
-from memorybank.ports import MemoryStore, SearchIndex
+from memorybank.ports import GenerationState, MemoryStore, SearchIndex
 
 # Seconds. From half a millisecond, where a search of a small bank is, to the patience of a client.
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -124,6 +124,21 @@ class Telemetry:
             "Open connections to the database.",
             registry=self._registry,
         )
+        self._readers = Gauge(
+            "memorybank_database_readers",
+            "Connections that searches and reads share.",
+            registry=self._registry,
+        )
+        self._readers_busy = Gauge(
+            "memorybank_database_readers_busy",
+            "Those of them that are in use; when all are, the next request waits.",
+            registry=self._registry,
+        )
+        self._writes_waiting = Gauge(
+            "memorybank_database_writes_waiting",
+            "Writes that wait for their turn: there is one writer.",
+            registry=self._registry,
+        )
         self._schema = Gauge(
             "memorybank_schema_version",
             "Number of the newest migration of the database.",
@@ -142,6 +157,11 @@ class Telemetry:
         self._pending = Gauge(
             "memorybank_embedding_pending",
             "Memories that wait for a vector, and are found by their words until then.",
+            registry=self._registry,
+        )
+        self._reembedding = Gauge(
+            "memorybank_reembedding_pending",
+            "Memories that lack a vector of the model that is to be used next; 0 where none is.",
             registry=self._registry,
         )
         self._lag = Gauge(
@@ -308,15 +328,21 @@ class Telemetry:
 
     async def exposition(self, store: MemoryStore, index: SearchIndex) -> bytes:
         """Return everything in Prometheus' text format, with the store's figures of now."""
+        pool = store.care.pool()
+        self._readers.set(pool.readers)
+        self._readers_busy.set(pool.readers_busy)
+        self._writes_waiting.set(pool.writes_waiting)
         try:
             stats = await store.stats()
             progress = await store.embeddings.progress()
+            left = await _reembedding(store)
             status = await store.care.status()
         except StoreUnavailable:  # the other figures are needed most just then
             for gauge in (
                 self._memories,
                 self._lag,
                 self._pending,
+                self._reembedding,
                 self._disk_free,
                 self._disk_total,
                 self._connections,
@@ -325,6 +351,7 @@ class Telemetry:
         else:
             self._memories.set(stats.memories)
             self._pending.set(progress.memories - progress.embedded)
+            self._reembedding.set(left)
             self._lag.set(max(0, stats.seq - index.seq))
             self._database_bytes.labels("database").set(status.database_bytes)
             self._database_bytes.labels("log").set(status.log_bytes)
@@ -334,3 +361,12 @@ class Telemetry:
             self._connections.set(status.connections)
             self._schema.set(status.schema_version)
         return generate_latest(self._registry)
+
+
+async def _reembedding(store: MemoryStore) -> int:
+    """Count what a change of the embedding model waits for. Raises StoreUnavailable."""
+    for each in await store.embeddings.generations():
+        if each.state is GenerationState.BUILDING:
+            progress = await store.embeddings.progress(model=each.model)
+            return progress.memories - progress.embedded
+    return 0

@@ -43,6 +43,7 @@ PROGRAMS = {
     "ollama": ("ollama", "github.com/ollama/ollama"),
     "minio": ("minio", "github.com/minio/minio"),
     "pause": ("pause", "."),
+    "promtool": ("prometheus", "github.com/prometheus/prometheus/cmd/promtool"),
     "prometheus-operator": (
         "prometheus-operator",
         "github.com/prometheus-operator/prometheus-operator/cmd/operator",
@@ -57,6 +58,8 @@ FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
 # Programs that are C++ for the most part, and need its library where they run.
 WITH_CGO = {"ollama"}
+# Build tags. Rules are tested without the clients of two dozen clouds, which are most of promtool.
+TAGS = {"promtool": "remove_all_sd"}
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,17 @@ class Program:
         cgo = {"CGO_ENABLED": "1"} if self.name in WITH_CGO else {}
         return BUILD_ENVIRONMENT | cgo
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What `go build` is told beside the linker's flags."""
+        return (*FLAGS, "-tags", TAGS[self.name]) if self.name in TAGS else FLAGS
+
     def key(self, toolchain: Toolchain) -> str:
         """Name all that decides the content of the built file."""
         digest = hashlib.sha256()
         for file in sorted(self.module.iterdir()):
             digest.update(f"{file.name}\0{file.read_text()}\0".encode())
-        for word in (toolchain.version, self.package, self.ldflags, *FLAGS, *os.uname()[4:]):
+        for word in (toolchain.version, self.package, self.ldflags, *self.flags, *os.uname()[4:]):
             digest.update(f"{word}\0".encode())
         for variable, value in sorted(self.environment.items()):
             digest.update(f"{variable}={value}\0".encode())
@@ -211,7 +219,7 @@ def build(item: Program, target: Path, toolchain: Toolchain, *, label: str) -> N
         with step(f"{label}: building from {item.module.name}"):
             done = subprocess.run(
                 [
-                    str(toolchain.command), "build", *FLAGS, "-ldflags", item.ldflags,
+                    str(toolchain.command), "build", *item.flags, "-ldflags", item.ldflags,
                     "-o", str(partial), item.package,
                 ],
                 cwd=item.module, env=environment,

@@ -41,6 +41,10 @@ MEASURED = {
 """By the end of its name, what is measured of a bank."""
 
 
+Condition = tuple[str, str, str]
+"""Type, status and reason."""
+
+
 class Queue(Protocol):
     """What is measured of a queue."""
 
@@ -116,6 +120,7 @@ class Metrics:
         self._copies: dict[BankKey, str] = {}
         self._standbys: dict[BankKey, str] = {}
         self._measured: dict[BankKey, dict[str, float]] = {}
+        self._conditions: dict[BankKey, tuple[Condition, ...]] = {}
 
     def write(self, verb: str, kind: str) -> None:
         """Count a write that the API server took."""
@@ -145,9 +150,13 @@ class Metrics:
                 statuses[bank] = status
 
     def bank_measures(self, bank: BankKey, status: Mapping[str, Any]) -> None:
-        """Note what the status says of a bank's backups that were restored, or can be, and of its
-        read replicas.
+        """Note what the status says of a bank: its conditions, its backups that were restored, or
+        can be, and its read replicas.
         """
+        self._conditions[bank] = tuple(
+            (str(each["type"]), str(each["status"]), str(each["reason"]))
+            for each in status.get("conditions") or ()
+        )
         backup, readers = status.get("backup") or {}, status.get("readReplicas") or {}
         verified, since = (
             None if said is None else datetime.fromisoformat(said).timestamp()
@@ -174,6 +183,7 @@ class Metrics:
         self._copies.pop(bank, None)
         self._standbys.pop(bank, None)
         self._measured.pop(bank, None)
+        self._conditions.pop(bank, None)
 
     def observe(self, queues: Mapping[str, Queue], ages: StreamAges, updates: Updates) -> None:
         """Measure queues, watch streams and updates whenever somebody asks for the metrics."""
@@ -187,6 +197,7 @@ class Metrics:
                 copies=self._copies,
                 standbys=self._standbys,
                 measured=self._measured,
+                conditions=self._conditions,
             )
         )
 
@@ -217,6 +228,7 @@ class _Observation(Collector):
         copies: Mapping[BankKey, str],
         standbys: Mapping[BankKey, str],
         measured: Mapping[BankKey, Mapping[str, float]],
+        conditions: Mapping[BankKey, Iterable[Condition]],
     ) -> None:
         self._queues = queues
         self._ages = ages
@@ -226,6 +238,7 @@ class _Observation(Collector):
         self._copies = copies
         self._standbys = standbys
         self._measured = measured
+        self._conditions = conditions
 
     @override
     def collect(self) -> Iterable[Metric]:
@@ -279,6 +292,16 @@ class _Observation(Collector):
                 if name in values:
                     family.add_metric([*bank], values[name])
             yield family
+        conditions = GaugeMetricFamily(
+            "memorybank_operator_bank_condition",
+            "1 for each condition of a bank as it stands; the others of its statuses have no "
+            "series.",
+            labels=["namespace", "bank", "condition", "status", "reason"],
+        )
+        for bank, stand in self._conditions.items():
+            for each in stand:
+                conditions.add_metric([*bank, *each], 1)
+        yield conditions
 
     def _queue_metrics(self) -> Iterable[Metric]:
         depth = GaugeMetricFamily(

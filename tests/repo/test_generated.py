@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memorybank_operator.api import crd
+from scripts import rules
 from scripts.reference import __main__ as reference
 from tests.repo.checkout import ROOT
 
@@ -18,6 +19,10 @@ DESCRIBED = {
 @pytest.mark.parametrize("folder", ["crds", "charts/memorybank-operator/crds-files"])
 def test_the_crds_are_what_the_models_say(folder: str) -> None:
     assert crd.main(["--check", "--output", str(ROOT / folder)]) == 0
+
+
+def test_the_chart_has_the_alerts_of_the_template() -> None:
+    assert rules.main(["--check"]) == 0
 
 
 @pytest.mark.parametrize("page", sorted(reference.PAGES))

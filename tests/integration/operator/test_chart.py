@@ -12,6 +12,7 @@ from memorybank_operator.api.defaults import names, parse
 from memorybank_operator.constants import FIELD_MANAGER
 from memorybank_operator.kube import kinds
 from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.resources.alerts import operator_rules
 from memorybank_operator.settings import PREFIX, Settings
 from tests.integration.operator.chart import CHART, ChartRefused, helm, template
 
@@ -44,6 +45,25 @@ def test_each_choice_renders(values: tuple[str, ...]) -> None:
     )
 
 
+def test_prometheus_is_told_of_the_operator_where_that_is_wanted() -> None:
+    kinds_of = [each["kind"] for each in template()]
+    assert not {"ServiceMonitor", "PrometheusRule"} & set(kinds_of)
+    documents = template(
+        "serviceMonitor.enabled=true", "serviceMonitor.labels.release=prometheus",
+        "prometheusRule.enabled=true", "prometheusRule.labels.release=prometheus",
+        "prometheusRule.runbookUrl=https://wiki.example.org/pages/",
+    )  # fmt: skip
+    monitor, rule = one(documents, "ServiceMonitor"), one(documents, "PrometheusRule")
+    for each in (monitor, rule):
+        assert each["metadata"]["labels"]["release"] == "prometheus"
+    service = one(documents, "Service")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in {each["name"] for each in service["spec"]["ports"]}
+    assert endpoint["honorLabels"], "else a bank's namespace would be the operator's"
+    wanted = operator_rules(runbooks="https://wiki.example.org/pages")
+    assert rule["spec"] == wanted
+
+
 @pytest.mark.parametrize(
     ("value", "path"),
     [
@@ -51,6 +71,8 @@ def test_each_choice_renders(values: tuple[str, ...]) -> None:
         ("watchNamespaces=team", "watchNamespaces"),
         ("logging.level=loud", "level"),
         ("replicas=-1", "replicas"),
+        ("serviceMonitor.interval=often", "interval"),
+        ("prometheusRule.runbookUrl=wiki", "runbookUrl"),
         ("image.repository=", "repository"),
         ("defaults.replicas=1", "replicas"),
         ("defaults.registry=https://mirror", "registry"),

@@ -1,0 +1,148 @@
+"""Each alert fires when it should and not else, by the real promtool, over metrics that exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.exposition import generate_latest
+
+from memorybank_operator.engine.cache import BankKey
+from memorybank_operator.engine.waves import Waves
+from memorybank_operator.kube.watching import Stream
+from memorybank_operator.metrics import Metrics
+from memorybank_operator.resources.alerts import bank_rules, operator_rules
+from tests.alerts.cases import OF_A_BANK, OF_THE_OPERATOR, POD, of
+from tests.alerts.promtool import Case, promtool, tried, written
+from tests.repo.checkout import ROOT
+from tests.support.server_process import serving
+
+RULES = {
+    "of a bank": (bank_rules("team", "agents"), OF_A_BANK),
+    "of the operator": (operator_rules(), OF_THE_OPERATOR),
+}
+both = pytest.mark.parametrize(("rules", "cases"), RULES.values(), ids=RULES.keys())
+PAGES = ROOT / "docs/runbooks/alerts"
+SECTIONS = ("## Meaning", "## Impact", "## Diagnosis", "## Cure")
+
+# What is no metric in the expressions of the rules.
+WORDS = frozenset(
+    {
+        "absent", "and", "by", "deriv", "histogram_quantile", "max", "min", "or", "predict_linear",
+        "rate", "resets", "sum", "time", "unless",
+    }
+)  # fmt: skip
+OF_PROMETHEUS = frozenset({"up"})
+"""What it notes of each scrape itself."""
+
+
+def alerts(rules: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [rule for group in rules["groups"] for rule in group["rules"]]
+
+
+ALL = [rule for rules, _ in RULES.values() for rule in alerts(rules)]
+
+
+@both
+def test_prometheus_takes_the_rules(
+    tmp_path: Path, rules: dict[str, Any], cases: dict[str, Case]
+) -> None:
+    found = promtool("check", "rules", "--lint-fatal", str(written(tmp_path, rules)))
+    assert f"SUCCESS: {len(cases)} rules found" in found
+
+
+@both
+def test_each_alert_fires_when_it_should_and_not_else(
+    tmp_path: Path, rules: dict[str, Any], cases: dict[str, Case]
+) -> None:
+    assert {each["alert"] for each in alerts(rules)} == set(cases)
+    tried(tmp_path, rules, cases)
+
+
+def test_a_case_that_does_not_hold_is_noticed(tmp_path: Path) -> None:
+    case = OF_A_BANK["MemoryBankDown"]
+    upside_down = Case(case.rests, case.fires, case.minute, case.labels)
+    with pytest.raises(AssertionError, match="MemoryBankDown"):
+        tried(tmp_path, bank_rules("team", "agents"), {"MemoryBankDown": upside_down})
+
+
+def test_rules_of_one_bank_say_nothing_of_another(tmp_path: Path) -> None:
+    rules, case = bank_rules("team", "other"), OF_A_BANK["MemoryBankDown"]
+    other = Case(
+        fires={of("up", bank="other"): "1x3 0x5"},
+        rests=case.fires,
+        minute=case.minute,
+        labels=POD | {"bank": "other"},
+    )
+    tried(tmp_path, rules, {"MemoryBankDown": other})
+    assert all('namespace="team",bank="other"' in each["expr"] for each in alerts(rules))
+
+
+def test_no_rule_is_over_a_metric_that_nobody_exports(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as server:
+        exported = httpx.get(server.metrics_url).text + operator_metrics()
+    names = set(sample_names(exported))
+    wanted = {(each["alert"], name) for each in ALL for name in metrics_of(each["expr"])}
+    assert len({name for _, name in wanted}) > 20
+    assert {(alert, name) for alert, name in wanted if name not in names | OF_PROMETHEUS} == set()
+
+
+def test_a_metric_that_nobody_exports_would_be_found() -> None:
+    found = set(metrics_of('sum by (a) (rate(memorybank_lost_total{b="c > d"}[5m])) > 0.05'))
+    assert found == {"memorybank_lost_total"}
+
+
+def test_every_alert_leads_to_a_page_of_its_own() -> None:
+    assert {each.stem for each in PAGES.glob("*.md")} == {each["alert"] for each in ALL}
+    for each in ALL:
+        assert each["annotations"]["runbook_url"].endswith(f"/{each['alert']}")
+        page = (PAGES / f"{each['alert']}.md").read_text()
+        assert page.startswith(f"# {each['alert']}\n")
+        assert [line for line in page.splitlines() if line.startswith("## ")] == list(SECTIONS)
+        assert "```sh\n" in page, "says what to type"
+
+
+def test_pages_and_labels_are_wherever_somebody_wants_them() -> None:
+    rules = bank_rules(
+        "team", "agents", runbooks="http://wiki/pages/", labels={"team": "memory: [on]"}
+    )
+    for each in alerts(rules):
+        assert each["annotations"]["runbook_url"] == f"http://wiki/pages/{each['alert']}"
+        assert each["labels"]["team"] == "memory: [on]"
+        assert each["labels"]["severity"] in ("critical", "warning")
+
+
+def metrics_of(expression: str) -> Iterator[str]:
+    """The metrics that an expression names: every word that is neither PromQL's nor a label."""
+    bare = re.sub(r'"[^"]*"', "", expression)
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(by|without|on)\s*\([^)]*\)", " ", bare)
+    for word in re.findall(r"(?<![\w.])[A-Za-z_:][\w:]*", bare):
+        if word not in WORDS:
+            yield word
+
+
+def sample_names(exposition: str) -> Iterator[str]:
+    """The names that queries use, those of metrics without a series among them."""
+    for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", exposition, re.MULTILINE):
+        yield name
+        if kind == "histogram":
+            yield from (f"{name}_{end}" for end in ("bucket", "count", "sum"))
+
+
+def operator_metrics() -> str:
+    """What an operator with a bank shows."""
+    metrics = Metrics()
+    key = BankKey("team", "agents")
+    metrics.bank_is(key, "True", backup="True")
+    metrics.bank_measures(key, {"conditions": []})
+    metrics.observe({}, _NoStreams(), Waves(0, wake=lambda _: None, underway=lambda: ()))
+    return generate_latest(metrics.registry).decode()
+
+
+class _NoStreams:
+    def ages(self) -> Mapping[Stream, float]:
+        return {}
