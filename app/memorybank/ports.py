@@ -6,7 +6,7 @@ contract suite per Protocol runs against every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from memorybank.domain.audit import AuditPage, AuditRecord, Chain, NotedEvent
+from memorybank.domain.edges import Direction, Order
 from memorybank.domain.encryption import EncryptionStatus
 from memorybank.domain.feed import FeedPage
 from memorybank.domain.forgetting import Step, Vitals
 from memorybank.domain.keys import ApiKey, ManagedKeys
 from memorybank.domain.memory import (
-    HasDetail,
+    Condition,
     Link,
     LinkType,
     Memory,
@@ -537,7 +538,11 @@ class LifeStore(Protocol):
         """
 
     async def link(self, tenant: str, link: Link) -> bool | None:
-        """Store an edge; False when it was there, None when one of the ends is not."""
+        """Store an edge; False when it was there, None when one of the ends is not.
+
+        Raises Cycle when its type is one of an order and it would close a cycle: of edges that only
+        together close one, whoever stores them, one is refused.
+        """
 
     async def unlink(self, tenant: str, source: str, target: str, kind: LinkType | None) -> int:
         """Remove edges from source to target, of one type or of all; return how many."""
@@ -546,6 +551,48 @@ class LifeStore(Protocol):
         """Return all edges from and to a memory, oldest first; None when there is none of that id.
 
         Edges to memories in the trash are left out.
+        """
+
+
+class EdgeStore(Protocol):
+    """Edges between the memories of a tenant as a whole. One edge is stored by LifeStore."""
+
+    async def around(
+        self,
+        tenant: str,
+        ids: Sequence[str],
+        *,
+        types: Collection[LinkType],
+        direction: Direction,
+        limit: int,
+    ) -> list[Link]:
+        """Return edges from or to any of these memories, of any of these types, none for all.
+
+        Those of the first memory first, each memory's oldest first; at most so many. Edges to and
+        from memories in the trash are left out.
+        """
+
+    async def ordering(
+        self, tenant: str, order: Order, *, root: str, limit: int
+    ) -> list[tuple[str, str]] | None:
+        """Return what an order says of a memory and of all that its edges lead to, and so on.
+
+        Pairs of ids, the later one first; also of memories in the trash. At most so many. None
+        when there is no such memory.
+        """
+
+    async def ordering_of(
+        self, tenant: str, order: Order, *, project: str, limit: int
+    ) -> list[tuple[str, str]]:
+        """Return the same of all edges of an order that a memory of a project is an end of.
+
+        Not of memories in the trash.
+        """
+
+    async def closes(self, tenant: str, edge: Link) -> list[str] | None:
+        """Return the ids along the cycle that an edge would close, the first again as the last.
+
+        None for none, or when one of the ends is not there.
         """
 
 
@@ -794,6 +841,10 @@ class MemoryStore(LifeStore, Protocol):
         """What the forgetting job works on, in the same place."""
 
     @property
+    def edges(self) -> EdgeStore:
+        """Edges as a whole."""
+
+    @property
     def transfer(self) -> TransferStore:
         """Everything at once."""
 
@@ -842,7 +893,7 @@ class MemoryStore(LifeStore, Protocol):
         *,
         limit: int,
         cursor: str | None,
-        details: Sequence[HasDetail] = (),
+        details: Sequence[Condition] = (),
     ) -> MemoryPage:
         """Return one page in order of creation, newest first, with the honest total.
 

@@ -36,6 +36,13 @@ _OTHERS = "(others)"
 """No tenant can have this name."""
 
 
+_COUNTED = {
+    "task": "Tasks added and moved, by what was done: added, start, block and so on.",
+    "edge": "Edges added and removed, and refused because they would close a cycle.",
+}
+"""Kinds of things whose changes are counted each by its own name."""
+
+
 class Telemetry:
     """What the service counts and measures about itself."""
 
@@ -84,6 +91,10 @@ class Telemetry:
             ("step",),
             registry=self._registry,
         )
+        self._changes = {
+            kind: Counter(f"memorybank_{kind}_changes", what, ("change",), registry=self._registry)
+            for kind, what in _COUNTED.items()
+        }
         self._tool_calls = Counter(
             "memorybank_mcp_tool_calls",
             "MCP tool calls answered.",
@@ -298,6 +309,10 @@ class Telemetry:
         finally:
             running.dec()
             self._step_seconds.labels(step).observe(time.perf_counter() - began)
+
+    def counted(self, kind: str, change: str) -> None:
+        """Count something that was done with a thing of a kind; see services.timing."""
+        self._changes[kind].labels(change).inc()
 
     def request_began(self) -> None:
         """Count a request as being served."""

@@ -12,6 +12,7 @@ from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_backup import BackupRoutes
 from memorybank.http.routes_care import CareRoutes
+from memorybank.http.routes_edges import EdgeRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
 from memorybank.http.routes_episodes import EpisodeRoutes
@@ -23,10 +24,13 @@ from memorybank.http.routes_life import LifeRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_search import SearchRoutes
 from memorybank.http.routes_sessions import SessionRoutes
+from memorybank.http.routes_tasks import TaskRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
 from memorybank.http.routes_work import work_routers
+from memorybank.mcp.edge_tools import edge_tools
 from memorybank.mcp.more_tools import more_tools
+from memorybank.mcp.task_tools import task_tools
 from memorybank.mcp.tools import ToolSpec, memory_tools
 from memorybank.mcp.work_tools import work_tools
 from memorybank.services.work.work import Work
@@ -42,7 +46,7 @@ def api() -> str:
     """Every route and tool, and the objects that they take and give."""
     document = openapi()
     few = memory_tools(NOBODY).values()
-    more = [*more_tools(NOBODY), *work_tools(_WORK)]
+    more = [*more_tools(NOBODY), *work_tools(_WORK), *task_tools(_WORK.tasks), *edge_tools(NOBODY)]
     schemas = document["components"]["schemas"] | tool_schemas([*few, *more])
     return page(
         "REST and MCP",
@@ -71,6 +75,8 @@ def openapi() -> dict[str, Any]:
         SearchRoutes(NOBODY).router(),
         LifeRoutes(NOBODY).router(),
         SessionRoutes(_WORK.sessions).router(),
+        TaskRoutes(_WORK.tasks).router(),
+        EdgeRoutes(NOBODY).router(),
         *work_routers(_WORK),
         EpisodeRoutes(_WORK.episodes).router(),
         ForgettingRoutes(NOBODY, NOBODY).router(),

@@ -7,6 +7,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+from memorybank.cli.task_parser import TASK_GROUPS, add_tasks
 from memorybank.cli.work_parser import GROUPS, add_work
 from memorybank.domain.memory import MemoryType
 
@@ -178,7 +179,8 @@ def _add_memory(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_work(commands: _Commands[argparse.ArgumentParser]) -> None:
-    groups = {name: _group(commands, name, text) for name, text in GROUPS.items()}
+    told = GROUPS | TASK_GROUPS
+    groups = {name: _group(commands, name, text) for name, text in told.items()}
 
     def adds(group: str, name: str, text: str) -> argparse.ArgumentParser:
         command = _command(groups[group], name, text, bank=True)
@@ -186,6 +188,7 @@ def _add_work(commands: _Commands[argparse.ArgumentParser]) -> None:
         return command
 
     add_work(adds)
+    add_tasks(adds)
 
 
 def _add_transfer(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:  # the command line needs the words of this module, not the arrays
     import numpy as np
@@ -172,16 +172,53 @@ class MemoryFilter:
 
 @dataclass(frozen=True, slots=True)
 class HasDetail:
-    """That a field of the details is this text, or a list that holds it.
+    """That a field of the details is one of these texts, or a list that holds one of them.
 
     For lists of one type of memory. Searches know nothing of it: the texts of details count for
     finding as they are.
     """
 
     field: str
-    value: str
+    values: tuple[str, ...]
     or_absent: bool = False
     """Whether memories without the field are meant as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetailBetween:
+    """That a field of the details is a time later than `after` and earlier than `before`.
+
+    It is neither of the two itself.
+    """
+
+    field: str
+    after: datetime | None = None
+    before: datetime | None = None
+    moving: bool = False
+    """Whether the bounds are about the present, which goes on from page to page of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadsTo:
+    """That an edge of one type leads to a memory of one type, not in the trash, with a detail."""
+
+    link: LinkType
+    type: MemoryType
+    detail: HasDetail
+    backward: bool = False
+    """Whether the edge leads the other way, from that memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """That at least one of these is so, or none of them."""
+
+    conditions: tuple[Condition, ...]
+    negated: bool = False
+
+
+Condition: TypeAlias = HasDetail | DetailBetween | LeadsTo | AnyOf
+"""What a list of memories can be narrowed by, beside a filter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,3 +26,13 @@ def maybe_microseconds(moment: datetime | None) -> int | None:
 def maybe_moment(number: int | None) -> datetime | None:
     """Return a number as a time, where there is one."""
     return None if number is None else from_microseconds(number)
+
+
+def moment_of(text: object) -> datetime | None:
+    """Return the time in a field of details, which are plain JSON: RFC 3339, in UTC; None of none.
+
+    A field that is about to be written may be a time already.
+    """
+    if text is None or isinstance(text, datetime):
+        return text
+    return datetime.fromisoformat(str(text))

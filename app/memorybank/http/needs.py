@@ -16,7 +16,10 @@ _OPEN = frozenset({"health", "metadata"})
 
 _READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _READING = frozenset({"search"})
-_WORK = ("projects", "sessions", "notes", "decisions", "capsules", "events", "episodes")
+_WORK = (
+    *("projects", "sessions", "notes", "decisions", "capsules", "events", "episodes"),
+    *("tasks", "edges"),
+)
 _BY_METHOD = {
     **dict.fromkeys(("memories", "life", *_WORK), Scope.WRITE),
     **dict.fromkeys(("forgetting", "guides"), Scope.ADMIN),

@@ -44,9 +44,11 @@ from memorybank.auth.principal import Face, Principal
 from memorybank.domain.keys import Scope as Right
 from memorybank.errors import InvalidRequest, MemoryBankError
 from memorybank.logs import request_id
+from memorybank.mcp.edge_tools import edge_tools
 from memorybank.mcp.more_tools import more_tools
 from memorybank.mcp.prompts import MemoryPrompts
 from memorybank.mcp.resources import MemoryResources
+from memorybank.mcp.task_tools import task_tools
 from memorybank.mcp.tools import ToolSpec, memory_tools
 from memorybank.mcp.work_tools import work_tools
 from memorybank.schemas.problems import invalid_request
@@ -87,7 +89,13 @@ class McpEndpoint:
         writes is not offered with `reads_only`: each call of it would be refused by the store.
         """
         few = memory_tools(service)
-        more = {spec.name: spec for spec in (*more_tools(service), *work_tools(work))}
+        every = (
+            *more_tools(service),
+            *work_tools(work),
+            *task_tools(work.tasks),
+            *edge_tools(service),
+        )
+        more = {spec.name: spec for spec in every}
         self._profiles = {_DEFAULT: few, _FULL: few | more}
         self._resources = MemoryResources(service)
         self._prompts = MemoryPrompts(service)

@@ -78,7 +78,8 @@ _ENDS: Mapping[SessionMove, type[CompleteArguments | AbortArguments]] = {
 }
 
 
-def _remembered(stored: Stored) -> Remembered:
+def remembered(stored: Stored) -> Remembered:
+    """Show what became of a new thing."""
     return Remembered(
         id=stored.memory.id,
         created_at=stored.memory.created_at,
@@ -87,7 +88,8 @@ def _remembered(stored: Stored) -> Remembered:
     )
 
 
-def _updated(memory: Memory, findings: tuple[Finding, ...]) -> Updated:
+def updated(memory: Memory, findings: tuple[Finding, ...]) -> Updated:
+    """Show that a thing was changed."""
     return Updated(
         id=memory.id,
         revision=memory.revision,
@@ -98,7 +100,7 @@ def _updated(memory: Memory, findings: tuple[Finding, ...]) -> Updated:
 
 def _adding(things: Things) -> _Run:
     async def add(caller: Principal, new: NewThing) -> Remembered:
-        return _remembered(await things.add(caller, new))
+        return remembered(await things.add(caller, new))
 
     return add
 
@@ -110,7 +112,7 @@ def _listing(things: Things) -> _Run:
     return list_page
 
 
-def _tool(
+def tool(
     name: str,
     title: str,
     description: str,
@@ -119,6 +121,7 @@ def _tool(
     result: type[BaseModel],
     scope: Scope = Scope.WRITE,
 ) -> ToolSpec[Any]:
+    """Return a tool; one that only reads has the scope for that."""
     reads = scope is Scope.READ
     return ToolSpec(
         name=name,
@@ -133,14 +136,14 @@ def _tool(
     )
 
 
-def _pair(
+def pair(
     kind: str, things: Things, new: type[NewThing], query: type[ThingQuery], what: str
 ) -> list[ToolSpec[Any]]:
     """Return the two tools that every kind has."""
     adding, named = ("start", "Start") if kind == "session" else ("add", "Add")
     return [
-        _tool(f"{kind}_{adding}", f"{named} {kind}", what, new, _adding(things), Remembered),
-        _tool(
+        tool(f"{kind}_{adding}", f"{named} {kind}", what, new, _adding(things), Remembered),
+        tool(
             f"{kind}_list",
             f"List {kind}s",
             f"List {kind}s page by page, newest first.",
@@ -159,7 +162,7 @@ def _session_tools(work: Work) -> list[ToolSpec[Any]]:
         return MemoryView.of(await sessions.get(caller, which.id))
 
     async def log(caller: Principal, arguments: LogArguments) -> Remembered:
-        return _remembered(await sessions.log(caller, arguments.id, arguments.entry()))
+        return remembered(await sessions.log(caller, arguments.id, arguments.entry()))
 
     async def entries(caller: Principal, arguments: EntriesArguments) -> Listed:
         return Listed.of(await sessions.entries(caller, arguments.id, arguments))
@@ -169,12 +172,12 @@ def _session_tools(work: Work) -> list[ToolSpec[Any]]:
             caller: Principal, which: WhichMemory | CompleteArguments | AbortArguments
         ) -> Updated:
             outcome = None if isinstance(which, WhichMemory) else which.outcome
-            return _updated(*await sessions.move(caller, which.id, move, outcome=outcome))
+            return updated(*await sessions.move(caller, which.id, move, outcome=outcome))
 
         return run
 
     return [
-        _tool(
+        tool(
             "session_get",
             "Get session",
             "Get all of a session.",
@@ -183,7 +186,7 @@ def _session_tools(work: Work) -> list[ToolSpec[Any]]:
             MemoryView,
             Scope.READ,
         ),
-        _tool(
+        tool(
             "session_log",
             "Log",
             "Add what happened to the log of a session that is not over.",
@@ -191,7 +194,7 @@ def _session_tools(work: Work) -> list[ToolSpec[Any]]:
             log,
             Remembered,
         ),
-        _tool(
+        tool(
             "session_entries",
             "Session log",
             "Read the log of a session, newest first.",
@@ -201,7 +204,7 @@ def _session_tools(work: Work) -> list[ToolSpec[Any]]:
             Scope.READ,
         ),
         *(
-            _tool(
+            tool(
                 f"session_{move}",
                 f"{move.capitalize()} session",
                 f"{move.capitalize()} a session of work.",
@@ -217,14 +220,14 @@ def _session_tools(work: Work) -> list[ToolSpec[Any]]:
 def work_tools(work: Work) -> list[ToolSpec[Any]]:
     """Return them, always in the same order."""
     return [
-        *_pair(
+        *pair(
             "project",
             work.projects,
             NewProject,
             ProjectQuery,
             "Make a project known by its name, which memories then name. One that is there stays.",
         ),
-        *_pair(
+        *pair(
             "session",
             work.sessions,
             NewSession,
@@ -232,16 +235,16 @@ def work_tools(work: Work) -> list[ToolSpec[Any]]:
             "Start a session of work. Log what happens in it by its id, complete it at the end.",
         ),
         *_session_tools(work),
-        *_pair("note", work.notes, NewNote, NoteQuery, "Keep a note."),
-        *_pair(
+        *pair("note", work.notes, NewNote, NoteQuery, "Keep a note."),
+        *pair(
             "decision", work.decisions, NewDecision, DecisionQuery, "Keep what was decided and why."
         ),
-        *_pair(
+        *pair(
             "capsule",
             work.capsules,
             NewCapsule,
             CapsuleQuery,
             "Leave word for an audience, until it expires.",
         ),
-        *_pair("event", work.events, NewEvent, EventQuery, "Record something that happened."),
+        *pair("event", work.events, NewEvent, EventQuery, "Record something that happened."),
     ]

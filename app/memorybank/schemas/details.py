@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from memorybank.domain.memory import MemoryType
 from memorybank.domain.work.sessions import SessionStatus
+from memorybank.domain.work.tasks import Priority, TaskStatus
 from memorybank.errors import InvalidRequest
 from memorybank.schemas.fields import (
     MAX_DETAILS_BYTES,
@@ -31,6 +32,8 @@ from memorybank.schemas.problems import invalid_request
 
 # Not strict: JSON has no enumerations, only texts.
 SessionStatusName = Annotated[SessionStatus, Field(strict=False)]
+TaskStatusName = Annotated[TaskStatus, Field(strict=False)]
+PriorityName = Annotated[Priority, Field(strict=False)]
 Names = Annotated[list[Name], Field(min_length=1, max_length=MAX_ITEMS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -94,10 +97,19 @@ class Session(Details):
 class Task(Details):
     """Something to do."""
 
-    status: Literal["todo", "in_progress", "done", "blocked"] | None = None
-    priority: Literal["low", "medium", "high", "urgent"] | None = None
+    status: TaskStatusName | None = Field(None, description="todo, if it is left out.")
+    priority: PriorityName | None = None
     assignee: Name | None = None
     due_at: Moment | None = None
+    parent: MemoryId | None = Field(None, description="Id of the task that it is a part of.")
+    started_at: Moment | None = None
+    ended_at: Moment | None = Field(None, description="When it was completed or cancelled.")
+    blocked_since: Moment | None = None
+    blocked_reason: Detail | None = None
+    blocked_seconds: Annotated[int, Field(ge=0, lt=2**53)] | None = Field(
+        None, description="How long it was blocked, up to when it was last unblocked."
+    )
+    outcome: Detail | None = Field(None, description="What came of it.")
 
 
 class Believed(Details):

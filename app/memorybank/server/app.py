@@ -19,6 +19,7 @@ from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_backup import BackupRoutes
 from memorybank.http.routes_care import CareRoutes
+from memorybank.http.routes_edges import EdgeRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
 from memorybank.http.routes_episodes import EpisodeRoutes
@@ -30,6 +31,7 @@ from memorybank.http.routes_life import LifeRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_search import SearchRoutes
 from memorybank.http.routes_sessions import SessionRoutes
+from memorybank.http.routes_tasks import TaskRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
 from memorybank.http.routes_work import work_routers
@@ -82,6 +84,7 @@ async def build_application(
         forgetting=settings.forgetting.to_policy(),
         gate=settings.write_gate.to_policy(),
         timed=tracer.timed(telemetry.timed),
+        counted=telemetry.counted,
     )
     following, followed = services.following, engine.followed
 
@@ -144,6 +147,8 @@ async def build_application(
         memories.router(),
         search.router(),
         SessionRoutes(services.work.sessions).router(),
+        TaskRoutes(services.work.tasks).router(),
+        EdgeRoutes(services.memories.edges).router(),
         *work_routers(services.work),
         EpisodeRoutes(services.work.episodes).router(),
         LifeRoutes(services.memories.life).router(),

@@ -28,7 +28,7 @@ from memorybank.services.memories import MemoryService
 from memorybank.services.selftest import SelfTest
 from memorybank.services.steady import SteadyClock
 from memorybank.services.tenants import TenantService
-from memorybank.services.timing import Timed, untimed
+from memorybank.services.timing import Counted, Timed, uncounted, untimed
 from memorybank.services.work.steps import StepQueue
 from memorybank.services.work.work import Work
 from memorybank.version import VERSION
@@ -67,8 +67,9 @@ class Services:
         forgetting: Policy | None = None,
         gate: GatePolicy | None = None,
         timed: Timed = untimed,
+        counted: Counted = uncounted,
     ) -> Services:
-        """Return the services; `timed` hears how long their steps take."""
+        """Return the services; `timed` hears how long their steps take, `counted` what is done."""
         stats = await engine.store.stats()
         roles = roles or Roles()
         access = engine.store.access
@@ -84,6 +85,7 @@ class Services:
             seq=stats.seq,
             steady=clock.stamp,
             timed=timed,
+            counted=counted,
             deferred=embedding.wake,
             gate=gate,
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from memorybank import trail
 from memorybank.auth.principal import Principal
+from memorybank.domain.edges import Cycle
 from memorybank.domain.gate import Finding
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import (
@@ -26,6 +27,7 @@ from memorybank.ports import MemoryStore, Move
 from memorybank.schemas.details import checked_details
 from memorybank.schemas.memories import MemoryPatch, NewMemory
 from memorybank.services.adding import CANARY_PROJECT, Adding
+from memorybank.services.cycles import closes_cycle
 from memorybank.services.ledger import Ledger
 from memorybank.services.timing import Timed
 
@@ -263,14 +265,17 @@ class Life:
     async def link(
         self, caller: Principal, memory_id: str, target: str, kind: LinkType
     ) -> tuple[Link, bool]:
-        """Store an edge; return it, and whether it is new. Raises NotFound."""
+        """Store an edge; return it, and whether it is new. Raises NotFound.
+
+        Raises Conflict, which tells the path, for an edge of an order that would close a cycle.
+        """
         caller.require(Scope.WRITE)
         if memory_id == target:
             raise InvalidRequest(
                 "a memory cannot be linked to itself", field="target", hint="name another one"
             )
         await self._present(caller.tenant, target, field="target")
-        known = await self.links(caller, memory_id)
+        known = await self._links(caller.tenant, memory_id)
         for link in known:
             if (link.source, link.target, link.type) == (memory_id, target, kind):
                 return link, False
@@ -281,7 +286,11 @@ class Life:
                 hint="remove some, or link to a memory that stands for many",
             )
         link = Link(memory_id, target, kind, self._clock())
-        if await self._store.link(caller.tenant, link) is None:
+        try:
+            stored = await self._store.link(caller.tenant, link)
+        except Cycle as cycle:
+            raise await closes_cycle(self._store, caller.tenant, cycle) from None
+        if stored is None:
             raise unknown()
         return link, True
 
@@ -296,8 +305,11 @@ class Life:
     async def links(self, caller: Principal, memory_id: str) -> list[Link]:
         """Return all edges from and to a memory, oldest first; raises NotFound."""
         caller.require(Scope.READ)
-        await self._present(caller.tenant, memory_id)
-        links = await self._store.links(caller.tenant, memory_id)
+        return await self._links(caller.tenant, memory_id)
+
+    async def _links(self, tenant: str, memory_id: str) -> list[Link]:
+        await self._present(tenant, memory_id)
+        links = await self._store.links(tenant, memory_id)
         if links is None:
             raise unknown()
         return links

@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 from memorybank.auth.principal import Principal
 from memorybank.domain.gate import GatePolicy
 from memorybank.domain.keys import Scope
-from memorybank.domain.memory import HasDetail, Memory, MemoryFilter, MemoryPage, MemoryState
+from memorybank.domain.memory import Condition, Memory, MemoryFilter, MemoryPage, MemoryState
 from memorybank.ports import Embedder, MemoryStore, SearchIndex
 from memorybank.schemas.memories import ListQuery, MemoryPatch, NewMemory
 from memorybank.schemas.search import SearchRequest
 from memorybank.services.adding import Adding
+from memorybank.services.edges import Edges
 from memorybank.services.finding import Finding
 from memorybank.services.ledger import Ledger
 from memorybank.services.life import Life, unknown
-from memorybank.services.timing import Timed, untimed
+from memorybank.services.timing import Counted, Timed, uncounted, untimed
 from memorybank.services.touches import Touches
 
 
@@ -42,19 +43,21 @@ class MemoryService:
         clock: Callable[[], datetime] = now_utc,
         steady: Callable[[], datetime] | None = None,
         timed: Timed = untimed,
+        counted: Counted = uncounted,
         deferred: Callable[[], None] = lambda: None,
         gate: GatePolicy | None = None,
     ) -> None:
         """`seq` is that of the newest change in the store; `steady` is the clock of grace periods.
 
         Without it, they are counted by the clock that everything else goes by. `deferred` is called
-        when memories were stored that are to be embedded later.
+        when memories were stored that are to be embedded later, `counted` hears what is done.
         """
         self._store = store
         self._embedder = embedder
         self._index = index
         self._clock = clock
-        self._timed = timed
+        self.timed = timed
+        self.counted = counted
         self.ledger = Ledger(seq)
         self.touches = Touches(store)
         self.adding = Adding(
@@ -73,6 +76,7 @@ class MemoryService:
         self.life = Life(
             store, self.adding, self.ledger, clock=clock, steady=steady or clock, timed=timed
         )
+        self.edges = Edges(store, self.life, clock=clock, timed=timed, counted=counted)
 
     def use_gate(self, gate: GatePolicy) -> None:
         """Keep out of memories what this policy says, from the next write on."""
@@ -101,32 +105,46 @@ class MemoryService:
         *,
         limit: int,
         cursor: str | None = None,
-        details: Sequence[HasDetail] = (),
+        details: Sequence[Condition] = (),
     ) -> MemoryPage:
         """Return one page of the memories that a filter and details mean. Raises InvalidCursor."""
         caller.require(Scope.READ)
-        with self._timed("store_list"):
+        with self.timed("store_list"):
             return await self._store.list_memories(
                 caller.tenant, where, limit=limit, cursor=cursor, details=details
             )
 
     async def first(self, tenant: str, where: MemoryFilter) -> Memory | None:
         """Return the newest memory of a tenant that a filter means."""
-        with self._timed("store_list"):
-            page = await self._store.list_memories(tenant, where, limit=1, cursor=None)
+        page = await self.newest(tenant, where, limit=1)
         return page.memories[0] if page.memories else None
+
+    async def newest(
+        self, tenant: str, where: MemoryFilter, *, limit: int, details: Sequence[Condition] = ()
+    ) -> MemoryPage:
+        """Return the newest memories of a tenant that a filter and details mean: for rules."""
+        with self.timed("store_list"):
+            return await self._store.list_memories(
+                tenant, where, limit=limit, cursor=None, details=details
+            )
 
     async def get(
         self, caller: Principal, memory_id: str, *, include_trash: bool = False
     ) -> Memory:
         """Return a memory; raises NotFound."""
         caller.require(Scope.READ)
-        with self._timed("store_get"):
+        with self.timed("store_get"):
             memory = await self._store.get(caller.tenant, memory_id)
         if memory is None or (memory.state is MemoryState.TRASH and not include_trash):
             raise unknown()
         self.touches.note(caller.tenant, [memory_id], self._clock())
         return memory
+
+    async def many(self, tenant: str, ids: Sequence[str]) -> list[Memory]:
+        """Return those of a tenant's ids that are not in the trash, in their order: for rules."""
+        with self.timed("store_get"):
+            found = await self._store.get_many(tenant, ids)
+        return [each for each in found if each.state is not MemoryState.TRASH]
 
     async def update(self, caller: Principal, memory_id: str, patch: MemoryPatch) -> Memory:
         """Change what a memory says, and return it; see Life."""

@@ -12,3 +12,11 @@ Timed = Callable[[str], AbstractContextManager[None]]
 def untimed(_step: str) -> AbstractContextManager[None]:
     """Measure nothing."""
     return nullcontext()
+
+
+Counted = Callable[[str, str], None]
+"""Hears that something was done with a thing of a kind: both are from small fixed sets."""
+
+
+def uncounted(_kind: str, _what: str) -> None:
+    """Count nothing."""

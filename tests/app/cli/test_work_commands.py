@@ -71,3 +71,34 @@ def test_what_is_written_is_kept_and_listed(run: Run, where: list[str]) -> None:
         assert f"One {kind}" in made(run, kind, "get", thing, *where)
     code, _, complaint = run("event", "add", "x", "--payload", "{", *where)
     assert (code, "payload is not JSON" in complaint) == (2, True)
+
+
+def test_tasks_are_kept_moved_ordered_and_reported_on(run: Run, where: list[str]) -> None:
+    dig = made(run, "task", "add", "Dig", "--project", "garden", "--priority", "high", *where)
+    plant = made(run, "task", "add", "Plant", "--depends-on", dig, "--parent", dig, *where)
+    code, _, complaint = run("task", "start", plant, *where)
+    assert (code, f"{dig} (Dig)" in complaint) == (1, True)
+    assert dig in made(run, "task", "depend", plant, dig, *where)
+    code, _, complaint = run("task", "depend", dig, plant, *where)
+    assert (code, f"{dig} (Dig) -> {plant} (Plant) -> {dig} (Dig)" in complaint) == (1, True)
+    assert made(run, "task", "start", dig, *where) == f"{dig} is in_progress"
+    assert made(run, "task", "block", dig, "--reason", "Rain", *where) == f"{dig} is blocked"
+    blocked = listed(run, "task", "list", "--blocked", "--parent", dig, *where)
+    assert [each["id"] for each in blocked] == [plant]
+    made(run, "task", "unblock", dig, *where)
+    ended = made(run, "task", "complete", dig, "--outcome", "A hole", "--force", *where)
+    assert ended == f"{dig} is done"
+    assert "A hole" in made(run, "task", "get", dig, *where)
+    assert "done" in made(run, "task", "list", "--project", "garden", "--no-open", *where)
+    assert "by_status" in made(run, "task", "statistics", "--project", "garden", *where)
+    assert "project garden" in made(run, "task", "efficiency", "--days", "1", *where)
+    order = made(run, "edge", "order", "--root", plant, *where)
+    assert order.index(dig) < order.index(plant)
+    assert made(run, "task", "depend", plant, dig, "--remove", *where) == "free"
+    made(run, "edge", "add", plant, dig, "--type", "references", *where)
+    assert "references" in made(run, "edge", "list", plant, "--direction", "out", *where)
+    assert dig in made(run, "edge", "traverse", plant, "--depth", "1", *where)
+    assert made(run, "edge", "remove", plant, dig, *where) == "removed"
+    assert made(run, "edge", "list", plant, *where) == "no edges"
+    made(run, "task", "reopen", dig, *where)
+    assert made(run, "task", "cancel", plant, *where) == f"{plant} is cancelled"

@@ -108,6 +108,16 @@ async def test_no_text_of_any_kind_is_in_a_file_of_an_encrypted_bank(tmp_path: P
         await admin.post(f"{path}/complete", json={"outcome": "Quuxoutcome"})
         await kept(admin, "decisions", content="Quuxwhat", rationale="Quuxwhy")
         capsule = await kept(admin, "capsules", content="Quuxword", audience=["Quuxreader"])
+        task = await kept(admin, "tasks", title="Quuxtask", assignee="Quuxworker")
+        other = await kept(admin, "tasks", title="Quuxother", depends_on=[task])
+        await admin.post(f"/v1/tasks/{task}/block", json={"reason": "Quuxreason"})
+        for query, wanted_ids in (
+            ({"assignee": "Quuxworker"}, [task]),
+            ({"blocked": True}, [other, task]),
+            ({"blocked": False}, []),
+        ):
+            found = (await admin.get("/v1/tasks", params=query)).json()["memories"]
+            assert [each["id"] for each in found] == wanted_ids
         for_reader = await admin.get("/v1/capsules", params={"audience": "Quuxreader"})
         assert [each["id"] for each in for_reader.json()["memories"]] == [capsule]
         for status, wanted in (("completed", 1), ("active", 0)):
@@ -140,7 +150,7 @@ async def test_what_a_thing_holds_is_looked_at_by_the_write_gate(
     admin: httpx.AsyncClient, kind: str
 ) -> None:
     secret = "AKIA" + "QWERTYUIOPASDFGH"  # looks like a key of AWS
-    field = {"projects": "description", "sessions": "description"}.get(kind, "content")
+    field = dict.fromkeys(("projects", "sessions", "tasks"), "description").get(kind, "content")
     body = THINGS[kind] | {field: f"The key is {secret}, keep it"}
     answer = await admin.post(f"/v1/{kind}", json=body)
     assert answer.status_code == 201, answer.text

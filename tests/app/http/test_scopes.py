@@ -19,7 +19,7 @@ from tests.support.service import Service, service
 pytestmark = pytest.mark.slow
 
 SCOPES = ["read", "write", "delete", "admin"]
-NAMED = {"id": "x", "target": "y", "name": "acme", "checkpoint": "z"}
+NAMED = {"id": "x", "target": "y", "on": "y", "name": "acme", "checkpoint": "z"}
 
 BODIES: dict[str, Any] = {
     "memories_create": {"content": "x"},
@@ -38,6 +38,9 @@ BODIES: dict[str, Any] = {
     "sessions_start": {"title": "x"},
     "sessions_log": {"content": "x"},
     "sessions_complete": {"outcome": "x"},
+    "tasks_create": {"title": "x"},
+    "tasks_depend": {"on": "y"},
+    "edges_add": {"source": "x", "target": "y"},
     "episodes_add_steps": {"steps": [{"tool": "x"}]},
     "episodes_complete": {"outcome": "success"},
     "episodes_checkpoint": {"reason": "x"},
@@ -78,7 +81,12 @@ async def ask(
     if "requestBody" in operation:
         body = BODIES.get(operation["operationId"], {})
         return await client.request(method, path, json=body)
-    return await client.request(method, path)
+    needed = {
+        each["name"]: "x"
+        for each in operation.get("parameters", ())
+        if each["in"] == "query" and each["required"]
+    }
+    return await client.request(method, path, params=needed)
 
 
 def scope_of(operation: dict[str, Any]) -> str | None:

@@ -22,6 +22,7 @@ THINGS: dict[str, dict[str, Any]] = {
     "decisions": {"content": "Feed the wombat", "rationale": "hunger", "options": ["wait"]},
     "capsules": {"content": "Mind the wombat", "audience": ["bob"], "subject": "pets"},
     "events": {"content": "The wombat woke", "kind": "waking", "payload": {"at": "dawn"}},
+    "tasks": {"title": "Wake the wombat", "description": "Gently", "priority": "high"},
 }
 """One of each kind, by its route."""
 
@@ -75,6 +76,7 @@ async def test_a_request_that_is_repeated_under_its_name_makes_one_thing(
         ("decisions", False),
         ("capsules", False),
         ("events", True),
+        ("tasks", True),
     ],
 )
 async def test_the_same_again_is_another_one_where_it_happened_again(

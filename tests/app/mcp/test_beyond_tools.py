@@ -34,6 +34,8 @@ READING = [
     *("get", "list", "similar", "facets", "history", "links"),
     *("project_list", "session_list", "session_get", "session_entries"),
     *("note_list", "decision_list", "capsule_list", "event_list"),
+    *("task_list", "task_get", "task_dependencies", "task_statistics", "task_efficiency"),
+    *("edge_traverse", "edge_cycle", "edge_order"),
 ]
 
 
@@ -80,7 +82,7 @@ async def test_the_full_profile_tends_memories(bank: Service, mode: Mode) -> Non
     async with agent(bank, bank.admin_key, mode, FULL) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
         assert names[: len(FEW)] == FEW
-        assert len(names) == len(set(names)) == 35
+        assert len(names) == len(set(names)) == 52
 
         async def call(name: str, **arguments: Any) -> Any:
             return structured(await client.call_tool(name, arguments))

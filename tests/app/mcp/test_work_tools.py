@@ -45,3 +45,45 @@ async def test_the_tools_of_work_keep_and_list_and_end_things(bank: Service) -> 
         ):
             made = (await call(f"{kind}_add", project="shop", **given))["id"]
             assert await listed(f"{kind}_list", project="shop", **asked) == [made]
+
+
+async def test_the_tools_of_tasks_and_edges_keep_and_move_and_order_them(bank: Service) -> None:
+    async with agent(bank, bank.admin_key, path=FULL) as client:
+
+        async def call(name: str, /, **arguments: Any) -> Any:
+            return structured(await client.call_tool(name, arguments))
+
+        async def told(name: str, /, **arguments: Any) -> str:
+            refused = await client.call_tool(name, arguments)
+            assert refused.is_error
+            return str(refused.content)
+
+        dig = (await call("task_add", title="Dig", project="garden", priority="high"))["id"]
+        plant = (await call("task_add", title="Plant", depends_on=[dig], parent=dig))["id"]
+        assert f"{dig} (Dig)" in await told("task_start", id=plant)
+        needed = (await call("task_dependencies", id=plant))["depends_on"]
+        assert [each["id"] for each in needed] == [dig]
+        cycle = await told("task_depend", id=dig, on=plant)
+        assert f"{dig} (Dig) -> {plant} (Plant) -> {dig} (Dig)" in cycle
+        assert (await call("edge_cycle", source=dig, target=plant, type="depends_on"))["closes"]
+        order = (await call("edge_order", root=plant))["order"]
+        assert [each["title"] for each in order] == ["Dig", "Plant"]
+        assert "one of root and project" in await told("edge_order")
+        nodes = (await call("edge_traverse", memory=dig))["nodes"]
+        assert [(each["id"], each["path"]) for each in nodes] == [(plant, [dig, plant])]
+        await call("task_start", id=dig)
+        await call("task_block", id=dig, reason="Rain")
+        listed = (await call("task_list", blocked=True))["memories"]
+        assert {each["id"] for each in listed} == {dig, plant}
+        await call("task_unblock", id=dig)
+        assert "1 of its parts are open" in await told("task_complete", id=dig)
+        await call("task_complete", id=dig, outcome="A hole", force=True)
+        assert (await call("task_get", id=dig))["details"]["outcome"] == "A hole"
+        await call("task_reopen", id=dig)
+        assert not (await call("task_depend", id=plant, on=dig))["changed"]
+        await call("task_depend", id=plant, on=dig, remove=True)
+        assert "there is no such link" in await told("edge_remove", source=plant, target=dig)
+        await call("task_cancel", id=plant)
+        counted = await call("task_statistics", project="garden")
+        assert (counted["total"], counted["by_status"]["todo"]) == (1, 1)
+        assert (await call("task_efficiency", days=1))["overall"]["cancelled"] == 1

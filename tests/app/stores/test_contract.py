@@ -127,12 +127,14 @@ async def test_a_list_is_narrowed_by_details_whatever_is_in_them(store: MemorySt
         assert page.total == len(page.memories)
         return sorted(int(each.content) for each in page.memories)
 
-    assert await places(HasDetail("who", "ann")) == [0, 1]
-    assert await places(HasDetail("who", odd)) == [2, 3]
-    assert await places(HasDetail("who", "bob", or_absent=True)) == [1, 6]
-    assert await places(HasDetail("who", "annabel"), HasDetail("other", "ann")) == [5]
-    assert await places(HasDetail("other", "nobody")) == []
-    first = (HasDetail("who", "ann"),)
+    assert await places(HasDetail("who", ("ann",))) == [0, 1]
+    assert await places(HasDetail("who", (odd,))) == [2, 3]
+    assert await places(HasDetail("who", ("bob",), or_absent=True)) == [1, 6]
+    assert await places(HasDetail("who", ("annabel",)), HasDetail("other", ("ann",))) == [5]
+    assert await places(HasDetail("other", ("nobody",))) == []
+    assert await places(HasDetail("who", ("bob", odd))) == [1, 2, 3]
+    assert await places(HasDetail("who", ("annabel", "bob"), or_absent=True)) == [1, 5, 6]
+    first = (HasDetail("who", ("ann",)),)
     page = await store.list_memories("acme", ALL, limit=1, cursor=None, details=first)
     assert page.next_cursor is not None
     with pytest.raises(InvalidCursor):

@@ -40,6 +40,15 @@ GOVERNED: Mapping[MemoryType, _Governed] = {
             }
         ),
     ),
+    MemoryType.TASK: _Governed(
+        "use POST /v1/tasks/{id}/start, block, unblock, complete, cancel or reopen",
+        details=frozenset(
+            {
+                *("status", "started_at", "ended_at", "blocked_since", "blocked_seconds"),
+                *("blocked_reason", "parent"),
+            }
+        ),
+    ),
     MemoryType.PROJECT: _Governed(
         "its name is what memories name it by: make another project",
         fields=frozenset({"project"}),

@@ -74,11 +74,11 @@ class EpisodeQuery(WrittenQuery):
         found = []
         if self.status is not None:
             is_first = self.status is EpisodeStatus.OPEN  # as status_of has it
-            found.append(HasDetail("status", self.status.value, or_absent=is_first))
+            found.append(HasDetail("status", (self.status.value,), or_absent=is_first))
         if self.outcome is not None:
-            found.append(HasDetail("outcome", self.outcome.value))
+            found.append(HasDetail("outcome", (self.outcome.value,)))
         if self.task_type is not None:
-            found.append(HasDetail("task_type", self.task_type))
+            found.append(HasDetail("task_type", (self.task_type,)))
         return self.where(), tuple(found)
 
 

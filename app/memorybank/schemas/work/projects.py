@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 from typing_extensions import override
 
-from memorybank.domain.memory import HasDetail, MemoryFilter, MemoryType
+from memorybank.domain.memory import Condition, HasDetail, MemoryFilter, MemoryType
 from memorybank.schemas.fields import Content, Name, Title
 from memorybank.schemas.work.things import NewThing, ThingQuery
 
@@ -39,6 +39,6 @@ class ProjectQuery(ThingQuery):
     path: Title | None = Field(None, description="Only those that are there.")
 
     @override
-    def wanted(self, _now: datetime) -> tuple[MemoryFilter, tuple[HasDetail, ...]]:
+    def wanted(self, _now: datetime) -> tuple[MemoryFilter, tuple[Condition, ...]]:
         """Return what the list holds."""
-        return self.where(), () if self.path is None else (HasDetail("path", self.path),)
+        return self.where(), () if self.path is None else (HasDetail("path", (self.path,)),)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from memorybank.domain.memory import HasDetail, MemoryFilter, MemoryType
+from memorybank.domain.memory import Condition, HasDetail, MemoryFilter, MemoryType
 from memorybank.domain.work.sessions import SessionStatus
 from memorybank.schemas.details import SessionStatusName
 from memorybank.schemas.fields import Content, Detail, Metadata, Moment, Name, Request, Title
@@ -72,12 +72,12 @@ class SessionQuery(ThingQuery):
     status: SessionStatusName | None = Field(None, description="Only those that stand there.")
 
     @override
-    def wanted(self, _now: datetime) -> tuple[MemoryFilter, tuple[HasDetail, ...]]:
+    def wanted(self, _now: datetime) -> tuple[MemoryFilter, tuple[Condition, ...]]:
         """Return what the list holds."""
         if self.status is None:
             return self.where(), ()
         is_first = self.status is SessionStatus.ACTIVE  # as status_of has it
-        return self.where(), (HasDetail("status", self.status.value, or_absent=is_first),)
+        return self.where(), (HasDetail("status", (self.status.value,), or_absent=is_first),)
 
 
 class LogQuery(ThingQuery):
@@ -86,6 +86,6 @@ class LogQuery(ThingQuery):
     kind: EntryKind | None = Field(None, description="Only entries of this kind.")
 
     @override
-    def wanted(self, _now: datetime) -> tuple[MemoryFilter, tuple[HasDetail, ...]]:
+    def wanted(self, _now: datetime) -> tuple[MemoryFilter, tuple[Condition, ...]]:
         """Return what the list holds."""
-        return self.where(), () if self.kind is None else (HasDetail("kind", self.kind),)
+        return self.where(), () if self.kind is None else (HasDetail("kind", (self.kind,)),)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from memorybank.domain.memory import HasDetail, MemoryFilter, MemoryType
+from memorybank.domain.memory import Condition, MemoryFilter, MemoryType
 from memorybank.schemas.details import DETAILS
 from memorybank.schemas.fields import (
     Content,
@@ -75,7 +75,7 @@ class NewWritten(NewThing):
 class ThingQuery(PageQuery):
     """Which page of the things of one kind to list."""
 
-    def wanted(self, _now: datetime) -> tuple[MemoryFilter, tuple[HasDetail, ...]]:
+    def wanted(self, _now: datetime) -> tuple[MemoryFilter, tuple[Condition, ...]]:
         """Return what the list holds at that moment."""
         return self.where(), ()
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import override
 
-from memorybank.domain.memory import HasDetail, MemoryFilter, MemoryType
+from memorybank.domain.memory import Condition, HasDetail, MemoryFilter, MemoryType
 from memorybank.schemas.details import Names
 from memorybank.schemas.fields import Detail, DetailList, Metadata, Moment, Name, Title
 from memorybank.schemas.work.things import NewWritten, WrittenQuery
@@ -70,14 +70,14 @@ class CapsuleQuery(WrittenQuery):
     )
 
     @override
-    def wanted(self, now: datetime) -> tuple[MemoryFilter, tuple[HasDetail, ...]]:
+    def wanted(self, now: datetime) -> tuple[MemoryFilter, tuple[Condition, ...]]:
         """Return what the list holds at that moment."""
         where = self.where()
         if not self.include_expired:
             where = replace(where, valid_at=now)
         if self.audience is None:
             return where, ()
-        return where, (HasDetail("audience", self.audience, or_absent=True),)
+        return where, (HasDetail("audience", (self.audience,), or_absent=True),)
 
 
 class NewEvent(NewWritten):
@@ -96,6 +96,6 @@ class EventQuery(WrittenQuery):
     kind: Name | None = Field(None, description="Only of this kind.")
 
     @override
-    def wanted(self, _now: datetime) -> tuple[MemoryFilter, tuple[HasDetail, ...]]:
+    def wanted(self, _now: datetime) -> tuple[MemoryFilter, tuple[Condition, ...]]:
         """Return what the list holds."""
-        return self.where(), () if self.kind is None else (HasDetail("kind", self.kind),)
+        return self.where(), () if self.kind is None else (HasDetail("kind", (self.kind,)),)

@@ -12,6 +12,7 @@ from memorybank.services.work.episodes import Episodes
 from memorybank.services.work.projects import Projects
 from memorybank.services.work.sessions import Sessions
 from memorybank.services.work.steps import StepQueue
+from memorybank.services.work.tasks import Tasks
 from memorybank.services.work.things import Things
 
 
@@ -26,6 +27,7 @@ class Work:
     capsules: Things
     events: Things
     episodes: Episodes
+    tasks: Tasks
 
     @classmethod
     def on(
@@ -48,4 +50,5 @@ class Work:
             capsules=things(MemoryType.CAPSULE),
             events=things(MemoryType.EVENT),
             episodes=Episodes(memories, steps, clock=clock),
+            tasks=Tasks(memories, clock=clock),
         )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memorybank.domain.memory import HasDetail
+from typing_extensions import override
+
+from memorybank.domain.memory import Condition, HasDetail
 from memorybank.stores.sql import rows
+from memorybank.stores.sql.narrowing import Clause, Narrowing, narrowed
 
 
 def holding_tags(
@@ -24,21 +27,32 @@ def holding_tags(
 
 
 def holding_details(
-    clause: str, values: rows.Bindings, details: Sequence[HasDetail]
+    clause: str, values: rows.Bindings, details: Sequence[Condition]
 ) -> tuple[str, rows.Bindings]:
-    """Return a condition, and its values, of memories with all of these details as well.
+    """Return a condition, and its values, of memories with all of these details as well."""
+    return narrowed(_Narrowing(), clause, values, details)
 
-    Compared as the JSON that they are written in, as tags are.
-    """
-    for each in details:
-        field = "memories.details::json -> ?::text"
-        absent = f"{field} IS NULL OR " if each.or_absent else ""
-        clause += (
-            f" AND ({absent}CASE json_typeof({field}) WHEN 'array' THEN EXISTS"
-            f" (SELECT 1 FROM json_array_elements({field}) AS part WHERE part.value::text = ?)"
-            f" ELSE ({field})::text = ? END)"
+
+class _Narrowing(Narrowing):
+    """How PostgreSQL looks into details: it compares the JSON that they are written in."""
+
+    @override
+    def has(self, row: str, wanted: HasDetail) -> Clause:
+        """See Narrowing."""
+        field = f"{row}.details::json -> ?::text"
+        absent = f"{field} IS NULL OR " if wanted.or_absent else ""
+        any_of = ", ".join("?" * len(wanted.values))
+        clause = (
+            f"({absent}coalesce(CASE json_typeof({field}) WHEN 'array' THEN EXISTS"
+            f" (SELECT 1 FROM json_array_elements({field}) AS part"
+            f" WHERE part.value::text IN ({any_of})) ELSE ({field})::text IN ({any_of}) END,"
+            " false))"
         )
-        wanted = rows.dumped(each.value)
-        names = [each.field] * (2 + each.or_absent)
-        values = [*values, *names, wanted, each.field, wanted]
-    return clause, values
+        texts = [rows.dumped(value) for value in wanted.values]
+        names = [wanted.field] * (2 + wanted.or_absent)
+        return clause, [*names, *texts, wanted.field, *texts]
+
+    @override
+    def text(self, row: str, field: str) -> Clause:
+        """See Narrowing."""
+        return f'({row}.details::json ->> ?::text) COLLATE "C"', [field]

@@ -11,7 +11,7 @@ from typing import TypeVar
 from typing_extensions import override
 
 from memorybank.domain.audit import EventKind
-from memorybank.domain.memory import HasDetail
+from memorybank.domain.memory import Condition
 from memorybank.errors import StoreUnavailable
 from memorybank.lanes import Lanes
 from memorybank.ports import Marks, PoolStatus
@@ -169,7 +169,7 @@ class PostgresStore(SqlStore):
         clause: str,
         values: rows.Bindings,
         tags: Sequence[str],
-        details: Sequence[HasDetail],
+        details: Sequence[Condition],
     ) -> tuple[str, rows.Bindings]:
         """See SqlStore."""
         return holding_details(*holding_tags(clause, values, tags), details)

@@ -15,7 +15,10 @@ import numpy as np
 
 from memorybank.domain.duplicates import fingerprint
 from memorybank.domain.memory import (
-    HasDetail,
+    AnyOf,
+    Condition,
+    DetailBetween,
+    LeadsTo,
     Memory,
     MemoryFilter,
     MemoryState,
@@ -224,7 +227,7 @@ def _about_times(where: MemoryFilter) -> Iterator[tuple[Any, ...]]:
 
 
 def encode_cursor(
-    tenant: str, where: MemoryFilter, created_seq: int, details: Sequence[HasDetail]
+    tenant: str, where: MemoryFilter, created_seq: int, details: Sequence[Condition]
 ) -> str:
     """Return the cursor of the page that follows the memory with this `created_seq`."""
     packed = _CURSOR.pack(created_seq, _checksum(tenant, where, created_seq, details))
@@ -232,7 +235,7 @@ def encode_cursor(
 
 
 def decode_cursor(
-    tenant: str, where: MemoryFilter, cursor: str, details: Sequence[HasDetail]
+    tenant: str, where: MemoryFilter, cursor: str, details: Sequence[Condition]
 ) -> int:
     """Return the `created_seq` inside; raises InvalidCursor unless made for this very list.
 
@@ -254,9 +257,22 @@ def decode_cursor(
 
 
 def _checksum(
-    tenant: str, where: MemoryFilter, created_seq: int, details: Sequence[HasDetail]
+    tenant: str, where: MemoryFilter, created_seq: int, details: Sequence[Condition]
 ) -> bytes:
     clause, values = condition(tenant, where)
-    told = [dataclasses.astuple(each) for each in details]
-    about = json.dumps([clause, values, sorted(where.tags_all), told, created_seq])
+    told = [_told(each) for each in details]
+    about = json.dumps([clause, values, sorted(where.tags_all), told, created_seq], default=str)
     return hashlib.blake2b(about.encode(), digest_size=8).digest()
+
+
+def _told(condition: Condition) -> list[Any]:
+    """Return what of a condition stays the same from page to page."""
+    match condition:
+        case AnyOf(conditions, negated):
+            return [negated, *map(_told, conditions)]
+        case DetailBetween(field, moving=True):
+            return [field]
+        case LeadsTo(link, kind, detail, backward):
+            return [link, kind, _told(detail), backward]
+        case _:
+            return list(dataclasses.astuple(condition))

@@ -11,7 +11,7 @@ from memorybank.domain.audit import AuditEvent, EventKind
 from memorybank.domain.duplicates import fingerprint
 from memorybank.domain.feed import FeedPage
 from memorybank.domain.memory import (
-    HasDetail,
+    Condition,
     Link,
     LinkType,
     Memory,
@@ -37,6 +37,7 @@ from memorybank.stores.sql.connection import (
     Write,
     whose,
 )
+from memorybank.stores.sql.edges import EdgeTables, ordered_link
 from memorybank.stores.sql.embeddings import WITH_VECTOR, EmbeddingTables, VectorTable
 from memorybank.stores.sql.feed import read_page
 from memorybank.stores.sql.forgetting import ForgettingTables
@@ -79,6 +80,7 @@ class SqlStore(ABC):
         self._embeddings = EmbeddingTables(vectors, seal, read=read, write=write)
         self._forgetting = ForgettingTables(read=read, write=write)
         self._episodes = StepTables(seal, read=read, write=write)
+        self._edges = EdgeTables(dialect, read=read)
         self._closed = False
 
     @property
@@ -95,6 +97,11 @@ class SqlStore(ABC):
     def episodes(self) -> StepTables:
         """See MemoryStore."""
         return self._episodes
+
+    @property
+    def edges(self) -> EdgeTables:
+        """See MemoryStore."""
+        return self._edges
 
     @property
     def transfer(self) -> TransferTables:
@@ -281,7 +288,7 @@ class SqlStore(ABC):
         details = {"target": link.target, "type": link.type.value}
         return await self._write(
             tenant,
-            lambda connection: life.link(connection, tenant, link),
+            lambda connection: ordered_link(connection, tenant, link),
             done(AuditEvent(EventKind.WRITE, "memory.link", tenant, link.source, details)),
         )
 
@@ -326,7 +333,7 @@ class SqlStore(ABC):
         *,
         limit: int,
         cursor: str | None,
-        details: Sequence[HasDetail] = (),
+        details: Sequence[Condition] = (),
     ) -> MemoryPage:
         """See MemoryStore. Pages never skip or repeat a memory, whatever is added meanwhile."""
         before = None if cursor is None else rows.decode_cursor(tenant, where, cursor, details)
@@ -445,7 +452,7 @@ class SqlStore(ABC):
         clause: str,
         values: rows.Bindings,
         tags: Sequence[str],
-        details: Sequence[HasDetail],
+        details: Sequence[Condition],
     ) -> tuple[str, rows.Bindings]:
         """Narrow a condition on memories to those with all of the tags and details."""
 

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from memorybank.domain.audit import NotedEvent
 from memorybank.domain.keys import ApiKey
-from memorybank.domain.memory import HasDetail, Touch
+from memorybank.domain.memory import Condition, Touch
 from memorybank.domain.usage import Count, Endpoint
 from memorybank.encryption import KeyRing
 from memorybank.errors import ConfigurationError, ReadOnly, StoreUnavailable
@@ -188,7 +188,7 @@ class SqliteFollower(SqlStore):
         clause: str,
         values: rows.Bindings,
         tags: Sequence[str],
-        details: Sequence[HasDetail],
+        details: Sequence[Condition],
     ) -> tuple[str, rows.Bindings]:
         """See SqlStore."""
         return holding(self._seal, clause, values, tags, details)

@@ -15,7 +15,7 @@ import apsw
 from typing_extensions import override
 
 from memorybank.domain.audit import EventKind
-from memorybank.domain.memory import HasDetail
+from memorybank.domain.memory import Condition, HasDetail
 from memorybank.encryption import KeyRing
 from memorybank.errors import StoreUnavailable
 from memorybank.lanes import Lanes
@@ -24,6 +24,7 @@ from memorybank.stores.sql import moves, rows
 from memorybank.stores.sql.audit import Recorder
 from memorybank.stores.sql.connection import EVERYONE, Connection, Dialect, Whose
 from memorybank.stores.sql.embeddings import VectorTable, register
+from memorybank.stores.sql.narrowing import Clause, Narrowing, narrowed
 from memorybank.stores.sql.sealing import Seal, seal_for, unsealed
 from memorybank.stores.sql.store import SqlStore
 from memorybank.stores.sqlite import former
@@ -163,7 +164,7 @@ class SqliteStore(SqlStore):
         clause: str,
         values: rows.Bindings,
         tags: Sequence[str],
-        details: Sequence[HasDetail],
+        details: Sequence[Condition],
     ) -> tuple[str, rows.Bindings]:
         """See SqlStore."""
         return holding(self._seal, clause, values, tags, details)
@@ -210,28 +211,39 @@ def holding(
     clause: str,
     values: rows.Bindings,
     tags: Sequence[str],
-    details: Sequence[HasDetail],
+    details: Sequence[Condition],
 ) -> tuple[str, rows.Bindings]:
     """See SqlStore. In an encrypted bank it opens these columns of all that meet the condition."""
     has = f" AND EXISTS (SELECT 1 FROM json_each({_opened(seal, 'tags')}) WHERE value = ?)"
     clause, values = clause + has * len(tags), [*values, *tags]
-    column = _opened(seal, "details")
-    for each in details:
-        path = f"$.{each.field}"
-        # Of a text there is one row, of a list one for each that it holds.
-        has = f"EXISTS (SELECT 1 FROM json_each({column}, ?) WHERE value = ?)"
-        if each.or_absent:
-            clause += f" AND (json_type({column}, ?) IS NULL OR {has})"
-            values += [path, path, each.value]
-        else:
-            clause += f" AND {has}"
-            values += [path, each.value]
-    return clause, values
+    return narrowed(_Narrowing(seal), clause, values, details)
 
 
-def _opened(seal: Seal, column: str) -> str:
-    name = f"memories.{column}"
-    return f"unsealed(memories.tenant, memories.id, '{column}', {name})" if seal.active else name
+class _Narrowing(Narrowing):
+    """How SQLite looks into details."""
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+
+    @override
+    def has(self, row: str, wanted: HasDetail) -> Clause:
+        """See Narrowing. Of a text there is one row, of a list one for each that it holds."""
+        column, path = _opened(self._seal, "details", row), f"$.{wanted.field}"
+        any_of = ", ".join("?" * len(wanted.values))
+        has = f"EXISTS (SELECT 1 FROM json_each({column}, ?) WHERE value IN ({any_of}))"
+        if not wanted.or_absent:
+            return has, [path, *wanted.values]
+        return f"(json_type({column}, ?) IS NULL OR {has})", [path, path, *wanted.values]
+
+    @override
+    def text(self, row: str, field: str) -> Clause:
+        """See Narrowing."""
+        return f"json_extract({_opened(self._seal, 'details', row)}, ?)", [f"$.{field}"]
+
+
+def _opened(seal: Seal, column: str, row: str = "memories") -> str:
+    name = f"{row}.{column}"
+    return f"unsealed({row}.tenant, {row}.id, '{column}', {name})" if seal.active else name
 
 
 @contextmanager
