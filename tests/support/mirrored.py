@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from memorybank.backup.copies import Copied, Told
-from memorybank.backup.mirroring import Side
 from memorybank.backup.objects import Folder
+from memorybank.backup.sides import Side
 from tests.support.replication import UID, Pod
 from tests.support.s3_server import S3, without_aws
 
@@ -23,7 +23,7 @@ OLD, NEW = "00000001-aaaaaaaa", "00000002-bbbbbbbb"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEEP = timedelta(days=30)
 OWN = f"agents/team-memory/{UID}"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 def file(epoch: str, level: int, first: int, last: int) -> str:

@@ -21,7 +21,7 @@ from memorybank.errors import Conflict
 
 GOOD_SECONDS = 2.0
 SETTLE_SECONDS = 3.0
-_FENCE = "fence.json"
+FENCE = "fence.json"
 
 
 class Fence(BaseModel):
@@ -54,7 +54,7 @@ class Fences:
 
     def find(self) -> Fence | None:
         """Return it. Raises BackupUnavailable."""
-        content = self._objects.read_now(_FENCE)
+        content = self._objects.read_now(FENCE)
         if content is None:
             return None
         try:
@@ -67,7 +67,7 @@ class Fences:
         BackupUnavailable.
         """
         try:
-            await self._objects.create(_FENCE, fence.model_dump_json().encode())
+            await self._objects.create(FENCE, fence.model_dump_json().encode())
         except Conflict:
             there = await asyncio.to_thread(self.find)
             if there is None or there.by != fence.by:
@@ -81,5 +81,5 @@ class Fences:
     async def lift(self) -> Fence | None:
         """Remove it; return what it said, None when there is none. Raises BackupUnavailable."""
         there = await asyncio.to_thread(self.find)
-        await self._objects.remove([_FENCE])
+        await self._objects.remove([FENCE])
         return there

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from memorybank.allocation import keep_large_arrays_apart, share_one_heap
 from memorybank.background import beside
+from memorybank.backup.bringing import SourceMoved
 from memorybank.backup.copies import TOLD_SECONDS, Copied, Told
-from memorybank.backup.mirroring import Mirror, Side, SourceMoved
+from memorybank.backup.mirroring import Mirror
 from memorybank.backup.prepare import Prepared
+from memorybank.backup.sides import Side
 from memorybank.errors import BackupUnavailable, ConfigurationError, MemoryBankError
 from memorybank.server.destinations import backup_of, copies_of, place_of
 from memorybank.server.footprint import settle
@@ -26,6 +28,9 @@ from memorybank.settings import BackupSettings, Settings
 
 _WHOLE_SECONDS = 3_600.0
 """Between two comparisons of all that there is."""
+_AGAIN_SECONDS = 60.0
+"""Until the first of them after one that left something out; then twice as long, and so on."""
+_MOST_AGAIN_DOUBLED = 4
 _ALL_LEVELS_SECONDS = 60.0
 """Between two looks at what was made of single syncs, which are there for five minutes."""
 _MOST_PAUSE = 60.0
@@ -95,13 +100,24 @@ async def _keep(keepers: list[Keeper], run_dir: Path) -> None:
 
 
 async def _tell(keepers: list[Keeper], run_dir: Path) -> None:
+    told = ""
     while True:
-        _save(keepers, run_dir)
+        problem = _save(keepers, run_dir)
+        if problem and problem != told:
+            _logger.warning("how far the copies are cannot be told: %s", problem)
+        told = problem
         await asyncio.sleep(TOLD_SECONDS)
 
 
-def _save(keepers: list[Keeper], run_dir: Path) -> None:
-    Told(at=datetime.now(UTC), copies=tuple(each.seen for each in keepers)).save(run_dir)
+def _save(keepers: list[Keeper], run_dir: Path) -> str:
+    """Tell the service; return why that is not possible. The service says so by itself, and what is
+    told is found out anew after each start: it is no reason to end.
+    """
+    try:
+        Told(at=datetime.now(UTC), copies=tuple(each.seen for each in keepers)).save(run_dir)
+    except ConfigurationError as error:
+        return error.message
+    return ""
 
 
 @dataclass(slots=True)
@@ -109,12 +125,16 @@ class Keeper:
     """Keeps one copy as it should be, pass after pass."""
 
     make: Callable[[], Mirror]
-    """Tried again while it fails: a key of a copy that cannot be read is no reason to end."""
+    """Done for each comparison of all: keys may be others by then. One that cannot be read is no
+    reason to end, and is read again.
+    """
     known: Copied
     pause: float
     """Seconds between two passes."""
     _mirror: Mirror | None = None
     _failures: int = 0
+    _left_out: int = 0
+    """How many comparisons in a row left something out."""
     _compared: float = field(default=float("-inf"))
     """When all was compared last and was well since, by a clock of its own."""
     _looked: float = field(default=float("-inf"))
@@ -167,19 +187,40 @@ class Keeper:
             _logger.exception("the copy %s does not go on", self.known.name)
             self._failed("copying failed unexpectedly, see the log of what copies", began)
         else:
-            self._copied(began)
+            problem = "" if self._mirror is None else self._mirror.problem
+            if problem:
+                self._tell(problem, began)
+                self._failures = 0
+            else:
+                self._copied(began)
 
     async def _pass(self) -> None:
-        mirror = self._mirror = self._mirror or self.make()
         now = time.monotonic()
-        if now - self._compared >= _WHOLE_SECONDS:
+        mirror = self._mirror
+        if mirror is None or now - self._compared >= self._whole_seconds:
+            mirror = self._made_anew()
             await mirror.whole()
             self._compared = self._looked = now
+            self._left_out = self._left_out + 1 if mirror.problem else 0
         elif now - self._looked >= _ALL_LEVELS_SECONDS:
             await mirror.recent(syncs_only=False)
             self._looked = now
         else:
             await mirror.recent(syncs_only=True)
+
+    def _made_anew(self) -> Mirror:
+        """Return what copies by the keys that there are now. Raises ConfigurationError."""
+        made = self.make()
+        if self._mirror is not None:
+            made.go_on_from(self._mirror)
+        self._mirror = made
+        return made
+
+    @property
+    def _whole_seconds(self) -> float:
+        if self._mirror is None or not self._mirror.problem:
+            return _WHOLE_SECONDS
+        return _AGAIN_SECONDS * (1 << min(max(self._left_out - 1, 0), _MOST_AGAIN_DOUBLED))
 
     def _copied(self, at: datetime) -> None:
         if self.known.problem:
@@ -188,9 +229,12 @@ class Keeper:
         self.known = Copied(name=self.known.name, copied_at=at)
 
     def _failed(self, problem: str, at: datetime) -> None:
-        if problem != self.known.problem:
-            _logger.warning("the copy %s does not go on: %s", self.known.name, problem)
+        self._tell(problem, at)
         self._failures += 1
         self._compared = float("-inf")
+
+    def _tell(self, problem: str, at: datetime) -> None:
+        if problem != self.known.problem:
+            _logger.warning("the copy %s does not go on: %s", self.known.name, problem)
         since = self.known.problem_since or at
         self.known = self.known.model_copy(update={"problem": problem, "problem_since": since})

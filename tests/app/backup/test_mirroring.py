@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memorybank.backup.bringing import SourceMoved
 from memorybank.backup.chain import Origin
 from memorybank.backup.fence import Fence, Fences
-from memorybank.backup.mirroring import File, Mirror, Pass, Side, SourceMoved, compare
+from memorybank.backup.mirroring import Mirror, Pass, compare
 from memorybank.backup.objects import Bucket, Content, Folder, Objects
 from memorybank.backup.point import Point
+from memorybank.backup.sides import File, Side
 from memorybank.errors import ConfigurationError
 from memorybank.server.backups import lift_fence, remove_point
 from memorybank.server.destinations import backup_of, copies_of, place_of

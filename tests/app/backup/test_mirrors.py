@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from typing_extensions import override
 
 from memorybank.backup.chain import Origin
-from memorybank.backup.copies import Copied, Told, known
-from memorybank.backup.mirroring import Mirror, Pass, Side
+from memorybank.backup.copies import RECORD, Copied, Told, known
+from memorybank.backup.mirroring import Mirror, Pass
 from memorybank.backup.objects import Folder
+from memorybank.backup.sides import Side
 from memorybank.errors import ConfigurationError
 from memorybank.server.destinations import backup_of, copies_of, place_of
 from memorybank.server.mirrors import Keeper
@@ -161,6 +163,44 @@ def test_a_copy_that_cannot_be_written_says_which_and_goes_on_later(
             assert seen(pod).problem.startswith("the copy far-away: ")
             (tmp_path / "copy").unlink()
             wait_until(lambda: not seen(pod).problem and seen(pod).copied_at is not None)
+
+
+@pytest.mark.slow
+def test_a_state_that_cannot_be_saved_ends_nothing(make_pod: MakePod, tmp_path: Path) -> None:
+    pod = make_pod({"volume": {"path": str(tmp_path / "backups")}}, **copies(tmp_path))
+    epoch = pod.prepare().epoch.name
+    (pod.run_dir / f".{RECORD}.new" / "in-the-way").mkdir(parents=True)
+    backup = backup_of(pod.settings)
+    source, target = Side(place_of(backup), ""), Side(copies_of(backup)["far-away"], "")
+
+    def has_arrived(path: str) -> bool:
+        return path in asyncio.run(target.contents())
+
+    with mirroring(pod) as process:
+        for number in range(1, 4):
+            path = file(epoch, 0, number, number)
+            asyncio.run(source.objects.write(source.own(path), b"a sync"))
+            wait_until(partial(has_arrived, path))
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.slow
+def test_a_copy_that_does_not_answer_is_told_and_a_new_key_needs_no_restart(
+    make_pod: MakePod, s3: S3, tmp_path: Path
+) -> None:
+    copy = {"s3": s3.settings(tmp_path / "secrets") | {"path": "copy"}}
+    first = {"volume": {"path": str(tmp_path / "backups")}}
+    pod = make_pod(first, copies=[{"name": "far-away", **copy}], copy_seconds=1)
+    pod.prepare()
+    (tmp_path / "secrets" / "secret").write_text("revoked")
+    with mirroring(pod):
+        wait_until(lambda: bool(seen(pod).problem))
+        s3.settings(tmp_path / "secrets")
+        wait_until(lambda: not seen(pod).problem and seen(pod).copied_at is not None)
+        with s3.silent():
+            wait_until(lambda: bool(seen(pod).problem))
+        wait_until(lambda: not seen(pod).problem)
 
 
 @pytest.mark.slow
