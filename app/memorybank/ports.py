@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memorybank.domain.audit import AuditPage, AuditRecord, Chain, NotedEvent
+from memorybank.domain.consolidation.rules import Fold, Job, RunStatus
 from memorybank.domain.edges import Direction, Order
 from memorybank.domain.encryption import EncryptionStatus
 from memorybank.domain.feed import FeedPage
@@ -797,6 +798,103 @@ class ForgettingStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ConsolidationRun:
+    """A run of a consolidation job on the memories of one tenant."""
+
+    id: str
+    tenant: str
+    job: Job
+    cause: str
+    """"schedule", or the id of the key that asked for it."""
+    started_at: datetime
+    status: RunStatus = RunStatus.RUNNING
+    examined: int = 0
+    """Memories that it has read."""
+    kept: int = 0
+    """Memories that stand for others from then on."""
+    archived: int = 0
+    ended_at: datetime | None = None
+    error: str | None = None
+    """Why it failed; never contents."""
+    undone_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A step of a run that is to be undone."""
+
+    number: int
+    """In its run."""
+    kept: str | None
+    """Id of the memory that said something else from then on; None where none did."""
+    revision: int | None
+    """The one that the step made."""
+
+
+class ConsolidationStore(Protocol):
+    """What the consolidation jobs read and write. See MemoryStore for what it promises."""
+
+    async def scan(
+        self, tenant: str, types: frozenset[MemoryType], *, after: int, limit: int
+    ) -> tuple[list[Memory], int | None]:
+        """Return live memories in order of creation, and what to pass as `after` for more of them.
+
+        Those are left out that a run changed which was undone: nobody wants that done again.
+        """
+
+    async def keep_run(self, run: ConsolidationRun, *, at: datetime) -> None:
+        """Store a run as it is now, and that it is alive at this moment."""
+
+    async def fold(
+        self, run: ConsolidationRun, fold: Fold, vector: Vector | None, *, at: datetime
+    ) -> int | None:
+        """Do a step in one transaction, with what undoes it; return the `seq` of the last change.
+
+        None, with nothing changed, when one of the memories is another one than was read, or is
+        pinned or held by now, or not live. A None vector keeps the one that there is. `at` is by
+        the clock of grace periods.
+        """
+
+    async def consolidation_run(self, tenant: str, run_id: str) -> ConsolidationRun | None:
+        """Return a run."""
+
+    async def consolidation_runs(
+        self, tenant: str, *, limit: int, job: Job | None = None
+    ) -> list[ConsolidationRun]:
+        """Return the newest runs, newest first."""
+
+    async def interrupt(self, *, silent_since: datetime, at: datetime) -> int:
+        """Mark the runs as interrupted that are not known to be alive later than at a moment.
+
+        Of all tenants; returns how many.
+        """
+
+    async def last_scheduled(self, tenant: str) -> dict[Job, datetime]:
+        """Return when the schedule has started each job last."""
+
+    async def folds(self, tenant: str, run_id: str, *, limit: int) -> list[Folded]:
+        """Return steps of a run that are not undone yet, the last one first."""
+
+    async def unfold(
+        self,
+        tenant: str,
+        run_id: str,
+        folded: Folded,
+        *,
+        says: Memory | None,
+        vector: Vector | None,
+        at: datetime,
+    ) -> tuple[int, int, int] | None:
+        """Undo a step in one transaction.
+
+        What it archived and nobody has moved since is live again; links that it made are gone;
+        `says` is what the memory that was kept says again. Returns how many memories are as they
+        were, how many are left as somebody has changed them, and the `seq` of the last change.
+        None, with nothing changed, when the memory that was kept was changed meanwhile.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Marks:
     """How far a store is; what is larger than before has changed."""
 
@@ -843,6 +941,10 @@ class MemoryStore(LifeStore, Protocol):
     @property
     def edges(self) -> EdgeStore:
         """Edges as a whole."""
+
+    @property
+    def consolidation(self) -> ConsolidationStore:
+        """What the consolidation jobs work on, in the same place."""
 
     @property
     def transfer(self) -> TransferStore:

@@ -33,7 +33,9 @@ from memorybank.auth import tokens
 from memorybank.auth.limits import Rate, RateLimiter
 from memorybank.backup.chain import EPOCH_NAME
 from memorybank.backup.point import POINT_NAME
+from memorybank.domain import cron
 from memorybank.domain.audit import EventKind
+from memorybank.domain.consolidation.rules import Job, Rules
 from memorybank.domain.forgetting import Policy
 from memorybank.domain.gate import Action, GatePolicy
 from memorybank.domain.keys import Role, Roles, Scope
@@ -782,6 +784,74 @@ class ForgettingSettings(Section):
         )
 
 
+class ConsolidationSettings(Section):
+    """How many memories are made few; docs/service/consolidation.md says how."""
+
+    enabled: bool = Field(
+        False, description="Run the jobs on a schedule; without it, they run when asked to."
+    )
+    schedule: str = Field(
+        "30 3 * * *",
+        max_length=100,
+        description="The five fields of cron (minute, hour, day of month, month, day of week), in "
+        "UTC.",
+    )
+    jobs: Annotated[
+        tuple[Annotated[Job, Field(strict=False)], ...], NoDecode, BeforeValidator(_comma_separated)
+    ] = Field(tuple(Job), description="The jobs that the schedule runs, in this order.")
+    handoff_days: float = Field(
+        30, ge=0, le=3_650, description="Hand-offs that are older are made one."
+    )
+    decision_days: float = Field(
+        365, ge=1, le=3_650, description="Decisions that nobody used for so long are archived."
+    )
+    superseded_days: float = Field(
+        30,
+        ge=0,
+        le=3_650,
+        description="So long after another one took its place a decision is archived.",
+    )
+    similarity: float = Field(
+        0.9,
+        ge=0.5,
+        le=1,
+        description="Least cosine of the vectors of two memories that are made one.",
+    )
+    words: float = Field(
+        0.8,
+        ge=0.5,
+        le=1,
+        description="Least share of the words of the longer one that the shorter one has.",
+    )
+
+    @field_validator("schedule")
+    @classmethod
+    def _comes(cls, schedule: str) -> str:
+        try:
+            cron.check_schedule(schedule)
+        except ValueError as error:
+            raise PydanticCustomError("schedule", "{said}", {"said": str(error)}) from None
+        return schedule
+
+    @field_validator("jobs")
+    @classmethod
+    def _each_once(cls, jobs: tuple[Job, ...]) -> tuple[Job, ...]:
+        return tuple(dict.fromkeys(jobs))
+
+    def to_rules(self) -> Rules:
+        """Return what the jobs go by."""
+        return Rules(
+            enabled=self.enabled,
+            schedule=self.schedule,
+            jobs=self.jobs,
+            handoff_age=timedelta(days=self.handoff_days),
+            decision_age=timedelta(days=self.decision_days),
+            superseded_age=timedelta(days=self.superseded_days),
+            similarity=self.similarity,
+            words=self.words,
+        )
+
+
 class WriteGateSettings(Section):
     """What is kept out of memories; docs/service/write-gate.md says how it is found."""
 
@@ -910,6 +980,7 @@ class Settings(BaseSettings):
     )
     limits: LimitSettings = LimitSettings()
     forgetting: ForgettingSettings = ForgettingSettings()
+    consolidation: ConsolidationSettings = ConsolidationSettings()
     write_gate: WriteGateSettings = WriteGateSettings()
     cors: CorsSettings = CorsSettings()
     logging: LoggingSettings = LoggingSettings()

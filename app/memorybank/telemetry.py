@@ -23,6 +23,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from memorybank.consolidation_metrics import ConsolidationMetrics
 from memorybank.errors import StoreUnavailable
 from memorybank.guide_metrics import GuideMetrics
 from memorybank.ports import GenerationState, MemoryStore, SearchIndex
@@ -164,6 +165,7 @@ class Telemetry:
                 connections=self._connections,
             )
         )
+        self.consolidation = ConsolidationMetrics(self._registry)
         self._memories = Gauge("memorybank_memories", "Memories stored.", registry=self._registry)
         self._pending = Gauge(
             "memorybank_embedding_pending",

@@ -12,6 +12,7 @@ from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_backup import BackupRoutes
 from memorybank.http.routes_care import CareRoutes
+from memorybank.http.routes_consolidation import ConsolidationRoutes
 from memorybank.http.routes_edges import EdgeRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
@@ -82,10 +83,11 @@ def openapi() -> dict[str, Any]:
         ForgettingRoutes(NOBODY, NOBODY).router(),
         KeyRoutes(NOBODY).router(),
         TenantRoutes(NOBODY).router(),
+        ConsolidationRoutes(NOBODY).router(),
         AuditRoutes(NOBODY).router(),
         EncryptionRoutes(NOBODY).router(),
         TransferRoutes(NOBODY, NOBODY).router(),
-        GuideRoutes(NOBODY, NOBODY, NOBODY, exposition=None).router(),
+        GuideRoutes(NOBODY, NOBODY, NOBODY, NOBODY, exposition=None).router(),
         CareRoutes(NOBODY).router(),
         BackupRoutes(NOBODY).router(),
         EmbeddingRoutes(NOBODY).router(),

@@ -10,13 +10,22 @@ from typing import Any
 import apsw
 
 from memorybank.domain.audit import AuditEvent, EventKind, NotedEvent
+from memorybank.domain.consolidation.rules import Fold, Job
 from memorybank.domain.forgetting import Step
 from memorybank.domain.memory import Link, LinkType, MemoryState, MemoryType, Touch
 from memorybank.domain.tenants import Quotas, Tenant
 from memorybank.domain.usage import Count, Endpoint
 from memorybank.domain.work.episodes import Step as EpisodeStep
 from memorybank.domain.work.episodes import StepResult
-from memorybank.ports import Claim, ClockReading, ForgettingRun, MemoryStore, Move, NewSteps
+from memorybank.ports import (
+    Claim,
+    ClockReading,
+    ConsolidationRun,
+    ForgettingRun,
+    MemoryStore,
+    Move,
+    NewSteps,
+)
 from memorybank.settings import DATABASE_NAME
 from memorybank.stores.sqlite import SqliteStore
 from tests.support.memory_samples import NOON, a_key, a_memory, a_vector, later
@@ -106,6 +115,10 @@ async def _fill(store: MemoryStore, tenant: str) -> None:
         EpisodeStep("test", later(1), result=StepResult.ERROR, error="ü", action=ODD, tokens=0),
     ]
     await store.episodes.add_steps(tenant, [NewSteps(claimed.id, done)])
+    consolidation = ConsolidationRun(
+        f"merge-{tenant}", tenant, Job.MERGE_DUPLICATES, "schedule", later(1), error=ODD
+    )
+    await store.consolidation.fold(consolidation, Fold((claimed,)), None, at=later(1))
     await access.add_activity({Endpoint(tenant, "2026-03-01", "GET /v1"): Count(3, 2, 1)}, [])
 
 

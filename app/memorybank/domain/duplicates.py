@@ -31,7 +31,7 @@ _DIGEST_BYTES = 16
 
 def fingerprint(text: str) -> bytes:
     """Return 16 bytes that texts of the same words in the same order share."""
-    said = "\x00".join(_words(text)) or text.strip()
+    said = "\x00".join(words(text)) or text.strip()
     return hashlib.blake2b(said.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
 
 
@@ -59,7 +59,8 @@ def _brings_more(new: Memory, old: Memory) -> bool:
     return not set(new.tags) <= set(old.tags) or new.pinned > old.pinned
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
+    """Return the words of a text, without what may come and go."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return [
         stripped

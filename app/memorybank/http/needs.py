@@ -22,7 +22,7 @@ _WORK = (
 )
 _BY_METHOD = {
     **dict.fromkeys(("memories", "life", *_WORK), Scope.WRITE),
-    **dict.fromkeys(("forgetting", "guides"), Scope.ADMIN),
+    **dict.fromkeys(("forgetting", "consolidation", "guides"), Scope.ADMIN),
 }
 """By tag, what anything but GET needs."""
 

@@ -28,6 +28,7 @@ from memorybank.schemas.guides import (
     TenantMetrics,
 )
 from memorybank.schemas.transfer import ExportQuery
+from memorybank.services.consolidation import Consolidation
 from memorybank.services.exporting import ExportService
 from memorybank.services.forgetting import Forgetting
 
@@ -40,6 +41,7 @@ class GuideRoutes:
     def __init__(
         self,
         forgetting: Forgetting,
+        consolidation: Consolidation,
         exports: ExportService,
         embedding_model: str,
         *,
@@ -47,6 +49,7 @@ class GuideRoutes:
     ) -> None:
         """`exposition` makes Prometheus' text; None where it is on the metrics port alone."""
         self._forgetting = forgetting
+        self._consolidation = consolidation
         self._exports = exports
         self._embedding_model = embedding_model
         self._exposition = exposition
@@ -93,17 +96,33 @@ class GuideRoutes:
         )
 
     async def scheduler_status(self, caller: Caller) -> SchedulerStatus:
-        """Show when the forgetting job runs; `GET /v1/forgetting` tells more."""
+        """Show which jobs run when, and how they went the last time; `GET /v1/forgetting` and
+        `GET /v1/consolidation/jobs` tell more.
+        """
         schedule = await self._forgetting.schedule(caller)
-        job = SchedulerJob(
+        forgetting = SchedulerJob(
             id="forgetting_curve_job",
             name="Apply Forgetting Curve",
             next_run=schedule.next_run,
             trigger=f"interval[{schedule.policy.interval}]",
+            last_run=schedule.last_run,
+            last_result=None if schedule.last_run is None else "done",
         )
-        if schedule.next_run is None:
-            return SchedulerStatus(status="stopped", scheduler_state=0, jobs=[job])
-        return SchedulerStatus(status="running", scheduler_state=1, jobs=[job])
+        cron = self._consolidation.rules.schedule
+        jobs = [forgetting] + [
+            SchedulerJob(
+                id=f"{report.job.value}_job",
+                name=report.job.value.replace("_", " ").title(),
+                next_run=report.next_run,
+                trigger=f"cron[{cron}]",
+                last_run=None if report.last is None else report.last.started_at,
+                last_result=None if report.last is None else report.last.status.value,
+            )
+            for report in await self._consolidation.jobs(caller)
+        ]
+        if all(job.next_run is None for job in jobs):
+            return SchedulerStatus(status="stopped", scheduler_state=0, jobs=jobs)
+        return SchedulerStatus(status="running", scheduler_state=1, jobs=jobs)
 
     async def run_forgetting_curve(self, caller: Caller) -> ForgettingCurveRun:
         """Run the forgetting job once on this tenant's memories, as `POST /v1/forgetting/run`."""

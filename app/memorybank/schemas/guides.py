@@ -39,6 +39,8 @@ class SchedulerJob(Response):
     name: str
     next_run: datetime | None = Field(description="null while it is switched off.")
     trigger: str
+    last_run: datetime | None = Field(description="null when it never ran.")
+    last_result: str | None = Field(description="How that run ended, or `running`.")
 
 
 class SchedulerStatus(Response):

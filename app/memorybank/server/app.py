@@ -19,6 +19,7 @@ from memorybank.http.resource import ResourceRoutes
 from memorybank.http.routes_audit import AuditRoutes
 from memorybank.http.routes_backup import BackupRoutes
 from memorybank.http.routes_care import CareRoutes
+from memorybank.http.routes_consolidation import ConsolidationRoutes
 from memorybank.http.routes_edges import EdgeRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
@@ -82,6 +83,8 @@ async def build_application(
         roles=roles,
         jwt=federation.authenticator,
         forgetting=settings.forgetting.to_policy(),
+        consolidation=settings.consolidation.to_rules(),
+        consolidated=telemetry.consolidation.ended,
         gate=settings.write_gate.to_policy(),
         timed=tracer.timed(telemetry.timed),
         counted=telemetry.counted,
@@ -153,6 +156,7 @@ async def build_application(
         EpisodeRoutes(services.work.episodes).router(),
         LifeRoutes(services.memories.life).router(),
         ForgettingRoutes(services.forgetting, engine.embedder.model).router(),
+        ConsolidationRoutes(services.consolidation).router(),
         KeyRoutes(services.keys).router(),
         TenantRoutes(services.tenants).router(),
         AuditRoutes(services.audit).router(),
@@ -161,6 +165,7 @@ async def build_application(
         TransferRoutes(services.exports, services.imports).router(),
         GuideRoutes(
             services.forgetting,
+            services.consolidation,
             services.exports,
             engine.embedder.model,
             exposition=exposition if settings.server.metrics_on_port else None,

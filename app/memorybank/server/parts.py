@@ -52,3 +52,4 @@ class ServiceParts:
         services = self._application.services
         services.memories.use_gate(settings.write_gate.to_policy())
         services.forgetting.use_policy(settings.forgetting.to_policy())
+        services.consolidation.use_rules(settings.consolidation.to_rules())

@@ -30,6 +30,7 @@ _logger = logging.getLogger(__name__)
 
 AT_ONCE = (
     "admin_key",
+    "consolidation.",
     "cors.",
     "forgetting.",
     "limits.",
@@ -240,6 +241,7 @@ def _with_those_of(new: Settings, old: Settings) -> Settings:
     return old.model_copy(
         update={
             "admin_key": new.admin_key,
+            "consolidation": new.consolidation,
             "cors": new.cors,
             "forgetting": new.forgetting,
             "limits": new.limits,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from memorybank.auth.authenticator import Authenticator, TokenAuthenticator
 from memorybank.domain.configuration import ConfigurationInEffect
+from memorybank.domain.consolidation.rules import Rules
 from memorybank.domain.forgetting import Policy
 from memorybank.domain.gate import GatePolicy
 from memorybank.domain.keys import Roles
@@ -16,6 +17,7 @@ from memorybank.schemas.transfer import Space
 from memorybank.server.engine import Engine
 from memorybank.services.audit import AuditService
 from memorybank.services.care import CareService
+from memorybank.services.consolidation import Consolidation, Heard
 from memorybank.services.embedding import Reembedding
 from memorybank.services.encryption import EncryptionService
 from memorybank.services.exporting import ExportService
@@ -24,7 +26,7 @@ from memorybank.services.forgetting import Forgetting
 from memorybank.services.importing import ImportService
 from memorybank.services.keys import KeyService
 from memorybank.services.leadership import Leadership
-from memorybank.services.memories import MemoryService
+from memorybank.services.memories import MemoryService, now_utc
 from memorybank.services.selftest import SelfTest
 from memorybank.services.steady import SteadyClock
 from memorybank.services.tenants import TenantService
@@ -42,6 +44,7 @@ class Services:
     work: Work
     steps: StepQueue
     forgetting: Forgetting
+    consolidation: Consolidation
     keys: KeyService
     tenants: TenantService
     exports: ExportService
@@ -65,6 +68,8 @@ class Services:
         roles: Roles | None = None,
         jwt: TokenAuthenticator | None = None,
         forgetting: Policy | None = None,
+        consolidation: Rules | None = None,
+        consolidated: Heard = lambda _run: None,
         gate: GatePolicy | None = None,
         timed: Timed = untimed,
         counted: Counted = uncounted,
@@ -104,6 +109,19 @@ class Services:
                 leadership=leadership,
                 last_run=None if reading is None else reading.job_ran_at,
                 timed=timed,
+            ),
+            consolidation=Consolidation(
+                engine.store,
+                engine.index,
+                memories.adding,
+                memories.ledger,
+                memories.touches,
+                consolidation or Rules(),
+                leadership=leadership,
+                alone=engine.shared is None,
+                clock=now_utc,
+                steady=clock.stamp,
+                heard=consolidated,
             ),
             embedding=embedding,
             keys=KeyService(access, authenticator, roles=roles),
@@ -151,6 +169,7 @@ class Services:
             self.memories.touches.run(),
             self.steps.run(),
             self.forgetting.follow_schedule(),
+            self.consolidation.follow_schedule(),
             self.embedding.run(),
             self.leadership.run(),
             *(() if self.following is None else (self.following.run(), self.embedding.look())),

@@ -138,9 +138,7 @@ class Life:
                     field="revision",
                     hint="its history lists them",
                 )
-            fields = {name: getattr(then, name) for name in Memory.__dataclass_fields__}
-            said = {name: value for name, value in fields.items() if name not in _NOT_SAID}
-            return await self._revise(caller, old, replace(old, **said), "rollback")
+            return await self._revise(caller, old, saying_again(old, then), "rollback")
 
     async def history(
         self, caller: Principal, memory_id: str, *, before: int | None, limit: int
@@ -370,6 +368,18 @@ class Life:
 def unknown(field: str = "id") -> NotFound:
     """Return the error about a memory that this tenant does not have."""
     return NotFound("there is no memory with this id", field=field, hint="list or search for it")
+
+
+def saying_again(now: Memory, then: Memory) -> Memory:
+    """Return a memory that says what it said then; what became of it since stays."""
+    fields = {name: getattr(then, name) for name in Memory.__dataclass_fields__}
+    said = {name: value for name, value in fields.items() if name not in _NOT_SAID}
+    return replace(now, **said)
+
+
+def following(new: Memory, old: Memory, now: datetime) -> Memory:
+    """Return what a memory is to say as the revision that follows the one it has."""
+    return _next(new, now, {}, after=old)
 
 
 def _changed(old: Memory, changes: Mapping[str, Any]) -> Memory:

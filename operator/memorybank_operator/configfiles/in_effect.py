@@ -16,6 +16,7 @@ from memorybank_operator.configfiles.app_config import AppConfig
 from memorybank_operator.configfiles.checksum import object_checksum, text_checksum
 
 AT_ONCE = (
+    "consolidation.",
     "cors.",
     "forgetting.",
     "limits.",

@@ -18,7 +18,12 @@ from memorybank.stores.sql.contents import Row, Table
 
 Answer = TypeVar("Answer")
 
-_NUMBERED = (("generations", "id"), ("forgetting_runs", "added"), ("keys", "added"))
+_NUMBERED = (
+    ("generations", "id"),
+    ("forgetting_runs", "added"),
+    ("consolidation_runs", "added"),
+    ("keys", "added"),
+)
 """Columns that the database fills where nobody does."""
 
 

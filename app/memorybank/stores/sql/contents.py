@@ -220,6 +220,22 @@ TABLES: Final = (
         owner=_OF_A_MEMORY.format("forgetting_changes.created_seq"),
     ),
     Table(
+        "consolidation_runs",
+        ("added",),
+        _named(
+            "id, tenant, job, cause, started_at, status, examined, kept, archived, ended_at,"
+            " error, undone_at, alive_at"
+        ),
+        owner="tenant",
+    ),
+    Table(
+        "consolidation_changes",
+        ("run", "created_seq"),
+        _named("number, kept, revision, linked, state, state_changed_at, state_run, undone"),
+        owner=_OF_A_MEMORY.format("consolidation_changes.created_seq"),
+        flags=frozenset({"kept", "undone"}),
+    ),
+    Table(
         "keys",
         ("added",),
         _named(

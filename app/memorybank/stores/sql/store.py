@@ -37,6 +37,7 @@ from memorybank.stores.sql.connection import (
     Write,
     whose,
 )
+from memorybank.stores.sql.consolidation import ConsolidationTables
 from memorybank.stores.sql.edges import EdgeTables, ordered_link
 from memorybank.stores.sql.embeddings import WITH_VECTOR, EmbeddingTables, VectorTable
 from memorybank.stores.sql.feed import read_page
@@ -81,6 +82,7 @@ class SqlStore(ABC):
         self._forgetting = ForgettingTables(read=read, write=write)
         self._episodes = StepTables(seal, read=read, write=write)
         self._edges = EdgeTables(dialect, read=read)
+        self._consolidation = ConsolidationTables(vectors, seal, read=read, write=write)
         self._closed = False
 
     @property
@@ -102,6 +104,11 @@ class SqlStore(ABC):
     def edges(self) -> EdgeTables:
         """See MemoryStore."""
         return self._edges
+
+    @property
+    def consolidation(self) -> ConsolidationTables:
+        """See MemoryStore."""
+        return self._consolidation
 
     @property
     def transfer(self) -> TransferTables:

@@ -14,13 +14,14 @@ import pytest
 from psycopg import sql
 
 from memorybank.domain.audit import EventKind
+from memorybank.domain.consolidation.rules import Fold, Job
 from memorybank.domain.forgetting import Step
 from memorybank.domain.memory import Link, LinkType, MemoryType
 from memorybank.domain.tenants import UNLIMITED, Tenant
 from memorybank.domain.usage import Count, Endpoint
 from memorybank.domain.work.episodes import Step as EpisodeStep
 from memorybank.errors import ConfigurationError, StoreUnavailable
-from memorybank.ports import Claim, ForgettingRun, NewSteps
+from memorybank.ports import Claim, ConsolidationRun, ForgettingRun, NewSteps
 from memorybank.stores.postgres import PostgresStore, schema
 from memorybank.stores.sql.connection import EVERYONE, NOBODY, Connection
 from tests.support import postgres
@@ -37,8 +38,8 @@ OPEN = {
 finds is told by joining memories (see test_searching)."""
 OWNER = dict.fromkeys(
     (
-        *("audit", "audit_chains", "data_keys", "deletions", "forgetting_runs", "idempotency"),
-        *("keys", "memories", "revisions", "steps", "usage"),
+        *("audit", "audit_chains", "consolidation_runs", "data_keys", "deletions"),
+        *("forgetting_runs", "idempotency", "keys", "memories", "revisions", "steps", "usage"),
     ),
     "tenant",
 ) | {
@@ -46,6 +47,7 @@ OWNER = dict.fromkeys(
     "vectors": "(SELECT tenant FROM memories WHERE created_seq = vectors.created_seq)",
     "links": "(SELECT tenant FROM memories WHERE created_seq = source)",
     "forgetting_changes": "(SELECT tenant FROM forgetting_runs WHERE id = run)",
+    "consolidation_changes": "(SELECT tenant FROM consolidation_runs WHERE id = run)",
 }
 """In SQL, whose a row is; of every table that has a wall."""
 
@@ -100,6 +102,12 @@ async def fill(url: str) -> None:
         vitals, _ = await store.forgetting.vitals(tenant, after=0, limit=10)
         run = ForgettingRun(f"run-{tenant}", tenant, later(1), "schedule")
         await store.forgetting.take(run, [(vitals[1], Step.ARCHIVE)])
+        fold = Fold((a_memory(f"{tenant} folded", tenant=tenant),))
+        await store.add(fold.archived[0], a_vector())
+        consolidation = ConsolidationRun(
+            f"merge-{tenant}", tenant, Job.MERGE_DUPLICATES, "schedule", later(1)
+        )
+        await store.consolidation.fold(consolidation, fold, None, at=later(1))
         claimed = a_memory(f"{tenant} claimed", tenant=tenant, type=MemoryType.EPISODE)
         claim = Claim(tenant, "key-1", "once", b"digest", "{}", NOON)
         await store.add_claimed([(claimed, a_vector())], claim, since=NOON)
@@ -187,6 +195,7 @@ INSERTS = {
     "vectors": "(%(memory)s, %(other)s, 'x')",
     "links": "(%(memory)s, %(memory)s, 'related_to', 0)",
     "forgetting_changes": "('run-beta', %(memory)s, 'live', NULL, NULL)",
+    "consolidation_changes": "('merge-beta', %(memory)s, 1, false, NULL, NULL, 'live', NULL, NULL)",
 }
 
 

@@ -1,0 +1,1 @@
+"""What becomes of memories when many of them are made few, by rules alone: no model is asked."""
