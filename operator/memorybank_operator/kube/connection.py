@@ -133,6 +133,13 @@ def from_kubeconfig(file: Path) -> Connection:
         raise ConnectionConfigError(f"kubeconfig {file} cannot be read: {error}") from error
     if not isinstance(config, Mapping):
         raise ConnectionConfigError(f"kubeconfig {file} is empty or not a mapping")
+    return from_config(config, file)
+
+
+def from_config(config: Mapping[str, Any], file: Path) -> Connection:
+    """Take the current context of what a kubeconfig file says, whose relative paths are those of
+    this file. Raises ConnectionConfigError with the cure.
+    """
     try:
         return _current_context(config, file)
     except KeyError as error:

@@ -1,0 +1,183 @@
+"""`kubectl memorybank` by the real kubectl, on a real API server without any operator."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from e2e.cluster import apiserver
+from e2e.cluster.apiserver import ApiServer
+from e2e.cluster.binaries import ensure
+from e2e.cluster.paths import ROOT
+from tests.integration.refusals import Banks, api
+from tests.operator.status.states import STATES, seen
+from tests.support.apiserver import establish
+
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def http(api_server: ApiServer) -> Iterator[httpx.Client]:
+    with api(api_server) as client:
+        for each in sorted(ROOT.glob("crds/memorybank.dev_*.yaml")):
+            establish(client, yaml.safe_load(each.read_text()))
+        yield client
+
+
+@pytest.fixture
+def banks(http: httpx.Client, namespace: str) -> Banks:
+    return Banks(http, namespace)
+
+
+@pytest.fixture
+def environment(api_server: ApiServer) -> dict[str, str]:
+    """That of a user who has the operator's package installed."""
+    programs = Path(sys.executable).parent
+    return os.environ | {
+        "KUBECONFIG": str(api_server.kubeconfig),
+        "PATH": f"{programs}:{ensure('kubectl').parent}:{os.environ['PATH']}",
+    }
+
+
+@pytest.fixture
+def run(environment: dict[str, str], namespace: str) -> Run:
+    def start(*words: str, **changes: str) -> Done:
+        command = [str(ensure("kubectl")), "memorybank", *words]
+        if "-A" not in words:
+            command += ["-n", namespace]
+        return subprocess.run(  # noqa: S603 - the tool that is tested
+            command, capture_output=True, text=True, check=False, env=environment | changes
+        )
+
+    return start
+
+
+def tell(banks: Banks, name: str, state: str) -> None:
+    """Have a bank that was told to be in a state."""
+    made = banks.create_spec({}, name=name)
+    status = seen(STATES[state])["status"]
+    generation = made["metadata"]["generation"]
+    conditions = [each | {"observedGeneration": generation} for each in status["conditions"]]
+    told = status | {"observedGeneration": generation, "conditions": conditions}
+    banks.change(f"{name}/status", {"status": told})
+
+
+def test_one_that_is_ready_ends_with_0_and_one_that_is_not_with_1(banks: Banks, run: Run) -> None:
+    tell(banks, "good", "running")
+    banks.create_spec({}, name="new")
+    good, new = run("status", "good"), run("status", "new")
+    assert (good.returncode, new.returncode) == (0, 1), good.stderr + new.stderr
+    assert "/good is ready" in good.stdout
+    assert "does not run" in new.stdout or "see whether it runs" in " ".join(new.stdout.split())
+    listed = run("list")
+    assert listed.returncode == 1
+    assert [line.split()[:2] for line in listed.stdout.splitlines()] == [
+        ["NAME", "READY"],
+        ["good", "True"],
+        ["new", "Unknown"],
+    ]
+
+
+def test_every_form_of_output_is_there(banks: Banks, run: Run, namespace: str) -> None:
+    tell(banks, "good", "running")
+    assert json.loads(run("list", "-o", "json").stdout)["items"][0]["kind"] == "MemoryBank"
+    assert yaml.safe_load(run("status", "good", "-o", "yaml").stdout)["ready"] is True
+    assert "MESSAGE" in run("list", "-o", "wide").stdout
+    assert f"{namespace}   good" in re.sub(" +", "   ", run("list", "-A").stdout)
+    facts = json.loads(run("info", "good", "-o", "json").stdout)
+    assert facts["On deletion"] == "Retain"
+    assert "Embedding" in run("info", "good").stdout
+
+
+def test_a_name_that_is_not_there_gets_the_nearest_ones(banks: Banks, run: Run) -> None:
+    banks.create_spec({}, name="agents")
+    done = run("status", "agent")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "did you mean agents?" in done.stderr
+
+
+def test_a_wrong_command_line_ends_with_2(run: Run) -> None:
+    assert run("stratus").returncode == 2
+
+
+def test_without_a_cluster_it_says_so(run: Run, tmp_path: Path, api_server: ApiServer) -> None:
+    config = yaml.safe_load(api_server.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    done = run("list", "--kubeconfig", str(tmp_path / "config"))
+    assert done.returncode == 3
+    assert "the API server does not answer" in done.stderr
+
+
+def test_without_rights_it_says_which_one_is_missing(
+    http: httpx.Client, run: Run, api_server: ApiServer, namespace: str, tmp_path: Path
+) -> None:
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    assert http.post(path, json={"metadata": {"name": "guest"}}).status_code == 201
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = http.post(f"{path}/guest/token", json=body).json()["status"]["token"]
+    config = yaml.safe_load(api_server.kubeconfig.read_text())
+    for each in config["users"]:
+        each["user"] = {"token": token}
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    done = run("status", "agents", "--kubeconfig", str(tmp_path / "config"))
+    assert done.returncode == 3
+    assert "you lack this right" in done.stderr
+    assert token not in done.stderr
+
+
+def test_completion_offers_commands_options_and_banks(
+    banks: Banks, environment: dict[str, str], namespace: str
+) -> None:
+    banks.create_spec({}, name="agents")
+
+    def completed(*words: str) -> list[str]:
+        done = subprocess.run(  # noqa: S603 - the tool that is tested
+            [str(ensure("kubectl")), "__complete", "memorybank", *words],
+            capture_output=True, text=True, check=True, env=environment,
+        )  # fmt: skip
+        *found, last = done.stdout.splitlines()
+        assert last == ":4"
+        return found
+
+    assert completed("sta") == ["status"]
+    assert completed("status", "-n", namespace, "") == ["agents"]
+    assert completed("list", "-o", "j") == ["json"]
+    assert "--namespace" in completed("list", "--")
+    assert completed("nonsense", "") == []
+
+
+def test_the_page_of_the_documentation_is_true(
+    http: httpx.Client, environment: dict[str, str], api_server: ApiServer, namespace: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    config = yaml.safe_load(api_server.kubeconfig.read_text())
+    for each in config["contexts"]:
+        each["context"]["namespace"] = namespace
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    page = (ROOT / "docs/banks/kubectl.md").read_text()
+    script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.M | re.S))
+    done = subprocess.run(  # noqa: S603 - what the page says
+        ["/bin/bash", "-euxo", "pipefail", "-c", script],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+        env=environment | {"KUBECONFIG": str(tmp_path / "config")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_our_kinds_it_says_what_to_install(run: Run) -> None:
+    """On an API server of its own, where nobody installed anything."""
+    with apiserver.api_server() as server:
+        done = run("list", KUBECONFIG=str(server.kubeconfig))
+    assert done.returncode == 3
+    assert "does not know memorybanks.memorybank.dev: install" in done.stderr
