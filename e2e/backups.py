@@ -14,7 +14,7 @@ import yaml
 
 from e2e.bank import Bank, timed
 from e2e.cluster.paths import ROOT
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.object_store import ObjectStore, object_store
 from e2e.stack import Stack
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import yaml
 
+from e2e.backups import bucket_server
 from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
+from e2e.namespaces import restricted_namespace
+from e2e.object_store import ObjectStore
 from e2e.stack import OPERATOR_NAMESPACE, Stack
 
 EXAMPLE = ROOT / "examples/memorybank.yaml"
@@ -25,25 +25,6 @@ def stack() -> Stack:
     stack = Stack.up(CLUSTER)
     stack.install_operator()
     return stack
-
-
-@contextmanager
-def restricted_namespace(stack: Stack, words: str) -> Iterator[str]:
-    """A fresh namespace that admits only pods of the `restricted` Pod Security Standard."""
-    words = re.sub(r"[^a-z0-9]+", "-", words.lower())[:40]
-    name = f"{words.strip('-')}-{uuid.uuid4().hex[:6]}"
-    stack.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {
-                "name": name,
-                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-            },
-        }
-    )
-    yield name
-    stack.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 def ready_bank(stack: Stack, namespace: str) -> Bank:
@@ -73,6 +54,13 @@ def shared_bank(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Bank]:
     """A Ready bank for the tests of one module, which leave it as it is."""
     with restricted_namespace(stack, request.module.__name__.rpartition("test_")[2]) as name:
         yield ready_bank(stack, name)
+
+
+@pytest.fixture(scope="module")
+def store(stack: Stack) -> Iterator[ObjectStore]:
+    """A server of S3 with a bucket, for the tests of one module."""
+    with bucket_server(stack) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

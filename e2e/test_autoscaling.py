@@ -17,8 +17,8 @@ import pytest
 
 from e2e.asker import asked, place_asker
 from e2e.bank import Bank
-from e2e.conftest import restricted_namespace
 from e2e.metrics_server import metrics_server
+from e2e.namespaces import restricted_namespace
 from e2e.postgres import name_database, postgres
 from e2e.stack import Stack
 

@@ -37,13 +37,6 @@ def on_volume(stack: Stack) -> Iterator[Bank]:
 
 
 @pytest.fixture(scope="module")
-def store(stack: Stack) -> Iterator[ObjectStore]:
-    """A server of S3 with a bucket."""
-    with bucket_server(stack) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def in_bucket(stack: Stack, store: ObjectStore) -> Iterator[Bank]:
     """A bank whose backups are in the bucket."""
     with bank_in_bucket(stack, store) as bank:

@@ -11,7 +11,7 @@ import yaml
 from e2e.bank import Bank
 from e2e.chroma import load_chroma, wait_for_vectors
 from e2e.cluster.paths import ROOT
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.own_server import TOLD_SECONDS, OwnServer
 from e2e.stack import Stack
 

@@ -23,7 +23,7 @@ from e2e.backups import (
     writing,
 )
 from e2e.bank import Bank, timed
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.object_store import ObjectStore
 from e2e.stack import Stack
 

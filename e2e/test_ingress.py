@@ -13,7 +13,7 @@ import pytest
 
 from e2e.bank import Bank
 from e2e.cluster.pki import Authority
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.neighbours import Neighbour, pod
 from e2e.stack import IMAGES, Stack
 from e2e.traefik import CLASS, SMALL_BODIES, SMALL_BODY, Traefik, traefik

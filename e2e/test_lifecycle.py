@@ -11,8 +11,8 @@ import pytest
 
 from e2e.bank import Bank, timed
 from e2e.cluster.pki import Authority
-from e2e.conftest import restricted_namespace
 from e2e.definitions import http_route_crd
+from e2e.namespaces import restricted_namespace
 from e2e.stack import CommandFailed, Stack
 
 FACT = "The billing service keeps its invoices for ten years."

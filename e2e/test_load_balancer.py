@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from e2e.bank import Bank
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.neighbours import Neighbour, pod
 from e2e.stack import IMAGES, Stack
 

@@ -12,7 +12,7 @@ import yaml
 
 from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.neighbours import Neighbour, pod
 from e2e.stack import IMAGES, OPERATOR_NAMESPACE, Stack
 

@@ -14,7 +14,7 @@ import yaml
 
 from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.neighbours import pod
 from e2e.ollama import MODEL_PATH, load_model, load_ollama
 from e2e.own_server import TOLD_SECONDS, OwnServer

@@ -13,7 +13,7 @@ import yaml
 from e2e.backups import BUCKET, KEYS, bucket_server, wait_backed_up, writing
 from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.postgres import Postgres, name_database, postgres
 from e2e.stack import Stack
 from e2e.test_recovery_points import taken, wait_verified

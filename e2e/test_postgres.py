@@ -17,7 +17,7 @@ import yaml
 from e2e.asker import ASKER, asked, place_asker
 from e2e.bank import Bank, timed
 from e2e.cluster.paths import ROOT
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.neighbours import Neighbour
 from e2e.own_server import TOLD_SECONDS
 from e2e.postgres import Postgres, name_database, postgres

@@ -14,8 +14,8 @@ import yaml
 from e2e import postgres
 from e2e.bank import Bank
 from e2e.cluster.paths import ROOT
-from e2e.conftest import restricted_namespace
 from e2e.definitions import postgres_cluster_crd
+from e2e.namespaces import restricted_namespace
 from e2e.postgres import Postgres, put_address
 from e2e.stack import Stack
 

@@ -14,7 +14,6 @@ import pytest
 from e2e.backups import (
     BUCKET,
     bank_in_bucket,
-    bucket_server,
     epoch,
     wait_backed_up,
     writing,
@@ -28,13 +27,6 @@ pytestmark = pytest.mark.full
 FACT = "The lift of the east wing is inspected in October."
 QUESTION = "inspection of the lift"
 TAKEN_SECONDS = 300
-
-
-@pytest.fixture(scope="module")
-def store(stack: Stack) -> Iterator[ObjectStore]:
-    """A server of S3 with a bucket."""
-    with bucket_server(stack) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import pytest
 
 from e2e.backups import (
     bank_in_bucket,
-    bucket_server,
     epoch,
     wait_backed_up,
     wait_synced,
@@ -37,13 +36,6 @@ with open("/data/memory_bank.db", "r+b") as file:
         file.write(bytes(4096))
 """
 """What a broken disk leaves of a database: its first page, and nothing else."""
-
-
-@pytest.fixture(scope="module")
-def store(stack: Stack) -> Iterator[ObjectStore]:
-    """A server of S3 with a bucket."""
-    with bucket_server(stack) as made:
-        yield made
 
 
 @pytest.fixture

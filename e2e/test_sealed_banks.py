@@ -8,7 +8,7 @@ import pytest
 
 from e2e.backups import lose_volume, wait_backed_up, wait_synced
 from e2e.bank import Bank
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.sealed_store import BUCKET, SealedStore, kept, opened_without_its_key, sealed_store
 from e2e.stack import Stack
 from tests.support.sealed_bucket import new_key

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from e2e.backups import BUCKET, KEYS, bank_in_bucket, bucket_server, wait_backed_up
+from e2e.backups import BUCKET, KEYS, bank_in_bucket, wait_backed_up
 from e2e.bank import Bank
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.object_store import ObjectStore
 from e2e.stack import Stack
 
@@ -23,13 +23,6 @@ pytestmark = pytest.mark.full
 FACT = "The crane of the north quay is oiled in May."
 QUESTION = "oil for the crane"
 SECONDS = 180
-
-
-@pytest.fixture(scope="module")
-def store(stack: Stack) -> Iterator[ObjectStore]:
-    """A server of S3 with a bucket."""
-    with bucket_server(stack) as made:
-        yield made
 
 
 @pytest.fixture

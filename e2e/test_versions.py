@@ -16,9 +16,9 @@ import yaml
 from e2e.bank import READY_SECONDS, Bank
 from e2e.cluster.paths import ROOT
 from e2e.conftest import EXAMPLE as FIRST_EXAMPLE
-from e2e.conftest import restricted_namespace
 from e2e.images import engines
 from e2e.images.engines import Build
+from e2e.namespaces import restricted_namespace
 from e2e.stack import IMAGES, OPERATOR_NAMESPACE, Stack, run_module
 
 EXAMPLE = ROOT / "examples/production.yaml"

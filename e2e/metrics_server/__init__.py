@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e import servers
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.stack import Stack
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from e2e import servers
 from e2e.bank import Bank
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.processes import frozen
 from e2e.stack import Stack
 from tests.support.postgres import BIN

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from e2e import servers
-from e2e.conftest import restricted_namespace
 from e2e.images import engines
+from e2e.namespaces import restricted_namespace
 from e2e.stack import Stack
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"

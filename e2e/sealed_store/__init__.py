@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from e2e import servers
 from e2e.cluster.pki import Authority
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.stack import Stack
 from tests.support.sealed_bucket import KMS_KEY, new_key
 

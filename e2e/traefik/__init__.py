@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e import servers
-from e2e.conftest import restricted_namespace
+from e2e.namespaces import restricted_namespace
 from e2e.stack import Stack
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"
