@@ -33,6 +33,7 @@ KUBERNETES_PROGRAMS = (
 )
 # Other programs: name -> (folder under modules/, package with its main function)
 PROGRAMS = {
+    "argocd": ("argo-cd", "github.com/argoproj/argo-cd/v3/cmd"),
     "etcd": ("etcd", "go.etcd.io/etcd/server/v3"),
     "coredns": ("coredns", "github.com/coredns/coredns"),
     "distribution": ("distribution", "."),
