@@ -234,7 +234,7 @@ class Client:
 
 def load(server: Server, memories: list[dict[str, object]], clients: int) -> float:
     """Store the memories by so many clients at once; return how many per second."""
-    return _together(server, memories, clients, Client.add)
+    return together(server, memories, clients, Client.add)
 
 
 def load_batches(client: Client, texts: Iterator[dict[str, object]]) -> float:
@@ -250,10 +250,10 @@ def load_batches(client: Client, texts: Iterator[dict[str, object]]) -> float:
 
 def search_together(server: Server, questions: list[str], clients: int) -> float:
     """Ask the questions by so many clients at once; return how many per second."""
-    return _together(server, questions, clients, Client.search)
+    return together(server, questions, clients, Client.search)
 
 
-def _together(
+def together(
     server: Server, work: list[Any], clients: int, action: Callable[[Client, Any], None]
 ) -> float:
     """Divide the work among processes that begin at the same moment; return items per second."""

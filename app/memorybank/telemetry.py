@@ -192,7 +192,11 @@ class Telemetry:
             "1 where the background work of the database is done, 0 in the other processes.",
             registry=self._registry,
         )
-
+        self._steps_waiting = Gauge(
+            "memorybank_episode_steps_waiting",
+            "Steps of episodes that are queued to be written, within a second.",
+            registry=self._registry,
+        )
         self._backup_synced = Gauge(
             "memorybank_backup_synced_timestamp_seconds",
             "When everything that was committed then is known to have arrived at the destination.",
@@ -291,6 +295,10 @@ class Telemetry:
             registry=self._registry,
         )
         gauge.set_function(lambda: math.nan if (seconds := lag()) is None else seconds)
+
+    def episodes(self, waiting: Callable[[], float]) -> None:
+        """Ask at each exposition how many steps of episodes wait to be written."""
+        self._steps_waiting.set_function(waiting)
 
     def follows(self, *, leads: Callable[[], bool], behind: Callable[[], float]) -> None:
         """Ask this at each exposition: whether this process leads, and how far it is behind."""

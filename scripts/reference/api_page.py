@@ -21,6 +21,7 @@ from memorybank.http.routes_forgetting import ForgettingRoutes
 from memorybank.http.routes_guides import GuideRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
+from memorybank.http.routes_learning import LearningRoutes
 from memorybank.http.routes_life import LifeRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_search import SearchRoutes
@@ -30,24 +31,32 @@ from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
 from memorybank.http.routes_work import work_routers
 from memorybank.mcp.edge_tools import edge_tools
+from memorybank.mcp.episode_tools import episode_tool, episode_tools
 from memorybank.mcp.more_tools import more_tools
 from memorybank.mcp.task_tools import task_tools
 from memorybank.mcp.tools import ToolSpec, memory_tools
 from memorybank.mcp.work_tools import work_tools
+from memorybank.services.work.steps import StepQueue
 from memorybank.services.work.work import Work
 from scripts.reference import fields
 from scripts.reference.markdown import code, page, table
 
 # Routes and tools are described here, never called: they need no service behind them.
 NOBODY: Any = None
-_WORK = Work.on(NOBODY, NOBODY)
+_WORK = Work.on(NOBODY, StepQueue(NOBODY))
 
 
 def api() -> str:
     """Every route and tool, and the objects that they take and give."""
     document = openapi()
-    few = memory_tools(NOBODY).values()
-    more = [*more_tools(NOBODY), *work_tools(_WORK), *task_tools(_WORK.tasks), *edge_tools(NOBODY)]
+    few = [*memory_tools(NOBODY).values(), episode_tool(_WORK)]
+    more = [
+        *more_tools(NOBODY),
+        *work_tools(_WORK),
+        *task_tools(_WORK.tasks),
+        *edge_tools(NOBODY),
+        *episode_tools(_WORK),
+    ]
     schemas = document["components"]["schemas"] | tool_schemas([*few, *more])
     return page(
         "REST and MCP",
@@ -80,6 +89,7 @@ def openapi() -> dict[str, Any]:
         EdgeRoutes(NOBODY).router(),
         *work_routers(_WORK),
         EpisodeRoutes(_WORK.episodes).router(),
+        LearningRoutes(_WORK.advising).router(),
         ForgettingRoutes(NOBODY, NOBODY).router(),
         KeyRoutes(NOBODY).router(),
         TenantRoutes(NOBODY).router(),

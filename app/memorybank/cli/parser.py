@@ -7,6 +7,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+from memorybank.cli import episode_parser
 from memorybank.cli.task_parser import TASK_GROUPS, add_tasks
 from memorybank.cli.work_parser import GROUPS, add_work
 from memorybank.domain.memory import MemoryType
@@ -179,8 +180,8 @@ def _add_memory(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_work(commands: _Commands[argparse.ArgumentParser]) -> None:
-    told = GROUPS | TASK_GROUPS
-    groups = {name: _group(commands, name, text) for name, text in told.items()}
+    every = GROUPS | TASK_GROUPS | episode_parser.GROUPS
+    groups = {name: _group(commands, name, text) for name, text in every.items()}
 
     def adds(group: str, name: str, text: str) -> argparse.ArgumentParser:
         command = _command(groups[group], name, text, bank=True)
@@ -189,6 +190,7 @@ def _add_work(commands: _Commands[argparse.ArgumentParser]) -> None:
 
     add_work(adds)
     add_tasks(adds)
+    episode_parser.add_episodes(adds)
 
 
 def _add_transfer(commands: _Commands[argparse.ArgumentParser]) -> None:

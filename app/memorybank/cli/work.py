@@ -12,6 +12,8 @@ from memorybank.cli.show import fields, show, table
 
 _LISTED = ("id", "project", "created_at", "content")
 _SESSIONS = ("id", "status", "project", "created_at", "title")
+_EPISODES = ("id", "status", "outcome", "task_type", "created_at", "content")
+_COLUMNS = {"session": _SESSIONS, "episode": _EPISODES}
 _LOG = ("id", "created_at", "kind", "content")
 
 
@@ -35,7 +37,7 @@ def get(arguments: argparse.Namespace) -> int:
 
 def list_(arguments: argparse.Namespace) -> int:
     """List things, newest first, up to a limit."""
-    columns = _SESSIONS if arguments.command == "session" else _LISTED
+    columns = _COLUMNS.get(arguments.command, _LISTED)
     return _listed(arguments, f"/v1/{arguments.command}s", columns)
 
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from memorybank.domain.work.episodes import EpisodeOutcome, EpisodeStatus
 from memorybank.domain.work.sessions import SessionMove, SessionStatus
 
 _ENTRIES = ("info", "milestone", "issue", "solution")
@@ -82,6 +83,17 @@ _KINDS = {
         filters=("project", "session", "audience"),
         flags=("include_expired",),
     ),
+    "episode": _Kind(
+        "tell work step by step, and go on with it",
+        "begin a piece of work",
+        "content",
+        options=(
+            *("title", "task_type", "domain", "language", "framework", "complexity"),
+            *("project", "session"),
+        ),
+        filters=("project", "session", "status", "outcome", "task_type"),
+        adding="start",
+    ),
     "event": _Kind(
         "record what happened",
         "record an event",
@@ -90,6 +102,11 @@ _KINDS = {
         json="payload",
         filters=("project", "session", "kind"),
     ),
+}
+_CHOICES = {
+    ("session", "status"): [each.value for each in SessionStatus],
+    ("episode", "status"): [each.value for each in EpisodeStatus],
+    ("episode", "outcome"): [each.value for each in EpisodeOutcome],
 }
 GROUPS = {name: kind.text for name, kind in _KINDS.items()}
 
@@ -134,8 +151,7 @@ def _add_kind(adds: Adds, name: str, kind: _Kind) -> None:
     get.set_defaults(run="work:get")
     every = adds(name, "list", f"list {name}s, newest first")
     for option in kind.filters:
-        choices = [each.value for each in SessionStatus] if option == "status" else None
-        every.add_argument(f"--{option}", choices=choices)
+        every.add_argument(f"--{option.replace('_', '-')}", choices=_CHOICES.get((name, option)))
     for flag in kind.flags:
         every.add_argument(f"--{flag.replace('_', '-')}", action="store_true", default=None)
     _add_listing(every)

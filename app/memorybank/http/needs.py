@@ -20,8 +20,9 @@ _WORK = (
     *("projects", "sessions", "notes", "decisions", "capsules", "events", "episodes"),
     *("tasks", "edges"),
 )
+_LEARNED = ("patterns", "heuristics")
 _BY_METHOD = {
-    **dict.fromkeys(("memories", "life", *_WORK), Scope.WRITE),
+    **dict.fromkeys(("memories", "life", *_WORK, *_LEARNED), Scope.WRITE),
     **dict.fromkeys(("forgetting", "consolidation", "guides"), Scope.ADMIN),
 }
 """By tag, what anything but GET needs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
@@ -32,6 +32,11 @@ CheckpointId = Annotated[str, Path(description="The checkpoint's id.")]
 Wait = Annotated[bool, Query(description="True answers when the steps are durable.")]
 
 
+_DURABLE: dict[int | str, dict[str, Any]] = {
+    201: {"model": StepReceipt, "description": "They are durable."}
+}
+
+
 class EpisodeRoutes(ThingRoutes):
     """Parse, call the service, show."""
 
@@ -45,7 +50,14 @@ class EpisodeRoutes(ThingRoutes):
         """Return the routes."""
         router = self.routed(self.create, self.list_page, summary="Begin an episode")
         add = router.add_api_route
-        add("/{id}/steps", self.add_steps, methods=["POST"], status_code=202, summary="Add steps")
+        add(
+            "/{id}/steps",
+            self.add_steps,
+            methods=["POST"],
+            status_code=202,
+            summary="Add steps",
+            responses=_DURABLE,
+        )
         add("/{id}/steps", self.steps, methods=["GET"], summary="Show the steps")
         add("/{id}/complete", self.complete, methods=["POST"], summary="Complete")
         add("/{id}/abandon", self.abandon, methods=["POST"], summary="Abandon")

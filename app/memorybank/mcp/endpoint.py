@@ -45,6 +45,7 @@ from memorybank.domain.keys import Scope as Right
 from memorybank.errors import InvalidRequest, MemoryBankError
 from memorybank.logs import request_id
 from memorybank.mcp.edge_tools import edge_tools
+from memorybank.mcp.episode_tools import episode_tool, episode_tools
 from memorybank.mcp.more_tools import more_tools
 from memorybank.mcp.prompts import MemoryPrompts
 from memorybank.mcp.resources import MemoryResources
@@ -89,11 +90,13 @@ class McpEndpoint:
         writes is not offered with `reads_only`: each call of it would be refused by the store.
         """
         few = memory_tools(service)
+        few["episode"] = episode_tool(work)
         every = (
             *more_tools(service),
             *work_tools(work),
             *task_tools(work.tasks),
             *edge_tools(service),
+            *episode_tools(work),
         )
         more = {spec.name: spec for spec in every}
         self._profiles = {_DEFAULT: few, _FULL: few | more}

@@ -245,6 +245,7 @@ class Heuristic(Details):
     action: Detail | None = None
     evidence: Evidence | None = None
     confidence: Share | None = Field(None, description="0 is a guess, 1 is certain.")
+    pattern: Name | None = Field(None, description="The pattern of episodes that it says.")
 
 
 DETAILS: Mapping[MemoryType, type[Details]] = {

@@ -28,6 +28,7 @@ from memorybank.http.routes_forgetting import ForgettingRoutes
 from memorybank.http.routes_guides import GuideRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
+from memorybank.http.routes_learning import LearningRoutes
 from memorybank.http.routes_life import LifeRoutes
 from memorybank.http.routes_memories import MemoryRoutes
 from memorybank.http.routes_search import SearchRoutes
@@ -95,6 +96,7 @@ async def build_application(
         return 0.0 if following is None else following.behind()
 
     telemetry.follows(leads=lambda: services.leadership.leads, behind=behind)
+    telemetry.episodes(lambda: services.steps.waiting)
     if followed is not None:
         telemetry.copies(followed.lag)
     replication = BackupService(backups)
@@ -154,6 +156,7 @@ async def build_application(
         EdgeRoutes(services.memories.edges).router(),
         *work_routers(services.work),
         EpisodeRoutes(services.work.episodes).router(),
+        LearningRoutes(services.work.advising).router(),
         LifeRoutes(services.memories.life).router(),
         ForgettingRoutes(services.forgetting, engine.embedder.model).router(),
         ConsolidationRoutes(services.consolidation).router(),

@@ -98,7 +98,7 @@ class Services:
         steps = StepQueue(engine.store.episodes, waits=engine.shared is None, timed=timed)
         return cls(
             memories=memories,
-            work=Work.on(memories, steps),
+            work=Work.on(memories, steps, timed=timed),
             steps=steps,
             forgetting=Forgetting(
                 engine.store.forgetting,
@@ -180,4 +180,5 @@ class Services:
         finally:
             for task in tasks:
                 task.cancel()
+            await self.work.advising.close()
             await asyncio.gather(*tasks, return_exceptions=True)

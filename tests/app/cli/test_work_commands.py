@@ -102,3 +102,34 @@ def test_tasks_are_kept_moved_ordered_and_reported_on(run: Run, where: list[str]
     assert made(run, "edge", "list", plant, *where) == "no edges"
     made(run, "task", "reopen", dig, *where)
     assert made(run, "task", "cancel", plant, *where) == f"{plant} is cancelled"
+
+
+def test_an_episode_is_told_ended_and_learned_from(run: Run, where: list[str]) -> None:
+    for outcome in ["success", "failure"] * 4:
+        episode = made(run, "episode", "start", "Ship it", "--task-type", "release", *where)
+        for tool in ("stage", "ship") if outcome == "success" else ("ship", "stage"):
+            assert made(run, "episode", "step", episode, tool, *where) == "queued"
+        ended = made(run, "episode", "complete", episode, "--outcome", outcome, *where)
+        assert ended == f"{episode} is completed"
+    assert "stage" in made(run, "episode", "steps", episode, *where)
+    assert len(listed(run, "episode", "list", "--outcome", "failure", *where)) == 4
+    said = made(run, "pattern", "recommend", "Ship", "--task-type", "release", *where)
+    assert "stage -> ship" in said
+    found = json.loads(made(run, "pattern", "list", "--output", "json", *where))
+    pattern = found["patterns"][0]["id"]
+    assert "stage" in made(run, "pattern", "get", pattern, *where)
+    assert made(run, "pattern", "feedback", pattern, episode, "helped", *where).endswith(episode)
+    assert "archived" in made(run, "pattern", "learn", *where)
+
+
+def test_an_episode_is_gone_on_with(run: Run, where: list[str]) -> None:
+    episode = made(run, "episode", "start", "Ship it", *where)
+    error = ("--error", "NotStaged", "--latency-ms", "5", "--wait")
+    assert made(run, "episode", "step", episode, "ship", *error, *where) == "persisted"
+    place = made(run, "episode", "checkpoint", episode, "Lunch", "--left", "stage", *where)
+    assert "NotStaged" in made(run, "episode", "pack", episode, place, *where)
+    new = made(run, "episode", "resume", episode, place, *where)
+    assert made(run, "episode", "abandon", episode, *where) == f"{episode} is abandoned"
+    assert [each["id"] for each in listed(run, "episode", "list", "--status", "open", *where)] == [
+        new
+    ]

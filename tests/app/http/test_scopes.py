@@ -44,6 +44,8 @@ BODIES: dict[str, Any] = {
     "episodes_add_steps": {"steps": [{"tool": "x"}]},
     "episodes_complete": {"outcome": "success"},
     "episodes_checkpoint": {"reason": "x"},
+    "episodes_feedback": {"pattern": "x", "effect": "helped"},
+    "search_recommend": {"text": "x"},
     **{
         f"{kind}_create": {"content": "x"}
         for kind in ("notes", "decisions", "capsules", "events", "episodes")

@@ -29,13 +29,14 @@ pytestmark = pytest.mark.slow
 
 Mode = Literal["auto", "legacy", "2026-07-28"]
 MODES: list[Mode] = ["auto", "legacy", "2026-07-28"]
-FEW = ["remember", "recall", "context", "update", "forget"]
+FEW = ["remember", "recall", "context", "update", "forget", "episode"]
 READING = [
     *("get", "list", "similar", "facets", "history", "links"),
     *("project_list", "session_list", "session_get", "session_entries"),
     *("note_list", "decision_list", "capsule_list", "event_list"),
     *("task_list", "task_get", "task_dependencies", "task_statistics", "task_efficiency"),
     *("edge_traverse", "edge_cycle", "edge_order"),
+    *("episode_list", "episode_steps", "pattern_list", "pattern_get", "heuristic_list"),
 ]
 
 
@@ -82,7 +83,7 @@ async def test_the_full_profile_tends_memories(bank: Service, mode: Mode) -> Non
     async with agent(bank, bank.admin_key, mode, FULL) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
         assert names[: len(FEW)] == FEW
-        assert len(names) == len(set(names)) == 52
+        assert len(names) == len(set(names)) == 59
 
         async def call(name: str, **arguments: Any) -> Any:
             return structured(await client.call_tool(name, arguments))
@@ -245,6 +246,7 @@ async def test_reading_needs_a_key_that_may_read(tmp_path: Path) -> None:
             assert [tool.name for tool in (await client.list_tools()).tools] == [
                 "remember",
                 "update",
+                "episode",
             ]
             assert (await client.list_resources()).resources == []
             assert (await client.list_resource_templates()).resource_templates == []

@@ -74,7 +74,8 @@ async def test_an_agent_remembers_recalls_and_forgets(bank: Service, mode: Mode)
 async def test_tools_say_what_they_are(bank: Service, mode: Mode) -> None:
     async with agent(bank, bank.admin_key, mode) as client:
         tools = (await client.list_tools()).tools
-    assert [tool.name for tool in tools] == ["remember", "recall", "context", "update", "forget"]
+    few = ["remember", "recall", "context", "update", "forget", "episode"]
+    assert [tool.name for tool in tools] == few
     hints = {}
     for tool in tools:
         assert tool.title
@@ -96,6 +97,7 @@ async def test_tools_say_what_they_are(bank: Service, mode: Mode) -> None:
         "context": (True, None, None),
         "update": (False, False, True),
         "forget": (False, True, True),
+        "episode": (False, False, False),
     }
 
 

@@ -14,6 +14,7 @@ from memorybank.errors import Conflict, NotFound
 MAX_STEPS = 10_000
 """Of one episode."""
 MAX_CHECKPOINTS = 50
+MAX_FEEDBACK = 50
 _MOST_DONE = 50
 """Steps that a pack tells one by one, the newest."""
 _SHOWN = 300
@@ -137,6 +138,24 @@ def checkpoint_of(episode: Memory, checkpoint_id: str) -> Mapping[str, Any]:
         field="checkpoint",
         hint="they are in its details",
     )
+
+
+def told_of(episode: Memory, pattern: str, effect: str) -> dict[str, Any]:
+    """Return what changes when somebody says what a pattern was good for in an episode; the newest
+    word counts. Raises Conflict.
+    """
+    known = episode.details.get("feedback", [])
+    said = {"pattern": pattern, "effect": effect}
+    if said in known:
+        return {}
+    others = [each for each in known if each["pattern"] != pattern]
+    if len(others) >= MAX_FEEDBACK:
+        raise Conflict(
+            f"the episode says of {MAX_FEEDBACK} patterns already what they were good for",
+            field="id",
+            hint="tell it of the next episode",
+        )
+    return {"details": {**episode.details, "feedback": [*others, said]}}
 
 
 @dataclass(frozen=True, slots=True)

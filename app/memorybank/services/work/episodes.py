@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from typing_extensions import override
+
 from memorybank.auth.principal import Principal
 from memorybank.domain.gate import Finding, guarded
 from memorybank.domain.ids import new_id
@@ -33,9 +35,11 @@ from memorybank.schemas.work.episodes import (
     NewStep,
     StepQuery,
 )
+from memorybank.schemas.work.things import NewThing
 from memorybank.services.adding import Stored
 from memorybank.services.life import unknown
 from memorybank.services.memories import MemoryService, now_utc
+from memorybank.services.timing import Timed, untimed
 from memorybank.services.work.steps import StepQueue
 from memorybank.services.work.things import Things
 
@@ -80,10 +84,21 @@ class Episodes(Things):
         memories: MemoryService,
         queue: StepQueue,
         *,
+        ended: Callable[[Principal], None] = lambda _caller: None,
         clock: Callable[[], datetime] = now_utc,
+        timed: Timed = untimed,
     ) -> None:
+        """`ended` hears who ended an episode."""
         super().__init__(memories, MemoryType.EPISODE, clock=clock)
         self._queue = queue
+        self._ended = ended
+        self._timed = timed
+
+    @override
+    async def add(self, caller: Principal, new: NewThing, *, once: str | None = None) -> Stored:
+        """Begin an episode; `once` is an Idempotency-Key."""
+        with self._timed("episode_create"):
+            return await super().add(caller, new, once=once)
 
     async def add_steps(
         self, caller: Principal, episode_id: str, new: Sequence[NewStep], *, wait: bool
@@ -189,9 +204,12 @@ class Episodes(Things):
         def decide(episode: Memory) -> Mapping[str, Any]:
             return ended(episode, given, now=self._clock())
 
-        async with self._alone_with(caller, episode_id):
-            await self._queue.flush(caller.tenant)
-            return await self._change(caller, episode_id, decide, action)
+        with self._timed("episode_complete"):
+            async with self._alone_with(caller, episode_id):
+                await self._queue.flush(caller.tenant)
+                changed = await self._change(caller, episode_id, decide, action)
+        self._ended(caller)
+        return changed
 
     async def _packed(self, caller: Principal, episode: Memory, checkpoint_id: str) -> Pack:
         checkpoint = checkpoint_of(episode, checkpoint_id)

@@ -50,6 +50,11 @@ class StepQueue:
         """Return how many steps an episode has, if any wait; None otherwise."""
         return self._numbers.get((tenant, episode))
 
+    @property
+    def waiting(self) -> int:
+        """Steps that wait to be written."""
+        return sum(len(each.new.steps) for some in self._waiting.values() for each in some)
+
     async def add(
         self, tenant: str, episode: str, steps: Sequence[Step], *, last: int, wait: bool
     ) -> list[int] | None:

@@ -8,7 +8,10 @@ from datetime import datetime
 
 from memorybank.domain.memory import MemoryType
 from memorybank.services.memories import MemoryService, now_utc
+from memorybank.services.timing import Timed, untimed
+from memorybank.services.work.advising import Advising
 from memorybank.services.work.episodes import Episodes
+from memorybank.services.work.learning import Learning
 from memorybank.services.work.projects import Projects
 from memorybank.services.work.sessions import Sessions
 from memorybank.services.work.steps import StepQueue
@@ -28,6 +31,7 @@ class Work:
     events: Things
     episodes: Episodes
     tasks: Tasks
+    advising: Advising
 
     @classmethod
     def on(
@@ -36,8 +40,10 @@ class Work:
         steps: StepQueue,
         *,
         clock: Callable[[], datetime] = now_utc,
+        timed: Timed = untimed,
     ) -> Work:
         """Return them."""
+        advising = Advising(memories, Learning(steps.store, timed=timed), steps.store, timed=timed)
 
         def things(kind: MemoryType) -> Things:
             return Things(memories, kind, clock=clock)
@@ -49,6 +55,7 @@ class Work:
             decisions=things(MemoryType.DECISION),
             capsules=things(MemoryType.CAPSULE),
             events=things(MemoryType.EVENT),
-            episodes=Episodes(memories, steps, clock=clock),
+            episodes=Episodes(memories, steps, ended=advising.soon, clock=clock, timed=timed),
+            advising=advising,
             tasks=Tasks(memories, clock=clock),
         )
