@@ -194,10 +194,7 @@ class Consolidation:
     async def get(self, caller: Principal, run_id: str) -> ConsolidationRun:
         """Return a run; raises NotFound."""
         caller.require(Scope.READ)
-        run = await self._store.consolidation.consolidation_run(caller.tenant, run_id)
-        if run is None:
-            raise NotFound("there is no run of this id", field="id", hint="list the runs")
-        return run
+        return await self._present(caller.tenant, run_id)
 
     async def undo(self, caller: Principal, run_id: str) -> Undone:
         """Put back what a run did, step by step, the last one first.
@@ -207,7 +204,7 @@ class Consolidation:
         """
         caller.require(Scope.ADMIN)
         async with self._running:
-            run = await self.get(caller, run_id)
+            run = await self._present(caller.tenant, run_id)
             if run.status in (RunStatus.UNDONE, RunStatus.RUNNING):
                 said = "undone already" if run.status is RunStatus.UNDONE else "under way"
                 raise Conflict(f"the run is {said}", field="id", hint="list the runs")
@@ -240,6 +237,12 @@ class Consolidation:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _present(self, tenant: str, run_id: str) -> ConsolidationRun:
+        run = await self._store.consolidation.consolidation_run(tenant, run_id)
+        if run is None:
+            raise NotFound("there is no run of this id", field="id", hint="list the runs")
+        return run
 
     async def _find_the_dead(self) -> None:
         if self._running.locked():
