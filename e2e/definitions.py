@@ -57,6 +57,26 @@ def flux_crds() -> tuple[dict[str, Any], ...]:
     )  # fmt: skip
 
 
+@cache
+def service_monitor_crd() -> dict[str, Any]:
+    """Return the CRD of ServiceMonitor, of the Prometheus Operator."""
+    return _of_prometheus_operator("servicemonitors")
+
+
+@cache
+def prometheus_rule_crd() -> dict[str, Any]:
+    """Return the CRD of PrometheusRule, likewise."""
+    return _of_prometheus_operator("prometheusrules")
+
+
+def _of_prometheus_operator(plural: str) -> dict[str, Any]:
+    return _read(
+        "prometheus-operator",
+        "github.com/prometheus-operator/prometheus-operator",
+        f"example/prometheus-operator-crd/monitoring.coreos.com_{plural}.yaml",
+    )
+
+
 def _read(folder: str, module: str, file: str) -> dict[str, Any]:
     """Read a file of the Go module that is pinned in a folder under e2e/cluster/modules/."""
     found = binaries.required(paths.MODULES / folder, module)

@@ -15,7 +15,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from e2e.cluster.apiserver import ApiServer
-from e2e.definitions import http_route_crd, postgres_cluster_crd
+from e2e.definitions import (
+    http_route_crd,
+    postgres_cluster_crd,
+    prometheus_rule_crd,
+    service_monitor_crd,
+)
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.constants import FIELD_MANAGER
 from memorybank_operator.kube import kinds
@@ -141,8 +146,10 @@ def http(api_server: ApiServer) -> Iterator[httpx.Client]:
     with httpx.Client(
         base_url=connection.server, verify=connection.ssl, trust_env=False, timeout=30
     ) as client:
-        for each in (http_route_crd(), postgres_cluster_crd()):
-            establish(client, each)
+        for definition in (
+            http_route_crd, postgres_cluster_crd, service_monitor_crd, prometheus_rule_crd,
+        ):  # fmt: skip
+            establish(client, definition())
         yield client
 
 

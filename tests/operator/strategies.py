@@ -395,6 +395,12 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
         st.builds(lambda count: {"minAvailable": count}, st.integers(0, 3)),
         st.builds(lambda count: {"maxUnavailable": count}, st.integers(0, 3)),
     ),
+    monitoring=_optional(
+        serviceMonitor=_optional(labels=label_maps, interval=st.sampled_from(["15s", "1m", "1h"])),
+        prometheusRule=_optional(
+            labels=label_maps, runbookUrl=st.sampled_from(["https://wiki.example.org/pages"])
+        ),
+    ),
     expose=_optional(
         ingress=st.fixed_dictionaries(
             {"host": names_of_hosts},

@@ -39,7 +39,7 @@ from memorybank_operator.status.serving import serving
 SETTINGS = RenderSettings(
     app_image="localhost/memorybank-app:dev",
     cluster_domain="cluster.local",
-    installed=frozenset({"HTTPRoute", "Cluster"}),
+    installed=frozenset({"HTTPRoute", "Cluster", "ServiceMonitor", "PrometheusRule"}),
 )
 KEY = "mb_" + "k" * 43
 OTHER_KEY = "mb_" + "o" * 43

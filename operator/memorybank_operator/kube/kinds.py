@@ -59,6 +59,8 @@ DISRUPTION_BUDGET = ApiKind("policy/v1", "PodDisruptionBudget", "poddisruptionbu
 AUTOSCALER = ApiKind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 INGRESS = ApiKind("networking.k8s.io/v1", "Ingress", "ingresses")
 HTTP_ROUTE = ApiKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+SERVICE_MONITOR = ApiKind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors")
+PROMETHEUS_RULE = ApiKind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules")
 POSTGRES_CLUSTER = ApiKind("postgresql.cnpg.io/v1", "Cluster", "clusters")
 JOB = ApiKind("batch/v1", "Job", "jobs")
 POD = ApiKind("v1", "Pod", "pods")
@@ -80,10 +82,12 @@ CHILDREN = (
     AUTOSCALER,
     INGRESS,
     HTTP_ROUTE,
+    SERVICE_MONITOR,
+    PROMETHEUS_RULE,
 )
 """What a bank consists of, by our own hand."""
 
-OPTIONAL = frozenset({HTTP_ROUTE, POSTGRES_CLUSTER})
+OPTIONAL = frozenset({HTTP_ROUTE, POSTGRES_CLUSTER, SERVICE_MONITOR, PROMETHEUS_RULE})
 """Kinds of other projects, which are there once somebody installs them."""
 
 LABELLED = (*CHILDREN, JOB, POD)

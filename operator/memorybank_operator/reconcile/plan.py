@@ -23,6 +23,7 @@ from memorybank_operator.reconcile.exposure import decide_exposure
 from memorybank_operator.reconcile.final import is_kept_up
 from memorybank_operator.reconcile.keys import KeyDecision, decide_key
 from memorybank_operator.reconcile.model import awaited_model
+from memorybank_operator.reconcile.monitored import decide_monitoring
 from memorybank_operator.reconcile.named import SecretsDecision, decide_secrets
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.ownership import Ownership, is_owned_and_managed, ownership
@@ -108,6 +109,7 @@ def plan(
             *(key.problem, ring.problem, volume.problem, database),
             *secrets.problems,
             *exposure,
+            *decide_monitoring(bank, settings),
         )
         if each is not None
     ]

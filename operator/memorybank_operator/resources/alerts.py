@@ -58,12 +58,8 @@ class Rules(_Model):
     groups: Annotated[tuple[Group, ...], Field(min_length=1)]
 
 
-def bank_rules(
-    namespace: str, bank: str, *, runbooks: str = RUNBOOKS, labels: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """Return the rules about one bank, over series whose labels `namespace` and `bank` name it.
-    `labels` are added to each alert.
-    """
+def bank_rules(namespace: str, bank: str, *, runbooks: str = RUNBOOKS) -> dict[str, Any]:
+    """Return the rules about one bank, over series whose labels `namespace` and `bank` name it."""
     of = f'namespace="{namespace}",bank="{bank}"'
     return _rendered(
         namespace=namespace,
@@ -73,18 +69,17 @@ def bank_rules(
         f" + memorybank_reembedding_pending{{{of}}})",
         asked=NOT_ASKED,
         runbooks=runbooks,
-        extra=labels or {},
     )
 
 
 def operator_rules(*, runbooks: str = RUNBOOKS) -> dict[str, Any]:
     """Return the rules about the operator, and about whatever bank it has trouble with."""
-    return _rendered(bank=None, runbooks=runbooks, extra={})
+    return _rendered(bank=None, runbooks=runbooks)
 
 
-def _rendered(*, runbooks: str, extra: Mapping[str, str], **values: Any) -> dict[str, Any]:
+def _rendered(*, runbooks: str, **values: Any) -> dict[str, Any]:
     def labels(severity: str) -> str:
-        return json.dumps({**extra, "severity": severity})
+        return json.dumps({"severity": severity})
 
     def runbook(alert: str) -> str:
         return json.dumps(f"{runbooks.rstrip('/')}/{alert}")

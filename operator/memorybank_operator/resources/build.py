@@ -17,6 +17,10 @@ from memorybank_operator.resources.external_service import build_external_servic
 from memorybank_operator.resources.http_route import build_http_route
 from memorybank_operator.resources.ingress import build_ingress
 from memorybank_operator.resources.key_secret import build_key_secret
+from memorybank_operator.resources.monitoring import (
+    build_prometheus_rule,
+    build_service_monitor,
+)
 from memorybank_operator.resources.network_policy import (
     build_backup_policy,
     build_network_policy,
@@ -49,6 +53,7 @@ AFTER = (
     build_http_route,
     build_external_service,
 )
+MONITORING = (build_service_monitor, build_prometheus_rule)
 
 
 def build_all(ctx: BuildContext) -> tuple[dict[str, Any], ...]:
@@ -60,6 +65,7 @@ def build_all(ctx: BuildContext) -> tuple[dict[str, Any], ...]:
         *(body for build in SERVERS for body in build(ctx)),
         *(build(ctx) for build in AFTER),
         *build_read_replicas(ctx),
+        *(build(ctx) for build in MONITORING),
     )
     return tuple(with_hash(body) for body in bodies if body is not None)
 

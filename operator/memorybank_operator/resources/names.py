@@ -125,6 +125,16 @@ def http_route(bank: MemoryBank) -> ChildKey:
     return ChildKey("HTTPRoute", bank.name)
 
 
+def service_monitor(bank: MemoryBank) -> ChildKey:
+    """Name the ServiceMonitor, whether the bank has one or not."""
+    return ChildKey("ServiceMonitor", bank.name)
+
+
+def prometheus_rule(bank: MemoryBank) -> ChildKey:
+    """Name the PrometheusRule, whether the bank has one or not."""
+    return ChildKey("PrometheusRule", bank.name)
+
+
 def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
     """Name all of them, in the order in which they are made: the key ring, of a bank that has a
     generated one, before the volume that may hold something encrypted by it; what fences the pod
@@ -148,6 +158,8 @@ def children(bank: MemoryBank) -> tuple[ChildKey, ...]:
         *([http_route(bank)] if bank.spec.expose.gateway is not None else []),
         *([external_service(bank)] if bank.spec.expose.load_balancer is not None else []),
         *of_read_replicas(bank),
+        *([service_monitor(bank)] if bank.spec.monitoring.service_monitor is not None else []),
+        *([prometheus_rule(bank)] if bank.spec.monitoring.prometheus_rule is not None else []),
     )
 
 

@@ -19,12 +19,27 @@ def build_service(ctx: BuildContext) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(ctx.bank, names.service(ctx.bank)),
+        "metadata": metadata(ctx.bank, names.service(ctx.bank), annotations=_scraped(ctx)),
         "spec": {
             "type": "ClusterIP",
             "selector": selector(ctx.bank),
             "ports": ports,
         },
+    }
+
+
+def _scraped(ctx: BuildContext) -> dict[str, str]:
+    """Return what tells a Prometheus that nobody's objects guide where the metrics are, of a bank
+    that wants to be read. On the Service: on the pod it would restart that whenever the kind comes
+    or goes.
+    """
+    is_wanted = ctx.bank.spec.monitoring.service_monitor is not None
+    if not is_wanted or names.service_monitor(ctx.bank).kind in ctx.settings.installed:
+        return {}
+    return {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(METRICS_PORT),
+        "prometheus.io/path": "/metrics",
     }
 
 

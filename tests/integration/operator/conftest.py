@@ -14,7 +14,12 @@ import pytest
 from kubernetes import client as kubernetes
 
 from e2e.cluster.apiserver import ApiServer
-from e2e.definitions import http_route_crd, postgres_cluster_crd
+from e2e.definitions import (
+    http_route_crd,
+    postgres_cluster_crd,
+    prometheus_rule_crd,
+    service_monitor_crd,
+)
 from memorybank_operator.api import crd
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
@@ -35,7 +40,12 @@ DEFAULT_CLASS = {
     "provisioner": "example.org/none",
 }
 
-OTHERS = {kinds.HTTP_ROUTE: http_route_crd, kinds.POSTGRES_CLUSTER: postgres_cluster_crd}
+OTHERS = {
+    kinds.HTTP_ROUTE: http_route_crd,
+    kinds.POSTGRES_CLUSTER: postgres_cluster_crd,
+    kinds.SERVICE_MONITOR: service_monitor_crd,
+    kinds.PROMETHEUS_RULE: prometheus_rule_crd,
+}
 """CRDs of other projects."""
 
 FAREWELL_SECONDS = 5.0

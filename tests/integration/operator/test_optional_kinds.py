@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import pytest
 
 from e2e.cluster import apiserver
-from e2e.definitions import http_route_crd
+from e2e.definitions import http_route_crd, prometheus_rule_crd, service_monitor_crd
 from memorybank_operator import runtime
-from memorybank_operator.kube import kinds
+from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.kube.connection import from_kubeconfig
 from tests.integration.operator.conftest import define, serve_kind
@@ -108,5 +109,48 @@ async def test_a_route_leads_to_the_bank_for_as_long_as_its_spec_says(world: Wor
 
         async def is_gone() -> bool:
             return await route(world) is None
+
+        await until(is_gone)
+
+
+async def test_a_bank_is_watched_once_the_cluster_has_the_kinds_for_it(bare: World) -> None:
+    monitored = {"serviceMonitor": {}, "prometheusRule": {"labels": {"release": "prometheus"}}}
+
+    async def waits() -> bool:
+        return bool((await bare.ready()).get("reason") == "PrometheusOperatorNotInstalled")
+
+    async with operator_until(bare, runtime.KindInstalled):
+        await bare.create(monitoring=monitored)
+        await until(waits)
+        service = await bare.must("Service", "agents")
+        assert service["metadata"]["annotations"]["prometheus.io/scrape"] == "true"
+        await define(bare.connection, [service_monitor_crd()])
+    await define(bare.connection, [prometheus_rule_crd()])
+
+    async def is_served() -> bool:
+        with contextlib.suppress(errors.NotFound, errors.Transient):
+            await bare.client.discover(kinds.PROMETHEUS_RULE.collection())
+            return True
+        return False
+
+    await until(is_served)
+
+    async def is_watched() -> bool:
+        monitor = await bare.get(kinds.SERVICE_MONITOR, "agents")
+        return monitor is not None and await bare.get(kinds.PROMETHEUS_RULE, "agents") is not None
+
+    async def waits_no_more() -> bool:
+        return not await waits()
+
+    async with bare.operator():
+        await until(is_watched)
+        await until(waits_no_more)
+        rule = await bare.must(kinds.PROMETHEUS_RULE, "agents")
+        assert rule["metadata"]["labels"]["release"] == "prometheus"
+        assert rule["spec"]["groups"][0]["rules"]
+        await bare.change(monitoring=None)
+
+        async def is_gone() -> bool:
+            return await bare.get(kinds.PROMETHEUS_RULE, "agents") is None
 
         await until(is_gone)

@@ -39,6 +39,7 @@ EDGE: dict[str, Any] = {
         "ingress": {"host": "memory.example.org"},
         "gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["memory.example.org"]},
     },
+    "monitoring": {"serviceMonitor": {}, "prometheusRule": {}},
     "vector": {"provider": "chroma", "chroma": {"managed": {}}},
     "backup": {
         "destination": {"volume": {"claimName": "backups"}},

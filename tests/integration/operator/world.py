@@ -46,7 +46,15 @@ CHILDREN = {
 
 OPTIONAL = {
     **dict.fromkeys(
-        ("NetworkPolicy", "PodDisruptionBudget", "Ingress", "HTTPRoute", "HorizontalPodAutoscaler"),
+        (
+            "NetworkPolicy",
+            "PodDisruptionBudget",
+            "Ingress",
+            "HTTPRoute",
+            "HorizontalPodAutoscaler",
+            "ServiceMonitor",
+            "PrometheusRule",
+        ),
         "agents",
     ),
     "StatefulSet": "agents-chroma",

@@ -175,6 +175,11 @@ class Reason(Explained):
         "GatewayApiNotInstalled",
         "spec.expose.gateway asks for an HTTPRoute, a kind that the cluster does not have.",
     )
+    PROMETHEUS_OPERATOR_NOT_INSTALLED = (
+        "PrometheusOperatorNotInstalled",
+        "spec.monitoring asks for a ServiceMonitor or a PrometheusRule, kinds that the cluster "
+        "does not have.",
+    )
     CLOUD_NATIVE_PG_NOT_INSTALLED = (
         "CloudNativePGNotInstalled",
         "spec.storage.postgres.cluster asks for servers of PostgreSQL, whose operator the cluster "

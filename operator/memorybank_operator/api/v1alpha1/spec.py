@@ -14,6 +14,7 @@ from memorybank_operator.api.v1alpha1.backup import Backup, Destination
 from memorybank_operator.api.v1alpha1.bootstrap import RESTORE_PATH, Bootstrap, Restore
 from memorybank_operator.api.v1alpha1.disruption import PodDisruptionBudget
 from memorybank_operator.api.v1alpha1.edge import Expose, NetworkPolicy
+from memorybank_operator.api.v1alpha1.monitoring import Monitoring
 from memorybank_operator.api.v1alpha1.pod import (
     Affinity,
     EnvVar,
@@ -564,6 +565,8 @@ class Spec(ApiModel):
     """How the bank is reached from outside of the cluster."""
     network_policy: NetworkPolicy = NetworkPolicy()
     """Who may connect to the bank, and whom its pod may connect to."""
+    monitoring: Monitoring = Monitoring()
+    """Who looks at the bank's metrics, where the cluster has the Prometheus Operator."""
     update_policy: UpdatePolicy = UpdatePolicy()
     """How the bank takes changes that restart its pod."""
     deletion_policy: Literal["Retain", "Snapshot", "Delete"] = "Retain"
