@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -155,6 +156,90 @@ def test_completion_offers_commands_options_and_banks(
     assert completed("list", "-o", "j") == ["json"]
     assert "--namespace" in completed("list", "--")
     assert completed("nonsense", "") == []
+
+
+def get(http: httpx.Client, namespace: str, plural: str, name: str = "") -> dict[str, Any]:
+    path = f"/apis/memorybank.dev/v1alpha1/namespaces/{namespace}/{plural}/{name}"
+    return dict(http.get(path.rstrip("/")).json())
+
+
+def test_a_bank_is_made_at_its_domain_and_its_key_is_not_printed(
+    http: httpx.Client, run: Run, namespace: str, tmp_path: Path
+) -> None:
+    own = tmp_path / "key"
+    own.write_text("mb_" + "x" * 43)
+    words = ("create", "agents", "--domain", "example.org", "--key-file", str(own), "-o", "json")
+    done = run(*words, "--no-wait")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["tenant"] == "agents"
+    assert own.read_text() not in done.stdout + done.stderr
+    spec = get(http, namespace, "memorybanks", "agents")["spec"]
+    assert spec["expose"]["ingress"]["host"] == "agents.example.org"
+    assert spec["auth"]["adminKeySecretRef"] == {"name": "agents-admin-key", "key": "key"}
+    again = run(*words)
+    assert again.returncode == 3
+    assert "is there already" in again.stderr
+
+
+def test_who_waits_sees_progress_and_gets_1_when_it_is_not_in_time(run: Run) -> None:
+    done = run("create", "agents", "--timeout", "1s")
+    assert done.returncode == 1
+    assert "the operator has not looked at it yet" in done.stderr
+    assert "not in 1s; it goes on" in done.stderr
+
+
+def test_a_protected_bank_is_deleted_by_force_alone(
+    http: httpx.Client, banks: Banks, run: Run, namespace: str
+) -> None:
+    banks.create_spec({"deletionProtection": True}, name="agents")
+    refused = run("delete", "agents")
+    assert refused.returncode == 3
+    assert "--force takes the protection off" in refused.stderr
+    done = run("delete", "agents", "--force")
+    assert done.returncode == 0, done.stderr
+    assert "agents-data and its backups stay" in done.stdout
+    assert get(http, namespace, "memorybanks")["items"] == []
+
+
+def test_a_bank_sleeps_and_wakes_by_its_spec(
+    http: httpx.Client, banks: Banks, run: Run, namespace: str
+) -> None:
+    banks.create_spec({}, name="agents")
+    for command, wanted in (("hibernate", True), ("wake", False)):
+        assert run(command, "agents", "--no-wait").returncode == 0
+        assert get(http, namespace, "memorybanks", "agents")["spec"]["hibernate"] is wanted
+
+
+def test_keys_are_made_rotated_and_revoked(
+    http: httpx.Client, banks: Banks, run: Run, namespace: str
+) -> None:
+    banks.create_spec({}, name="agents")
+    banks.create_spec({}, name="others")
+    assert run("keys", "create", "agents", "app", "--no-wait").returncode == 0
+    assert run("keys", "rotate", "agents", "app", "--no-wait").returncode == 0
+    assert get(http, namespace, "memorybankkeys", "app")["spec"]["rotation"]["request"]
+    assert run("keys", "revoke", "others", "app").returncode == 4
+    assert "developer" in run("keys", "list", "agents").stdout
+    assert run("keys", "revoke", "agents", "app").returncode == 0
+    assert get(http, namespace, "memorybankkeys")["items"] == []
+    assert run("keys", "create", "agents").returncode == 2
+
+
+def test_a_point_is_asked_for_and_a_restore_is_tried_where_there_are_backups(
+    http: httpx.Client, banks: Banks, run: Run, namespace: str
+) -> None:
+    banks.create_spec({}, name="bare")
+    refused = run("backup", "bare")
+    assert refused.returncode == 3
+    assert "spec.backup.destination" in refused.stderr
+    destination = {"s3": {"bucket": "memories"}}
+    banks.create_spec({"backup": {"destination": destination}}, name="agents")
+    assert run("backup", "agents", "--point", "before", "--no-wait").returncode == 0
+    assert get(http, namespace, "memorybankbackups", "before")["spec"]["bank"] == {"name": "agents"}
+    assert run("restore", "agents", "--no-wait").returncode == 2
+    assert run("verify", "agents", "--from", "before", "--no-wait").returncode == 0
+    (tried,) = get(http, namespace, "memorybankrestores")["items"]
+    assert (tried["spec"]["check"], tried["spec"]["backup"]) == (True, {"name": "before"})
 
 
 def test_the_page_of_the_documentation_is_true(

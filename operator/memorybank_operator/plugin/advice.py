@@ -10,8 +10,7 @@ OPERATOR_AWAY = (
 )
 
 CURES = {
-    "Hibernated": 'kubectl patch mb {name} -n {namespace} --type merge -p \'{{"spec": '
-    '{{"hibernate": false}}}}\'',
+    "Hibernated": "kubectl memorybank wake {name} -n {namespace}",
     "ScaledToZero": "kubectl scale mb {name} -n {namespace} --replicas 1",
     "Paused": 'kubectl patch mb {name} -n {namespace} --type merge -p \'{{"spec": '
     '{{"paused": false}}}}\'',

@@ -42,6 +42,9 @@ def candidates(words: Sequence[str], last: str) -> list[str]:
     before = next((each for each in actions if words[-1] in each.option_strings), None)
     if before is not None and before.nargs != 0:
         return [str(each) for each in before.choices or () if str(each).startswith(last)]
+    choices = next((each.choices for each in actions if each.dest == "action"), None)
+    if choices and words[-1] == words[0]:
+        return [each for each in choices if each.startswith(last)]
     if not any(each.dest == "name" and not each.option_strings for each in actions):
         return []
     return [each for each in _banks(words) if each.startswith(last)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Awaitable, Callable
 
 from memorybank_operator import __version__
+from memorybank_operator.api.duration import parse_duration
 from memorybank_operator.kube.client import KubeClient
-from memorybank_operator.plugin import showing
+from memorybank_operator.plugin import acting, showing
 
 Command = Callable[[Namespace, KubeClient], Awaitable[int]]
 
@@ -40,4 +41,73 @@ def build() -> ArgumentParser:
     listing.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
     add("info", showing.info, "Show what a bank is: addresses, version, volume, backups, keys.")
     add("status", showing.status, "Explain how a bank is: what, why, since when, what next.")
+    _add_life(add)
+    _add_recovery(add)
+    _add_keys(add)
     return parser
+
+
+def _add_life(add: Callable[..., ArgumentParser]) -> None:
+    create = add("create", acting.create, "Make a bank, wait for it, and print where it is.")
+    create.add_argument(
+        "--domain", default="", help="reach it at NAME.DOMAIN, by the cluster's Ingress controller"
+    )
+    create.add_argument(
+        "--key-file", default="", metavar="FILE", help="your own admin key; - for standard input"
+    )
+    create.add_argument("--show-key", action="store_true", help="print its admin key as well")
+    _waits(create)
+    delete = add("delete", acting.delete, "Delete a bank, and say what stays of it.")
+    delete.add_argument(
+        "--force", action="store_true", help="though spec.deletionProtection is set"
+    )
+    _waits(add("hibernate", acting.hibernate, "Stop a bank's pods; volume, keys and URL are kept."))
+    _waits(add("wake", acting.wake, "Start a bank's pods again."))
+
+
+def _add_recovery(add: Callable[..., ArgumentParser]) -> None:
+    backup = add("backup", acting.backup, "Take a recovery point.")
+    backup.add_argument("--point", default="", metavar="POINT", help="its name; default: the time")
+    _waits(backup)
+    restore = add("restore", acting.restore, "Put a bank back, in place.")
+    state = restore.add_mutually_exclusive_group()
+    state.add_argument("--from", dest="point", default="", metavar="POINT", help="a recovery point")
+    state.add_argument("--timestamp", default="", metavar="TIME", help="2026-11-22T15:00:00Z")
+    state.add_argument("--latest", action="store_true", help="the newest state of its backups")
+    restore.set_defaults(check=False)
+    _waits(restore)
+    verify = add("verify", acting.restore, "Try whether the newest backup could be restored.")
+    verify.add_argument(
+        "--from", dest="point", default="", metavar="POINT", help="this one instead"
+    )
+    verify.set_defaults(check=True, timestamp="", latest=True)
+    _waits(verify)
+
+
+def _add_keys(add: Callable[..., ArgumentParser]) -> None:
+    keys = add(
+        "keys", acting.keys, "List the keys of a bank, make, revoke or replace one.", named=False
+    )
+    keys.add_argument("action", choices=("list", "create", "revoke", "rotate"))
+    keys.add_argument("name", metavar="NAME", help="name of the bank")
+    keys.add_argument("key_name", metavar="KEY", nargs="?", default="", help="name of the key")
+    keys.add_argument("--role", default="developer", help="default: developer")
+    keys.add_argument("--tenant", default="default", help="whose memories it opens")
+    _waits(keys)
+
+
+def _waits(command: ArgumentParser) -> None:
+    waits = command.add_mutually_exclusive_group()
+    waits.add_argument(
+        "--wait", action="store_true", default=True, help="until it is done; default"
+    )
+    waits.add_argument("--no-wait", dest="wait", action="store_false", help="only ask for it")
+    command.add_argument("--timeout", type=_span, default="300s", help="such as 90s or 5m")
+
+
+def _span(text: str) -> str:
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+    return text
