@@ -10,6 +10,7 @@ from pathlib import Path
 from memorybank.cli import episode_parser
 from memorybank.cli.task_parser import TASK_GROUPS, add_tasks
 from memorybank.cli.work_parser import GROUPS, add_work
+from memorybank.domain.consolidation.rules import Job
 from memorybank.domain.memory import MemoryType
 
 EXIT_CODES = """\
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_tenants(commands)
     _add_keys(commands)
     _add_forget(commands)
+    _add_consolidate(commands)
     _add_care(commands)
     _add_config(commands)
     _add_audit(commands)
@@ -299,6 +301,27 @@ def _add_forget(commands: _Commands[argparse.ArgumentParser]) -> None:
     for name, command in parsers.items():
         _add_bank_options(command)
         command.set_defaults(run=f"forgetting:{name}")
+
+
+def _add_consolidate(commands: _Commands[argparse.ArgumentParser]) -> None:
+    actions = _group(commands, "consolidate", "make few of many memories; look back, undo")
+    run = _command(actions, "run", "run jobs now, whether they are scheduled or not", bank=True)
+    run.add_argument(
+        "--job",
+        action="append",
+        choices=[job.value for job in Job],
+        help="may be repeated; all, if left out",
+    )
+    run.add_argument("--dry-run", action="store_true", help="only tell what would be done")
+    jobs = _command(actions, "jobs", "show the jobs, and when they run", bank=True)
+    runs = _command(actions, "runs", "list the runs, newest first", bank=True)
+    runs.add_argument("--limit", type=int, default=20, help="how many at most (default 20)")
+    undo = _command(actions, "undo", "put back what a run did", bank=True)
+    undo.add_argument("id", help="the run's id")
+    parsers = {"run": run, "jobs": jobs, "runs": runs, "undo": undo}
+    for name, command in parsers.items():
+        _add_bank_options(command)
+        command.set_defaults(run=f"consolidate:{name}")
 
 
 def _add_care(commands: _Commands[argparse.ArgumentParser]) -> None:

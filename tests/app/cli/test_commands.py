@@ -19,7 +19,18 @@ from .conftest import Run
 
 COMMANDS = (
     *("init", "serve", "store", "search", "memory", "export", "import", "health", "tenants"),
-    *("keys", "forget", "audit", "usage", "check", "backup", "migrate", "config", "model"),
+    *(
+        "keys",
+        "forget",
+        "consolidate",
+        "audit",
+        "usage",
+        "check",
+        "backup",
+        "migrate",
+        "config",
+        "model",
+    ),
     *("completion", "version"),
 )
 

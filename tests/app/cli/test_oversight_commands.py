@@ -141,3 +141,20 @@ def test_who_only_reads_neither_forgets_nor_oversees(
     theirs = [*remote[:2], "--key", key]
     assert run(*arguments, *theirs)[0] == 4
     assert run("forget", "run", "--dry-run", *theirs)[0] == 0
+
+
+def test_memories_are_made_few_and_many_again(run: Run, tmp_path: Path) -> None:
+    data = ["--data", str(tmp_path / "bank")]
+    for text in ("one two three four five six seven eight", "one two three four five six seven"):
+        run("store", text, *data)
+    assert run("consolidate", "runs", *data)[1] == "no job has run\n"
+    code, out, _ = run("consolidate", "run", "--job", "merge_duplicates", "--dry-run", *data)
+    assert (code, out.splitlines()[0]) == (0, "would be done:")
+    report = answer(run, "consolidate", "run", "--job", "merge_duplicates", *data)
+    [done] = report["runs"]
+    assert (done["job"], done["status"], done["examined"]) == ("merge_duplicates", "done", 2)
+    assert done["id"] in run("consolidate", "runs", *data)[1]
+    code, out, _ = run("consolidate", "undo", done["id"], *data)
+    assert (code, out) == (0, f"{done['archived']} memories are as they were\n")
+    assert run("consolidate", "undo", done["id"], *data)[0] == 1
+    assert "merge_duplicates" in run("consolidate", "jobs", *data)[1]
