@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,6 +14,7 @@ from e2e.backups import (
     bank_on_volume,
     bucket_server,
     epoch,
+    example,
     lose_volume,
     missing,
     ready_report,
@@ -40,6 +42,16 @@ def on_volume(stack: Stack) -> Iterator[Bank]:
 def in_bucket(stack: Stack, store: ObjectStore) -> Iterator[Bank]:
     """A bank whose backups are in the bucket."""
     with bank_in_bucket(stack, store) as bank:
+        yield bank
+
+
+@contextmanager
+def replicated_bank(stack: Stack, store: ObjectStore, **more: str) -> Iterator[Bank]:
+    """Run a bank whose writes are answered once they are in the bucket."""
+    backup = example("backup-s3.yaml")["spec"]["backup"]
+    kept = backup | {"durability": "replicated", **more}
+    with bank_in_bucket(stack, store, backup=kept) as bank:
+        wait_backed_up(bank)
         yield bank
 
 
@@ -81,7 +93,7 @@ def test_what_was_stored_in_order_is_in_the_bucket_when_a_pod_and_its_volume_are
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("how", ["down", "silent"])
+@pytest.mark.parametrize("how", ["down", "silent", "unreachable"])
 def test_a_bucket_that_is_away_is_told_within_a_minute_and_nothing_is_lost(
     in_bucket: Bank, store: ObjectStore, how: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -168,3 +180,35 @@ def test_nothing_of_an_encrypted_bank_is_in_clear_in_the_bucket(
     assert not store.holds(bucket, "zanzibar")
     lose_volume(bank)
     assert bank.recall("zanzibar protocol") == ["The zanzibar protocol is in the blue folder."]
+
+
+@pytest.mark.full
+def test_nothing_that_was_answered_is_lost_where_writes_wait_for_the_bucket(
+    stack: Stack, store: ObjectStore
+) -> None:
+    with replicated_bank(stack, store) as bank:
+        with writing(bank) as acknowledged:
+            stack.wait("memories", lambda: len(acknowledged) >= 50)
+            lose_volume(bank)  # by force, in the middle of them
+        assert len(acknowledged) >= 50
+        assert missing(bank, acknowledged) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("policy", "status"), [("refuse", 503), ("acknowledge", 201)])
+def test_a_write_that_waits_for_the_bucket_does_what_the_spec_says_while_that_is_away(
+    stack: Stack, store: ObjectStore, policy: str, status: int
+) -> None:
+    content = f"Stored while the bucket was away ({policy})."
+    with replicated_bank(stack, store, whenUnreachable=policy) as bank:
+        with store.down(), bank.http() as client:
+            answer = client.post("/v1/memories", json={"content": content})
+            assert answer.status_code == status, answer.text
+            assert bank.is_ready(), "the bank serves"
+            wait_backed_up(bank, "False")
+        wait_backed_up(bank)
+        with bank.http() as client:
+            stack.wait(
+                "writes are answered again",
+                lambda: client.post("/v1/memories", json={"content": FACT}).status_code == 201,
+            )

@@ -4,6 +4,7 @@ they do not work, brought by the defaults of the whole cluster.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
+from e2e import servers
 from e2e.bank import Bank
 from e2e.stack import Stack
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 EXAMPLE = EXAMPLES / "supervised.yaml"
 DEFAULTS = EXAMPLES / "defaults.yaml"
+NEXT_VERSION = Path(__file__).parent / "next_version"
 IN_FORCE = "memorybank-operator-defaults-in-force"
 TOLERATIONS = "tolerations: [{key: example.org/memory, operator: Exists}]"
 FACT = "The ledger is closed on the third working day of each month."
@@ -67,6 +70,53 @@ def test_an_image_that_does_not_work_is_taken_back_and_the_memories_are_there(ba
     bank.apply(updatePolicy=policy)
     bank.wait_ready()
     bank.wait_told("RolledBack")
+
+
+def test_a_version_that_migrates_and_does_not_work_is_taken_back_with_the_database(
+    stack: Stack, bank: Bank
+) -> None:
+    bank.remember(FACT)
+    image, schema = (bank.get() or {})["status"]["image"], schema_version(bank)
+    bank.apply(image=next_version(stack), updatePolicy={"deadlineSeconds": 30})
+    migrated = f"memory_bank.db.schema-{schema}"
+    stack.wait(
+        "the database migrated", lambda: migrated in listing(bank), describe=lambda: listing(bank)
+    )
+    bank.wait_not_ready("RolledBack")
+    stack.wait("served again", lambda: bank.condition("Available").get("status") == "True")
+    assert (bank.get() or {})["status"]["image"] == image
+    assert schema_version(bank) == schema
+    assert migrated not in listing(bank), "it is the database again"
+    assert bank.recall(QUESTION) == [FACT]
+    bank.apply()
+    bank.wait_ready()
+
+
+def next_version(stack: Stack) -> str:
+    """Have the image of a version with a newer schema on the cluster; return its name."""
+    change = NEXT_VERSION / "change.py"
+
+    def fill(context: Path) -> None:
+        shutil.copy(change, context)
+
+    return servers.load(
+        stack, "localhost/next-version:1", NEXT_VERSION / "Dockerfile",
+        made_of=change.read_text(), fill=fill,
+    )  # fmt: skip
+
+
+def schema_version(bank: Bank) -> int:
+    """Of the bank's database, as its pod says."""
+    with bank.http() as client:
+        return int(client.get("/ready").json()["schema_version"])
+
+
+def listing(bank: Bank) -> list[str]:
+    """The files of the bank's volume; none as long as no pod has it."""
+    return bank.stack.kubectl(
+        "-n", bank.namespace, "exec", f"deployment/{bank.name}", "--",
+        "python3", "-c", "import os; print(*os.listdir('/data'), sep='\\n')", check=False,
+    ).split()  # fmt: skip
 
 
 @pytest.fixture

@@ -116,6 +116,24 @@ class ObjectStore:
             yield
 
     @contextmanager
+    def unreachable(self) -> Iterator[None]:
+        """Have nothing that is sent to its port arrive while the block runs."""
+        metadata = {"name": "nobody", "namespace": self.namespace}
+        nobody = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": []}
+        self.stack.apply(
+            {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "NetworkPolicy",
+                "metadata": metadata,
+                "spec": nobody,
+            }
+        )
+        try:
+            yield
+        finally:
+            self.stack.kubectl("-n", self.namespace, "delete", "networkpolicy", "nobody")
+
+    @contextmanager
     def full(self) -> Iterator[None]:
         """Leave no room on its disk while the block runs; for one that has a size."""
         self._python(
