@@ -554,6 +554,12 @@ class LifeStore(Protocol):
         Edges to memories in the trash are left out.
         """
 
+    async def contradictions(self, tenant: str, project: str | None, *, limit: int) -> list[Link]:
+        """Return the newest edges between live memories that contradict each other.
+
+        Of a project, or of all. What another memory took the place of contradicts nothing any more.
+        """
+
 
 class EdgeStore(Protocol):
     """Edges between the memories of a tenant as a whole. One edge is stored by LifeStore."""
@@ -1002,6 +1008,11 @@ class MemoryStore(LifeStore, Protocol):
         Of memories that the filter means and whose details are all as said.
         Raises InvalidCursor when the cursor was not made by this method.
         """
+
+    async def newest(
+        self, tenant: str, where: MemoryFilter, *, limit: int, details: Sequence[Condition] = ()
+    ) -> list[Memory]:
+        """Return the beginning of that list, without counting how long it is."""
 
     async def get_many(self, tenant: str, ids: Sequence[str]) -> list[Memory]:
         """Return those of the ids that exist, in the order asked for."""

@@ -19,6 +19,7 @@ from memorybank.http.routes_encryption import EncryptionRoutes
 from memorybank.http.routes_episodes import EpisodeRoutes
 from memorybank.http.routes_forgetting import ForgettingRoutes
 from memorybank.http.routes_guides import GuideRoutes
+from memorybank.http.routes_handoffs import HandoffRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_learning import LearningRoutes
@@ -29,6 +30,7 @@ from memorybank.http.routes_sessions import SessionRoutes
 from memorybank.http.routes_tasks import TaskRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
+from memorybank.http.routes_wake_up import WakeUpRoutes
 from memorybank.http.routes_work import work_routers
 from memorybank.mcp.edge_tools import edge_tools
 from memorybank.mcp.episode_tools import episode_tool, episode_tools
@@ -90,6 +92,8 @@ def openapi() -> dict[str, Any]:
         *work_routers(_WORK),
         EpisodeRoutes(_WORK.episodes).router(),
         LearningRoutes(_WORK.advising).router(),
+        HandoffRoutes(_WORK.handoffs).router(),
+        WakeUpRoutes(_WORK.waking).router(),
         ForgettingRoutes(NOBODY, NOBODY).router(),
         KeyRoutes(NOBODY).router(),
         TenantRoutes(NOBODY).router(),

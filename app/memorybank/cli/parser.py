@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memorybank.cli import episode_parser
 from memorybank.cli.task_parser import TASK_GROUPS, add_tasks
-from memorybank.cli.work_parser import GROUPS, add_work
+from memorybank.cli.work_parser import GROUPS, add_wake_up, add_work
 from memorybank.domain.consolidation.rules import Job
 from memorybank.domain.memory import MemoryType
 
@@ -193,6 +193,9 @@ def _add_work(commands: _Commands[argparse.ArgumentParser]) -> None:
     add_work(adds)
     add_tasks(adds)
     episode_parser.add_episodes(adds)
+    wake_up = _command(commands, "wake-up", "show what is to be known to go on", bank=True)
+    add_wake_up(wake_up)
+    _add_bank_options(wake_up)
 
 
 def _add_transfer(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from memorybank.domain.wakeup import Layer
 from memorybank.domain.work.episodes import EpisodeOutcome, EpisodeStatus
+from memorybank.domain.work.handoffs import PARTS
 from memorybank.domain.work.sessions import SessionMove, SessionStatus
 
 _ENTRIES = ("info", "milestone", "issue", "solution")
@@ -39,6 +41,10 @@ class _Kind:
     flags: tuple[str, ...] = ()
     """Of lists as well."""
     adding: str = "add"
+    numbers: tuple[str, ...] = ()
+    """Options from 0 to 1."""
+    made_of_options: bool = False
+    """Whether what it is about may be left out."""
 
 
 _WRITTEN = ("title", "project", "session", "occurred_at")
@@ -102,6 +108,16 @@ _KINDS = {
         json="payload",
         filters=("project", "session", "kind"),
     ),
+    "handoff": _Kind(
+        "leave work to whoever goes on, and see what was left",
+        "hand off",
+        "content",
+        options=(*_WRITTEN, "with_whom", *PARTS, "sensitivity"),
+        numbers=("significance",),
+        filters=("project", "session", "with_whom", "min_significance"),
+        flags=("include_sensitive",),
+        made_of_options=True,
+    ),
 }
 _CHOICES = {
     ("session", "status"): [each.value for each in SessionStatus],
@@ -122,6 +138,18 @@ def add_work(adds: Adds) -> None:
             needed = move is SessionMove.COMPLETE
             command.add_argument("--outcome", required=needed, help="what came of it")
         command.set_defaults(run="work:move")
+    for name, text in (
+        ("last", "show the last hand-off"),
+        ("thread", "show hand-offs in their order, and what came of their sessions"),
+    ):
+        some = adds("handoff", name, text)
+        for option in ("project", "session", "with-whom"):
+            some.add_argument(f"--{option}")
+        some.add_argument("--include-sensitive", action="store_true", default=None)
+        if name == "thread":
+            some.add_argument("--limit", type=int, help="how many at most (default 20)")
+        filters = ("project", "session", "with_whom", "include_sensitive")
+        some.set_defaults(run=f"handoffs:{name}", filters=filters)
     log = adds("session", "log", "add to the log of a session, or show it")
     log.add_argument("id")
     log.add_argument("content", nargs="?", help="what happened; - reads it from standard input")
@@ -132,10 +160,28 @@ def add_work(adds: Adds) -> None:
     log.set_defaults(run="work:log", filters=("kind",))
 
 
+def add_wake_up(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command of this name."""
+    for option in ("project", "session", "with-whom", "subject"):
+        command.add_argument(f"--{option}")
+    command.add_argument("--max-tokens", type=int, help="how long it may be (default 1500)")
+    layers = [each.value for each in Layer]
+    command.add_argument(
+        "--layer", action="append", dest="layers", choices=layers, help="may be repeated"
+    )
+    command.add_argument("--include-sensitive", action="store_true", default=None)
+    command.set_defaults(run="handoffs:wake_up")
+
+
 def _add_kind(adds: Adds, name: str, kind: _Kind) -> None:
     add = adds(name, kind.adding, f"{kind.first} and print its id")
     text = "; - reads it from standard input" if kind.about == "content" else ""
-    add.add_argument(kind.about, help=f"its {kind.about}{text}")
+    optional = "; made of the options, if it is left out" if kind.made_of_options else ""
+    add.add_argument(
+        kind.about,
+        nargs="?" if kind.made_of_options else None,
+        help=f"its {kind.about}{text}{optional}",
+    )
     for option in kind.options:
         add.add_argument(f"--{option.replace('_', '-')}")
     for option, field in kind.lists:
@@ -143,9 +189,12 @@ def _add_kind(adds: Adds, name: str, kind: _Kind) -> None:
     if kind.json is not None:
         add.add_argument(f"--{kind.json}", metavar="JSON", help="a JSON object")
     add.add_argument("--tag", action="append", dest="tags", help="may be repeated")
-    add.add_argument("--importance", type=float, metavar="0..1")
+    for option in ("importance", *kind.numbers):
+        add.add_argument(f"--{option}", type=float, metavar="0..1")
     fields = (kind.about, *kind.options, *(field for _, field in kind.lists))
-    add.set_defaults(run="work:add", fields=(*fields, "tags", "importance"), json=kind.json)
+    add.set_defaults(
+        run="work:add", fields=(*fields, "tags", "importance", *kind.numbers), json=kind.json
+    )
     get = adds(name, "get", f"show a {name}")
     get.add_argument("id")
     get.set_defaults(run="work:get")

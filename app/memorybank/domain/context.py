@@ -59,15 +59,15 @@ def pack(memories: Sequence[Memory], max_tokens: int) -> Bundle:
     left = max_tokens - token_bound(PREFACE) - 1
     packed: list[Packed] = []
     for memory in memories:
-        quoted = _quoted(memory, memory.content)
-        cost = token_bound(quoted) + 1
+        part = quoted(memory, memory.content)
+        cost = token_bound(part) + 1
         truncated = cost > left
         if truncated and not packed:
-            quoted = _first_part(memory, left)
-            cost = token_bound(quoted) + 1
-        if not quoted or cost > left:
+            part = first_part(memory, memory.content, left)
+            cost = token_bound(part) + 1
+        if not part or cost > left:
             continue
-        parts.append(quoted)
+        parts.append(part)
         packed.append(Packed(memory.id, truncated))
         left -= cost
     if not packed:
@@ -76,9 +76,10 @@ def pack(memories: Sequence[Memory], max_tokens: int) -> Bundle:
     return Bundle(text, token_bound(text), packed, len(memories) - len(packed))
 
 
-def _quoted(memory: Memory, content: str) -> str:
+def quoted(memory: Memory, content: str, more: Sequence[str] = ()) -> str:
+    """Return a text of a memory under a head that says which one it is, and what `more` says."""
     moment = (memory.occurred_at or memory.created_at).date().isoformat()
-    said = [memory.id, memory.type.value, moment]
+    said = [memory.id, memory.type.value, moment, *more]
     if memory.trust < 0.5:
         said.append("little trusted")
     text = content if memory.title is None else f"{memory.title}\n{content}"
@@ -86,14 +87,14 @@ def _quoted(memory: Memory, content: str) -> str:
     return "\n".join([f"[{', '.join(said)}]", *(f"> {line}" for line in text.splitlines())])
 
 
-def _first_part(memory: Memory, tokens: int) -> str:
-    """Return as much of a memory as fits, empty when that would be next to nothing."""
-    low, high = 0, len(memory.content)
+def first_part(memory: Memory, content: str, tokens: int, more: Sequence[str] = ()) -> str:
+    """Return as much of a text as fits, empty when that would be next to nothing."""
+    low, high = 0, len(content)
     while low < high:
         middle = (low + high + 1) // 2
-        if token_bound(_quoted(memory, f"{memory.content[:middle]} {_CUT}")) < tokens:
+        if token_bound(quoted(memory, f"{content[:middle]} {_CUT}", more)) < tokens:
             low = middle
         else:
             high = middle - 1
-    part = memory.content[:low]
-    return _quoted(memory, f"{part} {_CUT}") if token_bound(part) >= _LEAST else ""
+    part = content[:low]
+    return quoted(memory, f"{part} {_CUT}", more) if token_bound(part) >= _LEAST else ""

@@ -199,6 +199,14 @@ class DetailBetween:
 
 
 @dataclass(frozen=True, slots=True)
+class DetailAtLeast:
+    """That a field of the details, which holds numbers alone, is at least this one."""
+
+    field: str
+    least: float
+
+
+@dataclass(frozen=True, slots=True)
 class LeadsTo:
     """That an edge of one type leads to a memory of one type, not in the trash, with a detail."""
 
@@ -217,7 +225,7 @@ class AnyOf:
     negated: bool = False
 
 
-Condition: TypeAlias = HasDetail | DetailBetween | LeadsTo | AnyOf
+Condition: TypeAlias = HasDetail | DetailBetween | DetailAtLeast | LeadsTo | AnyOf
 """What a list of memories can be narrowed by, beside a filter."""
 
 

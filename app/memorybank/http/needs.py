@@ -15,10 +15,10 @@ _OPEN = frozenset({"health", "metadata"})
 """Tags of the operations that need no key."""
 
 _READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_READING = frozenset({"search"})
+_READING = frozenset({"search", "wake_up"})
 _WORK = (
     *("projects", "sessions", "notes", "decisions", "capsules", "events", "episodes"),
-    *("tasks", "edges"),
+    *("tasks", "edges", "handoffs"),
 )
 _LEARNED = ("patterns", "heuristics")
 _BY_METHOD = {
@@ -52,7 +52,9 @@ _OF_THE_BANK = frozenset(
 """Operations that are about more than one tenant: for keys of the default tenant only."""
 
 
-_READ_BY_POST = frozenset({"search", "care_check", "care_check_index", "care_rebuild_index"})
+_READ_BY_POST = frozenset(
+    {"search", "wake_up", "care_check", "care_check_index", "care_rebuild_index"}
+)
 """Tags and names of operations that are no GET and write nothing."""
 
 

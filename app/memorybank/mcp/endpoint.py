@@ -46,6 +46,7 @@ from memorybank.errors import InvalidRequest, MemoryBankError
 from memorybank.logs import request_id
 from memorybank.mcp.edge_tools import edge_tools
 from memorybank.mcp.episode_tools import episode_tool, episode_tools
+from memorybank.mcp.handoff_tools import handoff_tool, handoff_tools, wake_up_tool
 from memorybank.mcp.more_tools import more_tools
 from memorybank.mcp.prompts import MemoryPrompts
 from memorybank.mcp.resources import MemoryResources
@@ -61,8 +62,9 @@ from memorybank.trail import actor
 _logger = logging.getLogger(__name__)
 
 _INSTRUCTIONS = (
-    "Long-term memory. Recall before you answer what may have come up before; remember what will "
-    "be worth knowing in another conversation; forget what is wrong."
+    "Long-term memory. Begin work with wake_up and end it with handoff. Recall before you answer "
+    "what may have come up before; remember what will be worth knowing in another conversation; "
+    "forget what is wrong."
 )
 _FRESH = CacheHint(ttl_ms=3_600_000, scope="private")
 """How long clients may keep lists. Private: they depend on the key's scopes."""
@@ -89,19 +91,20 @@ class McpEndpoint:
         """`called` hears of every tool call: the tool's name, and "ok" or the error's code. What
         writes is not offered with `reads_only`: each call of it would be refused by the store.
         """
-        few = memory_tools(service)
-        few["episode"] = episode_tool(work)
+        between = (handoff_tool(work.handoffs), wake_up_tool(work.waking), episode_tool(work))
+        few = memory_tools(service) | {spec.name: spec for spec in between}
         every = (
             *more_tools(service),
             *work_tools(work),
             *task_tools(work.tasks),
             *edge_tools(service),
             *episode_tools(work),
+            *handoff_tools(work.handoffs),
         )
         more = {spec.name: spec for spec in every}
         self._profiles = {_DEFAULT: few, _FULL: few | more}
-        self._resources = MemoryResources(service)
-        self._prompts = MemoryPrompts(service)
+        self._resources = MemoryResources(service, work)
+        self._prompts = MemoryPrompts(work.waking)
         self._called = called
         self._tracer = tracer
         self._reads_only = reads_only

@@ -16,19 +16,19 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from memorybank.auth.principal import Principal
-from memorybank.schemas.fields import Name, Query, Request
 from memorybank.schemas.problems import invalid_request
-from memorybank.schemas.search import ContextRequest
-from memorybank.services.memories import MemoryService
+from memorybank.schemas.wakeup import WakeUpRequest
+from memorybank.services.waking import Waking
 
 _PROJECT = PromptArgument(name="project", description="The project, if it is only about one.")
 _WAKE_UP = Prompt(
     name="wake_up",
     title="Wake up",
-    description="Begin work with what is known about a subject.",
+    description="Begin work with what was handed off, and what is open, decided and known.",
     arguments=[
-        PromptArgument(name="subject", description="What the work is about.", required=True),
+        PromptArgument(name="subject", description="What the work is about, to find more of it."),
         _PROJECT,
+        PromptArgument(name="with_whom", description="Whose thread of hand-offs goes on."),
     ],
 )
 _WRAP_UP = Prompt(
@@ -38,7 +38,6 @@ _WRAP_UP = Prompt(
     arguments=[_PROJECT],
 )
 _PROMPTS = {prompt.name: prompt for prompt in (_WAKE_UP, _WRAP_UP)}
-_WAKE_UP_TOKENS = 1_500
 
 _TO_REMEMBER = """\
 Before this conversation ends, look back at it{project} and store with the tool `remember` what \
@@ -50,23 +49,19 @@ will be worth knowing in another one:
 - preferences that somebody stated (type `preference`);
 - what is left to do (type `task`).
 
+Then leave with the tool `handoff`, once, what whoever goes on needs: what was done, why, what \
+failed, and in `remember` what to do next.
+
 One memory for each, written so that it can be understood on its own, with names and dates instead \
 of "he" and "today". Correct with `update` what is stored and turned out to be wrong. Store no \
 secrets, nothing that is easy to look up, and nothing twice. If there is nothing, store nothing."""
 
 
-class WakeUp(Request):
-    """What the prompt of this name takes."""
-
-    subject: Query
-    project: Name | None = None
-
-
 class MemoryPrompts:
     """The prompts, over the same services as the tools; they need the scope memory:read."""
 
-    def __init__(self, service: MemoryService) -> None:
-        self._service = service
+    def __init__(self, waking: Waking) -> None:
+        self._waking = waking
 
     @staticmethod
     def listed(*, to_write: bool) -> list[Prompt]:
@@ -96,16 +91,15 @@ class MemoryPrompts:
 
     async def _wake_up(self, caller: Principal, arguments: Mapping[str, str]) -> str:
         try:
-            asked = WakeUp.model_validate(arguments)
+            asked = WakeUpRequest.model_validate(dict(arguments))
         except ValidationError as error:
             raise _wrong(invalid_request(error.errors()).message) from None
-        subject = asked.subject
-        request = ContextRequest(query=subject, project=asked.project, max_tokens=_WAKE_UP_TOKENS)
-        bundle, _found = await self._service.finding.context(caller, request)
-        if not bundle.text:
-            return f"Nothing is remembered yet about this subject: {subject}"
+        pack, _degraded = await self._waking.wake_up(caller, asked)
+        about = "" if asked.subject is None else f" on this subject: {asked.subject}"
+        if not pack.text:
+            return f"We begin to work{about}. Nothing is remembered yet."
         return (
-            f"We begin to work on this subject: {subject}\n\n{bundle.text}\n\n"
+            f"We begin to work{about}\n\n{pack.text}\n\n"
             "Say in a few sentences what matters of it now and what is open. `recall` finds more."
         )
 

@@ -26,6 +26,7 @@ from memorybank.http.routes_encryption import EncryptionRoutes
 from memorybank.http.routes_episodes import EpisodeRoutes
 from memorybank.http.routes_forgetting import ForgettingRoutes
 from memorybank.http.routes_guides import GuideRoutes
+from memorybank.http.routes_handoffs import HandoffRoutes
 from memorybank.http.routes_health import HealthRoutes
 from memorybank.http.routes_keys import KeyRoutes
 from memorybank.http.routes_learning import LearningRoutes
@@ -36,6 +37,7 @@ from memorybank.http.routes_sessions import SessionRoutes
 from memorybank.http.routes_tasks import TaskRoutes
 from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
+from memorybank.http.routes_wake_up import WakeUpRoutes
 from memorybank.http.routes_work import work_routers
 from memorybank.server.deferred import Deferred, WithLifespan
 from memorybank.server.engine import Engine
@@ -157,6 +159,8 @@ async def build_application(
         *work_routers(services.work),
         EpisodeRoutes(services.work.episodes).router(),
         LearningRoutes(services.work.advising).router(),
+        HandoffRoutes(services.work.handoffs).router(),
+        WakeUpRoutes(services.work.waking).router(),
         LifeRoutes(services.memories.life).router(),
         ForgettingRoutes(services.forgetting, engine.embedder.model).router(),
         ConsolidationRoutes(services.consolidation).router(),

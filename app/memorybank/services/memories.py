@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from memorybank.auth.principal import Principal
 from memorybank.domain.gate import GatePolicy
 from memorybank.domain.keys import Scope
-from memorybank.domain.memory import Condition, Memory, MemoryFilter, MemoryPage, MemoryState
+from memorybank.domain.memory import Condition, Link, Memory, MemoryFilter, MemoryPage, MemoryState
 from memorybank.ports import Embedder, MemoryStore, SearchIndex
 from memorybank.schemas.memories import ListQuery, MemoryPatch, NewMemory
 from memorybank.schemas.search import SearchRequest
@@ -118,6 +119,33 @@ class MemoryService:
         """Return the newest memory of a tenant that a filter means."""
         page = await self.newest(tenant, where, limit=1)
         return page.memories[0] if page.memories else None
+
+    async def beginning(
+        self,
+        caller: Principal,
+        where: MemoryFilter,
+        *,
+        limit: int,
+        details: Sequence[Condition] = (),
+    ) -> list[Memory]:
+        """Return the newest memories that a filter and details mean, and do not count them."""
+        caller.require(Scope.READ)
+        with self.timed("store_newest"):
+            return await self._store.newest(caller.tenant, where, limit=limit, details=details)
+
+    async def contradictions(
+        self, caller: Principal, project: str | None, *, limit: int
+    ) -> list[Link]:
+        """Return the newest edges between live memories that contradict each other."""
+        caller.require(Scope.READ)
+        with self.timed("store_links"):
+            return await self._store.contradictions(caller.tenant, project, limit=limit)
+
+    def served(self, caller: Principal, memories: Sequence[Memory], now: datetime) -> None:
+        """Note that a caller was shown these: they are in use, and are not stored as news again."""
+        self.touches.note(caller.tenant, [each.id for each in memories], now)
+        self.adding.echoes.served(caller, memories, now)
+        asyncio.get_running_loop().call_soon(self.adding.echoes.settle)  # behind the answer
 
     async def newest(
         self, tenant: str, where: MemoryFilter, *, limit: int, details: Sequence[Condition] = ()

@@ -133,3 +133,23 @@ def test_an_episode_is_gone_on_with(run: Run, where: list[str]) -> None:
     assert [each["id"] for each in listed(run, "episode", "list", "--status", "open", *where)] == [
         new
     ]
+
+
+def test_work_is_handed_off_in_words_or_in_parts(run: Run, where: list[str]) -> None:
+    code, _, complaint = run("handoff", "last", *where)
+    assert (code, "nothing was handed off here yet" in complaint) == (3, True)
+    code, _, complaint = run("handoff", "add", "--with-whom", "ann", *where)
+    assert (code, "send content, or one of" in complaint) == (2, True)
+    first = made(run, "handoff", "add", "It is mended", "--with-whom", "ann", *where)
+    options = ("--remember", "Tell Bob", "--with-whom", "ann", "--significance", "0.9")
+    second = made(run, "handoff", "add", *options, *where)
+    assert "Remember: Tell Bob" in made(run, "handoff", "last", "--with-whom", "ann", *where)
+    thread = made(run, "handoff", "thread", *where)
+    assert thread.index(first) < thread.index(second)
+    assert "the newest 1 of 2" in made(run, "handoff", "thread", "--limit", "1", *where)
+    significant = listed(run, "handoff", "list", "--min-significance", "0.5", *where)
+    assert [each["id"] for each in significant] == [second]
+    secret = made(run, "handoff", "add", "Hush", "--sensitivity", "secret", *where)
+    assert secret not in made(run, "handoff", "thread", *where)
+    shown = listed(run, "handoff", "list", "--include-sensitive", *where)
+    assert shown[0]["id"] == secret

@@ -118,6 +118,9 @@ async def test_no_text_of_any_kind_is_in_a_file_of_an_encrypted_bank(tmp_path: P
         ):
             found = (await admin.get("/v1/tasks", params=query)).json()["memories"]
             assert [each["id"] for each in found] == wanted_ids
+        await kept(admin, "handoffs", learned="Quuxlesson", with_whom="Quuxfriend")
+        last = await admin.get("/v1/handoffs/last", params={"with_whom": "Quuxfriend"})
+        assert last.json()["content"] == "Learned: Quuxlesson"
         for_reader = await admin.get("/v1/capsules", params={"audience": "Quuxreader"})
         assert [each["id"] for each in for_reader.json()["memories"]] == [capsule]
         for status, wanted in (("completed", 1), ("active", 0)):

@@ -48,7 +48,7 @@ BODIES: dict[str, Any] = {
     "search_recommend": {"text": "x"},
     **{
         f"{kind}_create": {"content": "x"}
-        for kind in ("notes", "decisions", "capsules", "events", "episodes")
+        for kind in ("notes", "decisions", "capsules", "events", "episodes", "handoffs")
     },
 }
 """What the operations need whose body has required fields: wrong ones are refused before keys."""

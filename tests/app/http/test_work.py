@@ -21,6 +21,7 @@ THINGS: dict[str, dict[str, Any]] = {
     "notes": {"content": "The wombat sleeps", "title": "Sleep"},
     "decisions": {"content": "Feed the wombat", "rationale": "hunger", "options": ["wait"]},
     "capsules": {"content": "Mind the wombat", "audience": ["bob"], "subject": "pets"},
+    "handoffs": {"content": "The wombat is fed", "remember": "Water", "significance": 0.9},
     "events": {"content": "The wombat woke", "kind": "waking", "payload": {"at": "dawn"}},
     "tasks": {"title": "Wake the wombat", "description": "Gently", "priority": "high"},
 }
@@ -77,6 +78,7 @@ async def test_a_request_that_is_repeated_under_its_name_makes_one_thing(
         ("capsules", False),
         ("events", True),
         ("tasks", True),
+        ("handoffs", True),
     ],
 )
 async def test_the_same_again_is_another_one_where_it_happened_again(

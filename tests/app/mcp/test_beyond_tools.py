@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 Mode = Literal["auto", "legacy", "2026-07-28"]
 MODES: list[Mode] = ["auto", "legacy", "2026-07-28"]
-FEW = ["remember", "recall", "context", "update", "forget", "episode"]
+FEW = ["remember", "recall", "context", "update", "forget", "handoff", "wake_up", "episode"]
 READING = [
     *("get", "list", "similar", "facets", "history", "links"),
     *("project_list", "session_list", "session_get", "session_entries"),
@@ -37,6 +37,7 @@ READING = [
     *("task_list", "task_get", "task_dependencies", "task_statistics", "task_efficiency"),
     *("edge_traverse", "edge_cycle", "edge_order"),
     *("episode_list", "episode_steps", "pattern_list", "pattern_get", "heuristic_list"),
+    *("handoff_list", "handoff_thread"),
 ]
 
 
@@ -83,7 +84,7 @@ async def test_the_full_profile_tends_memories(bank: Service, mode: Mode) -> Non
     async with agent(bank, bank.admin_key, mode, FULL) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
         assert names[: len(FEW)] == FEW
-        assert len(names) == len(set(names)) == 59
+        assert len(names) == len(set(names)) == 63
 
         async def call(name: str, **arguments: Any) -> Any:
             return structured(await client.call_tool(name, arguments))
@@ -121,7 +122,7 @@ async def test_tools_of_the_full_profile_do_not_answer_elsewhere(bank: Service) 
 async def test_a_reader_is_shown_only_what_reads(bank: Service) -> None:
     async with agent(bank, await bank.key("readonly"), path=FULL) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
-    assert names == ["recall", "context", *READING]
+    assert names == ["recall", "context", "wake_up", *READING]
 
 
 async def test_every_tool_shows_its_schemas_and_hints(bank: Service) -> None:
@@ -130,7 +131,9 @@ async def test_every_tool_shows_its_schemas_and_hints(bank: Service) -> None:
     for tool in tools:
         assert tool.description
         assert tool.annotations is not None
-        assert tool.annotations.read_only_hint == (tool.name in ["recall", "context", *READING])
+        assert tool.annotations.read_only_hint == (
+            tool.name in ["recall", "context", "wake_up", *READING]
+        )
         assert bool(tool.annotations.destructive_hint) == (tool.name == "forget")
         assert tool.annotations.open_world_hint is False
         assert tool.input_schema["additionalProperties"] is False
@@ -154,7 +157,7 @@ async def test_memories_can_be_read_by_address(bank: Service, mode: Mode) -> Non
     async with agent(bank, bank.admin_key, mode) as client:
         fact = {"content": "Ada is the office cat", "project": "office life"}
         memory_id = structured(await client.call_tool("remember", fact))["id"]
-        (recent,) = (await client.list_resources()).resources
+        recent, last, every = (await client.list_resources()).resources
         templates = (await client.list_resource_templates()).resource_templates
         assert [each.uri_template for each in templates] == [
             "memory://memories/{id}",
@@ -167,6 +170,11 @@ async def test_memories_can_be_read_by_address(bank: Service, mode: Mode) -> Non
         project = json_of(await client.read_resource("memory://projects/office%20life"))
         assert project["total"] == 1
         assert json_of(await client.read_resource("memory://projects/none"))["total"] == 0
+        with pytest.raises(MCPError):
+            await client.read_resource(last.uri)
+        handoff = structured(await client.call_tool("handoff", {"story": "A cat"}))["id"]
+        assert json_of(await client.read_resource(last.uri))["id"] == handoff
+        assert json_of(await client.read_resource(every.uri))["memories"] == []
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -196,7 +204,7 @@ async def test_resources_of_another_tenant_are_not_there(
         assert json_of(await client.read_resource("memory://recent"))["memories"] == []
         assert json_of(await client.read_resource("memory://projects/p"))["total"] == 0
         text = prompt_text(await client.get_prompt("wake_up", {"subject": "mine"}))
-        assert text.startswith("Nothing is remembered yet")
+        assert "Nothing is remembered yet" in text
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -222,9 +230,8 @@ async def test_work_begins_with_what_is_known_and_ends_with_what_was_learnt(
     ("name", "arguments", "said"),
     [
         ("nope", {}, "there are wake_up, wrap_up"),
-        ("wake_up", {}, "subject"),
         ("wake_up", {"subject": "x" * 5_000}, "at most 4000 characters"),
-        ("wake_up", {"subject": "x", "topic": "y"}, "takes only project, subject"),
+        ("wake_up", {"subject": "x", "topic": "y"}, "takes only project, subject, with_whom"),
     ],
 )
 async def test_a_mistake_in_asking_for_a_prompt_is_explained(
@@ -246,6 +253,7 @@ async def test_reading_needs_a_key_that_may_read(tmp_path: Path) -> None:
             assert [tool.name for tool in (await client.list_tools()).tools] == [
                 "remember",
                 "update",
+                "handoff",
                 "episode",
             ]
             assert (await client.list_resources()).resources == []

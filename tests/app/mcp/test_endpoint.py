@@ -74,8 +74,8 @@ async def test_an_agent_remembers_recalls_and_forgets(bank: Service, mode: Mode)
 async def test_tools_say_what_they_are(bank: Service, mode: Mode) -> None:
     async with agent(bank, bank.admin_key, mode) as client:
         tools = (await client.list_tools()).tools
-    few = ["remember", "recall", "context", "update", "forget", "episode"]
-    assert [tool.name for tool in tools] == few
+    names = ["remember", "recall", "context", "update", "forget", "handoff", "wake_up", "episode"]
+    assert [tool.name for tool in tools] == names
     hints = {}
     for tool in tools:
         assert tool.title
@@ -98,6 +98,8 @@ async def test_tools_say_what_they_are(bank: Service, mode: Mode) -> None:
         "update": (False, False, True),
         "forget": (False, True, True),
         "episode": (False, False, False),
+        "handoff": (False, False, False),
+        "wake_up": (True, None, None),
     }
 
 
@@ -162,7 +164,8 @@ async def test_what_an_agent_forgets_a_person_can_restore(
 
 async def test_a_reader_is_shown_only_what_it_may_use(bank: Service) -> None:
     async with agent(bank, await bank.key("readonly")) as client:
-        assert [tool.name for tool in (await client.list_tools()).tools] == ["recall", "context"]
+        shown = [tool.name for tool in (await client.list_tools()).tools]
+        assert shown == ["recall", "context", "wake_up"]
         assert not (await client.call_tool("recall", {"query": "anything"})).is_error
 
 

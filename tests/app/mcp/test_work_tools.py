@@ -87,3 +87,16 @@ async def test_the_tools_of_tasks_and_edges_keep_and_move_and_order_them(bank: S
         counted = await call("task_statistics", project="garden")
         assert (counted["total"], counted["by_status"]["todo"]) == (1, 1)
         assert (await call("task_efficiency", days=1))["overall"]["cancelled"] == 1
+
+
+async def test_work_is_handed_off_by_a_tool_that_every_agent_has(bank: Service) -> None:
+    async with agent(bank, bank.admin_key, path="/mcp") as client:
+        said = {"remember": "Tell Bob", "with_whom": "ann", "significance": 0.9}
+        handoff = structured(await client.call_tool("handoff", said))["id"]
+        refused = await client.call_tool("handoff", {"with_whom": "ann"})
+        assert "send content, or one of experienced" in str(refused.content)
+    async with agent(bank, bank.admin_key, path=FULL) as client:
+        listed = structured(await client.call_tool("handoff_list", {"min_significance": 0.9}))
+        assert [each["id"] for each in listed["memories"]] == [handoff]
+        thread = structured(await client.call_tool("handoff_thread", {"with_whom": "ann"}))
+        assert [each["handoff"]["id"] for each in thread["entries"]] == [handoff]

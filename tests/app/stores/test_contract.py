@@ -19,7 +19,14 @@ from typing_extensions import override
 
 from memorybank.domain.feed import MemoryColumns
 from memorybank.domain.keys import Role
-from memorybank.domain.memory import HasDetail, Memory, MemoryFilter, MemoryState, MemoryType
+from memorybank.domain.memory import (
+    DetailAtLeast,
+    HasDetail,
+    Memory,
+    MemoryFilter,
+    MemoryState,
+    MemoryType,
+)
 from memorybank.domain.tenants import UNLIMITED, Quotas, Tenant
 from memorybank.encryption import KeyRing
 from memorybank.errors import (
@@ -118,22 +125,26 @@ async def test_a_list_is_narrowed_by_details_whatever_is_in_them(store: MemorySt
         {"who": []},
         {"who": "annabel", "other": "ann"},
         {},
+        {"share": 0.5},
+        {"share": 1},
     ]
     memories = [a_memory(str(place), details=each) for place, each in enumerate(told)]
     await store.add_many([(each, a_vector()) for each in memories])
 
-    async def places(*wanted: HasDetail) -> list[int]:
+    async def places(*wanted: HasDetail | DetailAtLeast) -> list[int]:
         page = await store.list_memories("acme", ALL, limit=10, cursor=None, details=wanted)
         assert page.total == len(page.memories)
         return sorted(int(each.content) for each in page.memories)
 
     assert await places(HasDetail("who", ("ann",))) == [0, 1]
     assert await places(HasDetail("who", (odd,))) == [2, 3]
-    assert await places(HasDetail("who", ("bob",), or_absent=True)) == [1, 6]
+    assert await places(HasDetail("who", ("bob",), or_absent=True)) == [1, 6, 7, 8]
     assert await places(HasDetail("who", ("annabel",)), HasDetail("other", ("ann",))) == [5]
     assert await places(HasDetail("other", ("nobody",))) == []
     assert await places(HasDetail("who", ("bob", odd))) == [1, 2, 3]
-    assert await places(HasDetail("who", ("annabel", "bob"), or_absent=True)) == [1, 5, 6]
+    assert await places(HasDetail("who", ("annabel", "bob"), or_absent=True)) == [1, 5, 6, 7, 8]
+    assert await places(DetailAtLeast("share", 0.5)) == [7, 8]
+    assert await places(DetailAtLeast("share", 0.75)) == [8]
     first = (HasDetail("who", ("ann",)),)
     page = await store.list_memories("acme", ALL, limit=1, cursor=None, details=first)
     assert page.next_cursor is not None

@@ -9,8 +9,10 @@ from datetime import datetime
 from memorybank.domain.memory import MemoryType
 from memorybank.services.memories import MemoryService, now_utc
 from memorybank.services.timing import Timed, untimed
+from memorybank.services.waking import Waking
 from memorybank.services.work.advising import Advising
 from memorybank.services.work.episodes import Episodes
+from memorybank.services.work.handoffs import Handoffs
 from memorybank.services.work.learning import Learning
 from memorybank.services.work.projects import Projects
 from memorybank.services.work.sessions import Sessions
@@ -32,6 +34,8 @@ class Work:
     episodes: Episodes
     tasks: Tasks
     advising: Advising
+    handoffs: Handoffs
+    waking: Waking
 
     @classmethod
     def on(
@@ -58,4 +62,6 @@ class Work:
             episodes=Episodes(memories, steps, ended=advising.soon, clock=clock, timed=timed),
             advising=advising,
             tasks=Tasks(memories, clock=clock),
+            handoffs=Handoffs(memories, clock=clock),
+            waking=Waking(memories, clock=clock),
         )

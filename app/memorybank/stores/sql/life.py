@@ -246,6 +246,31 @@ def unlink(
     return connection.changes()
 
 
+def contradictions(
+    connection: Connection, tenant: str, project: str | None, limit: int
+) -> list[Link]:
+    """Return the newest edges between live memories that contradict each other."""
+    clauses, values = "", [LinkType.CONTRADICTS.value]
+    for end in ("source", "target"):
+        clauses += f" AND {end}.tenant = ? AND {end}.state = ? AND {end}.superseded_by IS NULL"
+        values += [tenant, MemoryState.LIVE.value]
+    if project is not None:
+        clauses += " AND source.project = ?"
+        values.append(project)
+    found = connection.execute(
+        "SELECT source.id, target.id, links.created_at FROM links"
+        " JOIN memories AS source ON source.created_seq = links.source"
+        " JOIN memories AS target ON target.created_seq = links.target"
+        f" WHERE links.type = ?{clauses}"
+        f" ORDER BY links.created_at DESC, source.id, target.id LIMIT {limit:d}",
+        values,
+    )
+    return [
+        Link(source, target, LinkType.CONTRADICTS, from_microseconds(at))
+        for source, target, at in found
+    ]
+
+
 def links(connection: Connection, tenant: str, memory_id: str) -> list[Link] | None:
     """Return the edges of a memory."""
     with connection:  # all of the same moment

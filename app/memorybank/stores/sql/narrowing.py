@@ -13,6 +13,7 @@ from typing import Any
 from memorybank.domain.memory import (
     AnyOf,
     Condition,
+    DetailAtLeast,
     DetailBetween,
     HasDetail,
     LeadsTo,
@@ -42,6 +43,11 @@ class Narrowing(ABC):
                 return self.has(row, condition)
             case DetailBetween(field, after, before):
                 return self._between(row, field, after, before)
+            case DetailAtLeast(field, least):
+                text, named = self.text(row, field)
+                # Both databases know this name of the type.
+                clause = f"coalesce(CAST({text} AS double precision) >= ?, false)"
+                return clause, [*named, least]
             case LeadsTo():
                 return self._leads_to(row, condition)
             case AnyOf(conditions, negated):

@@ -308,6 +308,12 @@ class SqlStore(ABC):
             lambda count: [event] if count else [],
         )
 
+    async def contradictions(self, tenant: str, project: str | None, *, limit: int) -> list[Link]:
+        """See LifeStore."""
+        return await self._read(
+            tenant, lambda connection: life.contradictions(connection, tenant, project, limit)
+        )
+
     async def links(self, tenant: str, memory_id: str) -> list[Link] | None:
         """See LifeStore."""
         return await self._read(
@@ -370,6 +376,26 @@ class SqlStore(ABC):
             return MemoryPage(
                 [rows.memory_from(row, self._seal) for row in page], next_cursor, total
             )
+
+        return await self._read(tenant, read)
+
+    async def newest(
+        self, tenant: str, where: MemoryFilter, *, limit: int, details: Sequence[Condition] = ()
+    ) -> list[Memory]:
+        """See MemoryStore."""
+        condition = rows.condition(tenant, where)
+        tags = sorted(where.tags_all)
+
+        def read(connection: Connection) -> list[Memory]:
+            clause, values = condition
+            if tags or details:
+                clause, values = self._holding(connection, clause, values, tags, details)
+            found = connection.execute(
+                f"SELECT {rows.MEMORY_COLUMNS} FROM memories WHERE {clause}"
+                " ORDER BY created_seq DESC LIMIT ?",
+                [*values, limit],
+            ).fetchall()
+            return [rows.memory_from(row, self._seal) for row in found]
 
         return await self._read(tenant, read)
 
