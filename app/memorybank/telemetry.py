@@ -39,6 +39,7 @@ _OTHERS = "(others)"
 
 _COUNTED = {
     "task": "Tasks added and moved, by what was done: added, start, block and so on.",
+    "edit": "Changes proposed, approved, rejected and rolled back.",
     "edge": "Edges added and removed, and refused because they would close a cycle.",
 }
 """Kinds of things whose changes are counted each by its own name."""

@@ -14,6 +14,7 @@ from memorybank.http.routes_backup import BackupRoutes
 from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_consolidation import ConsolidationRoutes
 from memorybank.http.routes_edges import EdgeRoutes
+from memorybank.http.routes_edits import EditRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
 from memorybank.http.routes_episodes import EpisodeRoutes
@@ -33,6 +34,7 @@ from memorybank.http.routes_transfer import TransferRoutes
 from memorybank.http.routes_wake_up import WakeUpRoutes
 from memorybank.http.routes_work import work_routers
 from memorybank.mcp.edge_tools import edge_tools
+from memorybank.mcp.edit_tools import edit_tools
 from memorybank.mcp.episode_tools import episode_tool, episode_tools
 from memorybank.mcp.more_tools import more_tools
 from memorybank.mcp.task_tools import task_tools
@@ -58,6 +60,7 @@ def api() -> str:
         *task_tools(_WORK.tasks),
         *edge_tools(NOBODY),
         *episode_tools(_WORK),
+        *edit_tools(_WORK.edits),
     ]
     schemas = document["components"]["schemas"] | tool_schemas([*few, *more])
     return page(
@@ -89,6 +92,7 @@ def openapi() -> dict[str, Any]:
         SessionRoutes(_WORK.sessions).router(),
         TaskRoutes(_WORK.tasks).router(),
         EdgeRoutes(NOBODY).router(),
+        EditRoutes(_WORK.edits).router(),
         *work_routers(_WORK),
         EpisodeRoutes(_WORK.episodes).router(),
         LearningRoutes(_WORK.advising).router(),

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from memorybank.cli import episode_parser
+from memorybank.cli.edit_parser import EDIT_GROUPS, add_edits
 from memorybank.cli.task_parser import TASK_GROUPS, add_tasks
 from memorybank.cli.work_parser import GROUPS, add_wake_up, add_work
 from memorybank.domain.consolidation.rules import Job
@@ -182,7 +183,7 @@ def _add_memory(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_work(commands: _Commands[argparse.ArgumentParser]) -> None:
-    every = GROUPS | TASK_GROUPS | episode_parser.GROUPS
+    every = GROUPS | TASK_GROUPS | EDIT_GROUPS | episode_parser.GROUPS
     groups = {name: _group(commands, name, text) for name, text in every.items()}
 
     def adds(group: str, name: str, text: str) -> argparse.ArgumentParser:
@@ -192,6 +193,7 @@ def _add_work(commands: _Commands[argparse.ArgumentParser]) -> None:
 
     add_work(adds)
     add_tasks(adds)
+    add_edits(adds)
     episode_parser.add_episodes(adds)
     wake_up = _command(commands, "wake-up", "show what is to be known to go on", bank=True)
     add_wake_up(wake_up)

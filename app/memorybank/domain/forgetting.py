@@ -52,6 +52,7 @@ HALF_LIFE_DAYS: Mapping[MemoryType, float] = {
     MemoryType.HANDOFF: 180,
     MemoryType.EPISODE: 180,
     MemoryType.HEURISTIC: 365,
+    MemoryType.EDIT: 90,
 }
 """What is about a person or was decided once lasts; what tells of a day's work fades. With the
 default threshold a memory of middling importance lasts 2.6 half-lives without any use."""

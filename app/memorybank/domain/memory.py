@@ -36,6 +36,8 @@ class MemoryType(StrEnum):
     HANDOFF = "handoff"
     EPISODE = "episode"
     HEURISTIC = "heuristic"
+    EDIT = "edit"
+    """A change of a memory that somebody proposes; see domain.work.edits."""
 
 
 class MemoryState(StrEnum):

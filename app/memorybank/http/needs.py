@@ -18,7 +18,7 @@ _READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _READING = frozenset({"search", "wake_up"})
 _WORK = (
     *("projects", "sessions", "notes", "decisions", "capsules", "events", "episodes"),
-    *("tasks", "edges", "handoffs"),
+    *("tasks", "edges", "handoffs", "edits"),
 )
 _LEARNED = ("patterns", "heuristics")
 _BY_METHOD = {

@@ -45,6 +45,7 @@ from memorybank.domain.keys import Scope as Right
 from memorybank.errors import InvalidRequest, MemoryBankError
 from memorybank.logs import request_id
 from memorybank.mcp.edge_tools import edge_tools
+from memorybank.mcp.edit_tools import edit_tools
 from memorybank.mcp.episode_tools import episode_tool, episode_tools
 from memorybank.mcp.handoff_tools import handoff_tool, handoff_tools, wake_up_tool
 from memorybank.mcp.more_tools import more_tools
@@ -100,6 +101,7 @@ class McpEndpoint:
             *edge_tools(service),
             *episode_tools(work),
             *handoff_tools(work.handoffs),
+            *edit_tools(work.edits),
         )
         more = {spec.name: spec for spec in every}
         self._profiles = {_DEFAULT: few, _FULL: few | more}

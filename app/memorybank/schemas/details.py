@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from memorybank.domain.memory import MemoryType
+from memorybank.domain.work.edits import EditStatus
 from memorybank.domain.work.sessions import SessionStatus
 from memorybank.domain.work.tasks import Priority, TaskStatus
 from memorybank.errors import InvalidRequest
@@ -25,6 +26,7 @@ from memorybank.schemas.fields import (
     Metadata,
     Moment,
     Name,
+    Patch,
     Request,
     Title,
 )
@@ -34,6 +36,8 @@ from memorybank.schemas.problems import invalid_request
 SessionStatusName = Annotated[SessionStatus, Field(strict=False)]
 TaskStatusName = Annotated[TaskStatus, Field(strict=False)]
 PriorityName = Annotated[Priority, Field(strict=False)]
+EditStatusName = Annotated[EditStatus, Field(strict=False)]
+Revision = Annotated[int, Field(ge=1, lt=2**62)]
 Names = Annotated[list[Name], Field(min_length=1, max_length=MAX_ITEMS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -248,6 +252,22 @@ class Heuristic(Details):
     pattern: Name | None = Field(None, description="The pattern of episodes that it says.")
 
 
+class Edit(Details):
+    """What is to change of a memory, if somebody approves it, and what became of that."""
+
+    memory: MemoryId | None = Field(None, description="Id of the memory that is to change.")
+    revision: Revision | None = Field(None, description="The one of it that is to change.")
+    patch: Patch | None = Field(None, description="What is to change of it, as PATCH takes it.")
+    status: EditStatusName | None = Field(None, description="pending, if it is left out.")
+    proposed_by: Name | None = Field(None, description="Id of a key.")
+    decided_by: Name | None = Field(None, description="Id of a key.")
+    decided_at: Moment | None = None
+    comment: Detail | None = None
+    applied_revision: Revision | None = Field(
+        None, description="The one that the approval made of the memory."
+    )
+
+
 DETAILS: Mapping[MemoryType, type[Details]] = {
     MemoryType.NOTE: Details,
     MemoryType.FACT: Believed,
@@ -269,6 +289,7 @@ DETAILS: Mapping[MemoryType, type[Details]] = {
     MemoryType.HANDOFF: Handoff,
     MemoryType.EPISODE: Episode,
     MemoryType.HEURISTIC: Heuristic,
+    MemoryType.EDIT: Edit,
 }
 
 

@@ -35,6 +35,7 @@ MAX_TAGS = 32
 MAX_TAG = 100
 MAX_METADATA_BYTES = 16_384
 MAX_METADATA_DEPTH = 8
+MAX_PATCH_BYTES = 49_152
 MAX_QUERY = 4_000
 MAX_RESULTS = 200
 MAX_PAGE = 200
@@ -93,7 +94,15 @@ def _each_once(values: list[str]) -> list[str]:
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
-    for item in _nested(value, depth=1):
+    return _json_object(value, most=MAX_METADATA_BYTES, depth=1)
+
+
+def _patch(value: dict[str, Any]) -> dict[str, Any]:
+    return _json_object(value, most=MAX_PATCH_BYTES, depth=0)  # metadata is one level down
+
+
+def _json_object(value: dict[str, Any], *, most: int, depth: int) -> dict[str, Any]:
+    for item in _nested(value, depth=depth):
         if isinstance(item, str):
             _refuse(_NOT_TEXT, item, "control characters other than line breaks and tabs")
         elif isinstance(item, float) and not math.isfinite(item):
@@ -101,11 +110,11 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(item, int) and not -_MAX_INTEGER <= item < _MAX_INTEGER:
             raise PydanticCustomError("int_size", "must not hold integers beyond 64 bits")
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
-    if size > MAX_METADATA_BYTES:
+    if size > most:
         raise PydanticCustomError(
             "metadata_size",
             "must be at most {limit} bytes of JSON, this is {size}",
-            {"limit": MAX_METADATA_BYTES, "size": size},
+            {"limit": most, "size": size},
         )
     return value
 
@@ -154,6 +163,7 @@ Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_
 Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG), AfterValidator(_line)]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(_each_once)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
+Patch = Annotated[dict[str, Any], AfterValidator(_patch)]
 Importance = Annotated[float, Field(ge=0, le=1)]
 # Not strict: JSON and query strings have no enumerations and no times, only texts.
 Type = Annotated[MemoryType, Field(strict=False)]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from memorybank.errors import InvalidRequest
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 _CURES = {
     "missing": "add it",
@@ -51,6 +55,15 @@ def invalid_request(errors: Sequence[Mapping[str, Any]]) -> InvalidRequest:
     if len(errors) > _TOLD:
         told.append(f"and {len(errors) - _TOLD} more")
     return InvalidRequest("; ".join(told), field=dotted(first["loc"]) or None, hint=cure(first))
+
+
+def parsed(model: type[_Model], value: object, *, field: str) -> _Model:
+    """Return what was kept as JSON in a field, as the model has it. Raises InvalidRequest."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        raise invalid_request([{**each, "loc": (field, *each["loc"])} for each in errors]) from None
 
 
 def dotted(location: Sequence[str | int]) -> str:

@@ -21,6 +21,7 @@ from memorybank.http.routes_backup import BackupRoutes
 from memorybank.http.routes_care import CareRoutes
 from memorybank.http.routes_consolidation import ConsolidationRoutes
 from memorybank.http.routes_edges import EdgeRoutes
+from memorybank.http.routes_edits import EditRoutes
 from memorybank.http.routes_embedding import EmbeddingRoutes
 from memorybank.http.routes_encryption import EncryptionRoutes
 from memorybank.http.routes_episodes import EpisodeRoutes
@@ -156,6 +157,7 @@ async def build_application(
         SessionRoutes(services.work.sessions).router(),
         TaskRoutes(services.work.tasks).router(),
         EdgeRoutes(services.memories.edges).router(),
+        EditRoutes(services.work.edits).router(),
         *work_routers(services.work),
         EpisodeRoutes(services.work.episodes).router(),
         LearningRoutes(services.work.advising).router(),

@@ -19,6 +19,7 @@ from memorybank.domain.gate import Action, Finding, GatePolicy, guarded
 from memorybank.domain.ids import new_id
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import Memory, MemoryState, searchable_text
+from memorybank.domain.work.governed import require_stored_as_such
 from memorybank.errors import (
     Conflict,
     EmbedderUnavailable,
@@ -133,6 +134,8 @@ class Adding:
 
         Raises InvalidRequest, and WriteRefused for what the bank does not take.
         """
+        if type(new) is NewMemory:
+            require_stored_as_such(new.type)
         now = self._clock()
         origin = caller.origin if new.origin is None else new.origin
         if origin.trust > caller.origin.trust:

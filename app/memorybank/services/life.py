@@ -108,13 +108,52 @@ class Life:
             changes = decide(old)
             if not changes:
                 return old, ()
-            new = _changed(old, changes)
-            findings: tuple[Finding, ...] = ()
-            if _TEXTS & changes.keys():
-                new, findings = self._adding.guarded(new)
-            if searchable_text(new) != searchable_text(old):
-                new = _no_more_trusted_than(caller.origin, new)
+            new, findings = self._rewritten(caller, old, changes)
             return await self._revise(caller, old, new, action), findings
+
+    async def change_both(
+        self,
+        caller: Principal,
+        ids: tuple[str, str],
+        decide: Callable[[Memory, Memory], tuple[Mapping[str, Any], Mapping[str, Any]]],
+        action: str,
+    ) -> tuple[Memory, Memory, tuple[Finding, ...]]:
+        """Change what two memories say in one transaction; return them, and what was found.
+
+        As `change` otherwise. Both or none: with no changes for the first, nothing is done.
+        """
+        caller.require(Scope.WRITE)
+        async with self._ledger.alone_with([(caller.tenant, each) for each in ids]):
+            olds = [await self._present(caller.tenant, each) for each in ids]
+            decided = decide(olds[0], olds[1])
+            if not decided[0]:
+                return olds[0], olds[1], ()
+            news: list[Memory] = []
+            found: list[Finding] = []
+            for old, changes in zip(olds, decided, strict=True):
+                new, findings = self._rewritten(caller, old, changes)
+                news.append(_next(new, self._clock(), {}, after=old))
+                found += findings
+            vectors = await self._adding.embed([searchable_text(new) for new in news])
+            with self._timed("store_replace"):
+                seq = await self._store.revise(
+                    list(zip(news, vectors, strict=True)), by=caller.key_id, action=action
+                )
+            self._acknowledge(seq)
+            self._adding.stored(vectors)
+            return news[0], news[1], tuple(found)
+
+    async def at(self, tenant: str, memory_id: str, revision: int) -> Memory:
+        """Return a memory as it was at an earlier revision. Raises NotFound."""
+        page = await self._store.history(tenant, memory_id, before=revision + 1, limit=1)
+        then = page.revisions[0].memory if page and page.revisions else None
+        if then is None or then.revision != revision:
+            raise NotFound(
+                f"the memory has no revision {revision}",
+                field="revision",
+                hint="its history lists them",
+            )
+        return then
 
     async def rollback(self, caller: Principal, memory_id: str, revision: int) -> Memory:
         """Let a memory say again what it said at a revision; raises NotFound.
@@ -130,14 +169,7 @@ class Life:
                     field="revision",
                     hint="name an earlier one; its history lists them",
                 )
-            page = await self._store.history(caller.tenant, memory_id, before=revision + 1, limit=1)
-            then = page.revisions[0].memory if page and page.revisions else None
-            if then is None or then.revision != revision:
-                raise NotFound(
-                    f"the memory has no revision {revision}",
-                    field="revision",
-                    hint="its history lists them",
-                )
+            then = await self.at(caller.tenant, memory_id, revision)
             return await self._revise(caller, old, saying_again(old, then), "rollback")
 
     async def history(
@@ -325,6 +357,18 @@ class Life:
             raise unknown(field)
         return memory
 
+    def _rewritten(
+        self, caller: Principal, old: Memory, changes: Mapping[str, Any]
+    ) -> tuple[Memory, tuple[Finding, ...]]:
+        """Return a memory with changes as it may be kept, and what the write gate found."""
+        new = changed(old, changes)
+        findings: tuple[Finding, ...] = ()
+        if _TEXTS & changes.keys():
+            new, findings = self._adding.guarded(new)
+        if searchable_text(new) != searchable_text(old):
+            new = _no_more_trusted_than(caller.origin, new)
+        return new, findings
+
     async def _revise(self, caller: Principal, old: Memory, new: Memory, action: str) -> Memory:
         new = _next(new, self._clock(), {}, after=old)
         text, vector = searchable_text(new), None
@@ -372,9 +416,13 @@ def unknown(field: str = "id") -> NotFound:
 
 def saying_again(now: Memory, then: Memory) -> Memory:
     """Return a memory that says what it said then; what became of it since stays."""
-    fields = {name: getattr(then, name) for name in Memory.__dataclass_fields__}
-    said = {name: value for name, value in fields.items() if name not in _NOT_SAID}
-    return replace(now, **said)
+    return replace(now, **said_by(then))
+
+
+def said_by(memory: Memory) -> dict[str, Any]:
+    """Return what a memory says, by field, without what becomes of it."""
+    fields = {name: getattr(memory, name) for name in Memory.__dataclass_fields__}
+    return {name: value for name, value in fields.items() if name not in _NOT_SAID}
 
 
 def following(new: Memory, old: Memory, now: datetime) -> Memory:
@@ -382,7 +430,8 @@ def following(new: Memory, old: Memory, now: datetime) -> Memory:
     return _next(new, now, {}, after=old)
 
 
-def _changed(old: Memory, changes: Mapping[str, Any]) -> Memory:
+def changed(old: Memory, changes: Mapping[str, Any]) -> Memory:
+    """Return a memory with changes. Raises InvalidRequest for what it cannot say."""
     new = replace(old, **changes)
     if new.valid_from and new.valid_to and new.valid_to <= new.valid_from:
         raise InvalidRequest(

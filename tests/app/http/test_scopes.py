@@ -41,6 +41,7 @@ BODIES: dict[str, Any] = {
     "tasks_create": {"title": "x"},
     "tasks_depend": {"on": "y"},
     "edges_add": {"source": "x", "target": "y"},
+    "edits_propose": {"memory": "x", "patch": {"title": "y"}, "reason": "z"},
     "episodes_add_steps": {"steps": [{"tool": "x"}]},
     "episodes_complete": {"outcome": "success"},
     "episodes_checkpoint": {"reason": "x"},

@@ -38,6 +38,7 @@ READING = [
     *("edge_traverse", "edge_cycle", "edge_order"),
     *("episode_list", "episode_steps", "pattern_list", "pattern_get", "heuristic_list"),
     *("handoff_list", "handoff_thread"),
+    *("edit_list", "edit_get"),
 ]
 
 
@@ -84,7 +85,7 @@ async def test_the_full_profile_tends_memories(bank: Service, mode: Mode) -> Non
     async with agent(bank, bank.admin_key, mode, FULL) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
         assert names[: len(FEW)] == FEW
-        assert len(names) == len(set(names)) == 63
+        assert len(names) == len(set(names)) == 69
 
         async def call(name: str, **arguments: Any) -> Any:
             return structured(await client.call_tool(name, arguments))

@@ -23,6 +23,8 @@ class _Governed:
     details: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
     """Of the memory itself."""
+    stored_as_such: bool = True
+    """Whether a new memory may be of this type without the routes of the type."""
 
 
 _NOTHING = _Governed("")
@@ -48,6 +50,17 @@ GOVERNED: Mapping[MemoryType, _Governed] = {
                 *("blocked_reason", "parent"),
             }
         ),
+    ),
+    MemoryType.EDIT: _Governed(
+        "use POST /v1/edits, and /v1/edits/{id}/approve, reject or roll-back",
+        details=frozenset(
+            {
+                *("memory", "revision", "patch", "status", "proposed_by", "decided_by"),
+                *("decided_at", "comment", "applied_revision"),
+            }
+        ),
+        fields=frozenset({"content", "title", "project", "session", "valid_from", "valid_to"}),
+        stored_as_such=False,
     ),
     MemoryType.PROJECT: _Governed(
         "its name is what memories name it by: make another project",
@@ -77,6 +90,15 @@ def by_hand(old: Memory, changes: Mapping[str, Any]) -> dict[str, Any]:
         if sent[name] != kept.get(name):
             raise _refused(kind, f"details.{name}", rules.cure)
     return {**changes, "details": {**sent, **kept}}
+
+
+def require_stored_as_such(kind: MemoryType) -> None:
+    """Raises InvalidRequest for a type of which only its own routes make new memories."""
+    rules = GOVERNED.get(kind, _NOTHING)
+    if not rules.stored_as_such:
+        raise InvalidRequest(
+            f"a memory of the type {kind} is not stored as such", field="type", hint=rules.cure
+        )
 
 
 def _refuse_another_type(old: MemoryType, new: MemoryType) -> None:

@@ -11,6 +11,7 @@ from memorybank.services.memories import MemoryService, now_utc
 from memorybank.services.timing import Timed, untimed
 from memorybank.services.waking import Waking
 from memorybank.services.work.advising import Advising
+from memorybank.services.work.edits import Edits
 from memorybank.services.work.episodes import Episodes
 from memorybank.services.work.handoffs import Handoffs
 from memorybank.services.work.learning import Learning
@@ -36,6 +37,7 @@ class Work:
     advising: Advising
     handoffs: Handoffs
     waking: Waking
+    edits: Edits
 
     @classmethod
     def on(
@@ -64,4 +66,5 @@ class Work:
             tasks=Tasks(memories, clock=clock),
             handoffs=Handoffs(memories, clock=clock),
             waking=Waking(memories, clock=clock),
+            edits=Edits(memories, clock=clock),
         )

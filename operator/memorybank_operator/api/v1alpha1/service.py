@@ -15,7 +15,7 @@ from memorybank_operator.api.v1alpha1.types import ClaimPath, DataKey, HttpUrl, 
 MEMORY_TYPES = (
     "note", "fact", "decision", "pattern", "error_solution", "code", "documentation", "session",
     "task", "preference", "procedure", "personality", "thread", "emotion", "project", "event",
-    "capsule", "handoff", "episode", "heuristic",
+    "capsule", "handoff", "episode", "heuristic", "edit",
 )  # fmt: skip
 """What the service calls the kinds of memories."""
 BUILTIN_ROLES = ("admin", "developer", "readonly")
