@@ -280,7 +280,10 @@ async def test_a_database_from_before_the_walls_keeps_every_row(filled: str) -> 
             " applied_at timestamptz NOT NULL DEFAULT now());"
             " INSERT INTO schema_migrations (version, name) VALUES (1, 'initial')"
         )
-    later = {"schema_migrations", "lease", "indexed", "words", "moves", "rewinds", "steps"}
+    later = {
+        *("schema_migrations", "lease", "indexed", "words", "moves", "rewinds", "steps"),
+        *("consolidation_runs", "consolidation_changes"),
+    }
     tables = sorted((OWNER.keys() | OPEN) - later)
     copy(filled, name, tables)
     before = rows(url, *tables)
@@ -288,7 +291,7 @@ async def test_a_database_from_before_the_walls_keeps_every_row(filled: str) -> 
     store = await open_on(url)
     assert rows(url, *tables) == before
     assert (await store.care.integrity()).problems == []
-    assert await owners(store, "beta", "memories") == ["beta"] * 3
+    assert await owners(store, "beta", "memories") == ["beta"] * 4
     await store.close()
     server.drop(name)
 
