@@ -39,7 +39,11 @@ def local_bank(data: Path) -> Iterator[Bank]:
             engine = runner.run(stack.enter_async_context(open_engine(settings)))
             telemetry = Telemetry(version=VERSION, revision="")
             application = runner.run(build_application(engine, settings, telemetry))
-            yield LocalBank(str(data), application.api, runner)
+            try:
+                yield LocalBank(str(data), application.api, runner)
+            finally:
+                # Nothing goes on beside a command: what would be written later is written now.
+                runner.run(application.services.steps.flush_all())
         finally:
             runner.run(stack.aclose())
 

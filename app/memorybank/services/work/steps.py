@@ -103,11 +103,12 @@ class StepQueue:
         try:
             while True:
                 await asyncio.sleep(EVERY_SECONDS)
-                await self._flush_all()
+                await self.flush_all()
         finally:
-            await self._flush_all()
+            await self.flush_all()
 
-    async def _flush_all(self) -> None:
+    async def flush_all(self) -> None:
+        """Write what waits of all tenants; what cannot be written is told and waits on."""
         for tenant in list(self._waiting):
             try:
                 await self.flush(tenant)
