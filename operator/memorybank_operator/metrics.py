@@ -120,6 +120,7 @@ class Metrics:
         self._copies: dict[BankKey, str] = {}
         self._standbys: dict[BankKey, str] = {}
         self._measured: dict[BankKey, dict[str, float]] = {}
+        self._keys: dict[BankKey, Mapping[str, datetime]] = {}
         self._conditions: dict[BankKey, tuple[Condition, ...]] = {}
 
     def write(self, verb: str, kind: str) -> None:
@@ -176,6 +177,13 @@ class Metrics:
         else:
             self._measured.pop(bank, None)
 
+    def keys_end(self, bank: BankKey, ends: Mapping[str, datetime]) -> None:
+        """Note when those of a bank's MemoryBankKeys end that do, by their names."""
+        if ends:
+            self._keys[bank] = ends
+        else:
+            self._keys.pop(bank, None)
+
     def bank_is_gone(self, bank: BankKey) -> None:
         """A bank exists no more."""
         self._ready.pop(bank, None)
@@ -198,6 +206,7 @@ class Metrics:
                 standbys=self._standbys,
                 measured=self._measured,
                 conditions=self._conditions,
+                keys=self._keys,
             )
         )
 
@@ -229,6 +238,7 @@ class _Observation(Collector):
         standbys: Mapping[BankKey, str],
         measured: Mapping[BankKey, Mapping[str, float]],
         conditions: Mapping[BankKey, Iterable[Condition]],
+        keys: Mapping[BankKey, Mapping[str, datetime]],
     ) -> None:
         self._queues = queues
         self._ages = ages
@@ -239,6 +249,7 @@ class _Observation(Collector):
         self._standbys = standbys
         self._measured = measured
         self._conditions = conditions
+        self._keys = keys
 
     @override
     def collect(self) -> Iterable[Metric]:
@@ -302,6 +313,15 @@ class _Observation(Collector):
             for each in stand:
                 conditions.add_metric([*bank, *each], 1)
         yield conditions
+        keys = GaugeMetricFamily(
+            "memorybank_operator_key_expires_timestamp_seconds",
+            "When a key of the bank ends, of each MemoryBankKey that does.",
+            labels=["namespace", "bank", "key"],
+        )
+        for bank, ends in self._keys.items():
+            for name, end in ends.items():
+                keys.add_metric([*bank, name], end.timestamp())
+        yield keys
 
     def _queue_metrics(self) -> Iterable[Metric]:
         depth = GaugeMetricFamily(

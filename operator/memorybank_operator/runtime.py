@@ -168,7 +168,7 @@ class Operator:
         self._keys: Workers[BankKey] = Workers(
             KeyedQueue(time.monotonic),
             Keyring(
-                self.cache, self._client, prober, events=self._events,
+                self.cache, self._client, prober, events=self._events, metrics=self.metrics,
                 connect=Connect(settings.canary_connect), clock=time.monotonic, now=now,
             ),
             count=settings.workers, name="keys",

@@ -38,6 +38,7 @@ def _series(name: str, labels: Mapping[str, str]) -> str:
 REQUESTS = "memorybank_http_requests_total"
 DURATION = "memorybank_http_request_duration_seconds"
 SEARCH = {"route": "/v1/search", "method": "POST"}
+KEY_ENDS = "memorybank_operator_key_expires_timestamp_seconds"
 MEBI = 1024 * 1024
 DAY = 86400
 
@@ -213,6 +214,12 @@ OF_A_BANK: Mapping[str, Case] = {
         rests={told(condition="BackupVerified", status="Unknown", reason="NotYet"): "1x10"},
         minute=8,
         labels=NAMES,
+    ),
+    "MemoryBankKeyExpiring": Case(
+        fires={_series(KEY_ENDS, NAMES | {"key": "agent"}): f"{6 * DAY}x20"},
+        rests={_series(KEY_ENDS, NAMES | {"key": "agent"}): f"{8 * DAY}x20"},
+        minute=10,
+        labels=NAMES | {"key": "agent"},
     ),
 }
 

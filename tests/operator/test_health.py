@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
@@ -144,6 +145,23 @@ async def test_metrics_show_queue_watch_banks_and_version(it: Fixture, http: Htt
     it.metrics.bank_is_gone(BANK)
     assert 'backups{healthy="True"} 0.0' in (await get(http, "/metrics"))[1]
     assert 'banks{ready="True"} 0.0' in (await get(http, "/metrics"))[1]
+
+
+async def test_metrics_show_conditions_and_ends_of_keys_for_as_long_as_they_are(
+    it: Fixture, http: Http
+) -> None:
+    condition = {"type": "Ready", "status": "False", "reason": "CanaryFailed"}
+    it.metrics.bank_measures(BANK, {"conditions": [condition]})
+    it.metrics.keys_end(BANK, {"agent": datetime(2027, 1, 1, tzinfo=UTC)})
+    bank = f'bank="{BANK.name}"'
+    _, text = await get(http, "/metrics")
+    shown = f'{bank},condition="Ready",namespace="{BANK.namespace}",reason="CanaryFailed"'
+    assert f'bank_condition{{{shown},status="False"}} 1.0' in text
+    assert f'key_expires_timestamp_seconds{{{bank},key="agent"' in text
+    assert "1.7987616e+09" in text
+    it.metrics.keys_end(BANK, {})
+    it.metrics.bank_is_gone(BANK)
+    assert bank not in (await get(http, "/metrics"))[1]
 
 
 def test_metric_names_have_our_prefix_and_their_unit(it: Fixture) -> None:

@@ -33,6 +33,7 @@ from memorybank_operator.errors import InvalidSpec
 from memorybank_operator.events import Events
 from memorybank_operator.kube import errors, kinds
 from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.metrics import Metrics
 from memorybank_operator.reconcile.delivery import Delivery, deliver, digest_of, rotation
 from memorybank_operator.reconcile.entries import read_entry
 from memorybank_operator.reconcile.execute import Executor, ObservationOutdated
@@ -162,6 +163,7 @@ class Keyring:
         prober: Prober,
         *,
         events: Events,
+        metrics: Metrics,
         connect: Connect,
         clock: Callable[[], float],
         now: Callable[[], datetime] = utc_now,
@@ -172,6 +174,7 @@ class Keyring:
         self._executor = Executor(cache, client)
         self._prober = prober
         self._teller = Teller(cache, client, events, notes)
+        self._metrics = metrics
         self._connect = connect
         self._clock = clock
         self._now = now
@@ -209,6 +212,8 @@ class Keyring:
                 unread.append(self._unread(bank, body, error))
             else:
                 held.append(await self._deliver(bank, key, body))
+        ends = {each.key.name: each.key.spec.expires_at for each in held}
+        self._metrics.keys_end(bank, {name: end for name, end in ends.items() if end is not None})
         told = await self._tell(bank, [*held, *unread])
         rotated = [await self._rotate(each, told) for each in held]
         if rotated != held:
