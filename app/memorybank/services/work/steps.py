@@ -77,8 +77,12 @@ class StepQueue:
         return list(range(last + 1, last + len(steps) + 1))
 
     async def flush(self, tenant: str) -> None:
-        """Write what waits of a tenant; raises StoreUnavailable, and then it waits on."""
-        if tenant not in self._waiting:
+        """Write what waits of a tenant, what is being written included.
+
+        Raises StoreUnavailable, and then it waits on.
+        """
+        turn = self._turns.get(tenant)
+        if tenant not in self._waiting and (turn is None or not turn.locked()):
             return
         async with self._turns.setdefault(tenant, asyncio.Lock()):
             # What comes while this is written waits for the next time.
