@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from memorybank.errors import ReadOnly
@@ -22,10 +22,7 @@ class ReadingOnly:
         self._app = app
         self._primary_url = primary_url
         self._writing = [
-            route
-            for router in routers
-            for route in router.routes
-            if isinstance(route, APIRoute) and _writes(route)
+            route for router in routers for route in map(_checked, router.routes) if _writes(route)
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,6 +33,14 @@ class ReadingOnly:
                     scope["route"] = route
                     raise ReadOnly(self._primary_url)
         await self._app(scope, receive, send)
+
+
+def _checked(route: BaseRoute) -> APIRoute:
+    if not isinstance(route, APIRoute):
+        # Such as a router within one: what writes behind it would not be refused.
+        message = f"{route!r} is no operation"
+        raise TypeError(message)
+    return route
 
 
 def _writes(route: APIRoute) -> bool:

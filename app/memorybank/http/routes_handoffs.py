@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from memorybank.http.body import JsonRoute
 from memorybank.http.caller import Caller
 from memorybank.http.routes_memories import Once, shown_as_stored
 from memorybank.http.routes_work import ThingRoutes
@@ -34,16 +32,15 @@ class HandoffRoutes(ThingRoutes):
 
     def router(self) -> APIRouter:
         """Return the routes."""
-        router = APIRouter(route_class=JsonRoute)
-        add = (
-            router.add_api_route
-        )  # before the route of an id, which would take their names for one
-        path = f"/v1/{self.kind}"
-        tags: list[str | Enum] = [self.kind]
-        add(f"{path}/last", self.last, methods=["GET"], summary="Show the last one", tags=tags)
-        add(f"{path}/thread", self.thread, methods=["GET"], summary="Show the thread", tags=tags)
-        router.include_router(self.routed(self.create, self.list_page, summary="Hand off"))
-        return router
+        return self.routed(
+            self.create,
+            self.list_page,
+            summary="Hand off",
+            reports={
+                "/last": (self.last, "Show the last one"),
+                "/thread": (self.thread, "Show the thread"),
+            },
+        )
 
     async def create(
         self, caller: Caller, new: NewHandoff, response: Response, once: Once = None

@@ -39,15 +39,16 @@ class TaskRoutes(ThingRoutes):
         self._tasks = tasks
 
     def router(self) -> APIRouter:
-        """Return the routes. Reports come before `/{id}`, which takes any name."""
-        reports = APIRouter(prefix="/v1/tasks", tags=[self.kind])
-        reports.add_api_route(
-            "/statistics", self.statistics, methods=["GET"], summary="How tasks stand"
+        """Return the routes."""
+        router = self.routed(
+            self.create,
+            self.list_page,
+            summary="Add a task",
+            reports={
+                "/statistics": (self.statistics, "How tasks stand"),
+                "/efficiency": (self.efficiency, "How the work went"),
+            },
         )
-        reports.add_api_route(
-            "/efficiency", self.efficiency, methods=["GET"], summary="How the work went"
-        )
-        router = self.routed(self.create, self.list_page, summary="Add a task")
         add = router.add_api_route
         add("/{id}/start", self.start, methods=["POST"], summary="Start")
         add("/{id}/block", self.block, methods=["POST"], summary="Block")
@@ -70,10 +71,7 @@ class TaskRoutes(ThingRoutes):
             status_code=204,
             summary="Let it no longer wait",
         )
-        whole = APIRouter()
-        whole.include_router(reports)
-        whole.include_router(router)
-        return whole
+        return router
 
     async def create(
         self, caller: Caller, new: NewTask, response: Response, once: Once = None

@@ -5,7 +5,8 @@ Each answers with memories. What else is done with them is at /v1/memories/{id}.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -44,13 +45,24 @@ class ThingRoutes:
         self._things = things
 
     def routed(
-        self, create: Callable[..., Any], list_page: Callable[..., Any], *, summary: str
+        self,
+        create: Callable[..., Any],
+        list_page: Callable[..., Any],
+        *,
+        summary: str,
+        reports: Mapping[str, tuple[Callable[..., Any], str]] = MappingProxyType({}),
     ) -> APIRouter:
-        """Return the routes that every kind has."""
+        """Return the routes that every kind has.
+
+        `reports` are GET routes of its own by path, with their summaries: they come before the
+        route of an id, which would take their names for one.
+        """
         router = APIRouter(prefix=f"/v1/{self.kind}", route_class=JsonRoute, tags=[self.kind])
         add = router.add_api_route
         add("", create, methods=["POST"], status_code=201, summary=summary, responses=_THERE)
         add("", list_page, methods=["GET"], summary="List, newest first")
+        for path, (report, told) in reports.items():
+            add(path, report, methods=["GET"], summary=told)
         add("/{id}", self.get, methods=["GET"], summary="Get")
         return router
 

@@ -174,6 +174,7 @@ def test_nothing_is_written_at_a_standby(make_pod: MakePod, tmp_path: Path) -> N
         }
         read = {
             *("search_search", "search_context", "search_facets", "search_suggest"),
+            *("search_recommend", "wake_up_post"),
             *("care_check", "care_check_index", "care_rebuild_index"),
         }
         assert read <= set(served.values())
@@ -196,7 +197,7 @@ def test_nothing_is_written_at_a_standby(make_pod: MakePod, tmp_path: Path) -> N
                 assert answer.status_code < 500, (name, answer.text)
         assert "The buoy is green" in reading.get("/v1/export").text
         offered = {each["name"] for each in asked_by_mcp(reading, "tools/list")["tools"]}
-        assert offered == {"recall", "context"}
+        assert offered == {"recall", "context", "wake_up"}
         prompts = asked_by_mcp(reading, "prompts/list")["prompts"]
         assert [each["name"] for each in prompts] == ["wake_up"]
         for tool, arguments in {
