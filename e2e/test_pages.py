@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ from e2e.stack import Stack
 
 PAGES = sorted((ROOT / "docs/banks").glob("*.md"))
 SECONDS = 600
+_INSTALLED = Path(sys.executable).parent
+"""Where the commands of the operator's package are."""
+_FOUND = os.environ["PATH"]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -39,7 +43,7 @@ def _environment(stack: Stack, namespace: str, folder: Path) -> dict[str, str]:
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_bytes(stack.kubeconfig.read_bytes())
     environment = stack.environment | {
-        "PATH": f"{stack.kubectl_binary.parent}:{os.environ['PATH']}",
+        "PATH": os.pathsep.join(map(str, (stack.kubectl_binary.parent, _INSTALLED, _FOUND))),
         "HOME": str(folder),
         "KUBECONFIG": str(kubeconfig),
     }
