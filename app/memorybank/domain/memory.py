@@ -163,6 +163,8 @@ class MemoryFilter:
     states: frozenset[MemoryState] = _LIVE
     valid_at: datetime | None = None
     """What they say holds, or held, at this moment."""
+    valid_at_moves: bool = False
+    """Whether that moment is the present, which goes on from page to page of a list."""
     origins: frozenset[Origin] = frozenset()
     trust_min: float = 0.0
     pinned: bool | None = None

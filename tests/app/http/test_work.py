@@ -125,6 +125,25 @@ async def test_a_capsule_is_for_its_audience_until_it_expires(admin: httpx.Async
     assert {each["memory"]["id"] for each in found} == set(everything) - {expired}
 
 
+async def test_a_list_of_what_holds_now_goes_on_while_time_passes(admin: httpx.AsyncClient) -> None:
+    later = (datetime.now(UTC) + HOUR).isoformat()
+    made = [
+        await kept(admin, "capsules", content=f"Heron {number}", expires_at=later)
+        for number in range(3)
+    ]
+    seen, cursor = [], None
+    for _ in made:
+        params = {"limit": 1, **({} if cursor is None else {"cursor": cursor})}
+        page = (await admin.get("/v1/capsules", params=params)).raise_for_status().json()
+        seen += [each["id"] for each in page["memories"]]
+        cursor = page["next_cursor"]
+    assert (seen, cursor) == (made[::-1], None)
+    first = (await admin.get("/v1/capsules", params={"limit": 1})).json()["next_cursor"]
+    for other in ({"include_expired": True}, {"audience": "bob"}):
+        answer = await admin.get("/v1/capsules", params={"limit": 1, "cursor": first, **other})
+        assert answer.json()["error"]["field"] == "cursor"
+
+
 async def test_events_are_listed_by_kind_and_session(admin: httpx.AsyncClient) -> None:
     deploy = await kept(admin, "events", content="Deployed", kind="deploy", session="s1")
     other = await kept(admin, "events", content="Deployed", kind='de"ploy\\', session="s2")

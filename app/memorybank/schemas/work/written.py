@@ -74,7 +74,7 @@ class CapsuleQuery(WrittenQuery):
         """Return what the list holds at that moment."""
         where = self.where()
         if not self.include_expired:
-            where = replace(where, valid_at=now)
+            where = replace(where, valid_at=now, valid_at_moves=True)
         if self.audience is None:
             return where, ()
         return where, (HasDetail("audience", (self.audience,), or_absent=True),)

@@ -60,6 +60,8 @@ _TYPES = {kind.value: kind for kind in MemoryType}
 _STATES = {state.value: state for state in MemoryState}
 _ORIGINS = {origin.value: origin for origin in Origin}
 _CURSOR = struct.Struct(">Q8s")
+_A_MOMENT = from_microseconds(0)
+"""What stands for the present in the checksum of a cursor."""
 
 
 def memory_row(memory: Memory, seal: Seal) -> tuple[Any, ...]:
@@ -259,7 +261,8 @@ def decode_cursor(
 def _checksum(
     tenant: str, where: MemoryFilter, created_seq: int, details: Sequence[Condition]
 ) -> bytes:
-    clause, values = condition(tenant, where)
+    steady = dataclasses.replace(where, valid_at=_A_MOMENT) if where.valid_at_moves else where
+    clause, values = condition(tenant, steady)
     told = [_told(each) for each in details]
     about = json.dumps([clause, values, sorted(where.tags_all), told, created_seq], default=str)
     return hashlib.blake2b(about.encode(), digest_size=8).digest()
