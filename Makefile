@@ -49,6 +49,9 @@ chart-test: $(READY)  ## lint the Helm charts and render them, with Helm built f
 	helm=$$($(PYTHON) -m e2e.cluster binary helm) && $$helm lint --strict --quiet --kube-version 1.34.0 charts/* && for each in charts/*; do $$helm template --kube-version 1.34.0 $$each >/dev/null || exit 1; done
 	$(PYTHON) -m scripts.kustomize_base --check
 
+docs: $(READY)  ## the documentation as a site in dist/site; broken links, anchors and pages without a place fail
+	$(PYTHON) -m scripts.site
+
 manifests: $(READY)  ## write gitops/kustomize, the chart as plain manifests, and all of it as dist/install.yaml
 	$(PYTHON) -m scripts.kustomize_base && $(PYTHON) -m scripts.kustomize_base --install dist/install.yaml
 
@@ -66,7 +69,7 @@ e2e: $(READY)  ## tests on a real cluster, which stays up for the next run
 	MEMORYBANK_E2E_CLUSTER=$(MEMORYBANK_E2E_CLUSTER) $(PYTHON) -m pytest e2e $(E2E_OPTIONS)
 
 test: $(READY)  ## everything, up to e2e on a cluster of its own that is removed at the end
-	$(PYTHON) -m scripts.suite lint type unit,chart-test,integration/e2e
+	$(PYTHON) -m scripts.suite lint type unit,docs,chart-test,integration/e2e
 
 test-fast: $(READY)  ## lint, type, the quick unit tests: no cluster, about a minute
 	@# Many of them wait for something: more processes than cores share the time.
@@ -123,5 +126,5 @@ clean:  ## remove what was made in the checkout; caches outside it stay
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help bootstrap format lint type unit fuzz chart-test manifests integration proof e2e e2e-full e2e-down generate test test-fast verify lock \
+.PHONY: help bootstrap format lint type unit fuzz chart-test docs manifests integration proof e2e e2e-full e2e-down generate test test-fast verify lock \
 	images demo demo-down cluster-up cluster-down bench bench-operator bench-durability bench-upgrade clean
