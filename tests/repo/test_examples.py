@@ -10,7 +10,10 @@ import pytest
 from tests.repo.checkout import ROOT
 
 EXAMPLES = sorted(
-    each for each in (ROOT / "examples").iterdir() if each.suffix == ".yaml" or each.is_dir()
+    {
+        ROOT / "examples" / each.relative_to(ROOT / "examples").parts[0]  # a file, or its folder
+        for each in (ROOT / "examples").rglob("*.yaml")
+    }
 )
 
 
