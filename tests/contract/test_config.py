@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from memorybank.auth import tokens
 from memorybank.configuration import load
+from memorybank.domain.consolidation.rules import Job
 from memorybank.domain.keys import Role
 from memorybank.domain.memory import MemoryType
 from memorybank.server import reload
 from memorybank.server.secrets import Fingerprints
 from memorybank.settings import ChromaSettings, CorsSettings, Settings
+from memorybank_operator.api.v1alpha1.consolidation import CONSOLIDATION_JOBS
 from memorybank_operator.api.v1alpha1.postgres import Postgres
 from memorybank_operator.api.v1alpha1.service import BUILTIN_ROLES, MEMORY_TYPES
 from memorybank_operator.api.v1alpha1.spec import Spec
@@ -42,6 +44,7 @@ TAKEN_AT_ONCE: list[dict[str, Any]] = [
     {"security": {"allowedHosts": ["memory.example.net"]}},
     {"cors": {"allowedOrigins": ["https://notes.example.net"]}},
     {"forgetting": {"enabled": True, "graceDays": 9}},
+    {"consolidation": {"enabled": True, "schedule": "0 5 * * *", "jobs": ["merge_duplicates"]}},
     {"writeGate": {"secrets": "refuse", "maxCharacters": 4321}},
 ]
 
@@ -166,6 +169,7 @@ def test_what_a_spec_leaves_out_is_the_same_on_both_sides() -> None:
     spec, defaults = Spec(), Settings(data=Path("/data"))
     for ours, theirs in (
         (spec.forgetting, defaults.forgetting),
+        (spec.consolidation, defaults.consolidation),
         (spec.write_gate, defaults.write_gate),
         (spec.cors, defaults.cors),
         (spec.audit, defaults.audit),
@@ -182,6 +186,7 @@ def test_what_a_spec_leaves_out_is_the_same_on_both_sides() -> None:
     assert not defaults.encryption.enabled
     assert spec.cache.embeddings == defaults.embedding.cache_entries
     assert set(MEMORY_TYPES) == set(MemoryType)
+    assert list(CONSOLIDATION_JOBS) == list(Job)
     assert set(BUILTIN_ROLES) == set(Role)
 
 

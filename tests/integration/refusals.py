@@ -756,6 +756,22 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         manifest({"forgetting": {"intervalHours": 0}}),
         ("spec.forgetting.intervalHours", "greater than or equal to 1"),
     ),
+    "consolidation without a schedule": (
+        manifest({"consolidation": {"schedule": "each night"}}),
+        ("spec.consolidation.schedule", "write the five fields of cron", "in UTC"),
+    ),
+    "unknown job": (
+        manifest({"consolidation": {"jobs": ["summarize"]}}),
+        ("spec.consolidation.jobs[0]", '"merge_duplicates"'),
+    ),
+    "no job at all": (
+        manifest({"consolidation": {"jobs": []}}),
+        ("spec.consolidation.jobs", "at least 1 items"),
+    ),
+    "job that is named twice": (
+        manifest({"consolidation": {"jobs": ["merge_duplicates", "merge_duplicates"]}}),
+        ("spec.consolidation.jobs must name each job once",),
+    ),
     "unknown way with secrets": (
         manifest({"writeGate": {"secrets": "hide"}}),
         ("spec.writeGate.secrets", '"mask"'),

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from memorybank_operator.api.v1alpha1.consolidation import CONSOLIDATION_JOBS
 from memorybank_operator.api.v1alpha1.service import MEMORY_TYPES
 
 LABEL_CHARACTERS = "abcXYZ019"
@@ -354,6 +355,11 @@ sqlite_specs: st.SearchStrategy[dict[str, Any]] = _optional(
             st.sampled_from(MEMORY_TYPES), st.one_of(st.integers(1, 36_500), st.floats(0.1, 36_500))
         ),
         dryRun=st.booleans(),
+    ),
+    consolidation=_optional(
+        enabled=st.booleans(),
+        schedule=st.sampled_from(["30 3 * * *", "*/15 0-6 * * MON-FRI"]),
+        jobs=st.lists(st.sampled_from(CONSOLIDATION_JOBS), min_size=1, unique=True),
     ),
     writeGate=_optional(
         secrets=st.sampled_from(["off", "flag", "mask", "refuse"]),

@@ -182,6 +182,14 @@ class Forgetting(_Section):
     dry_run: bool
 
 
+class Consolidation(_Section):
+    """When few memories are made of many."""
+
+    enabled: bool
+    schedule: str
+    jobs: tuple[str, ...]
+
+
 class WriteGate(_Section):
     """What is kept out of memories."""
 
@@ -294,6 +302,7 @@ class AppConfig(_SparseSection):
     audit: Audit | None = None
     encryption: Encryption | None = None
     forgetting: Forgetting | None = None
+    consolidation: Consolidation | None = None
     write_gate: WriteGate | None = None
     cors: Cors | None = None
     server: Server | None = None
@@ -344,6 +353,9 @@ def app_config(
         forgetting=None
         if spec.forgetting == DEFAULT.forgetting
         else Forgetting.model_validate(spec.forgetting),
+        consolidation=None
+        if spec.consolidation == DEFAULT.consolidation
+        else Consolidation.model_validate(spec.consolidation),
         write_gate=None
         if spec.write_gate == DEFAULT.write_gate
         else WriteGate.model_validate(spec.write_gate),

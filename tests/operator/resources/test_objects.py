@@ -185,6 +185,7 @@ def test_what_the_pod_sees_makes_a_new_revision(spec: dict[str, Any]) -> None:
         {"security": {"allowedHosts": ["memory.example.org"]}},
         {"cors": {"allowedOrigins": ["https://notes.example.org"]}},
         {"forgetting": {"enabled": True}},
+        {"consolidation": {"enabled": True}},
         {"writeGate": {"secrets": "refuse"}},
     ],
 )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from memorybank_operator.api.base import ApiModel, cel, rules
-from memorybank_operator.api.cron import CURE, check_schedule
-from memorybank_operator.api.cron import PATTERN as CRON
 from memorybank_operator.api.duration import PATTERN, parse_duration
 from memorybank_operator.api.v1alpha1.pod import LocalReference, Resources
-from memorybank_operator.api.v1alpha1.types import DataKey, Duration, ObjectName
+from memorybank_operator.api.v1alpha1.types import DataKey, Duration, ObjectName, Schedule
 
 PATH = "spec.backup"
 S3_PATH = f"{PATH}.destination.s3"
@@ -37,22 +35,6 @@ Folder = Annotated[
         ),
     ),
 ]
-
-
-def _checked_schedule(value: str) -> str:
-    check_schedule(value)
-    return value
-
-
-Schedule = Annotated[
-    str,
-    AfterValidator(_checked_schedule),
-    Field(
-        max_length=100,
-        json_schema_extra=rules(cel(f"self.matches('{CRON}')", CURE)),
-    ),
-]
-"""When something is done, see api/cron.py."""
 
 
 def within(

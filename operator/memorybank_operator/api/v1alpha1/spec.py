@@ -12,6 +12,7 @@ from memorybank_operator.api.v1alpha1.autoscaling import Autoscaling
 from memorybank_operator.api.v1alpha1.backup import PATH as BACKUP_PATH
 from memorybank_operator.api.v1alpha1.backup import Backup, Destination
 from memorybank_operator.api.v1alpha1.bootstrap import RESTORE_PATH, Bootstrap, Restore
+from memorybank_operator.api.v1alpha1.consolidation import Consolidation
 from memorybank_operator.api.v1alpha1.disruption import PodDisruptionBudget
 from memorybank_operator.api.v1alpha1.edge import Expose, NetworkPolicy
 from memorybank_operator.api.v1alpha1.monitoring import Monitoring
@@ -515,6 +516,8 @@ class Spec(ApiModel):
     """Who did what, kept in a chain of hashes; never contents."""
     forgetting: Forgetting = Forgetting()
     """When memories are forgotten that nobody uses."""
+    consolidation: Consolidation = Consolidation()
+    """When few memories are made of many."""
     write_gate: WriteGate = WriteGate()
     """What is kept out of memories."""
     cache: Cache = Cache()

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from memorybank_operator.api.base import cel, rules
+from memorybank_operator.api.cron import CURE, check_schedule
+from memorybank_operator.api.cron import PATTERN as CRON
 from memorybank_operator.api.duration import PATTERN, parse_duration
 from memorybank_operator.api.quantity import parse_quantity
 
@@ -172,3 +174,19 @@ Annotations = Annotated[
     dict[str, Annotated[str, Field(max_length=4096)]],
     Field(max_length=MAX_LABELS, json_schema_extra=rules(VALID_KEYS, UNRESERVED_KEYS)),
 ]
+
+
+def _checked_schedule(value: str) -> str:
+    check_schedule(value)
+    return value
+
+
+Schedule = Annotated[
+    str,
+    AfterValidator(_checked_schedule),
+    Field(
+        max_length=100,
+        json_schema_extra=rules(cel(f"self.matches('{CRON}')", CURE)),
+    ),
+]
+"""When something is done, see api/cron.py."""
