@@ -39,6 +39,7 @@ PROGRAMS = {
     "distribution": ("distribution", "."),
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "kind": ("kind", "sigs.k8s.io/kind"),
+    "kstatus": ("kstatus", "."),
     "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     "metrics-server": ("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
     "ollama": ("ollama", "github.com/ollama/ollama"),

@@ -97,7 +97,8 @@ def _bank_of(case: str) -> dict[str, Any]:
     return bank_body(given.get("spec"), status=status, **given.get("metadata", {}))
 
 
-def _key_body(given: Mapping[str, Any]) -> dict[str, Any]:
+def key_body(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a MemoryBankKey as a scenario gives it, which the operator has not seen yet."""
     key = given.get("key", {"spec": {"bankRef": {"name": "agents"}}})
     return {
         "apiVersion": constants.API_VERSION,
@@ -111,7 +112,8 @@ def _key_body(given: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _point_body(given: Mapping[str, Any]) -> dict[str, Any]:
+def point_body(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a MemoryBankBackup."""
     return backup_body(given.get("point"), **given.get("metadata", {}))
 
 
@@ -134,7 +136,7 @@ _BANKS = {
 _BANK_CASES = {"backups-failing": "backups-failing", "backed-up": "backups-in-a-bucket"}
 _OTHERS: dict[str, tuple[Callable[[Mapping[str, Any]], dict[str, Any]], dict[str, str]]] = {
     "MemoryBankKey": (
-        _key_body,
+        key_body,
         {
             "accepted": "key-every-field",
             "expired": "key-expired",
@@ -143,7 +145,7 @@ _OTHERS: dict[str, tuple[Callable[[Mapping[str, Any]], dict[str, Any]], dict[str
         },
     ),
     "MemoryBankBackup": (
-        _point_body,
+        point_body,
         {
             "waiting": "point-without-backups",
             "taking": "point-runs",

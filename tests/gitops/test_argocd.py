@@ -11,6 +11,7 @@ from memorybank_operator.api.v1alpha1.memorybankbackup import MemoryBankBackup
 from memorybank_operator.api.v1alpha1.memorybankrestore import MemoryBankRestore
 from tests.gitops.argocd import CUSTOMIZATIONS, acted, actions, health, manifest, tables
 from tests.gitops.manifests import written
+from tests.gitops.states import AGREE
 from tests.operator.status.kstatus import kstatus
 from tests.operator.world import NOW
 
@@ -18,13 +19,6 @@ HEALTH = tables("health_test.yaml")
 ACTIONS = tables("action_test.yaml")
 DISCOVERED = [(folder, case) for folder, case in ACTIONS if "result" in case]
 ACTED = [(folder, case) for folder, case in ACTIONS if "action" in case]
-AGREE = {
-    "Healthy": {"Current"},
-    "Progressing": {"InProgress"},
-    "Degraded": {"Failed"},
-    "Suspended": {"InProgress", "Current"},
-}
-"""What kstatus says where Argo CD says so. To be suspended is a state that only Argo CD has."""
 
 
 def named(case: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the real `kubectl wait` makes of each state of a bank, on a real API server.
+"""What the real `kubectl wait` makes of each state, on a real API server.
 
 The states and their status are those of the table that the unit tests judge; here the API server
 takes each status as the operator writes it, and the tool that users have waits for it.
@@ -6,19 +6,26 @@ takes each status as the operator writes it, and the tool that users have waits 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from e2e.cluster.apiserver import ASSETS_VARIABLE, ApiServer
 from e2e.cluster.binaries import ensure
+from memorybank_operator import constants
+from memorybank_operator.api import crd
+from tests.gitops.states import WAITS_FOR
+from tests.gitops.states import states as all_states
 from tests.integration.refusals import Banks, api
 from tests.operator.status.states import ASKED_FOR, STATES, State, seen
+from tests.support.apiserver import establish
 
 FINALIZER = "example.org/still-here"
 """Keeps a bank that is being deleted where tools can see it."""
@@ -133,3 +140,39 @@ def test_what_was_ready_before_a_change_is_not_ready_after_it(banks: Banks, wait
     _, refused = looked.communicate()
     assert looked.returncode == 1
     assert re.search(NOT_MET, refused)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WAITS_FOR if kind != constants.KIND])
+def test_the_other_kinds_are_waited_for_likewise(
+    kind: str, http: httpx.Client, namespace: str, wait: Wait
+) -> None:
+    [definition] = [each for each in crd.build_all() if each["spec"]["names"]["kind"] == kind]
+    establish(http, definition)
+    plural = definition["spec"]["names"]["plural"]
+    path = f"/apis/{constants.API_VERSION}/namespaces/{namespace}/{plural}"
+    states = {f"state{n}": each for n, each in enumerate(all_states()) if each.kind == kind}
+    for name, state in states.items():
+        have(http, path, name, state.resource)
+    resources = [f"{plural}/{name}" for name in states]
+    told, refused = wait(f"--for=condition={WAITS_FOR[kind]}", ONCE, *resources).communicate()
+    met = set(re.findall(r"/(\S+) condition met$", told, re.M))
+    others = set(re.findall(rf"{NOT_MET} \S+/(\S+)$", refused, re.M))
+    assert met | others == set(states), refused
+    assert met == {name for name, state in states.items() if state.kubectl_wait}
+    assert met
+
+
+def have(http: httpx.Client, path: str, name: str, resource: dict[str, Any]) -> None:
+    """Have a resource with the status that it was seen with."""
+    leaves = "deletionTimestamp" in resource["metadata"]
+    metadata = {"name": name, "finalizers": [FINALIZER] if leaves else []}
+    made = {key: resource[key] for key in ("apiVersion", "kind", "spec")}
+    assert http.post(path, json=made | {"metadata": metadata}).is_success
+    if leaves:
+        assert http.delete(f"{path}/{name}").is_success
+    status = resource["status"]
+    if status.get("conditions"):
+        patch = json.dumps({"status": status})
+        media = {"Content-Type": "application/merge-patch+json"}
+        answer = http.patch(f"{path}/{name}/status", content=patch, headers=media)
+        assert answer.is_success, answer.text

@@ -30,12 +30,12 @@ def kstatus(resource: Mapping[str, Any]) -> str:
     return "Current"
 
 
-def kubectl_wait(resource: Mapping[str, Any]) -> bool:
-    """Whether `kubectl wait --for=condition=Ready` returns."""
+def kubectl_wait(resource: Mapping[str, Any], kind: str = "Ready") -> bool:
+    """Whether `kubectl wait` for a condition of this type returns."""
     generation = resource["metadata"]["generation"]
     status = resource.get("status") or {}
     for condition in status.get("conditions", ()):
-        if condition["type"] == "Ready":
+        if condition["type"] == kind:
             observed = condition.get("observedGeneration", status.get("observedGeneration"))
             return bool(observed == generation and condition["status"] == "True")
     return False

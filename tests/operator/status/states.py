@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
 from memorybank_operator.api.v1alpha1.update import Rejected
 from memorybank_operator.reconcile.observed import ChildKey
 from memorybank_operator.reconcile.steps import Problem
-from tests.operator.world import BACKED_UP, World, bank, bank_body, running, running_pod, unready
+from tests.operator.world import (
+    BACKED_UP,
+    NOW,
+    World,
+    bank,
+    bank_body,
+    running,
+    running_pod,
+    unready,
+)
 
 Change = Callable[[World, MemoryBank], None]
 
@@ -230,6 +240,8 @@ def progressing(change: Change, reason: str, words: str, **more: Any) -> State:
 
 ASKED_FOR = frozenset({"ScaledToZero", "Hibernated", "Paused", "AwaitingApproval"})
 """Reasons not to be ready that last as long as somebody wants them to."""
+PATIENCE = timedelta(seconds=600)
+"""What takes longer is stalled."""
 SUPERVISED = {"updatePolicy": {"mode": "Supervised"}}
 
 STATES = {
@@ -471,3 +483,14 @@ def seen(state: State) -> dict[str, Any]:
     world, of, metadata = happened(state)
     status = world.status(of, failure=state.failure)
     return bank_body(state.now or state.spec, status=status, **metadata)
+
+
+def late(state: State) -> dict[str, Any]:
+    """The same after it lasted for longer than the operator waits before it says so."""
+    resource = seen(state)
+    metadata = {"generation": resource["metadata"]["generation"]}
+    world = running(bank(state.spec))
+    of = bank(resource["spec"], status=resource["status"], **metadata)
+    state.change(world, of)
+    status = world.status(of, failure=state.failure, now=NOW + PATIENCE)
+    return bank_body(resource["spec"], status=status, **metadata)

@@ -10,8 +10,15 @@ import pytest
 
 from tests.gitops.argocd import health
 from tests.operator.status.kstatus import kstatus, kubectl_wait
-from tests.operator.status.states import ASKED_FOR, STATES, foreign_service, happened, seen
-from tests.operator.world import NOW, bank, bank_body, running, running_pod
+from tests.operator.status.states import (
+    ASKED_FOR,
+    STATES,
+    foreign_service,
+    happened,
+    late,
+    seen,
+)
+from tests.operator.world import NOW, bank, running, running_pod
 
 
 def condition(resource: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -68,13 +75,7 @@ def test_a_second_look_changes_nothing(name: str) -> None:
 )
 def test_what_takes_too_long_is_stalled_except_where_it_was_asked_for(name: str) -> None:
     state = STATES[name]
-    resource = seen(state)
-    metadata = {"generation": resource["metadata"]["generation"]}
-    world = running(bank(state.spec))
-    of = bank(resource["spec"], status=resource["status"], **metadata)
-    state.change(world, of)
-    late = world.status(of, failure=state.failure, now=NOW + timedelta(seconds=600))
-    as_seen = bank_body(resource["spec"], status=late, **metadata)
+    as_seen = late(state)
     asked_for = state.reason in ASKED_FOR
     assert kstatus(as_seen) == ("InProgress" if asked_for else "Failed")
     ready = condition(as_seen, "Ready")
