@@ -33,7 +33,7 @@ format: $(READY)  ## format the code and mend what ruff can mend
 lint: $(READY)  ## style, layering, declared dependencies, shell scripts
 	$(PYTHON) -m ruff check --quiet && $(PYTHON) -m ruff format --quiet --check
 	.venv/bin/lint-imports --no-logo && for part in operator app; do (cd $$part && ../.venv/bin/deptry --no-ansi .) || exit 1; done
-	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_SCRIPTS); else echo "shellcheck is missing: shell scripts are not checked"; fi
+	.venv/bin/shellcheck $(SHELL_SCRIPTS)
 
 type: $(READY)  ## mypy, strict
 	$(PYTHON) -m mypy $(SOURCES)
@@ -97,6 +97,9 @@ lock: $(READY)  ## make the locks anew; UPGRADE=1 moves the pins
 images: $(READY)  ## build both images; TAG=dev
 	$(PYTHON) -m e2e.images build --tag $(TAG)
 
+sbom: images  ## what is in both images, with licences, as CycloneDX in dist/sbom
+	$(PYTHON) -m e2e.images sbom --tag $(TAG)
+
 demo: $(READY)  ## a cluster, the operator, a bank, a memory stored and found
 	$(PYTHON) -m e2e.demo up
 
@@ -127,4 +130,4 @@ clean:  ## remove what was made in the checkout; caches outside it stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help bootstrap format lint type unit fuzz chart-test docs manifests integration proof e2e e2e-full e2e-down generate test test-fast verify lock \
-	images demo demo-down cluster-up cluster-down bench bench-operator bench-durability bench-upgrade clean
+	images sbom demo demo-down cluster-up cluster-down bench bench-operator bench-durability bench-upgrade clean

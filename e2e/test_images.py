@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
 
-from e2e.images import base, engines
+from e2e.images import base, engines, sbom
 from e2e.images.build import IMAGES, build
 from e2e.images.engines import Engine
 from e2e.images.errors import ImageError
@@ -109,6 +110,32 @@ def test_its_labels_say_what_it_is(engine: Engine, image: str, distribution: str
     assert shown["licenses"] == "Apache-2.0"
     assert (shown["version"], shown["revision"]) == (inputs.version(), inputs.revision())
     assert "source" in shown
+
+
+def test_its_bill_of_materials_tells_all_that_is_installed(
+    engine: Engine, image: str, distribution: str, seen: dict[str, object], tmp_path: Path
+) -> None:
+    [document, licences] = sbom.write(distribution, engine, image, tmp_path / "once")
+    told = json.loads(document.read_text())
+    found = {each["name"]: each for each in told["components"]}
+    assert isinstance(seen["versions"], dict)
+    for name, version in seen["versions"].items():
+        package = found[canonicalize_name(name)]
+        assert package["version"] == version
+        assert package["licenses"], name
+    assert found["libc6"]["purl"].startswith("pkg:deb/debian/libc6@")
+    models = [each for each in told["components"] if each["type"] == "machine-learning-model"]
+    assert bool(models) is (distribution == "app")
+    assert f"| {canonicalize_name(PROGRAMS[distribution])} |" in licences.read_text()
+    [again, _] = sbom.write(distribution, engine, image, tmp_path / "again")
+    assert again.read_bytes() == document.read_bytes()
+
+
+def test_an_image_that_is_not_there_has_no_bill_of_materials(
+    engine: Engine, tmp_path: Path
+) -> None:
+    with pytest.raises(ImageError, match="is not here: run `make images`"):
+        list(sbom.write("app", engine, "localhost/memorybank-app:none", tmp_path))
 
 
 def test_an_image_that_is_up_to_date_is_not_built_again(
