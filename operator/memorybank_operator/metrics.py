@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -193,13 +193,21 @@ class Metrics:
         self._measured.pop(bank, None)
         self._conditions.pop(bank, None)
 
-    def observe(self, queues: Mapping[str, Queue], ages: StreamAges, updates: Updates) -> None:
+    def observe(
+        self,
+        queues: Mapping[str, Queue],
+        ages: StreamAges,
+        updates: Updates,
+        *,
+        leads: Callable[[], bool],
+    ) -> None:
         """Measure queues, watch streams and updates whenever somebody asks for the metrics."""
         self.registry.register(
             _Observation(
                 queues,
                 ages,
                 updates,
+                leads=leads,
                 ready=self._ready,
                 backups=self._backups,
                 copies=self._copies,
@@ -232,6 +240,7 @@ class _Observation(Collector):
         ages: StreamAges,
         updates: Updates,
         *,
+        leads: Callable[[], bool],
         ready: Mapping[BankKey, str],
         backups: Mapping[BankKey, str],
         copies: Mapping[BankKey, str],
@@ -243,6 +252,7 @@ class _Observation(Collector):
         self._queues = queues
         self._ages = ages
         self._updates = updates
+        self._leads = leads
         self._ready = ready
         self._backups = backups
         self._copies = copies
@@ -326,7 +336,7 @@ class _Observation(Collector):
     def _queue_metrics(self) -> Iterable[Metric]:
         depth = GaugeMetricFamily(
             "memorybank_operator_queue_depth",
-            "Banks whose turn has come, by queue and priority.",
+            "Banks whose turn has come, by queue and priority; 0 where another replica leads.",
             labels=["queue", "priority"],
         )
         running = GaugeMetricFamily(
@@ -334,7 +344,7 @@ class _Observation(Collector):
         )
         oldest = GaugeMetricFamily(
             "memorybank_operator_queue_oldest_seconds",
-            "How long the first in the queue has been waiting.",
+            "How long the first in the queue has been waiting; 0 where another replica leads.",
             labels=["queue"],
         )
         retries = CounterMetricFamily(
@@ -342,12 +352,14 @@ class _Observation(Collector):
             "Failures that were put back into the queue.",
             labels=["queue"],
         )
+        # Whoever may have to take over keeps in its queues what the leader works on meanwhile.
+        leads = self._leads()
         for name, queue in self._queues.items():
             now = queue.depth()
             for priority, count in now.waiting.items():
-                depth.add_metric([name, priority.name.lower()], count)
+                depth.add_metric([name, priority.name.lower()], count if leads else 0)
             running.add_metric([name], now.running)
-            oldest.add_metric([name], now.oldest_waiting)
+            oldest.add_metric([name], now.oldest_waiting if leads else 0)
             retries.add_metric([name], queue.retries)
         yield from (depth, running, oldest, retries)
 

@@ -204,7 +204,9 @@ class Operator:
             "backups": self._backups.queue,
             "restores": self._restores.queue,
         }
-        self.metrics.observe(queues, self._streams, self._waves)
+        self.metrics.observe(
+            queues, self._streams, self._waves, leads=self._leadership.leading.is_set
+        )
         self._server = web.AppRunner(
             health.application(
                 health.Health(

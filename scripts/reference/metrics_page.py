@@ -22,7 +22,8 @@ class _NoStreams:
 def metrics() -> str:
     """What /metrics shows."""
     operator = Metrics()
-    operator.observe({}, _NoStreams(), Waves(0, wake=lambda _: None, underway=lambda: ()))
+    waves = Waves(0, wake=lambda _: None, underway=lambda: ())
+    operator.observe({}, _NoStreams(), waves, leads=lambda: True)
     service = Telemetry(version="", revision="")
     return page(
         "Metrics",

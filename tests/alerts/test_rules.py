@@ -134,7 +134,8 @@ def operator_metrics() -> str:
     key = BankKey("team", "agents")
     metrics.bank_is(key, "True", backup="True")
     metrics.bank_measures(key, {"conditions": []})
-    metrics.observe({}, _NoStreams(), Waves(0, wake=lambda _: None, underway=lambda: ()))
+    waves = Waves(0, wake=lambda _: None, underway=lambda: ())
+    metrics.observe({}, _NoStreams(), waves, leads=lambda: True)
     return generate_latest(metrics.registry).decode()
 
 

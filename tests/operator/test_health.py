@@ -33,8 +33,10 @@ class Fixture:
         self.queue: KeyedQueue[BankKey] = KeyedQueue(self.clock)
         self.metrics = Metrics()
         self.waves = Waves(1, wake=lambda _: None, underway=lambda: ())
-        self.metrics.observe({"banks": self.queue}, self.streams, self.waves)
         self.leading = True
+        self.metrics.observe(
+            {"banks": self.queue}, self.streams, self.waves, leads=lambda: self.leading
+        )
         health = Health(self.streams, {"banks": self.queue}, is_working=lambda: self.leading)
         self.application = module.application(health, self.metrics.registry)
 
@@ -112,6 +114,18 @@ async def test_ready_means_that_everything_is_known(it: Fixture, http: Http) -> 
     assert await get(http, "/readyz") == (503, "not listed yet: secrets in team\n")
     it.streams.listed(it.stream, frozenset({"u"}), resource_version=1)
     assert await get(http, "/readyz") == (200, "ok\n")
+
+
+async def test_what_waits_for_another_replica_is_not_told_as_old(it: Fixture, http: Http) -> None:
+    it.leading = False
+    it.queue.add(BANK, Priority.USER)
+    it.now += 1000
+    _, text = await get(http, "/metrics")
+    assert 'memorybank_operator_queue_oldest_seconds{queue="banks"} 0.0' in text
+    assert 'memorybank_operator_queue_depth{priority="user",queue="banks"} 0.0' in text
+    it.leading = True
+    _, text = await get(http, "/metrics")
+    assert 'memorybank_operator_queue_oldest_seconds{queue="banks"} 1000.0' in text
 
 
 async def test_metrics_show_queue_watch_banks_and_version(it: Fixture, http: Http) -> None:

@@ -189,7 +189,7 @@ def test_failures_and_their_end_are_events() -> None:
 
 def test_what_was_measured_is_in_the_metrics_until_the_bank_is_gone() -> None:
     stage, metrics, key = Stage(), Metrics(), BankKey("team", "agents")
-    metrics.observe({}, _Nothing(), _Nothing())
+    metrics.observe({}, _Nothing(), _Nothing(), leads=lambda: True)
     stage.verify(1, "Complete", **GOOD)
     stage.look()
     since = {"recoverableFrom": "2025-12-02T12:00:00Z"}
