@@ -25,6 +25,7 @@ from memorybank_operator.engine.cache import BankKey
 from memorybank_operator.engine.queue import Depth
 from memorybank_operator.kube.watching import Stream
 
+UNTIL_READY = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 MEASURED = {
@@ -80,6 +81,27 @@ class Metrics:
             ["verb", "kind"],
             registry=self.registry,
         )
+        self.api_requests = Counter(
+            "memorybank_operator_api_requests",
+            "Requests to the API server but watches, by verb, kind and status code; the code is "
+            "none where nothing answered.",
+            ["verb", "kind", "code"],
+            registry=self.registry,
+        )
+        self.api_request_seconds = Histogram(
+            "memorybank_operator_api_request_seconds",
+            "Duration of requests to the API server but watches, by verb.",
+            ["verb"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.ready_seconds = Histogram(
+            "memorybank_operator_time_to_ready_seconds",
+            "How long banks were worked on until they were ready: new, changed or healed. What "
+            "somebody asked for, such as a night without pods, does not count.",
+            buckets=UNTIL_READY,
+            registry=self.registry,
+        )
         self.api_errors = Counter(
             "memorybank_operator_api_errors",
             "Requests to the API server that failed, by reason.",
@@ -126,6 +148,11 @@ class Metrics:
     def write(self, verb: str, kind: str) -> None:
         """Count a write that the API server took."""
         self.writes.labels(verb, kind).inc()
+
+    def answer(self, verb: str, kind: str, code: str, seconds: float) -> None:
+        """Count a request to the API server."""
+        self.api_requests.labels(verb, kind, code).inc()
+        self.api_request_seconds.labels(verb).observe(seconds)
 
     def bank_is(
         self,

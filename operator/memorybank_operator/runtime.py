@@ -125,7 +125,7 @@ class Operator:
         self._client = KubeClient(
             session, connection.server,
             field_manager=constants.FIELD_MANAGER, on_write=self.metrics.write,
-            write_seconds=self._leadership.write_seconds,
+            on_answer=self.metrics.answer, write_seconds=self._leadership.write_seconds,
         )  # fmt: skip
         self._events = Events(self._client, clock=time.monotonic, instance=socket.gethostname())
         self._installed: frozenset[ApiKind] = frozenset()

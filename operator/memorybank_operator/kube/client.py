@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
@@ -81,6 +82,11 @@ def with_status(body: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
 
 WriteObserver = Callable[[str, str], None]
 """Is told verb and kind of each write that the API server took."""
+AnswerObserver = Callable[[str, str, str, float], None]
+"""Is told verb, kind, status code and seconds of each request that was sent; of one that nobody
+answered the code is NO_ANSWER.
+"""
+NO_ANSWER = "none"
 
 
 class KubeClient:
@@ -93,6 +99,7 @@ class KubeClient:
         *,
         field_manager: str,
         on_write: WriteObserver = lambda _verb, _kind: None,
+        on_answer: AnswerObserver = lambda _verb, _kind, _code, _seconds: None,
         write_seconds: Callable[[], float] = lambda: math.inf,
         request_seconds: float = REQUEST_SECONDS,
     ) -> None:
@@ -101,6 +108,7 @@ class KubeClient:
         self._server = server
         self._manager = field_manager
         self._on_write = on_write
+        self._on_answer = on_answer
         self._write_seconds = write_seconds
         self._request_seconds = request_seconds
 
@@ -183,8 +191,9 @@ class KubeClient:
         while True:
             position = {"continue": more} if more else {}
             page = await self._request(
-                Verb.GET, path, action=f"list {kind.plural}", query=query | position
-            )
+                Verb.GET, path,
+                action=f"list {kind.plural}", told=("list", kind.kind), query=query | position,
+            )  # fmt: skip
             yield page
             more = page["metadata"].get("continue", "")
             if not more:
@@ -194,7 +203,7 @@ class KubeClient:
         """Return a listing that has the object of this name, or none."""
         return await self._request(
             Verb.GET, kind.collection(namespace),
-            action=f"list {kind.kind} {name}", query=_by_name(name),
+            action=f"list {kind.kind} {name}", told=("list", kind.kind), query=_by_name(name),
         )  # fmt: skip
 
     async def watch_named(
@@ -233,7 +242,7 @@ class KubeClient:
 
     async def discover(self, path: str) -> Object:
         """Return what a path that names no object answers."""
-        return await self._request(Verb.GET, path, action=f"get {path}")
+        return await self._request(Verb.GET, path, action=f"get {path}", told=("discover", ""))
 
     async def _send(
         self,
@@ -253,7 +262,7 @@ class KubeClient:
         answer = await self._request(
             verb, path,
             action=f"{verb.label} {shown} {name or _address(body or {}).name}",
-            body=body, query=query, secret=kind is kinds.SECRET,
+            told=(verb.label, shown), body=body, query=query, secret=kind is kinds.SECRET,
         )  # fmt: skip
         if verb is not Verb.GET:
             self._on_write(verb.label, shown)
@@ -265,16 +274,19 @@ class KubeClient:
         path: str,
         *,
         action: str,
+        told: tuple[str, str],
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         secret: bool = False,
     ) -> Object:
+        """`action` is for messages, `told` is verb and kind for the observer."""
         method, media_type = verb.value
         seconds = self._request_seconds
         if verb is not Verb.GET:
             seconds = min(seconds, self._write_seconds())
         if seconds <= 0:
             raise errors.NotLeading(f"{action}: not sent, for this operator does not lead")
+        code, begun = NO_ANSWER, time.monotonic()
         try:
             async with self._session.request(
                 method,
@@ -285,10 +297,13 @@ class KubeClient:
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
             ) as response:
                 content = await response.read()
+                code = str(response.status)
         except TimeoutError:
             raise errors.Unreachable(f"{action}: no answer within {seconds:.3g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise errors.Unreachable(f"{action}: {error or type(error).__name__}") from error
+        finally:
+            self._on_answer(*told, code, time.monotonic() - begun)
         if response.status >= 400:
             raise errors.from_answer(
                 action,

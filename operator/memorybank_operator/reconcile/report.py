@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from memorybank_operator.api.quantity import parse_quantity
@@ -101,6 +102,9 @@ class Reporter:
             logger.info("the bank is gone: its status was not written")
             return
         self._cache.put(answer)
+        seconds = until_ready(before, status)
+        if seconds is not None:
+            self._metrics.ready_seconds.observe(seconds)
         notes = [
             transition(_ready(before), _ready(status)),
             update(before, status),
@@ -114,6 +118,22 @@ class Reporter:
             level = logging.WARNING if note.warning else logging.INFO
             logger.log(level, "%s: %s", note.reason, note.message)
             await self._events.tell(body, note)
+
+
+def until_ready(before: Mapping[str, Any], after: Mapping[str, Any]) -> float | None:
+    """Return for how many seconds a bank was worked on that is ready now; None when it was ready
+    before, is not yet, or nothing was to be done.
+    """
+    ready = _ready(after)
+    if ready["status"] != "True" or _ready(before).get("status") == "True":
+        return None
+    begun = _of(before, ConditionType.RECONCILING, ConditionType.STALLED)
+    if not begun:
+        return None
+    since, until = (
+        datetime.fromisoformat(each["lastTransitionTime"]) for each in (begun[0], ready)
+    )  # fmt: skip
+    return max((until - since).total_seconds(), 0.0)
 
 
 def transition(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | None:

@@ -15,7 +15,7 @@ from aiohttp import web
 from e2e.cluster.apiserver import ApiServer
 from memorybank_operator.kube import connection as connections
 from memorybank_operator.kube import errors, kinds
-from memorybank_operator.kube.client import KubeClient
+from memorybank_operator.kube.client import NO_ANSWER, KubeClient
 from memorybank_operator.kube.connection import Connection, Token
 
 
@@ -147,6 +147,40 @@ async def test_each_write_that_was_taken_is_counted_and_no_other(
         uid = made["metadata"]["uid"]
         await client.delete(kinds.CONFIG_MAP, namespace, name="words", uid=uid)
     assert writes == [("apply", "ConfigMap"), ("delete", "ConfigMap")]
+
+
+async def test_each_request_is_counted_with_its_answer(
+    connection: Connection, namespace: str
+) -> None:
+    answers: list[tuple[str, str, str]] = []
+    async with connection.session() as session:
+        client = KubeClient(
+            session, connection.server,
+            field_manager="memorybank-operator", on_answer=lambda *told: answers.append(told[:3]),
+        )  # fmt: skip
+        assert await client.get(kinds.CONFIG_MAP, namespace, "words") is None
+        await client.apply(config_map(namespace, {"a": "1"}))
+        with pytest.raises(errors.Conflict):
+            await client.create(config_map(namespace, {}))
+        await client.named(kinds.CONFIG_MAP, namespace, "words")
+    assert answers == [
+        ("get", "ConfigMap", "404"),
+        ("apply", "ConfigMap", "201"),
+        ("create", "ConfigMap", "409"),
+        ("list", "ConfigMap", "200"),
+    ]
+
+
+async def test_a_request_that_nobody_answers_is_counted_as_such(unused_tcp_port: int) -> None:
+    answers: list[tuple[str, str, str]] = []
+    async with aiohttp.ClientSession() as session:
+        client = KubeClient(
+            session, f"http://127.0.0.1:{unused_tcp_port}",
+            field_manager="m", on_answer=lambda *told: answers.append(told[:3]),
+        )  # fmt: skip
+        with pytest.raises(errors.Unreachable):
+            await client.get(kinds.CONFIG_MAP, "default", "words")
+    assert answers == [("get", "ConfigMap", NO_ANSWER)]
 
 
 async def test_a_server_that_is_not_there_is_unreachable(unused_tcp_port: int) -> None:

@@ -12,6 +12,7 @@ from memorybank_operator.reconcile.report import (
     EXPECTED,
     TROUBLE_WITH_VOLUMES,
     transition,
+    until_ready,
     volume,
 )
 from memorybank_operator.reconcile.steps import Note
@@ -22,6 +23,37 @@ READY = {"status": "True", "reason": "CanaryPassed", "message": "found"}
 BROKEN = {"status": "False", "reason": "CanaryFailed", "message": "not found"}
 STARTING = {"status": "False", "reason": "DeploymentProgressing", "message": "starts"}
 VERIFYING = {"status": "Unknown", "reason": "Verifying", "message": "not yet"}
+
+
+def status(*conditions: tuple[str, str, int]) -> dict[str, Any]:
+    """Conditions by type, status and the second in which they came to be so."""
+    return {
+        "conditions": [
+            {"type": kind, "status": state, "lastTransitionTime": f"2026-01-01T12:00:{at:02}Z"}
+            for kind, state, at in conditions
+        ]
+    }
+
+
+@pytest.mark.parametrize("progress", ["Reconciling", "Stalled"])
+def test_the_time_to_ready_is_that_in_which_a_bank_was_worked_on(progress: str) -> None:
+    before = status(("Ready", "False", 1), (progress, "True", 3))
+    assert until_ready(before, status(("Ready", "True", 20))) == 17
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (status(("Ready", "True", 1)), status(("Ready", "True", 1))),
+        (status(("Ready", "False", 1), ("Reconciling", "True", 1)), status(("Ready", "False", 1))),
+        (status(("Ready", "False", 1)), status(("Ready", "True", 20))),
+        ({}, status(("Ready", "True", 20))),
+    ],
+)
+def test_a_bank_that_was_ready_or_asleep_took_no_time_to_be_ready(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert until_ready(before, after) is None
 
 
 def test_becoming_ready_is_told() -> None:
