@@ -12,6 +12,13 @@ import yaml
 from e2e.cluster import binaries, paths
 
 
+class _Loader(yaml.CSafeLoader):
+    """Takes a bare `=` for a text, as Kubernetes does: there are such operators of matchers."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
+
+
 @cache
 def http_route_crd() -> dict[str, Any]:
     """Return the CRD of HTTPRoute, of the Gateway API."""
@@ -69,6 +76,16 @@ def prometheus_rule_crd() -> dict[str, Any]:
     return _of_prometheus_operator("prometheusrules")
 
 
+@cache
+def prometheus_operator_crds() -> tuple[dict[str, Any], ...]:
+    """Return all CRDs of the Prometheus Operator, which it needs to run."""
+    plurals = (
+        "alertmanagerconfigs", "alertmanagers", "podmonitors", "probes", "prometheusagents",
+        "prometheuses", "prometheusrules", "scrapeconfigs", "servicemonitors", "thanosrulers",
+    )  # fmt: skip
+    return tuple(map(_of_prometheus_operator, plurals))
+
+
 def _of_prometheus_operator(plural: str) -> dict[str, Any]:
     return _read(
         "prometheus-operator",
@@ -80,4 +97,4 @@ def _of_prometheus_operator(plural: str) -> dict[str, Any]:
 def _read(folder: str, module: str, file: str) -> dict[str, Any]:
     """Read a file of the Go module that is pinned in a folder under e2e/cluster/modules/."""
     found = binaries.required(paths.MODULES / folder, module)
-    return dict(yaml.load((found / file).read_text(), Loader=yaml.CSafeLoader))
+    return dict(yaml.load((found / file).read_text(), Loader=_Loader))  # noqa: S506  # a safe one

@@ -13,27 +13,18 @@ from typing import Any
 import pytest
 import yaml
 
+from e2e import versions
 from e2e.bank import READY_SECONDS, Bank
 from e2e.cluster.paths import ROOT
 from e2e.conftest import EXAMPLE as FIRST_EXAMPLE
-from e2e.images import engines
-from e2e.images.engines import Build
 from e2e.namespaces import restricted_namespace
-from e2e.stack import IMAGES, OPERATOR_NAMESPACE, Stack, run_module
+from e2e.stack import IMAGES, OPERATOR_NAMESPACE, Stack
 
 EXAMPLE = ROOT / "examples/production.yaml"
 NEXT = "0.2.0"
 """Follows the version of the example."""
 SERVED_SECONDS = 180
 """Far above what some requests take: a loaded machine must not make tests flaky."""
-DOCKERFILE = """
-FROM {image}
-USER 0
-RUN sed -i 's/^Version: .*/Version: {version}/' \
-    /opt/memorybank/lib/python3*/site-packages/memorybank-*.dist-info/METADATA
-USER 65532:65532
-"""
-"""The memory service that is tested, as another version of itself."""
 OPERATORS = 2
 """As many as the chart says."""
 FACT = "A refund above five hundred euros needs a second signature."
@@ -58,20 +49,10 @@ for number in itertools.count():
 
 
 @pytest.fixture(scope="module")
-def version(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+def version(stack: Stack) -> str:
     """The version of the example; the node has the image of it, and that of NEXT."""
-    folder = tmp_path_factory.mktemp("versions")
     first = str(yaml.safe_load(EXAMPLE.read_text())["spec"]["version"])
-    for each in (first, NEXT):
-        dockerfile = folder / f"Dockerfile.{each}"
-        dockerfile.write_text(DOCKERFILE.format(image=f"{IMAGES[0]}:{stack.tag}", version=each))
-        build = Build(
-            image=f"{IMAGES[0]}:{each}", dockerfile=dockerfile, context=folder, arguments={},
-            labels={}, secrets={}, epoch=0,
-        )  # fmt: skip
-        engines.find().build(build, log=folder / "build.log")
-    images = [f"{IMAGES[0]}:{each}" for each in (first, NEXT)]
-    run_module("e2e.cluster", "load", "--name", stack.cluster, *images)
+    versions.load(stack, first, NEXT)
     return first
 
 

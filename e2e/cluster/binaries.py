@@ -45,7 +45,12 @@ PROGRAMS = {
     "ollama": ("ollama", "github.com/ollama/ollama"),
     "minio": ("minio", "github.com/minio/minio"),
     "pause": ("pause", "."),
+    "prometheus": ("prometheus", "github.com/prometheus/prometheus/cmd/prometheus"),
     "promtool": ("prometheus", "github.com/prometheus/prometheus/cmd/promtool"),
+    "prometheus-config-reloader": (
+        "prometheus-operator",
+        "github.com/prometheus-operator/prometheus-operator/cmd/prometheus-config-reloader",
+    ),
     "prometheus-operator": (
         "prometheus-operator",
         "github.com/prometheus-operator/prometheus-operator/cmd/operator",
@@ -60,8 +65,8 @@ FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
 # Programs that are C++ for the most part, and need its library where they run.
 WITH_CGO = {"ollama"}
-# Build tags. Rules are tested without the clients of two dozen clouds, which are most of promtool.
-TAGS = {"promtool": "remove_all_sd"}
+# Build tags. The clients of two dozen clouds are most of both, and nobody looks for anything there.
+TAGS = {"promtool": "remove_all_sd", "prometheus": "remove_all_sd,enable_kubernetes_sd"}
 
 
 @dataclass(frozen=True)

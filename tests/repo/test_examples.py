@@ -20,9 +20,10 @@ EXAMPLES = sorted(
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
 def test_each_example_is_applied_by_a_test_on_a_real_cluster(example: Path) -> None:
     path = re.compile(rf'apply_example\("{example.stem}"\)|["/]{re.escape(example.name)}"')
-    command = re.compile(rf"^kubectl apply -f examples/{re.escape(example.name)}$", re.MULTILINE)
+    command = re.compile(rf"^kubectl apply -[fk] examples/{re.escape(example.name)}$", re.M)
     tests = [*(ROOT / "e2e").glob("test_*.py"), ROOT / "e2e/conftest.py"]
-    pages = (ROOT / "docs/banks").glob("*.md")  # whose commands e2e/test_pages.py runs
+    # Their commands are run by e2e/test_pages.py and e2e/test_day.py.
+    pages = [*(ROOT / "docs/banks").glob("*.md"), ROOT / "docs/day.md"]
     assert any(path.search(each.read_text()) for each in tests) or any(
         command.search(each.read_text()) for each in pages
     )
