@@ -210,6 +210,23 @@ def test_a_bank_sleeps_and_wakes_by_its_spec(
         assert get(http, namespace, "memorybanks", "agents")["spec"]["hibernate"] is wanted
 
 
+def test_a_bank_sleeps_once_its_last_pod_has_ended(banks: Banks, run: Run) -> None:
+    generation = banks.create_spec({"hibernate": True}, name="agents")["metadata"]["generation"]
+
+    def tell(available: str) -> None:
+        condition = {
+            "type": "Available", "status": available, "reason": "PodAvailable", "message": "",
+            "observedGeneration": generation, "lastTransitionTime": "2026-01-01T12:00:00Z",
+        }  # fmt: skip
+        told = {"observedGeneration": generation, "phase": "Stopped", "conditions": [condition]}
+        banks.change("agents/status", {"status": told})
+
+    tell("True")
+    assert run("hibernate", "agents", "--timeout", "1s").returncode == 1
+    tell("False")
+    assert run("hibernate", "agents").returncode == 0
+
+
 def test_keys_are_made_rotated_and_revoked(
     http: httpx.Client, banks: Banks, run: Run, namespace: str
 ) -> None:

@@ -265,7 +265,9 @@ def _has_failed(found: Object) -> bool:
 
 
 def _is_stopped(bank: Object) -> bool:
-    return is_current(bank) and status_of(bank).get("phase") == "Stopped"
+    """The phase says what is asked for, while the last pod may still end its requests."""
+    stops = is_current(bank) and status_of(bank).get("phase") == "Stopped"
+    return stops and not holds(bank, "Available")
 
 
 def _is_ready(key: Object) -> bool:

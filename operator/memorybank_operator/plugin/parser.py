@@ -9,6 +9,7 @@ from memorybank_operator import __version__
 from memorybank_operator.api.duration import parse_duration
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.plugin import acting, showing
+from memorybank_operator.plugin.doctor.command import doctor
 
 Command = Callable[[Namespace, KubeClient], Awaitable[int]]
 
@@ -41,6 +42,9 @@ def build() -> ArgumentParser:
     listing.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
     add("info", showing.info, "Show what a bank is: addresses, version, volume, backups, keys.")
     add("status", showing.status, "Explain how a bank is: what, why, since when, what next.")
+    examined = add("doctor", doctor, "Find what is wrong with banks, with the cure.", named=False)
+    examined.add_argument("name", metavar="NAME", nargs="?", default="", help="of this bank alone")
+    examined.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
     _add_life(add)
     _add_recovery(add)
     _add_keys(add)
