@@ -24,7 +24,7 @@ def small(tmp_path: Path) -> Path:
     """A repository with a page in each section."""
     for folder in SECTIONS:
         write(tmp_path, f"{folder}/page.md", "# A page\n\n## A part of it\n")
-    for name in ("architecture", "benchmarks"):
+    for name in ("architecture", "benchmarks", "day"):
         write(tmp_path, f"docs/{name}.md", f"# {name}\n")
     write(tmp_path, "docs/README.md", "# Home\n")
     shutil.copy(ROOT / site.CONFIGURATION, tmp_path)
