@@ -58,7 +58,7 @@ manifests: $(READY)  ## write gitops/kustomize, the chart as plain manifests, an
 integration: $(READY)  ## tests on a real API server
 	@test -n "$$KUBEBUILDER_ASSETS" || for each in etcd kube-apiserver kubectl; do $(PYTHON) -m e2e.cluster binary $$each >/dev/null || exit 1; done
 	@# What the garbage collector finds of a killed peer's connection is shown, and fails nothing.
-	$(PYTHON) -m pytest tests/integration -W default::pytest.PytestUnraisableExceptionWarning
+	$(PYTHON) -m pytest tests/integration --numprocesses auto --dist worksteal -W default::pytest.PytestUnraisableExceptionWarning
 
 proof: $(READY)  ## crashes, faults and random specs at length, on a real API server; minutes
 	@test -n "$$KUBEBUILDER_ASSETS" || for each in etcd kube-apiserver; do $(PYTHON) -m e2e.cluster binary $$each >/dev/null || exit 1; done

@@ -179,6 +179,27 @@ def test_a_bank_is_made_at_its_domain_and_its_key_is_not_printed(
     again = run(*words)
     assert again.returncode == 3
     assert "is there already" in again.stderr
+    assert "kubectl delete secret agents-admin-key" in run("delete", "agents").stdout
+
+
+def test_a_key_of_ones_own_that_no_bank_takes_is_refused_before_anything_is_made(
+    http: httpx.Client, run: Run, namespace: str, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("hunter2")
+    done = run("create", "agents", "--key-file", str(tmp_path / "key"))
+    assert done.returncode == 2
+    assert "--key-file: a key is `mb_` and 43" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    assert http.get(f"/api/v1/namespaces/{namespace}/secrets/agents-admin-key").status_code == 404
+
+
+def test_a_key_that_is_not_made_yet_is_not_shown_as_empty(
+    http: httpx.Client, run: Run, namespace: str
+) -> None:
+    done = run("create", "agents", "--no-wait", "--show-key")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "leave out --no-wait" in done.stderr
+    assert get(http, namespace, "memorybanks")["items"] == []
 
 
 def test_who_waits_sees_progress_and_gets_1_when_it_is_not_in_time(run: Run) -> None:
@@ -233,6 +254,9 @@ def test_keys_are_made_rotated_and_revoked(
     banks.create_spec({}, name="agents")
     banks.create_spec({}, name="others")
     assert run("keys", "create", "agents", "app", "--no-wait").returncode == 0
+    again = run("keys", "create", "agents", "app", "--no-wait")
+    assert again.returncode == 3
+    assert "a key app is there already" in again.stderr
     assert run("keys", "rotate", "agents", "app", "--no-wait").returncode == 0
     assert get(http, namespace, "memorybankkeys", "app")["spec"]["rotation"]["request"]
     assert run("keys", "revoke", "others", "app").returncode == 4

@@ -28,6 +28,7 @@ from memorybank_operator.plugin.summary import (
     judge,
     status_of,
 )
+from memorybank_operator.reconcile.keys import SYNTAX
 
 LOOK_SECONDS = 1.0
 OWN_KEY = "admin-key"
@@ -42,6 +43,12 @@ def body(kind: ApiKind, namespace: str, name: str, spec: dict[str, Any]) -> Obje
 
 async def create(asked: Namespace, api: KubeClient) -> int:
     """Make a bank, wait until it is ready, and print where it is; its key only when asked for."""
+    if asked.show_key and not asked.wait:
+        raise Problem(
+            "--show-key waits for the bank, which makes the key: leave out --no-wait, or read it "
+            "later from the Secret that `kubectl memorybank info` names",
+            USAGE,
+        )
     spec: dict[str, Any] = {}
     if asked.domain:
         spec["expose"] = {"ingress": {"host": f"{asked.name}.{asked.domain}"}}
@@ -92,6 +99,9 @@ async def delete(asked: Namespace, api: KubeClient) -> int:
         "Snapshot": "a last recovery point is taken, then its volume goes; its backups stay",
         "Delete": "its volume goes; its backups stay",
     }[spec.get("deletionPolicy", "Retain")]
+    own = ((spec.get("auth") or {}).get("adminKeySecretRef") or {}).get("name")
+    if own == _own_secret(asked.name):
+        stays += f". Its admin key stays too: kubectl delete secret {own} -n {asked.namespace} removes it"
     put(asked, {"deleted": asked.name, "stays": stays}, lambda: f"deleted {asked.name}: {stays}")
     return DONE
 
@@ -125,7 +135,14 @@ async def keys(asked: Namespace, api: KubeClient) -> int:
         raise Problem(f"keys {asked.action} needs the name of a key after that of the bank", USAGE)
     if asked.action == "create":
         spec = {"bankRef": {"name": asked.name}, "role": asked.role, "tenant": asked.tenant}
-        await api.create(body(kinds.MEMORY_BANK_KEY, asked.namespace, asked.key_name, spec))
+        try:
+            await api.create(body(kinds.MEMORY_BANK_KEY, asked.namespace, asked.key_name, spec))
+        except errors.Conflict:
+            raise Problem(
+                f"a key {asked.key_name} is there already in namespace {asked.namespace}: choose "
+                f"another name, or have it replaced by `kubectl memorybank keys rotate`",
+                REFUSED,
+            ) from None
         return await _until(asked, api, kinds.MEMORY_BANK_KEY, asked.key_name, _is_ready)
     key = await reading.one(api, kinds.MEMORY_BANK_KEY, asked.namespace, asked.key_name)
     if not is_of(asked.name, key):
@@ -187,7 +204,9 @@ async def _with_backups(asked: Namespace, api: KubeClient) -> None:
 
 async def _own_key(asked: Namespace, api: KubeClient) -> dict[str, str]:
     text = _read(asked.key_file)
-    name = f"{asked.name}-{OWN_KEY}"
+    if not SYNTAX.fullmatch(text.strip()):
+        raise Problem("--key-file: a key is `mb_` and 43 letters, digits, - or _", USAGE)
+    name = _own_secret(asked.name)
     data = {ENTRY: base64.b64encode(text.strip().encode()).decode()}
     secret = {
         "apiVersion": "v1",
@@ -206,6 +225,10 @@ async def _own_key(asked: Namespace, api: KubeClient) -> dict[str, str]:
                 REFUSED,
             ) from None
     return {"name": name, "key": ENTRY}
+
+
+def _own_secret(bank: str) -> str:
+    return f"{bank}-{OWN_KEY}"
 
 
 def _read(file: str) -> str:

@@ -29,6 +29,19 @@ CURES = {
     "SecretNotFound": "Make the Secret that the message names in namespace {namespace}.",
     "AdminKeySecretNotFound": "Make the Secret that the message names in namespace {namespace}.",
     "TlsSecretNotFound": "Make the Secret that the message names in namespace {namespace}.",
+    "AdminKeyInvalid": "Put `mb_` and 43 URL-safe characters into the Secret that "
+    "spec.auth.adminKeySecretRef names, or remove the field: the operator makes a key.",
+    "SecretInvalid": "Correct the value that the message names in its Secret; the bank takes it "
+    "without a restart.",
+    "ContainerConfigError": "Make what spec.env refers to: kubectl describe pod "
+    "-l memorybank.dev/bank={name} -n {namespace}",
+    "BackupVolumeNotFound": "Make the PersistentVolumeClaim that the message names in namespace "
+    "{namespace}.",
+    "SourceUnreachable": "Put bucket, endpoint and credentials of spec.standby.destination right.",
+    "PrometheusOperatorNotInstalled": "Install the Prometheus Operator, or remove spec.monitoring.",
+    "CloudNativePGNotInstalled": "Install CloudNativePG, or name your own database by "
+    "spec.storage.postgres.urlSecretRef.",
+    "GatewayApiNotInstalled": "Install the Gateway API, or remove spec.expose.gateway.",
     "InvalidSpec": "Put the field right that the message names: kubectl edit mb {name} "
     "-n {namespace}",
     "NameConflict": "Delete or rename the object that the message names: it is somebody else's.",
