@@ -101,7 +101,8 @@ async def delete(asked: Namespace, api: KubeClient) -> int:
     }[spec.get("deletionPolicy", "Retain")]
     own = ((spec.get("auth") or {}).get("adminKeySecretRef") or {}).get("name")
     if own == _own_secret(asked.name):
-        stays += f". Its admin key stays too: kubectl delete secret {own} -n {asked.namespace} removes it"
+        remove = f"kubectl delete secret {own} -n {asked.namespace}"
+        stays += f". So does the admin key that you gave it; {remove} removes it"
     put(asked, {"deleted": asked.name, "stays": stays}, lambda: f"deleted {asked.name}: {stays}")
     return DONE
 
