@@ -82,18 +82,19 @@ class Cluster:
         spec = {"holderIdentity": "one", "leaseDurationSeconds": 15, "renewTime": renewed}
         self.make(path, {"metadata": {"name": "memorybank-operator"}, "spec": spec}, goes=True)
 
-    def pod(self, **status: Any) -> None:
-        """Have a pod of the bank."""
-        spec = {"containers": [{"name": "memorybank", "image": IMAGE}]}
+    def pod(self, *, node: str = "", **status: Any) -> None:
+        """Have a pod of the bank, on a node where one is named."""
+        spec: dict[str, Any] = {"containers": [{"name": "memorybank", "image": IMAGE}]}
+        spec |= {"nodeName": node} if node else {}
         body = {"metadata": {"name": "agents-1", "labels": OURS}, "spec": spec}
         self.make(f"/api/v1/namespaces/{self.namespace}/pods", body, status=status)
 
-    def container(self, **state: Any) -> None:
+    def container(self, *, node: str = "", **state: Any) -> None:
         """Have a pod of the bank whose container is in a state."""
         told = {
             "name": "memorybank", "image": IMAGE, "imageID": "", "ready": False, "restartCount": 1,
         }  # fmt: skip
-        self.pod(containerStatuses=[told | state])
+        self.pod(node=node, containerStatuses=[told | state])
 
 
 def deployment(name: str, labels: dict[str, str], *, env: Any = ()) -> dict[str, Any]:

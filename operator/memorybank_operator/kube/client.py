@@ -244,6 +244,20 @@ class KubeClient:
         """Return what a path that names no object answers."""
         return await self._request(Verb.GET, path, action=f"get {path}", told=("discover", ""))
 
+    async def logs(
+        self, namespace: str, pod: str, container: str, *, previous: bool, query: Mapping[str, str]
+    ) -> str:
+        """Return what a container printed, or the one before it. `query` limits it: tailLines,
+        limitBytes.
+        """
+        path = kinds.POD.item(namespace, pod, subresource="log")
+        of = {"container": container, "previous": str(previous).lower()}
+        content = await self._exchange(
+            Verb.GET, path,
+            action=f"get the log of Pod {pod}", told=("get", "Pod/log"), query={**of, **query},
+        )  # fmt: skip
+        return content.decode(errors="replace")
+
     async def _send(
         self,
         verb: Verb,
@@ -268,7 +282,16 @@ class KubeClient:
             self._on_write(verb.label, shown)
         return answer
 
-    async def _request(
+    async def _request(self, verb: Verb, path: str, *, action: str, **more: Any) -> Object:
+        """Do as `_exchange` does, and return the answer as JSON."""
+        content = await self._exchange(verb, path, action=action, **more)
+        try:
+            answer: Object = json.loads(content)
+        except ValueError:  # whoever is in between cut it short, or answered in our server's place
+            raise errors.Unreachable(f"{action}: the answer is no JSON") from None
+        return answer
+
+    async def _exchange(
         self,
         verb: Verb,
         path: str,
@@ -278,7 +301,7 @@ class KubeClient:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         secret: bool = False,
-    ) -> Object:
+    ) -> bytes:
         """`action` is for messages, `told` is verb and kind for the observer."""
         method, media_type = verb.value
         seconds = self._request_seconds
@@ -312,11 +335,7 @@ class KubeClient:
                 retry_after=response.headers.get("Retry-After"),
                 secret=secret,
             )
-        try:
-            answer: Object = json.loads(content)
-        except ValueError:  # whoever is in between cut it short, or answered in our server's place
-            raise errors.Unreachable(f"{action}: the answer is no JSON") from None
-        return answer
+        return content
 
 
 def _by_name(name: str) -> dict[str, str]:

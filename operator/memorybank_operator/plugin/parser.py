@@ -10,6 +10,7 @@ from memorybank_operator.api.duration import parse_duration
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.plugin import acting, showing
 from memorybank_operator.plugin.doctor.command import doctor
+from memorybank_operator.plugin.report.command import report
 
 Command = Callable[[Namespace, KubeClient], Awaitable[int]]
 
@@ -45,6 +46,11 @@ def build() -> ArgumentParser:
     examined = add("doctor", doctor, "Find what is wrong with banks, with the cure.", named=False)
     examined.add_argument("name", metavar="NAME", nargs="?", default="", help="of this bank alone")
     examined.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    bundle = add(
+        "report", report, "Write what somebody needs who is to help, without secrets.", named=False
+    )
+    bundle.add_argument("name", metavar="NAME", nargs="?", default="", help="of this bank alone")
+    bundle.add_argument("-f", "--file", default="", help="default: a name with the time, here")
     _add_life(add)
     _add_recovery(add)
     _add_keys(add)
