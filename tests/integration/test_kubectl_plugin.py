@@ -283,6 +283,56 @@ def test_a_point_is_asked_for_and_a_restore_is_tried_where_there_are_backups(
     assert (tried["spec"]["check"], tried["spec"]["backup"]) == (True, {"name": "before"})
 
 
+def test_a_change_that_waits_is_made_by_its_id(
+    http: httpx.Client, banks: Banks, run: Run, namespace: str
+) -> None:
+    banks.create_spec({}, name="well")
+    tell(banks, "waits", "awaits approval")
+    plan = get(http, namespace, "memorybanks", "waits")["status"]["plan"]["id"]
+    for words in (("waits",), ("--all",)):
+        banks.change("waits", {"spec": {"updatePolicy": {"approved": None}}})
+        status = get(http, namespace, "memorybanks", "waits")
+        told = status["status"] | {"observedGeneration": status["metadata"]["generation"]}
+        banks.change("waits/status", {"status": told})
+        done = run("update", *words, "--no-wait")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"waits: approved {plan}; restarts: ")
+        spec = get(http, namespace, "memorybanks", "waits")["spec"]
+        assert spec["updatePolicy"]["approved"] == plan
+    assert run("update", "well").stdout == "Nothing waits.\n"
+    assert run("update").returncode == run("update", "well", "--all").returncode == 2
+
+
+def test_who_has_no_pod_has_no_log(banks: Banks, run: Run) -> None:
+    banks.create_spec({}, name="agents")
+    done = run("logs", "agents")
+    assert done.returncode == 4
+    assert "no pod with a container memorybank" in done.stderr
+    assert run("logs", "agents", "--tail", "-1").returncode == 2
+
+
+def test_a_client_is_told_the_address_and_gets_the_key_in_a_file_only(
+    http: httpx.Client, banks: Banks, run: Run, namespace: str, tmp_path: Path
+) -> None:
+    banks.create_spec({}, name="agents")
+    done = run("connect", "agents", "--port", "18080")
+    told = json.loads(done.stdout.splitlines()[0])["mcpServers"]["agents"]
+    assert told["url"] == "http://127.0.0.1:18080/mcp"
+    assert done.returncode == 1, "there is no pod to forward to, as kubectl says"
+    key, file = "mb_" + "k" * 43, tmp_path / "mcp.json"
+    made = {"metadata": {"name": "agents-key"}, "stringData": {"token": key}}
+    assert http.post(f"/api/v1/namespaces/{namespace}/secrets", json=made).is_success
+    early = run("connect", "agents", "--config", str(file))
+    assert early.returncode == 3
+    assert not file.exists()
+    banks.change("agents/status", {"status": {"binding": {"name": "agents-key"}}})
+    done = run("connect", "agents", "--config", str(file))
+    assert key not in done.stdout + done.stderr
+    assert key in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+    assert run("connect", "agents", "--config", str(file)).returncode == 2
+
+
 def test_the_page_of_the_documentation_is_true(
     http: httpx.Client, environment: dict[str, str], api_server: ApiServer, namespace: str,
     tmp_path: Path,

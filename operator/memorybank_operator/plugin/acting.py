@@ -62,7 +62,7 @@ async def create(asked: Namespace, api: KubeClient) -> int:
             f"`kubectl memorybank status {asked.name}`, or choose another name",
             REFUSED,
         ) from None
-    code = await _until(asked, api, kinds.MEMORY_BANK, asked.name, lambda it: judge(it).ready)
+    code = await until_ready(asked, api, asked.name)
     bank = await reading.one(api, kinds.MEMORY_BANK, asked.namespace, asked.name)
     status = status_of(bank)
     told = {
@@ -74,7 +74,7 @@ async def create(asked: Namespace, api: KubeClient) -> int:
         "secret": (status.get("binding") or {}).get("name", ""),
     }
     if asked.show_key:
-        told["key"] = await _token(api, asked.namespace, str(told["secret"]))
+        told["key"] = await token_of(api, asked.namespace, str(told["secret"]))
     put(asked, told, lambda: "\n".join(f"{name}: {value}" for name, value in told.items()))
     return code
 
@@ -116,7 +116,7 @@ async def hibernate(asked: Namespace, api: KubeClient) -> int:
 async def wake(asked: Namespace, api: KubeClient) -> int:
     """Start the pods of a bank again."""
     await _change(asked, api, {"hibernate": False})
-    return await _until(asked, api, kinds.MEMORY_BANK, asked.name, lambda it: judge(it).ready)
+    return await until_ready(asked, api, asked.name)
 
 
 async def keys(asked: Namespace, api: KubeClient) -> int:
@@ -239,7 +239,8 @@ def _read(file: str) -> str:
         raise Problem(f"--key-file: {error.strerror}: {file}", USAGE) from None
 
 
-async def _token(api: KubeClient, namespace: str, secret: str) -> str:
+async def token_of(api: KubeClient, namespace: str, secret: str) -> str:
+    """Return the key in a binding Secret; empty when there is none yet."""
     found = await api.get(kinds.SECRET, namespace, secret) if secret else None
     data = (found or {}).get("data") or {}
     return base64.b64decode(data.get("token", "")).decode()
@@ -248,6 +249,11 @@ async def _token(api: KubeClient, namespace: str, secret: str) -> str:
 async def _change(asked: Namespace, api: KubeClient, spec: dict[str, Any]) -> None:
     await reading.one(api, kinds.MEMORY_BANK, asked.namespace, asked.name)
     await api.merge(kinds.MEMORY_BANK, asked.namespace, name=asked.name, changes={"spec": spec})
+
+
+async def until_ready(asked: Namespace, api: KubeClient, name: str) -> int:
+    """Wait until a bank is ready, unless nobody asked for that."""
+    return await _until(asked, api, kinds.MEMORY_BANK, name, lambda it: judge(it).ready)
 
 
 async def _until(

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from memorybank_operator import __version__
 from memorybank_operator.api.duration import parse_duration
 from memorybank_operator.kube.client import KubeClient
-from memorybank_operator.plugin import acting, showing
+from memorybank_operator.plugin import acting, reaching, showing, updating
 from memorybank_operator.plugin.doctor.command import doctor
 from memorybank_operator.plugin.report.command import report
 
 Command = Callable[[Namespace, KubeClient], Awaitable[int]]
 
+MOST = 1 << 16
 EXITS = (
     "Ends with 0 when it is done or ready, 1 when a bank is not ready (in time), 2 for a wrong "
     "command line, 3 when the API server cannot be asked or refuses, 4 for no such object."
@@ -52,6 +53,7 @@ def build() -> ArgumentParser:
     bundle.add_argument("name", metavar="NAME", nargs="?", default="", help="of this bank alone")
     bundle.add_argument("-f", "--file", default="", help="default: a name with the time, here")
     _add_life(add)
+    _add_reach(add)
     _add_recovery(add)
     _add_keys(add)
     return parser
@@ -73,6 +75,25 @@ def _add_life(add: Callable[..., ArgumentParser]) -> None:
     )
     _waits(add("hibernate", acting.hibernate, "Stop a bank's pods; volume, keys and URL are kept."))
     _waits(add("wake", acting.wake, "Start a bank's pods again."))
+
+
+def _add_reach(add: Callable[..., ArgumentParser]) -> None:
+    logs = add("logs", reaching.logs, "Print the last lines of a bank's pods.")
+    logs.add_argument("--container", default="", help="default: memorybank")
+    logs.add_argument("--previous", action="store_true", help="of the container before this one")
+    logs.add_argument("--operator", action="store_true", help="the operator's, about the bank")
+    logs.add_argument("--tail", type=_count, default=100, help="how many of each pod; default: 100")
+    connect = add("connect", reaching.connect, "Forward a port to a bank, for an MCP client here.")
+    connect.add_argument("--port", type=_count, default=8080, help="of this machine; default: 8080")
+    connect.add_argument(
+        "--config", default="", metavar="FILE", help="write the client's configuration with the key"
+    )
+    update = add(
+        "update", updating.update, "Approve the change that waits, and wait for it.", named=False
+    )
+    update.add_argument("name", metavar="NAME", nargs="?", default="", help="name of the bank")
+    update.add_argument("--all", action="store_true", help="all banks of the namespace")
+    _waits(update)
 
 
 def _add_recovery(add: Callable[..., ArgumentParser]) -> None:
@@ -113,6 +134,12 @@ def _waits(command: ArgumentParser) -> None:
     )
     waits.add_argument("--no-wait", dest="wait", action="store_false", help="only ask for it")
     command.add_argument("--timeout", type=_span, default="300s", help="such as 90s or 5m")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < MOST:
+        raise ArgumentTypeError(f"{text} is no whole number from 1 to {MOST - 1}")
+    return int(text)
 
 
 def _span(text: str) -> str:
