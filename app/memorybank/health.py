@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from memorybank.errors import MemoryBankError
 from memorybank.ports import StoreCare
 from memorybank.schemas.health import BackupReport, Check, DiskReport, FollowReport, ReadyReport
 from memorybank.services.selftest import SelfTest
 
 _logger = logging.getLogger(__name__)
+
+
+async def _nothing() -> None:
+    """No trouble."""
 
 
 class Readiness:
@@ -25,7 +30,9 @@ class Readiness:
         schema_version: int,
         backup: Callable[[], BackupReport | None] = lambda: None,
         follow: Callable[[], FollowReport | None] = lambda: None,
+        consolidation: Callable[[], Awaitable[str | None]] = _nothing,
     ) -> None:
+        """`consolidation` says what is wrong with its jobs, None when nothing is."""
         self._selftest = selftest
         self._care = care
         self._version = version
@@ -33,6 +40,7 @@ class Readiness:
         self._schema_version = schema_version
         self._backup = backup
         self._follow = follow
+        self._consolidation = consolidation
         self._draining = False
         self._was_ready = True
 
@@ -49,7 +57,7 @@ class Readiness:
             fenced = f"{backup.fenced_by} was promoted in the place of this bank"
             checks = [Check(name="fence", status="failed", message=fenced)]
         else:
-            checks = await self._selftest.run()
+            checks = [*await self._selftest.run(), *await self._jobs()]
         disk = await self._care.disk()
         ready = all(check.status in ("ok", "degraded") for check in checks)
         self._log_change(checks, ready=ready)
@@ -64,6 +72,16 @@ class Readiness:
             follow=self._follow(),
             checks=checks,
         )
+
+    async def _jobs(self) -> list[Check]:
+        """Tell of jobs that fail; the bank does its own all the same."""
+        try:
+            trouble = await self._consolidation()
+        except MemoryBankError:
+            return []  # the self-test says what is wrong with the store
+        if trouble is None:
+            return []
+        return [Check(name="consolidation", status="degraded", message=trouble)]
 
     def _log_change(self, checks: list[Check], *, ready: bool) -> None:
         if ready and not self._was_ready:

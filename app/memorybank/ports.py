@@ -878,6 +878,11 @@ class ConsolidationStore(Protocol):
     async def last_scheduled(self, tenant: str) -> dict[Job, datetime]:
         """Return when the schedule has started each job last."""
 
+    async def failing(self) -> dict[Job, tuple[int, str]]:
+        """Return the jobs whose last run that ended has failed: of how many tenants, and one of the
+        reasons.
+        """
+
     async def folds(self, tenant: str, run_id: str, *, limit: int) -> list[Folded]:
         """Return steps of a run that are not undone yet, the last one first."""
 

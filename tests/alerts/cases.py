@@ -215,6 +215,12 @@ OF_A_BANK: Mapping[str, Case] = {
         minute=8,
         labels=NAMES,
     ),
+    "MemoryBankConsolidationFailing": Case(
+        fires={told(condition="Degraded", status="True", reason="ConsolidationFailing"): "1x20"},
+        rests={told(condition="Degraded", status="True", reason="EmbeddingUnavailable"): "1x20"},
+        minute=18,
+        labels=NAMES,
+    ),
     "MemoryBankKeyExpiring": Case(
         fires={_series(KEY_ENDS, NAMES | {"key": "agent"}): f"{6 * DAY}x20"},
         rests={_series(KEY_ENDS, NAMES | {"key": "agent"}): f"{8 * DAY}x20"},

@@ -112,6 +112,7 @@ async def build_application(
         schema_version=engine.store.care.schema_version,
         backup=replication.report,
         follow=lambda: None if followed is None else followed.report(),
+        consolidation=services.consolidation.trouble,
     )
 
     def load_mcp() -> WithLifespan:

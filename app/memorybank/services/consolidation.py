@@ -31,6 +31,8 @@ MAX_SHOWN = 1_000
 """Steps that a preview tells of one by one; how many there are in all is always said."""
 _LOOK_SECONDS = 60.0
 """How often to look whether a run is due, at most."""
+_TROUBLE_HOLDS_SECONDS = 30.0
+"""For how long what is known of failed jobs is told again, however many ask."""
 _ALIVE_SECONDS = 15.0
 _SILENT = timedelta(minutes=5)
 """After so long without a word of it a run is taken for dead by the other processes."""
@@ -112,6 +114,8 @@ class Consolidation:
         self._heard = heard
         self._running = asyncio.Lock()
         self._tasks: set[asyncio.Task[list[ConsolidationRun]]] = set()
+        self._trouble: str | None = None
+        self._trouble_until = float("-inf")
 
     @property
     def rules(self) -> Rules:
@@ -121,6 +125,22 @@ class Consolidation:
     def use_rules(self, rules: Rules) -> None:
         """Go by these rules, from the next run on."""
         self._rules = rules
+        self._trouble_until = float("-inf")
+
+    async def trouble(self) -> str | None:
+        """Say which of the scheduled jobs failed when they ran last; None when none did.
+
+        It is read from the runs that are kept, so that every process of a bank tells it, and a new
+        one too. Raises StoreUnavailable.
+        """
+        if not self._rules.enabled:
+            return None
+        if time.monotonic() >= self._trouble_until:
+            failing = await self._store.consolidation.failing()
+            told = [_failure(job, *failing[job]) for job in self._rules.jobs if job in failing]
+            self._trouble = "; ".join(told) or None
+            self._trouble_until = time.monotonic() + _TROUBLE_HOLDS_SECONDS
+        return self._trouble
 
     async def run(
         self, caller: Principal, jobs: Sequence[Job], *, wait_seconds: float = _WAIT_SECONDS
@@ -310,6 +330,7 @@ class Consolidation:
             )
             with suppress(MemoryBankError):  # the next start finds it interrupted
                 await store.keep_run(run, at=self._clock())
+            self._trouble_until = float("-inf")
             self._heard(run)
         return run
 
@@ -364,6 +385,11 @@ class Consolidation:
         return Folding(
             self._store, self._index, self._rules, run.tenant, run.job, run.started_at, Pace()
         )
+
+
+def _failure(job: Job, tenants: int, error: str) -> str:
+    of = f" of {tenants} tenants" if tenants > 1 else ""
+    return f"the job {job.value} failed{of} when it ran last: {error}"
 
 
 def _with(run: ConsolidationRun, fold: Fold) -> ConsolidationRun:

@@ -26,6 +26,10 @@ CONSEQUENCES = {
         Reason.VECTORS_UNAVAILABLE,
         "Memories are taken and found; meanings are compared roughly",
     ),
+    "consolidation": (
+        Reason.CONSOLIDATION_FAILING,
+        "Memories are taken and found; few are not made of many",
+    ),
 }
 """By the service's check that says `degraded`."""
 TAKEN = frozenset({"Accepted", "ResolvedRefs"})

@@ -12,8 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from memorybank.domain.consolidation.rules import Job, RunStatus
 from memorybank.domain.search import Hit
 from memorybank.errors import EmbedderUnavailable, StoreUnavailable
+from memorybank.ports import ConsolidationRun
 from memorybank.services.selftest import INTERNAL_TENANT
 from memorybank.stores.sqlite import care
 from memorybank.stores.sqlite.connection import migrations
@@ -78,6 +80,21 @@ async def test_a_disk_that_does_not_answer_holds_nobody_up(
         answer = await client.get("/ready")
     assert answer.status_code == 200
     assert answer.json()["disk"] is None
+
+
+async def test_a_job_that_failed_is_told_and_keeps_nobody_from_being_ready(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    run = ConsolidationRun(
+        "run-1", "default", Job.MERGE_DUPLICATES, "schedule", now, RunStatus.FAILED,
+        ended_at=now, error="no model",
+    )  # fmt: skip
+    async with service(tmp_path, consolidation={"enabled": True}) as bank:
+        await bank.engine.store.consolidation.keep_run(run, at=now)
+        async with bank.client() as client:
+            answer = await client.get("/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert statuses(answer) == dict.fromkeys(STEPS, "ok") | {"consolidation": "degraded"}
+    assert answer.json()["checks"][-1]["message"].endswith("failed when it ran last: no model")
 
 
 async def test_nobody_sees_the_canary(

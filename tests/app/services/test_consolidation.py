@@ -15,7 +15,7 @@ from memorybank.auth.principal import Principal
 from memorybank.domain.consolidation.rules import Job, Rules, RunStatus
 from memorybank.domain.keys import Role, Scope
 from memorybank.domain.memory import LinkType, Memory, MemoryState, MemoryType, Origin
-from memorybank.errors import Conflict, Forbidden, NotFound
+from memorybank.errors import Conflict, Forbidden, NotFound, StoreUnavailable
 from memorybank.ports import ConsolidationRun
 from memorybank.schemas.memories import MemoryPatch
 from memorybank.server.engine import Engine
@@ -319,6 +319,31 @@ async def test_a_moment_that_was_missed_is_made_up_for_once(bank: Bank) -> None:
     assert last == dict.fromkeys(Job, NOON)
     bank.now += DAY
     assert len(await started()) == 6
+
+
+async def test_a_job_that_failed_is_told_until_it_ends_well(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await handoffs(bank)
+    assert await bank.consolidation.trouble() is None
+
+    async def away(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("the database does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bank.engine.store.consolidation, "fold", away)
+        [run] = await bank.consolidation.run(OWNER, [Job.COMPRESS_HANDOFFS])
+    assert run.status is RunStatus.FAILED
+    said = "the job compress_handoffs failed when it ran last: the database does not answer"
+    assert await bank.consolidation.trouble() == said
+    bank.consolidation.use_rules(replace(RULES, jobs=(Job.MERGE_DUPLICATES,)))
+    assert await bank.consolidation.trouble() is None, "the schedule does not run it"
+    bank.consolidation.use_rules(RULES)
+    anew = Bank(bank.engine)
+    assert await anew.consolidation.trouble() == said, "another process knows it too"
+    await bank.ended.get()
+    await bank.run(Job.COMPRESS_HANDOFFS)
+    assert await bank.consolidation.trouble() is None
 
 
 async def test_one_run_at_a_time(bank: Bank) -> None:

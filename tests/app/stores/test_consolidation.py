@@ -115,6 +115,26 @@ async def test_what_was_moved_since_is_left(store: MemoryStore) -> None:
     assert (await there(store, other)).state is MemoryState.TRASH
 
 
+async def test_a_job_fails_until_it_ends_otherwise(store: MemoryStore) -> None:
+    consolidation, job = store.consolidation, Job.MERGE_DUPLICATES
+
+    async def ends(name: str, status: RunStatus, tenant: str = "acme") -> None:
+        error = "no model" if status is RunStatus.FAILED else None
+        run = replace(a_run(tenant, name), status=status, error=error, ended_at=later(1))
+        await consolidation.keep_run(run, at=later(1))
+
+    assert await consolidation.failing() == {}
+    await ends("first", RunStatus.FAILED)
+    await ends("theirs", RunStatus.FAILED, "beta")
+    assert await consolidation.failing() == {job: (2, "no model")}
+    await consolidation.keep_run(a_run("acme", "second"), at=later(2))
+    assert await consolidation.failing() == {job: (2, "no model")}, "one that runs says nothing yet"
+    await ends("second", RunStatus.DONE)
+    assert await consolidation.failing() == {job: (1, "no model")}
+    await ends("theirs again", RunStatus.INTERRUPTED, "beta")
+    assert await consolidation.failing() == {}
+
+
 async def test_runs_are_of_a_tenant_and_go_with_it(store: MemoryStore) -> None:
     consolidation = store.consolidation
     for tenant in ("acme", "beta"):

@@ -130,6 +130,7 @@ def test_the_reference_names_exactly_the_reasons_that_there_are() -> None:
         Reason.CHECKED,
         Reason.CANARY_PASSED,
         Reason.DEFAULTS_ACCEPTED,
+        Reason.CONSOLIDATION_FAILING,
         Reason.COPYING,
         Reason.COPY_FAILING,
         Reason.DEFAULTS_REFUSED,

@@ -44,6 +44,7 @@ def test_a_bank_that_has_everything_says_nothing_of_it() -> None:
     [
         ("embedder", "EmbeddingUnavailable", "found by their words alone: no route."),
         ("search", "VectorsUnavailable", "meanings are compared roughly: no route."),
+        ("consolidation", "ConsolidationFailing", "few are not made of many: no route."),
         ("oracle", "ServiceDegraded", "less well: no route."),
     ],
 )

@@ -182,6 +182,22 @@ class ConsolidationTables:
             },
         )
 
+    async def failing(self) -> dict[Job, tuple[int, str]]:
+        """See ConsolidationStore."""
+        return await self._read(
+            EVERYONE,
+            lambda connection: {
+                Job(job): (int(tenants), str(error or ""))
+                for job, tenants, error in connection.execute(
+                    "SELECT job, count(*), max(error) FROM consolidation_runs AS runs"
+                    " WHERE status = ? AND NOT EXISTS (SELECT 1 FROM consolidation_runs AS later"
+                    " WHERE later.tenant = runs.tenant AND later.job = runs.job"
+                    " AND later.added > runs.added AND later.status <> ?) GROUP BY job",
+                    (RunStatus.FAILED.value, RunStatus.RUNNING.value),
+                )
+            },
+        )
+
     async def folds(self, tenant: str, run_id: str, *, limit: int) -> list[Folded]:
         """See ConsolidationStore."""
 

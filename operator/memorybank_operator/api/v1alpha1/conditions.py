@@ -416,6 +416,10 @@ class Reason(Explained):
         "EmbeddingUnavailable",
         "The embedding service does not do its job: memories are taken and found by their words.",
     )
+    CONSOLIDATION_FAILING = (
+        "ConsolidationFailing",
+        "A job of spec.consolidation failed when it ran last; the bank serves as before.",
+    )
     VECTORS_UNAVAILABLE = (
         "VectorsUnavailable",
         "The vector server does not do its job: meanings are compared roughly.",
