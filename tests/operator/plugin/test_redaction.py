@@ -61,6 +61,7 @@ def test_what_looks_like_a_secret_is_taken_for_one(text: str, secret: str) -> No
         "bank team/agents: Ready=False, reason AdminKeySecretNotFound",
         "http://agents.team.svc:8080/mcp",
         "Secret agents-key has no key token, see spec.auth.adminKeySecretRef",
+        "volumes:\n- secret:\n    secretName: agents-key\n  name: key\n",
     ],
 )
 def test_words_without_secrets_stay_as_they_are(text: str) -> None:

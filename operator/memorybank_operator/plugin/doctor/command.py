@@ -12,6 +12,7 @@ from memorybank_operator.plugin.doctor.findings import Finding
 from memorybank_operator.plugin.doctor.snapshot import Snapshot, take
 from memorybank_operator.plugin.problems import DONE, NOT_READY
 from memorybank_operator.plugin.showing import put
+from memorybank_operator.plugin.summary import Object
 
 
 def examine(snapshot: Snapshot) -> list[Finding]:
@@ -46,6 +47,6 @@ def page(snapshot: Snapshot, findings: Sequence[Finding]) -> str:
     return "\n\n".join(parts)
 
 
-def _name(bank: object) -> str:
-    metadata = bank["metadata"]  # type: ignore[index]
+def _name(bank: Object) -> str:
+    metadata = bank["metadata"]
     return f"{metadata['namespace']}/{metadata['name']}"

@@ -39,7 +39,7 @@ _LOOKS = tuple(
         (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", GONE, 0),  # access keys of AWS
         (r"(://)[^/@\s'\"]+@", rf"\1{GONE}@", 0),
         (r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", rf"\1 {GONE}", re.IGNORECASE),
-        (r"((?:password|passwd|secret|token|api_?key|access_?key)[\"']?\s*[=:]\s*)"
+        (r"((?:password|passwd|secret|token|api_?key|access_?key)[\"']?[ \t]*[=:][ \t]*)"
          r"(\"[^\"]*\"|'[^']*'|[^\s,;&\"'}\]]+)", rf"\1{GONE}", re.IGNORECASE),
     )
 )  # fmt: skip
