@@ -89,7 +89,7 @@ generate: $(READY)  ## write the generated files: CRDs, docs/reference, Argo CD'
 verify: $(READY)  ## generated files and locks equal what they are generated from
 	for folder in crds $(CHART_CRDS); do $(PYTHON) -m memorybank_operator.api.crd --check --output $$folder || exit 1; done
 	$(PYTHON) -m scripts.reference --check && $(PYTHON) -m scripts.argocd --check && $(PYTHON) -m scripts.rules --check
-	$(PYTHON) -m scripts.locks --check
+	$(PYTHON) -m scripts.locks --check && $(PYTHON) -m scripts.release --check
 
 lock: $(READY)  ## make the locks anew; UPGRADE=1 moves the pins
 	$(PYTHON) -m scripts.locks $(if $(UPGRADE),--upgrade)
@@ -99,6 +99,9 @@ images: $(READY)  ## build both images; TAG=dev
 
 sbom: images  ## what is in both images, with licences, as CycloneDX in dist/sbom
 	$(PYTHON) -m e2e.images sbom --tag $(TAG)
+
+release: sbom  ## charts, install.yaml, definitions, bills of materials and checksums in dist/release
+	$(PYTHON) -m scripts.release
 
 demo: $(READY)  ## a cluster, the operator, a bank, a memory stored and found
 	$(PYTHON) -m e2e.demo up
@@ -130,4 +133,4 @@ clean:  ## remove what was made in the checkout; caches outside it stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help bootstrap format lint type unit fuzz chart-test docs manifests integration proof e2e e2e-full e2e-down generate test test-fast verify lock \
-	images sbom demo demo-down cluster-up cluster-down bench bench-operator bench-durability bench-upgrade clean
+	images sbom release demo demo-down cluster-up cluster-down bench bench-operator bench-durability bench-upgrade clean
