@@ -11,14 +11,17 @@ from dataclasses import dataclass
 
 from memorybank import trail
 from memorybank.domain.work.episodes import Step
-from memorybank.errors import MemoryBankError
+from memorybank.errors import MemoryBankError, StoreUnavailable
 from memorybank.ports import NewSteps, StepStore
 from memorybank.services.timing import Timed, untimed
 
 _logger = logging.getLogger(__name__)
+_UNWRITTEN = "steps of episodes could not be written, and wait on: %s"
 
 BATCH = 100
 """Steps of a tenant that are written as soon as so many wait."""
+MOST_WAITING = 10_000
+"""Steps of a tenant that wait at most while they cannot be written; more are refused."""
 EVERY_SECONDS = 1.0
 """What waits longer is written, however little it is."""
 
@@ -53,7 +56,7 @@ class StepQueue:
     @property
     def waiting(self) -> int:
         """Steps that wait to be written."""
-        return sum(len(each.new.steps) for some in self._waiting.values() for each in some)
+        return sum(map(self._count, self._waiting))
 
     async def add(
         self, tenant: str, episode: str, steps: Sequence[Step], *, last: int, wait: bool
@@ -61,20 +64,31 @@ class StepQueue:
         """Take steps of an episode that has `last` of them; return their numbers when they are
         durable, None when they wait.
 
-        Who waits, and who gives numbers, is told when it is done. Raises Conflict.
+        Who waits, and who gives numbers, is told when it is done. Where a batch is full and cannot
+        be written, these wait with the others. Raises Conflict, and StoreUnavailable when they were
+        not taken: who waits, or too many wait already.
         """
         if wait or not self._waits or any(step.number for step in steps):
             await self.flush(tenant)
             with self._timed("episode_steps"):
                 [numbers] = await self.store.add_steps(tenant, [NewSteps(episode, steps)])
             return numbers
+        if self._count(tenant) + len(steps) > MOST_WAITING:
+            await self.flush(tenant)
         waiting = self._waiting.setdefault(tenant, [])
         waiting.append(_Waiting(trail.actor.get(), NewSteps(episode, steps)))
         self._numbers[tenant, episode] = last + len(steps)
-        if sum(len(each.new.steps) for each in waiting) < BATCH:
+        if self._count(tenant) < BATCH:
             return None
-        await self.flush(tenant)
+        try:
+            await self.flush(tenant)
+        except StoreUnavailable as error:
+            _logger.warning(_UNWRITTEN, error.message)
+            return None
         return list(range(last + 1, last + len(steps) + 1))
+
+    def _count(self, tenant: str) -> int:
+        return sum(len(each.new.steps) for each in self._waiting.get(tenant, ()))
 
     async def flush(self, tenant: str) -> None:
         """Write what waits of a tenant, what is being written included.
@@ -117,7 +131,7 @@ class StepQueue:
             try:
                 await self.flush(tenant)
             except MemoryBankError as error:
-                _logger.warning("steps of episodes could not be written: %s", error.message)
+                _logger.warning(_UNWRITTEN, error.message)
         for tenant in [name for name, turn in self._turns.items() if not turn.locked()]:
             if tenant not in self._waiting:
                 del self._turns[tenant]
