@@ -1,5 +1,5 @@
 """What `kubectl memorybank doctor` makes of what it read; the objects themselves are those of
-tests/integration/test_kubectl_doctor.py.
+tests/integration/whole_cluster/test_doctor.py.
 """
 
 from __future__ import annotations

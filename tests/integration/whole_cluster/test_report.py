@@ -14,8 +14,8 @@ import pytest
 
 from memorybank_operator import constants
 from tests.integration.refusals import Banks
-from tests.integration.test_kubectl_doctor import Cluster, cluster, ready
 from tests.integration.test_kubectl_plugin import Run, banks, environment, http, run
+from tests.integration.whole_cluster.test_doctor import Cluster, cluster, ready
 
 __all__ = ["banks", "cluster", "environment", "http", "run"]
 

@@ -1,0 +1,1 @@
+"""What looks at everything that a cluster has."""
