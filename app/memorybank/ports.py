@@ -826,6 +826,19 @@ class ConsolidationRun:
 
 
 @dataclass(frozen=True, slots=True)
+class JobReport:
+    """A job, when it runs, and how it went the last time."""
+
+    job: Job
+    scheduled: bool
+    next_run: datetime | None
+    """None when the schedule does not run it."""
+    last: ConsolidationRun | None
+    last_done: ConsolidationRun | None
+    """The last one that ended well, if it is kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
     """A step of a run that is to be undone."""
 

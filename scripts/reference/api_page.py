@@ -33,13 +33,8 @@ from memorybank.http.routes_tenants import TenantRoutes
 from memorybank.http.routes_transfer import TransferRoutes
 from memorybank.http.routes_wake_up import WakeUpRoutes
 from memorybank.http.routes_work import work_routers
-from memorybank.mcp.edge_tools import edge_tools
-from memorybank.mcp.edit_tools import edit_tools
-from memorybank.mcp.episode_tools import episode_tool, episode_tools
-from memorybank.mcp.more_tools import more_tools
-from memorybank.mcp.task_tools import task_tools
-from memorybank.mcp.tools import ToolSpec, memory_tools
-from memorybank.mcp.work_tools import work_tools
+from memorybank.mcp.profiles import DEFAULT, FULL, profiles
+from memorybank.mcp.tools import ToolSpec
 from memorybank.services.work.steps import StepQueue
 from memorybank.services.work.work import Work
 from scripts.reference import fields
@@ -53,15 +48,9 @@ _WORK = Work.on(NOBODY, StepQueue(NOBODY))
 def api() -> str:
     """Every route and tool, and the objects that they take and give."""
     document = openapi()
-    few = [*memory_tools(NOBODY).values(), episode_tool(_WORK)]
-    more = [
-        *more_tools(NOBODY),
-        *work_tools(_WORK),
-        *task_tools(_WORK.tasks),
-        *edge_tools(NOBODY),
-        *episode_tools(_WORK),
-        *edit_tools(_WORK.edits),
-    ]
+    tools = profiles(NOBODY, _WORK, NOBODY)
+    few = list(tools[DEFAULT].values())
+    more = [spec for name, spec in tools[FULL].items() if name not in tools[DEFAULT]]
     schemas = document["components"]["schemas"] | tool_schemas([*few, *more])
     return page(
         "REST and MCP",

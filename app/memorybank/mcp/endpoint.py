@@ -44,17 +44,12 @@ from memorybank.auth.principal import Face, Principal
 from memorybank.domain.keys import Scope as Right
 from memorybank.errors import InvalidRequest, MemoryBankError
 from memorybank.logs import request_id
-from memorybank.mcp.edge_tools import edge_tools
-from memorybank.mcp.edit_tools import edit_tools
-from memorybank.mcp.episode_tools import episode_tool, episode_tools
-from memorybank.mcp.handoff_tools import handoff_tool, handoff_tools, wake_up_tool
-from memorybank.mcp.more_tools import more_tools
+from memorybank.mcp.profiles import DEFAULT, profiles
 from memorybank.mcp.prompts import MemoryPrompts
 from memorybank.mcp.resources import MemoryResources
-from memorybank.mcp.task_tools import task_tools
-from memorybank.mcp.tools import ToolSpec, memory_tools
-from memorybank.mcp.work_tools import work_tools
+from memorybank.mcp.tools import ToolSpec
 from memorybank.schemas.problems import invalid_request
+from memorybank.services.consolidation import Consolidation
 from memorybank.services.memories import MemoryService
 from memorybank.services.work.work import Work
 from memorybank.tracing import TraceContext, Tracer
@@ -71,7 +66,6 @@ _FRESH = CacheHint(ttl_ms=3_600_000, scope="private")
 """How long clients may keep lists. Private: they depend on the key's scopes."""
 _STALE = CacheHint(ttl_ms=0, scope="private")
 """What is read is as of now."""
-_DEFAULT, _FULL = "default", "full"
 _READING = frozenset({"resources/read", "prompts/get"})
 """Methods that need the scope memory:read."""
 
@@ -83,6 +77,7 @@ class McpEndpoint:
         self,
         service: MemoryService,
         work: Work,
+        consolidation: Consolidation,
         *,
         version: str,
         called: Callable[[str, str], None],
@@ -92,19 +87,7 @@ class McpEndpoint:
         """`called` hears of every tool call: the tool's name, and "ok" or the error's code. What
         writes is not offered with `reads_only`: each call of it would be refused by the store.
         """
-        between = (handoff_tool(work.handoffs), wake_up_tool(work.waking), episode_tool(work))
-        few = memory_tools(service) | {spec.name: spec for spec in between}
-        every = (
-            *more_tools(service),
-            *work_tools(work),
-            *task_tools(work.tasks),
-            *edge_tools(service),
-            *episode_tools(work),
-            *handoff_tools(work.handoffs),
-            *edit_tools(work.edits),
-        )
-        more = {spec.name: spec for spec in every}
-        self._profiles = {_DEFAULT: few, _FULL: few | more}
+        self._profiles = profiles(service, work, consolidation)
         self._resources = MemoryResources(service, work)
         self._prompts = MemoryPrompts(work.waking)
         self._called = called
@@ -186,7 +169,7 @@ class McpEndpoint:
 
     def _profile(self, request: Request) -> dict[str, ToolSpec[Any]]:
         """Return the tools that `?profile=` in the address asks for."""
-        tools = self._profiles.get(request.query_params.get("profile", _DEFAULT))
+        tools = self._profiles.get(request.query_params.get("profile", DEFAULT))
         if tools is None:
             raise InvalidRequest(
                 "there is no profile of this name",

@@ -121,6 +121,7 @@ async def build_application(
         return McpEndpoint(
             services.memories,
             services.work,
+            services.consolidation,
             version=VERSION,
             called=telemetry.tool_called,
             tracer=tracer,

@@ -17,7 +17,15 @@ from memorybank.domain.ids import new_id
 from memorybank.domain.keys import Scope
 from memorybank.domain.memory import searchable_text
 from memorybank.errors import Conflict, MemoryBankError, NotFound
-from memorybank.ports import ConsolidationRun, Folded, MemoryStore, SearchIndex, Vector
+from memorybank.ports import (
+    ConsolidationRun,
+    Folded,
+    JobReport,
+    MemoryStore,
+    SearchIndex,
+    Vector,
+)
+from memorybank.schemas.consolidation import MAX_SHOWN
 from memorybank.services.adding import Adding
 from memorybank.services.folding import Folding, Pace
 from memorybank.services.leadership import Leadership
@@ -27,8 +35,6 @@ from memorybank.services.touches import Touches
 
 SCHEDULE = "schedule"
 """The cause of the runs that nobody asked for."""
-MAX_SHOWN = 1_000
-"""Steps that a preview tells of one by one; how many there are in all is always said."""
 _LOOK_SECONDS = 60.0
 """How often to look whether a run is due, at most."""
 _TROUBLE_HOLDS_SECONDS = 30.0
@@ -54,19 +60,6 @@ class Preview:
     """With its counts; kept nowhere."""
     folds: list[Fold]
     """The first MAX_SHOWN."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobReport:
-    """A job, when it runs, and how it went the last time."""
-
-    job: Job
-    scheduled: bool
-    next_run: datetime | None
-    """None when the schedule does not run it."""
-    last: ConsolidationRun | None
-    last_done: ConsolidationRun | None
-    """The last one that ended well, if it is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from mcp_types import (
     TextResourceContents,
 )
 
+from tests.app.http.test_consolidation import LONG, SHORT
 from tests.support.service import BASE_URL, Service, service
 
 pytestmark = pytest.mark.slow
@@ -39,6 +40,7 @@ READING = [
     *("episode_list", "episode_steps", "pattern_list", "pattern_get", "heuristic_list"),
     *("handoff_list", "handoff_thread"),
     *("edit_list", "edit_get"),
+    *("consolidation_jobs", "consolidation_preview", "consolidation_list", "consolidation_get"),
 ]
 
 
@@ -85,7 +87,7 @@ async def test_the_full_profile_tends_memories(bank: Service, mode: Mode) -> Non
     async with agent(bank, bank.admin_key, mode, FULL) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
         assert names[: len(FEW)] == FEW
-        assert len(names) == len(set(names)) == 69
+        assert len(names) == len(set(names)) == 75
 
         async def call(name: str, **arguments: Any) -> Any:
             return structured(await client.call_tool(name, arguments))
@@ -111,6 +113,38 @@ async def test_the_full_profile_tends_memories(bank: Service, mode: Mode) -> Non
         assert (await call("restore", id=two))["state"] == "live"
         successor = await call("supersede", id=one, memory={"content": "Deploys are on Tuesday"})
         assert (await call("get", id=one))["superseded_by"] == successor["id"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_full_profile_consolidates_and_takes_it_back(tmp_path: Path, mode: Mode) -> None:
+    which = {"jobs": ["merge_duplicates"]}
+    async with (
+        service(tmp_path, consolidation={"similarity": 0.8}) as bank,
+        agent(bank, bank.admin_key, mode, FULL) as client,
+    ):
+
+        async def call(name: str, **arguments: Any) -> Any:
+            return structured(await client.call_tool(name, arguments))
+
+        kept = (await call("remember", content=LONG))["id"]
+        said = (await call("remember", content=SHORT))["id"]
+        foreseen = await call("consolidation_preview", **which)
+        assert foreseen["steps"] == [{"kept": kept, "archived": [said]}]
+        (run,) = (await call("consolidation_run", **which))["runs"]
+        assert (run["status"], run["archived"]) == ("done", 1)
+        assert await call("consolidation_get", id=run["id"]) == run
+        assert (await call("consolidation_list", job="merge_duplicates"))["runs"] == [run]
+        jobs = (await call("consolidation_jobs"))["jobs"]
+        assert [each["last_run"] for each in jobs if each["last_run"]] == [run]
+        assert (await call("get", id=said))["state"] == "archived"
+        assert (await call("consolidation_undo", id=run["id"]))["restored"] == 1
+        assert (await call("get", id=said))["state"] == "live"
+        again = await client.call_tool("consolidation_undo", {"id": run["id"]})
+        assert again.is_error
+        assert "the run is undone already" in str(again.content)
+        wrong = await client.call_tool("consolidation_run", {"jobs": ["sleep"]})
+        assert wrong.is_error
+        assert "merge_duplicates" in str(wrong.content)
 
 
 async def test_tools_of_the_full_profile_do_not_answer_elsewhere(bank: Service) -> None:
