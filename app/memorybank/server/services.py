@@ -128,6 +128,7 @@ class Services:
             tenants=TenantService(access, engine.index, authenticator),
             exports=ExportService(
                 engine.store,
+                steps,
                 space=lambda: Space(
                     model=engine.embedder.model, dimensions=engine.embedder.dimensions
                 ),

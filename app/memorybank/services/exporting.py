@@ -32,6 +32,7 @@ from memorybank.schemas.transfer import (
     TenantLine,
 )
 from memorybank.services.memories import now_utc
+from memorybank.services.work.steps import StepQueue
 
 _PAGE = 500
 """Memories read and written out at a time: with vectors a megabyte and some 20 ms of work."""
@@ -50,6 +51,7 @@ class ExportService:
     def __init__(
         self,
         store: MemoryStore,
+        steps: StepQueue,
         *,
         space: Callable[[], Space],
         version: str,
@@ -57,6 +59,7 @@ class ExportService:
     ) -> None:
         """`space` is that of the vectors that are worth exporting: the one in use."""
         self._store = store
+        self._steps = steps
         self._space = space
         self._version = version
         self._clock = clock
@@ -80,6 +83,8 @@ class ExportService:
         stack.callback(self._ended)
         try:
             tenant = None if query.all_tenants else caller.tenant
+            # What callers were told is queued belongs to this moment, too.
+            await (self._steps.flush_all() if tenant is None else self._steps.flush(tenant))
             snapshot = await stack.enter_async_context(self._store.transfer.snapshot(tenant))
             tenants = await snapshot.tenants()
         except BaseException:

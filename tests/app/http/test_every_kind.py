@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.support.service import Service, service
 
 pytestmark = pytest.mark.slow
 
-# An edit is stored by its own routes and by imports alone.
+# An edit is stored by its own routes and by imports alone: see _EDITS.
 _KINDS = st.sampled_from([kind for kind in MemoryType if kind is not MemoryType.EDIT])
 _MEMORIES = st.lists(
     _KINDS.flatmap(lambda kind: st.tuples(st.just(kind), details_of(kind))),
@@ -30,37 +31,102 @@ _MEMORIES = st.lists(
 )
 
 
+_WORDS = st.text(
+    st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=20
+)
+# Which memory, what it is to say, what is decided in which order.
+_EDITS = st.lists(
+    st.tuples(
+        st.integers(0, 5),
+        _WORDS,
+        st.sampled_from([(), ("reject",), ("approve",), ("approve", "rollback")]),
+    ),
+    max_size=4,
+)
+_LINKS = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 5), st.sampled_from(["follows", "blocks"])),
+    max_size=4,
+)
+_COUNTS = st.none() | st.integers(0, 2**53 - 1)
+_STEPS = st.fixed_dictionaries(
+    {"tool": st.sampled_from(["edit", "test", "push"])},
+    optional={
+        "action": _WORDS,
+        "error": _WORDS,
+        "latency_ms": _COUNTS,
+        "tokens": _COUNTS,
+        "observation": _WORDS,
+    },
+)
+_EPISODES = st.lists(st.lists(_STEPS, max_size=4), max_size=2)
+
+
 def told(file: bytes) -> list[dict[str, Any]]:
-    """Return what a file says of memories and their history, whosever they are."""
-    return [
-        {**line, "memory": {**line["memory"], "tenant": None}}
-        for line in lines(file)
-        if line["kind"] in ("memory", "revision")
-    ]
+    """Return what a file says of memories, their history, links and steps, whosever they are."""
+    return [whosever(line) for line in lines(file) if line["kind"] in _TOLD]
+
+
+_TOLD = ("memory", "revision", "link", "step")
+
+
+def whosever(line: dict[str, Any]) -> dict[str, Any]:
+    if "memory" in line:
+        return {**line, "memory": {**line["memory"], "tenant": None}}
+    return {**line, "tenant": None}
+
+
+async def posted(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await client.post(path, json=body)
+    assert answer.status_code < 300, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
-@given(given_memories=_MEMORIES)
+@given(given_memories=_MEMORIES, edits=_EDITS, links=_LINKS, episodes=_EPISODES)
 async def test_every_kind_goes_from_one_tenant_to_another_whole(
-    bank: Service, given_memories: list[tuple[MemoryType, dict[str, Any]]]
+    bank: Service,
+    given_memories: list[tuple[MemoryType, dict[str, Any]]],
+    edits: list[tuple[int, str, tuple[str, ...]]],
+    links: list[tuple[int, int, str]],
+    episodes: list[list[dict[str, Any]]],
 ) -> None:
     async with bank.client(bank.admin_key) as admin:
-        names = ("from", "to")
+        names = [f"{way}-{uuid.uuid4().hex}" for way in ("from", "to")]
         for name in names:
             await make_tenant(admin, name)
         keys = [await key_of(admin, name) for name in names]
         async with bank.client(keys[0]) as source, bank.client(keys[1]) as target:
+            ids: list[str] = []
             for kind, details in given_memories:
                 body = {"content": "x", "type": kind, "details": details, "deduplicate": False}
-                answer = await source.post("/v1/memories", json=body)
-                assert answer.status_code == 201, answer.text
-                assert answer.json()["type"] == kind
+                stored = await posted(source, "/v1/memories", body)
+                assert stored["type"] == kind
+                ids.append(stored["id"])
+            proposals = []
+            for which, says, decisions in edits:
+                body = {"memory": ids[which % len(ids)], "patch": {"title": says}, "reason": says}
+                proposals.append(await posted(source, "/v1/edits", body))
+                for decision in decisions if which < len(ids) else ():
+                    await source.post(f"/v1/edits/{proposals[-1]['id']}/{decision}")
+            for one, two, link in links:
+                if one % len(ids) != two % len(ids):
+                    path = f"/v1/memories/{ids[one % len(ids)]}/links"
+                    await posted(source, path, {"target": ids[two % len(ids)], "type": link})
+            for steps in episodes:
+                episode = await posted(source, "/v1/episodes", {"content": "Mend it"})
+                if steps:
+                    path = f"/v1/episodes/{episode['id']}/steps"
+                    await posted(source, path, {"steps": steps})
             file = await exported(source)
+            made = len(ids) + len(proposals) + len(episodes)
             report = await imported(target, file)
-            assert (report["added"], report["refused"]) == (len(given_memories), 0)
+            assert (report["added"], report["refused"]) == (made, 0)
             assert told(await exported(target)) == told(file)
+            assert report["steps"] == sum(map(len, episodes))
             again = await imported(source, await exported(target))
-            assert (again["unchanged"], again["kept"]) == (len(given_memories), 0)
+            went = sum(report[each] for each in ("added", "history", "links", "steps"))
+            assert (again["unchanged"], again["kept"]) == (went, 0)
         for name in names:
             path = f"/v1/admin/tenants/{name}"
             assert (await admin.delete(path, params={"with_data": True})).status_code < 300

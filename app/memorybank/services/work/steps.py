@@ -34,7 +34,7 @@ class _Waiting:
 
 class StepQueue:
     """Writes steps in batches: when enough wait, after a second, when an episode ends or is read,
-    and when the service stops.
+    before an export, and when the service stops.
 
     A crash loses what waits, which is what callers were told is queued, and nothing else. Without
     `waits` nothing ever waits.
