@@ -112,6 +112,9 @@ def missing(scene: Scene) -> str:
     # To delete a bank was the later wish; and a Job beside it changes nothing of it.
     if bank.spec.paused and not bank.is_leaving:
         return f"MemoryBank {bank.name} is paused: set its spec.paused to false"
+    if bank.status.observed_generation != bank.generation and not bank.is_leaving:
+        # Its Secrets and volumes may be others: the Deployment has the old ones, its settings lead.
+        return f"MemoryBank {bank.name} was changed, and is not as its spec says yet"
     known = bank.status.backup
     if bank.spec.replicated is None:
         has_served = known is not None and bank.status.version

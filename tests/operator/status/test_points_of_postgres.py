@@ -121,6 +121,14 @@ def test_a_job_takes_a_point_of_a_bank_that_has_served() -> None:
     assert "has served it yet" in missing(Scene(of)), "there is no Deployment to make it from"
 
 
+def test_a_job_waits_until_the_pods_have_what_a_changed_spec_names() -> None:
+    """Else it is told of a bucket by the settings, and has none of the Secrets for that."""
+    changed = of_bank(observedGeneration=0)
+    waiting = stand(backup(), deployed(changed), NOW)
+    assert (waiting.phase, waiting.step) == ("Pending", None)
+    assert "was changed, and is not as its spec says yet" in waiting.message
+
+
 def test_what_a_job_says_of_a_bank_without_epochs_is_a_point() -> None:
     of = of_bank()
     said = report(epoch=None, txid=None, source=None)
