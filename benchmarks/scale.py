@@ -31,7 +31,7 @@ import random
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import median
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--ollama", action="store_true")
     options = parser.parse_args()
     texts = Texts()
-    vectors = asyncio.run(_vectors(texts, options.memories))
+    vectors = asyncio.run(embed_around(texts, options.memories))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / "bank.jsonl"
@@ -107,7 +107,7 @@ def main() -> None:
         with serving(folder / "bank", environ=environ) as server, client_of(server) as admin:
             head = json.loads(admin.get("/v1/export").raise_for_status().content.splitlines()[0])
             with file.open("wb") as sink:
-                sink.writelines(_export(head["embeddings"], texts, vectors, options.tenants))
+                sink.writelines(export(head["embeddings"], texts, vectors, options.tenants))
             seconds, report = send(admin, file, all_tenants=options.tenants > 1)
             if report["added"] != options.memories or report["refused"]:
                 raise RuntimeError(f"the import went wrong: {report}")
@@ -117,7 +117,7 @@ def main() -> None:
         began = time.monotonic()
         with serving(folder / "bank", environ=environ) as server, client_of(server) as admin:
             row("start -> listening", "-", f"{time.monotonic() - began:.1f} s")
-            _until_ready(admin)
+            until_ready(admin)
             goal = "10 s" if options.encrypted else "5 s"
             row("start -> ready", goal, f"{time.monotonic() - began:.1f} s")
             if chroma is not None:
@@ -244,13 +244,13 @@ def _recall(client: Client, texts: Texts, vectors: Matrix) -> None:
     questions = [texts.piece(6, 10) for _ in range(_RECALLS)]
     found = 0
     for question, vector in zip(questions, asyncio.run(embedded(questions)), strict=True):
-        nearest = {_id(int(place)) for place in np.argsort(vectors @ vector)[-10:]}
+        nearest = {memory_id(int(place)) for place in np.argsort(vectors @ vector)[-10:]}
         answer = client.post("/v1/search", {"query": question, "limit": 10, "mode": "vector"})
         found += len(nearest & {each["memory"]["id"] for each in answer["results"]})
     row("vector recall@10 against brute force", "0.99", f"{found / 10 / _RECALLS:.3f}")
 
 
-async def _vectors(texts: Texts, count: int) -> Matrix:
+async def embed_around(texts: Texts, count: int) -> Matrix:
     """Return unit vectors around those of some thousand texts."""
     embedder = await BuiltinEmbedder.open(locate(None, print))
     real: Matrix = await embedder.embed([texts.piece(15, 40) for _ in range(min(_EMBEDDED, count))])
@@ -263,10 +263,17 @@ async def _vectors(texts: Texts, count: int) -> Matrix:
     return noise
 
 
-def _export(
-    space: dict[str, object], texts: Texts, vectors: Matrix, tenants: int
+def export(
+    space: dict[str, object],
+    texts: Texts,
+    vectors: Matrix,
+    tenants: int = 1,
+    says: Callable[[int], dict[str, object]] = lambda _number: {},
 ) -> Iterator[bytes]:
-    """Yield the lines of an export of these vectors, with texts of their own."""
+    """Yield the lines of an export of these vectors, with texts of their own, the oldest first.
+
+    `says` gives fields of the memory of a number that it has beside the others.
+    """
     names = ["default"] if tenants == 1 else [f"tenant-{number}" for number in range(tenants)]
     hashed = hashlib.sha256()
 
@@ -284,13 +291,14 @@ def _export(
             yield line({"kind": "tenant", "name": name})
     for number, vector in enumerate(vectors):
         memory = {
-            "id": _id(number),
+            "id": memory_id(number),
             "tenant": names[number % tenants],
             "content": texts.piece(15, 40),
             "session": f"s{number // 100}",
             "tags": [f"share-{number % _SHARES}"],
             "created_at": "2026-03-01T12:00:00Z",
             "updated_at": "2026-03-01T12:00:00Z",
+            **says(number),
         }
         encoded = base64.b64encode(vector.tobytes()).decode()
         yield line({"kind": "memory", "memory": memory, "vector": encoded})
@@ -299,7 +307,8 @@ def _export(
     yield json.dumps(end).encode() + b"\n"
 
 
-def _id(number: int) -> str:
+def memory_id(number: int) -> str:
+    """Return the id of the memory of a number."""
     return f"00000000-0000-7000-8000-{number:012}"
 
 
@@ -311,7 +320,8 @@ def _keys(admin: httpx.Client, tenants: int) -> list[str]:
     return keys
 
 
-def _until_ready(client: httpx.Client) -> None:
+def until_ready(client: httpx.Client) -> None:
+    """Wait until the service says that it is ready."""
     while client.get("/ready").status_code != 200:
         time.sleep(0.02)
 

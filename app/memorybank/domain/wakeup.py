@@ -89,12 +89,15 @@ class _Writing:
     def __init__(self, layer: Layer, entries: Sequence[Entry]) -> None:
         self.layer = layer
         self.heading = f"# {_HEADINGS[layer]}"
-        self.waiting = list(entries)
+        self.waiting = [
+            (entry, whole, _cost(whole))
+            for entry in entries
+            for whole in (quoted(entry.memory, entry.text, entry.said),)
+        ]
         self.parts: dict[int, str] = {}
         self.packed: dict[int, Packed] = {}
         self.order = {id(entry): place for place, entry in enumerate(entries)}
-        costs = (_cost(quoted(each.memory, each.text, each.said)) for each in entries)
-        self.needs = sum(costs, _cost(self.heading))
+        self.needs = sum((cost for _, _, cost in self.waiting), _cost(self.heading))
 
     def take(self, room: int) -> int:
         """Add the entries that fit, in their order; return how much of the room they take.
@@ -102,21 +105,22 @@ class _Writing:
         The very first is cut where it does not fit as a whole.
         """
         taken = 0
-        for entry in list(self.waiting):
+        for each in list(self.waiting):
+            entry, part, cost = each
             left = room - taken - (0 if self.parts else _cost(self.heading))
-            whole = quoted(entry.memory, entry.text, entry.said)
-            part, truncated = whole, False
-            if _cost(whole) > left:
+            truncated = cost > left
+            if truncated:
                 if self.parts:
                     continue
-                part, truncated = first_part(entry.memory, entry.text, left - 1, entry.said), True
-                if not part or _cost(part) > left:
+                part = first_part(entry.memory, entry.text, left - 1, entry.said)
+                cost = _cost(part)
+                if not part or cost > left:
                     continue
-            taken += _cost(part) + (0 if self.parts else _cost(self.heading))
+            taken += cost + (0 if self.parts else _cost(self.heading))
             place = self.order[id(entry)]
             self.parts[place] = part
             self.packed[place] = Packed(entry.memory.id, truncated)
-            self.waiting.remove(entry)
+            self.waiting.remove(each)
         return taken
 
     def text(self) -> Iterable[str]:

@@ -47,7 +47,7 @@ def test_a_point_is_a_checked_copy_by_itself(bank: Pod, capsys: Said, tmp_path: 
         "before-upgrade",
         BANK,
     )
-    assert (report["memories"], report["tenants"], report["schema_version"]) == (3, 1, 10)
+    assert (report["memories"], report["tenants"], report["schema_version"]) == (3, 1, 11)
     assert report["source"] is None
     assert report["data_loss_seconds"] is None
     assert report["expires_at"] is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,3 +67,10 @@ def test_one_that_is_too_long_makes_room_for_others() -> None:
 
 def test_nothing_makes_an_empty_text() -> None:
     assert pack([], 500).text == ""
+
+
+@given(st.text(max_size=80))
+def test_tokens_are_counted_by_bytes_of_words_and_by_each_other_sign(text: str) -> None:
+    plain = [char for char in text if char.isalnum() or char.isspace()]
+    bytes_of_words = len("".join(plain).encode())
+    assert token_bound(text) == math.ceil(bytes_of_words / 3) + len(text) - len(plain)

@@ -44,7 +44,7 @@ _EDITS = st.lists(
     max_size=4,
 )
 _LINKS = st.lists(
-    st.tuples(st.integers(0, 5), st.integers(0, 5), st.sampled_from(["follows", "blocks"])),
+    st.tuples(st.integers(0, 5), st.integers(0, 5), st.sampled_from(["supports", "related_to"])),
     max_size=4,
 )
 _COUNTS = st.none() | st.integers(0, 2**53 - 1)

@@ -588,8 +588,8 @@ def test_what_is_no_bank_or_an_older_one_is_refused(source: Path, tmp_path: Path
     with pytest.raises(InvalidRequest, match="there is no database at"):
         moved(tmp_path / "nowhere", tmp_path / "target")
     with closing(apsw.Connection(str(file_in(source)))) as other:
-        other.execute("DELETE FROM schema_migrations WHERE version = 10")
-    with pytest.raises(InvalidRequest, match="has the schema 9, this version moves the schema 10"):
+        other.execute("DELETE FROM schema_migrations WHERE version = 11")
+    with pytest.raises(InvalidRequest, match="has the schema 10, this version moves the schema 11"):
         moved(source, tmp_path / "target")
 
 

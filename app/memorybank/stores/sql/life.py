@@ -250,18 +250,19 @@ def contradictions(
     connection: Connection, tenant: str, project: str | None, limit: int
 ) -> list[Link]:
     """Return the newest edges between live memories that contradict each other."""
-    clauses, values = "", [LinkType.CONTRADICTS.value]
+    clauses, values = "", []
     for end in ("source", "target"):
         clauses += f" AND {end}.tenant = ? AND {end}.state = ? AND {end}.superseded_by IS NULL"
         values += [tenant, MemoryState.LIVE.value]
     if project is not None:
         clauses += " AND source.project = ?"
         values.append(project)
+    # CROSS JOIN keeps SQLite from looking at each live memory; the type in the words of the index.
     found = connection.execute(
         "SELECT source.id, target.id, links.created_at FROM links"
-        " JOIN memories AS source ON source.created_seq = links.source"
-        " JOIN memories AS target ON target.created_seq = links.target"
-        f" WHERE links.type = ?{clauses}"
+        " CROSS JOIN memories AS source CROSS JOIN memories AS target"
+        f" WHERE links.type = '{LinkType.CONTRADICTS.value}'"
+        f" AND source.created_seq = links.source AND target.created_seq = links.target{clauses}"
         f" ORDER BY links.created_at DESC, source.id, target.id LIMIT {limit:d}",
         values,
     )

@@ -197,13 +197,11 @@ def condition(tenant: str, where: MemoryFilter) -> tuple[str, Bindings]:
 
 def _about_names(where: MemoryFilter) -> Iterator[tuple[Any, ...]]:
     """Yield clauses with their values."""
-    for column, wanted in (
-        ("project", where.project),
-        ("session", where.session),
-        ("pinned", where.pinned),
-    ):
+    for column, wanted in (("project", where.project), ("session", where.session)):
         if wanted is not None:
             yield f"{column} = ?", wanted
+    if where.pinned is not None:  # in the words of the index of those that are
+        yield ("pinned IS TRUE" if where.pinned else "pinned IS FALSE",)
     for column, any_of in (
         ("state", where.states),
         ("type", where.types),
