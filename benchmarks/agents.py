@@ -39,6 +39,8 @@ _FEW = {
 """Types of the oldest memories, what these have beside their words, and how many there are."""
 _REPEATED = 100
 _JOBS = 3
+_PER_SECOND = 20
+"""Searches beside the jobs, and those that they are compared with."""
 _CHAIN = 50
 """Tasks of which each depends on the one before."""
 
@@ -117,11 +119,11 @@ def _measure(server: Server, texts: Texts, samples: int) -> None:
         timed(samples, lambda: _walk(me, next(starts))),
     )
     row("decision stored", "-", timed(samples, lambda: _decide(me, texts)))
-    alone = _percentile(samples, search)
+    alone = _p95(_paced(samples, search))
     began = time.perf_counter()
     beside, runs = _beside_consolidation(server, me, search)
     seconds = time.perf_counter() - began
-    row("search alone", "-", f"p95 {alone:.1f} ms")
+    row(f"search alone, {_PER_SECOND} a second", "-", f"p95 {alone:.1f} ms")
     row(
         f"search while all memories are consolidated ({len(beside)} of them)",
         "p95 1.3 x",
@@ -150,22 +152,23 @@ def _beside_consolidation(
     with client_of(server) as admin, ThreadPoolExecutor(1) as aside:
         asked = aside.submit(admin.post, "/v1/consolidation/runs", json={})
         while len(runs) < _JOBS or any(run["status"] == "running" for run in runs):
-            for _ in range(20):
-                began = time.perf_counter()
-                search()
-                took.append((time.perf_counter() - began) * 1e3)
+            took += _paced(_PER_SECOND, search)
             runs = me.get("/v1/consolidation/runs")["runs"]
         asked.result().raise_for_status()
     return took, runs
 
 
-def _percentile(samples: int, act: Callable[[], None]) -> float:
+def _paced(count: int, act: Callable[[], None]) -> list[float]:
+    """Return how long each took (ms), begun at an even pace."""
     took = []
-    for _ in range(samples):
+    due = time.perf_counter()
+    for _ in range(count):
+        time.sleep(max(0.0, due - time.perf_counter()))
+        due += 1 / _PER_SECOND
         began = time.perf_counter()
         act()
         took.append((time.perf_counter() - began) * 1e3)
-    return _p95(took)
+    return took
 
 
 def _p95(took: list[float]) -> float:

@@ -38,11 +38,24 @@ _OTHERS = "(others)"
 
 
 _COUNTED = {
-    "task": "Tasks added and moved, by what was done: added, start, block and so on.",
-    "edit": "Changes proposed, approved, rejected and rolled back.",
-    "edge": "Edges added and removed, and refused because they would close a cycle.",
+    "memory": (
+        "memories_stored",
+        "type",
+        "New memories by type; those known already do not count.",
+    ),
+    "task": (
+        "task_changes",
+        "change",
+        "Tasks added and moved, by what was done: added, start, block and so on.",
+    ),
+    "edit": ("edit_changes", "change", "Changes proposed, approved, rejected and rolled back."),
+    "edge": (
+        "edge_changes",
+        "change",
+        "Edges added and removed, and refused because they would close a cycle.",
+    ),
 }
-"""Kinds of things whose changes are counted each by its own name."""
+"""What is counted of each kind of things: the counter's name, its label, what it says."""
 
 
 class Telemetry:
@@ -94,8 +107,8 @@ class Telemetry:
             registry=self._registry,
         )
         self._changes = {
-            kind: Counter(f"memorybank_{kind}_changes", what, ("change",), registry=self._registry)
-            for kind, what in _COUNTED.items()
+            kind: Counter(f"memorybank_{name}", what, (label,), registry=self._registry)
+            for kind, (name, label, what) in _COUNTED.items()
         }
         self._tool_calls = Counter(
             "memorybank_mcp_tool_calls",

@@ -33,7 +33,7 @@ from memorybank.schemas.memories import NewMemory
 from memorybank.schemas.problems import invalid_request
 from memorybank.services.echoes import Echoes
 from memorybank.services.ledger import Ledger
-from memorybank.services.timing import Timed
+from memorybank.services.timing import Counted, Timed, uncounted
 from memorybank.services.waiting import embed_in_time
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
@@ -90,6 +90,7 @@ class Adding:
         *,
         clock: Callable[[], datetime],
         timed: Timed,
+        counted: Counted = uncounted,
         deferred: Callable[[], None] = lambda: None,
         gate: GatePolicy | None = None,
     ) -> None:
@@ -102,6 +103,7 @@ class Adding:
         self._ledger = ledger
         self._clock = clock
         self._timed = timed
+        self._counted = counted
 
     async def add(self, caller: Principal, new: NewMemory, *, once: str | None = None) -> Stored:
         """Store a memory; `once` is the request's Idempotency-Key."""
@@ -203,6 +205,12 @@ class Adding:
         """Let those be embedded later that were stored as PENDING."""
         if any(vector is PENDING for vector in vectors):
             self._deferred()
+
+    def count(self, new: Iterable[Memory]) -> None:
+        """Count memories that were stored just now; those of probes are nobody's."""
+        for memory in new:
+            if memory.project != CANARY_PROJECT:
+                self._counted("memory", memory.type.value)
 
     async def _once(
         self,
@@ -349,6 +357,7 @@ class Adding:
                 )
         self._ledger.acknowledge(seq)
         self.stored(vector for _, vector in fresh)
+        self.count(memory for memory, _ in fresh)
 
     async def _replayed(self, caller: Principal, claim: Claim) -> list[Stored | MemoryBankError]:
         """Return what was answered then: memories as they were stored, not as they are now."""

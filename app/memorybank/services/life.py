@@ -214,6 +214,7 @@ class Life:
                 )
             self._acknowledge(seq)
             self._adding.stored([vector])
+            self._adding.count([memory])
             return memory, findings
 
     async def supersede_by(self, caller: Principal, memory_id: str, other_id: str) -> Memory:

@@ -62,7 +62,14 @@ class MemoryService:
         self.ledger = Ledger(seq)
         self.touches = Touches(store)
         self.adding = Adding(
-            store, embedder, self.ledger, clock=clock, timed=timed, deferred=deferred, gate=gate
+            store,
+            embedder,
+            self.ledger,
+            clock=clock,
+            timed=timed,
+            counted=counted,
+            deferred=deferred,
+            gate=gate,
         )
         self.finding = Finding(
             store,

@@ -132,6 +132,23 @@ async def test_every_kind_goes_from_one_tenant_to_another_whole(
             assert (await admin.delete(path, params={"with_data": True})).status_code < 300
 
 
+async def test_what_is_stored_is_counted_by_its_type(bank: Service) -> None:
+    async with bank.client(bank.admin_key) as admin:
+        await kept(admin, "handoffs", learned="The clock was off")
+        note = await kept(admin, "notes", content="The heron lives here")
+        await posted(admin, "/v1/memories", {"content": "The heron lives here", "type": "note"})
+        successor = {"memory": {"content": "The heron lives there"}}
+        await posted(admin, f"/v1/memories/{note}/supersede", successor)
+        await posted(admin, "/v1/edits", {"memory": note, "patch": {"title": "x"}, "reason": "y"})
+    shown = (await bank.telemetry.exposition(bank.engine.store, bank.engine.index)).decode()
+    counted = [line for line in shown.splitlines() if "memories_stored_total{" in line]
+    assert sorted(counted) == [
+        'memorybank_memories_stored_total{type="edit"} 1.0',
+        'memorybank_memories_stored_total{type="handoff"} 1.0',
+        'memorybank_memories_stored_total{type="note"} 2.0',
+    ]
+
+
 async def test_a_session_comes_along_with_its_state_its_log_and_its_history(
     admin: httpx.AsyncClient, tmp_path: Path
 ) -> None:
