@@ -40,6 +40,7 @@ from memorybank.domain.forgetting import Policy
 from memorybank.domain.gate import Action, GatePolicy
 from memorybank.domain.keys import Role, Roles, Scope
 from memorybank.domain.memory import MemoryType
+from memorybank.domain.work.episodes import StepBatching
 from memorybank.errors import ConfigurationError
 from memorybank.logs import LogFormat, LogLevel
 
@@ -784,6 +785,30 @@ class ForgettingSettings(Section):
         )
 
 
+class EpisodeSettings(Section):
+    """How steps of episodes get into the database; docs/service/episodes.md says how."""
+
+    batch_steps: int = Field(
+        100,
+        ge=1,
+        le=1_000,
+        description="Steps of a tenant that are written as soon as so many wait. With 1, none "
+        "waits: each is durable when it is answered.",
+    )
+    batch_seconds: float = Field(
+        1.0,
+        ge=0.01,
+        le=60,
+        allow_inf_nan=False,
+        description="Steps that wait longer are written, however few they are; a crash loses what "
+        "waits.",
+    )
+
+    def to_batching(self) -> StepBatching:
+        """Return it as the service has it."""
+        return StepBatching(self.batch_steps, self.batch_seconds)
+
+
 class ConsolidationSettings(Section):
     """How many memories are made few; docs/service/consolidation.md says how."""
 
@@ -981,6 +1006,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     forgetting: ForgettingSettings = ForgettingSettings()
     consolidation: ConsolidationSettings = ConsolidationSettings()
+    episodes: EpisodeSettings = EpisodeSettings()
     write_gate: WriteGateSettings = WriteGateSettings()
     cors: CorsSettings = CorsSettings()
     logging: LoggingSettings = LoggingSettings()

@@ -208,7 +208,7 @@ class Telemetry:
         )
         self._steps_waiting = Gauge(
             "memorybank_episode_steps_waiting",
-            "Steps of episodes that are queued to be written, within a second.",
+            "Steps of episodes that are queued to be written.",
             registry=self._registry,
         )
         self._backup_synced = Gauge(

@@ -126,7 +126,7 @@ async def test_names_units_and_labels_follow_the_conventions(
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         assert labels <= {
             *("route", "method", "status", "step", "tool", "outcome", "tenant", "file", "source"),
-            *("job", "result"),
+            *("job", "result", "type"),
         } | ({"version", "revision"} if family.name == "memorybank_build_info" else set())
         if family.type == "histogram":
             assert family.name.endswith("_seconds")

@@ -90,6 +90,7 @@ async def build_application(
         consolidation=settings.consolidation.to_rules(),
         consolidated=telemetry.consolidation.ended,
         gate=settings.write_gate.to_policy(),
+        batching=settings.episodes.to_batching(),
         timed=tracer.timed(telemetry.timed),
         counted=telemetry.counted,
     )

@@ -13,6 +13,7 @@ from memorybank.domain.consolidation.rules import Rules
 from memorybank.domain.forgetting import Policy
 from memorybank.domain.gate import GatePolicy
 from memorybank.domain.keys import Roles
+from memorybank.domain.work.episodes import StepBatching
 from memorybank.schemas.transfer import Space
 from memorybank.server.engine import Engine
 from memorybank.services.audit import AuditService
@@ -71,6 +72,7 @@ class Services:
         consolidation: Rules | None = None,
         consolidated: Heard = lambda _run: None,
         gate: GatePolicy | None = None,
+        batching: StepBatching | None = None,
         timed: Timed = untimed,
         counted: Counted = uncounted,
     ) -> Services:
@@ -95,7 +97,8 @@ class Services:
             gate=gate,
         )
         # Where several processes write, the end of an episode would not know what waits elsewhere.
-        steps = StepQueue(engine.store.episodes, waits=engine.shared is None, timed=timed)
+        waits = engine.shared is None
+        steps = StepQueue(engine.store.episodes, waits=waits, batching=batching, timed=timed)
         return cls(
             memories=memories,
             work=Work.on(memories, steps, timed=timed),

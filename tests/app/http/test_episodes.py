@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from memorybank.services.work import steps as queue
 from tests.app.http.test_encryption import a_ring, encrypted, files_of
 from tests.app.http.test_every_kind import told
 from tests.app.http.test_life import refusal
@@ -118,20 +117,27 @@ async def test_where_an_episode_stands_is_changed_by_its_routes_alone(
     await did(admin, episode, "ls")
 
 
-async def test_steps_are_written_when_enough_wait_and_when_time_is_up(
-    admin: httpx.AsyncClient, bank: Service, monkeypatch: pytest.MonkeyPatch
+async def test_steps_are_written_when_enough_wait_and_when_time_is_up(tmp_path: Path) -> None:
+    often = {"batch_steps": 4, "batch_seconds": 0.01}
+    async with service(tmp_path, episodes=often) as bank, bank.client(bank.admin_key) as client:
+        episode = await kept(client, "episodes", **TASK)
+        full = await did(client, episode, *["ls"] * 4)
+        assert (full["status"], full["numbers"]) == ("persisted", [1, 2, 3, 4])
+        assert (await did(client, episode, "pwd"))["status"] == "queued"
+        store = bank.engine.store.episodes
+        async with asyncio.timeout(10):
+            while await store.last_step("default", episode) < 5:
+                await bank.engine.store.stats()
+
+
+async def test_a_hundred_steps_are_a_batch_unless_the_settings_say_otherwise(
+    admin: httpx.AsyncClient,
 ) -> None:
     episode = await kept(admin, "episodes", **TASK)
-    first = await did(admin, episode, *["ls"] * (queue.BATCH - 1))
+    first = await did(admin, episode, *["ls"] * 99)
     full = await did(admin, episode, "cd")
     assert (first["status"], full["status"]) == ("queued", "persisted")
-    assert full["numbers"] == [queue.BATCH]
-    monkeypatch.setattr(queue, "EVERY_SECONDS", 0.01)
-    await did(admin, episode, "pwd")
-    store = bank.engine.store.episodes
-    async with asyncio.timeout(10):
-        while await store.last_step("default", episode) < queue.BATCH + 1:
-            await bank.engine.store.stats()
+    assert full["numbers"] == [100]
 
 
 async def test_a_stop_of_the_service_loses_no_step(tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ import pytest
 from typing_extensions import override
 
 from memorybank.domain.memory import MemoryType
-from memorybank.domain.work.episodes import Step
+from memorybank.domain.work.episodes import Step, StepBatching
 from memorybank.errors import StoreUnavailable
 from memorybank.ports import NewSteps, StepStore
-from memorybank.services.work.steps import BATCH, MOST_WAITING, StepQueue
+from memorybank.services.work.steps import MOST_WAITING, StepQueue
 from tests.support.memory_samples import NOON, a_memory, a_vector
 from tests.support.service import service
 
 pytestmark = pytest.mark.slow
+
+FULL = StepBatching().steps
 
 
 class HeldUp:
@@ -77,14 +79,14 @@ async def test_a_full_batch_that_cannot_be_written_is_said_to_be_queued_and_kept
         await store.add(episode, a_vector())
         away = Away(store.episodes)
         queue = StepQueue(away)
-        for number in range(BATCH + 1):
+        for number in range(FULL + 1):
             step = Step(f"step {number}", NOON)
             assert await queue.add("acme", episode.id, [step], last=number, wait=False) is None
-        assert queue.waiting == BATCH + 1
+        assert queue.waiting == FULL + 1
         away.let.set()
         await queue.flush_all()
         found = await store.episodes.steps("acme", episode.id)
-        assert [each.tool for each in found] == [f"step {each}" for each in range(BATCH + 1)]
+        assert [each.tool for each in found] == [f"step {each}" for each in range(FULL + 1)]
         assert queue.waiting == 0
 
 

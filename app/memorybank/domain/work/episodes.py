@@ -45,6 +45,16 @@ class StepResult(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class StepBatching:
+    """When steps that wait are written."""
+
+    steps: int = 100
+    """As soon as so many of a tenant wait."""
+    seconds: float = 1.0
+    """What waits longer is written, however little it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """Something that was done in an episode. Never changed: what happened has happened."""
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from memorybank import trail
-from memorybank.domain.work.episodes import Step
+from memorybank.domain.work.episodes import Step, StepBatching
 from memorybank.errors import MemoryBankError, StoreUnavailable
 from memorybank.ports import NewSteps, StepStore
 from memorybank.services.timing import Timed, untimed
@@ -18,12 +18,8 @@ from memorybank.services.timing import Timed, untimed
 _logger = logging.getLogger(__name__)
 _UNWRITTEN = "steps of episodes could not be written, and wait on: %s"
 
-BATCH = 100
-"""Steps of a tenant that are written as soon as so many wait."""
 MOST_WAITING = 10_000
 """Steps of a tenant that wait at most while they cannot be written; more are refused."""
-EVERY_SECONDS = 1.0
-"""What waits longer is written, however little it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +29,24 @@ class _Waiting:
 
 
 class StepQueue:
-    """Writes steps in batches: when enough wait, after a second, when an episode ends or is read,
+    """Writes steps in batches: when enough wait, after a while, when an episode ends or is read,
     before an export, and when the service stops.
 
     A crash loses what waits, which is what callers were told is queued, and nothing else. Without
     `waits` nothing ever waits.
     """
 
-    def __init__(self, store: StepStore, *, waits: bool = True, timed: Timed = untimed) -> None:
+    def __init__(
+        self,
+        store: StepStore,
+        *,
+        waits: bool = True,
+        batching: StepBatching | None = None,
+        timed: Timed = untimed,
+    ) -> None:
         self.store = store
         self._waits = waits
+        self._batching = batching or StepBatching()
         self._timed = timed
         self._waiting: dict[str, list[_Waiting]] = {}
         self._numbers: dict[tuple[str, str], int] = {}
@@ -78,7 +82,7 @@ class StepQueue:
         waiting = self._waiting.setdefault(tenant, [])
         waiting.append(_Waiting(trail.actor.get(), NewSteps(episode, steps)))
         self._numbers[tenant, episode] = last + len(steps)
-        if self._count(tenant) < BATCH:
+        if self._count(tenant) < self._batching.steps:
             return None
         try:
             await self.flush(tenant)
@@ -117,10 +121,10 @@ class StepQueue:
                     self._numbers.pop((tenant, name), None)
 
     async def run(self) -> None:
-        """Write every second until cancelled, and once more then."""
+        """Write after each while until cancelled, and once more then."""
         try:
             while True:
-                await asyncio.sleep(EVERY_SECONDS)
+                await asyncio.sleep(self._batching.seconds)
                 await self.flush_all()
         finally:
             await self.flush_all()
