@@ -116,7 +116,7 @@ cluster-down: $(READY)  ## remove it
 	$(PYTHON) -m e2e.cluster down
 
 bench: $(READY)  ## measure the memory service for docs/benchmarks.md; half an hour on a quiet machine
-	for part in engine service episodes scale "scale --tenants 1000" "scale --encrypted" "scale --chroma" "scale --ollama --memories 10000" postgres moving retrieval transfer durability "scale --memories 1000000"; do $(PYTHON) -m benchmarks.$$part || exit 1; done
+	for part in engine service episodes agents scale "scale --tenants 1000" "scale --encrypted" "scale --chroma" "scale --ollama --memories 10000" postgres moving retrieval transfer durability "scale --memories 1000000"; do $(PYTHON) -m benchmarks.$$part || exit 1; done
 
 bench-operator: $(READY)  ## measure the operator: a bank on a cluster, a thousand and more on simulated nodes; over an hour
 	@# The banks of the first part are gone before the second one measures what the operator takes.
