@@ -28,6 +28,7 @@ CONFIGURATION = Path("mkdocs.yml")
 COMPLETE = Path(".build/mkdocs.yml")
 SITE = Path("dist/site")
 SECTIONS: dict[str, str] = {
+    "Overview": "docs/overview",
     "A day": "docs/day.md",
     "Banks": "docs/banks",
     "Memory service": "docs/service",
