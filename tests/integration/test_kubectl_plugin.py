@@ -333,6 +333,23 @@ def test_a_client_is_told_the_address_and_gets_the_key_in_a_file_only(
     assert run("connect", "agents", "--config", str(file)).returncode == 2
 
 
+def test_what_a_bank_holds_cannot_be_told_before_it_has_a_key_and_serves(
+    http: httpx.Client, banks: Banks, run: Run, namespace: str
+) -> None:
+    banks.create_spec({}, name="agents")
+    early = run("stats", "agents")
+    assert (early.returncode, early.stdout) == (3, "")
+    assert "agents has no key yet" in early.stderr
+    key = "mb_" + "k" * 43
+    made = {"metadata": {"name": "agents-key"}, "stringData": {"token": key}}
+    assert http.post(f"/api/v1/namespaces/{namespace}/secrets", json=made).is_success
+    banks.change("agents/status", {"status": {"binding": {"name": "agents-key"}}})
+    done = run("stats", "agents", "-o", "json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "agents cannot be asked" in done.stderr
+    assert key not in done.stderr
+
+
 def test_the_page_of_the_documentation_is_true(
     http: httpx.Client, environment: dict[str, str], api_server: ApiServer, namespace: str,
     tmp_path: Path,

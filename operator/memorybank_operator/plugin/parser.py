@@ -11,6 +11,7 @@ from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.plugin import acting, reaching, showing, updating
 from memorybank_operator.plugin.doctor.command import doctor
 from memorybank_operator.plugin.report.command import report
+from memorybank_operator.plugin.statistics import stats
 
 Command = Callable[[Namespace, KubeClient], Awaitable[int]]
 
@@ -43,6 +44,7 @@ def build() -> ArgumentParser:
     listing = add("list", showing.banks, "List banks and how they are.", named=False)
     listing.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
     add("info", showing.info, "Show what a bank is: addresses, version, volume, backups, keys.")
+    add("stats", stats, "Show how much a bank holds, and of whom.")
     add("status", showing.status, "Explain how a bank is: what, why, since when, what next.")
     examined = add("doctor", doctor, "Find what is wrong with banks, with the cure.", named=False)
     examined.add_argument("name", metavar="NAME", nargs="?", default="", help="of this bank alone")

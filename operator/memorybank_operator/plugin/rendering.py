@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from memorybank_operator.plugin.summary import (
     Object,
@@ -177,3 +177,35 @@ def _labelled(label: str, text: str) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def statistics(told: Object) -> str:
+    """Return what a bank holds: lines about all of it, and a table of its tenants."""
+    counts = ", ".join(f"{count} {name}" for name, count in told["counts"].items())
+    free = told["diskFreeBytes"]
+    lag = told["searchLag"]
+    lines = [
+        f"Bank {told['namespace']}/{told['name']}, version {told['version']}, "
+        f"up for {timedelta(seconds=round(told['uptimeSeconds']))}",
+        f"Holds {counts}",
+        f"Database of {_mebibytes(told['databaseBytes'])}, schema {told['schemaVersion']}"
+        + ("" if free is None else f", {_mebibytes(free)} free beside it"),
+        f"Embedded by {told['embedder']}" + (f"; {lag} changes not found yet" if lag else ""),
+        "",
+        table(
+            [
+                ("TENANT", "MEMORIES", "MOST"),
+                *(
+                    (each["name"], str(each["memories"]), str(each["most"] or ""))
+                    for each in told["tenants"]
+                ),
+            ]
+        ),
+    ]
+    if told["moreTenants"] > 0:
+        lines.append(f"and {told['moreTenants']} more")
+    return "\n".join(lines)
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 1024**2:.1f} MiB"

@@ -174,3 +174,30 @@ def test_whatever_an_operator_writes_is_shown(extra: dict[str, str], message: st
     resource = bank(told) | {"unknown": extra}
     lines = rendering.page(View(resource), NOW).splitlines()
     assert lines[0] == "team/agents is not ready"
+
+
+def test_what_a_bank_holds_is_told_in_lines_and_by_tenant() -> None:
+    told = {
+        "name": "agents", "namespace": "team", "version": "0.1.0", "uptimeSeconds": 3661.4,
+        "counts": {"memories": 12, "keys": 2}, "databaseBytes": 3 * 1024**2,
+        "diskFreeBytes": None, "schemaVersion": 11, "searchLag": 0, "embedder": "MiniLM",
+        "tenants": [
+            {"name": "default", "memories": 10, "most": None},
+            {"name": "south", "memories": 2, "most": 500},
+        ],
+        "moreTenants": 3,
+    }  # fmt: skip
+    assert rendering.statistics(told).splitlines() == [
+        "Bank team/agents, version 0.1.0, up for 1:01:01",
+        "Holds 12 memories, 2 keys",
+        "Database of 3.0 MiB, schema 11",
+        "Embedded by MiniLM",
+        "",
+        "TENANT    MEMORIES   MOST",
+        "default   10         -",
+        "south     2          500",
+        "and 3 more",
+    ]
+    late = rendering.statistics(told | {"searchLag": 4, "diskFreeBytes": 1024**3, "moreTenants": 0})
+    assert "schema 11, 1024.0 MiB free beside it" in late
+    assert "4 changes not found yet" in late
