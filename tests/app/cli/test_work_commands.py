@@ -153,3 +153,24 @@ def test_work_is_handed_off_in_words_or_in_parts(run: Run, where: list[str]) -> 
     assert secret not in made(run, "handoff", "thread", *where)
     shown = listed(run, "handoff", "list", "--include-sensitive", *where)
     assert shown[0]["id"] == secret
+
+
+def test_a_change_is_proposed_decided_and_taken_back(run: Run, where: list[str]) -> None:
+    memory = made(run, "note", "add", "The heron lives here", *where)
+    propose = ("edit", "propose", memory, "--reason", "It moved")
+    edit = made(run, *propose, "--content", "The heron lives there", *where)
+    assert made(run, "note", "get", memory, *where).count("lives here") == 1
+    listed_edits = made(run, "edit", "list", "--status", "pending", *where)
+    assert edit in listed_edits
+    assert made(run, "edit", "approve", edit, *where) == f"{edit} is approved"
+    assert "lives there" in made(run, "note", "get", memory, *where)
+    comment = ("--comment", "It came back")
+    assert made(run, "edit", "roll-back", edit, *comment, *where) == f"{edit} is rolled back"
+    assert "lives here" in made(run, "note", "get", memory, *where)
+    other = made(run, *propose, "--patch", '{"tags": ["bird"]}', *where)
+    assert made(run, "edit", "reject", other, *where) == f"{other} is rejected"
+    assert "bird" in made(run, "edit", "get", other, *where)
+    code, _, complaint = run("edit", "approve", other, *where)
+    assert (code, "rejected" in complaint) == (1, True)
+    code, _, complaint = run("edit", "propose", memory, "--reason", "x", "--patch", "{", *where)
+    assert (code, "patch is not JSON" in complaint) == (2, True)

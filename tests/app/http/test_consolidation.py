@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.app.http.test_encryption import a_ring, encrypted, files_of
 from tests.support.service import Service, service
 
 LONG = "the gate of the shop asks the time server in Lund once a minute for its clock"
@@ -84,3 +85,23 @@ async def test_readers_may_look_but_not_run(tidy: Service) -> None:
         assert (await reader.post(RUNS, json={"dry_run": True})).status_code == 200
         assert (await reader.post(RUNS, json={})).status_code == 403
         assert (await reader.post(f"{RUNS}/x/undo")).status_code == 403
+
+
+async def test_an_encrypted_bank_is_consolidated_and_says_nothing_in_clear(tmp_path: Path) -> None:
+    settings = {"consolidation": {"similarity": 0.8}, **encrypted(tmp_path, a_ring())}
+    folder = tmp_path / "bank"
+    async with service(folder, **settings) as bank, bank.client(bank.admin_key) as admin:
+        kept, short = await two(admin)
+        await admin.patch(f"/v1/memories/{short}", json={"tags": ["Quuxtag"]})
+        [done] = (await admin.post(RUNS, json=MERGE)).json()["runs"]
+        assert (done["status"], done["archived"]) == ("done", 1)
+        whole = (await admin.get(f"/v1/memories/{kept}")).json()
+        assert (whole["content"], whole["tags"]) == (LONG, ["Quuxtag"])
+        clear = [name for name, data in files_of(folder).items() if b"Lund" in data]
+        clear += [name for name, data in files_of(folder).items() if b"Quux" in data]
+        assert clear == []
+    async with service(folder, **settings) as bank, bank.client(bank.admin_key) as admin:
+        undone = await admin.post(f"{RUNS}/{done['id']}/undo")
+        assert (undone.json()["restored"], undone.json()["left"]) == (2, 0)
+        assert (await admin.get(f"/v1/memories/{kept}")).json()["tags"] == []
+        assert (await admin.get(f"/v1/memories/{short}")).json()["state"] == "live"

@@ -100,3 +100,38 @@ async def test_work_is_handed_off_by_a_tool_that_every_agent_has(bank: Service) 
         assert [each["id"] for each in listed["memories"]] == [handoff]
         thread = structured(await client.call_tool("handoff_thread", {"with_whom": "ann"}))
         assert [each["handoff"]["id"] for each in thread["entries"]] == [handoff]
+
+
+async def test_one_agent_proposes_a_change_and_another_one_decides(bank: Service) -> None:
+    async with (
+        agent(bank, await bank.key("developer"), path=FULL) as author,
+        agent(bank, await bank.key("developer"), path=FULL) as editor,
+    ):
+        told = await author.call_tool("remember", {"content": "The heron lives here"})
+        memory = structured(told)["id"]
+
+        async def proposed(content: str) -> str:
+            change = {"memory": memory, "patch": {"content": content}, "reason": "It moved"}
+            edit: str = structured(await author.call_tool("edit_propose", change))["id"]
+            return edit
+
+        async def says() -> str:
+            content: str = structured(await author.call_tool("get", {"id": memory}))["content"]
+            return content
+
+        edit = await proposed("The heron lives there")
+        own = await author.call_tool("edit_approve", {"id": edit})
+        assert own.is_error
+        assert "who proposes a change does not approve it" in str(own.content)
+        pending = structured(await editor.call_tool("edit_list", {"status": "pending"}))
+        assert [each["id"] for each in pending["edits"]] == [edit]
+        approved = structured(await editor.call_tool("edit_approve", {"id": edit}))
+        assert (approved["status"], await says()) == ("approved", "The heron lives there")
+        back = {"id": edit, "comment": "It came back"}
+        undone = structured(await editor.call_tool("edit_rollback", back))
+        assert (undone["status"], await says()) == ("rolled_back", "The heron lives here")
+        other = await proposed("The heron is a stork")
+        rejected = structured(await editor.call_tool("edit_reject", {"id": other}))
+        assert (rejected["status"], await says()) == ("rejected", "The heron lives here")
+        shown = structured(await author.call_tool("edit_get", {"id": other}))
+        assert shown["patch"] == {"content": "The heron is a stork"}
