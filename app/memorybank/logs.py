@@ -83,6 +83,6 @@ def _details(record: logging.LogRecord) -> Mapping[str, Any]:
     current, trace = request_id.get(), tracing.current.get()
     details: dict[str, Any] = {} if current is None else {"request_id": current}
     if trace is not None:
-        details["trace_id"] = trace.trace_id
+        details |= {"trace_id": trace.trace_id, "span_id": trace.span_id}
     details.update(getattr(record, "details", {}))
     return details

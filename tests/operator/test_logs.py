@@ -18,7 +18,7 @@ def record(message: str, *arguments: object) -> logging.LogRecord:
 def test_a_json_line_names_time_level_and_bank() -> None:
     with logs.about(BankKey("team", "agents")):
         line = json.loads(logs.JsonFormatter().format(record("applied %s", "Service agents")))
-    assert line.pop("time").endswith("+00:00")
+    assert line.pop("time").endswith("Z")
     assert line == {
         "level": "info",
         "logger": "memorybank_operator.x",
@@ -47,7 +47,7 @@ def test_a_bug_keeps_its_traceback() -> None:
     except ZeroDivisionError as error:
         failed = record("failed")
         failed.exc_info = (type(error), error, error.__traceback__)
-    assert "ZeroDivisionError: why" in json.loads(logs.JsonFormatter().format(failed))["error"]
+    assert "ZeroDivisionError: why" in json.loads(logs.JsonFormatter().format(failed))["exception"]
     assert "ZeroDivisionError: why" in logs.TextFormatter().format(failed)
 
 

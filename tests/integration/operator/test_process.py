@@ -175,7 +175,7 @@ async def test_neither_keys_nor_tracebacks_are_in_the_log(
         new = await world.must("Secret", "agents-key")
         await process.end(signal.SIGTERM)
     log = "\n".join(line["message"] for line in process.lines())
-    assert not [line for line in process.lines() if "error" in line]
+    assert not [line for line in process.lines() if "exception" in line]
     for body in (secret, new):
         assert body["data"]["token"] not in log
     assert "mb_" not in log
@@ -227,7 +227,7 @@ async def test_it_waits_for_its_kind_and_ends_with_1_when_the_kind_is_removed(
     assert process.lines()[-1]["message"] == (
         "memorybanks: the API server does not serve this any more"
     )
-    assert not [line for line in process.lines() if "error" in line], "a traceback"
+    assert not [line for line in process.lines() if "exception" in line], "a traceback"
 
 
 async def test_an_api_server_that_crashes_and_comes_back_is_followed_without_a_restart(
@@ -268,4 +268,4 @@ async def test_an_api_server_that_crashes_and_comes_back_is_followed_without_a_r
             # What the change is about, and nothing because of the crash but that it may be told.
             assert writes.pop("patch memorybanks/status agents") <= 2
             assert writes == {"patch configmaps agents-config": 1, "patch deployments agents": 1}
-    assert not [line for line in process.lines() if "error" in line], "a traceback"
+    assert not [line for line in process.lines() if "exception" in line], "a traceback"
