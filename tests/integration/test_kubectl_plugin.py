@@ -54,7 +54,7 @@ def environment(api_server: ApiServer) -> dict[str, str]:
 def run(environment: dict[str, str], namespace: str) -> Run:
     def start(*words: str, **changes: str) -> Done:
         command = [str(ensure("kubectl")), "memorybank", *words]
-        if "-A" not in words:
+        if not {"-A", "-n"} & set(words):
             command += ["-n", namespace]
         return subprocess.run(  # noqa: S603 - the tool that is tested
             command, capture_output=True, text=True, check=False, env=environment | changes
@@ -107,6 +107,15 @@ def test_a_name_that_is_not_there_gets_the_nearest_ones(banks: Banks, run: Run) 
     assert "did you mean agents?" in done.stderr
 
 
+def test_where_to_look_is_said_before_the_command_or_after_it(
+    banks: Banks, run: Run, namespace: str
+) -> None:
+    banks.create_spec({}, name="agents")
+    for words in (("-n", namespace, "list"), ("-n", "none", "list", "-n", namespace)):
+        assert "agents" in run(*words).stdout
+    assert "agents" not in run("-n", "none", "list").stdout
+
+
 def test_a_wrong_command_line_ends_with_2(run: Run) -> None:
     assert run("stratus").returncode == 2
 
@@ -151,7 +160,7 @@ def test_completion_offers_commands_options_and_banks(
         assert last == ":4"
         return found
 
-    assert completed("sta") == ["status"]
+    assert completed("sta") == ["stats", "status"]
     assert completed("status", "-n", namespace, "") == ["agents"]
     assert completed("list", "-o", "j") == ["json"]
     assert "--namespace" in completed("list", "--")
@@ -346,8 +355,10 @@ def test_what_a_bank_holds_cannot_be_told_before_it_has_a_key_and_serves(
     banks.change("agents/status", {"status": {"binding": {"name": "agents-key"}}})
     done = run("stats", "agents", "-o", "json")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "agents cannot be asked" in done.stderr
+    assert "agents cannot be reached" in done.stderr
     assert key not in done.stderr
+    banks.change("agents/status", {"status": {"phase": "Stopped"}})
+    assert "kubectl memorybank wake agents" in run("stats", "agents").stderr
 
 
 def test_the_page_of_the_documentation_is_true(

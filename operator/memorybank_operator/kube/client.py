@@ -258,19 +258,6 @@ class KubeClient:
         )  # fmt: skip
         return content.decode(errors="replace")
 
-    async def ask_service(
-        self, namespace: str, service: str, port: int, path: str, *, headers: Mapping[str, str]
-    ) -> Object:
-        """Return what a service answers to a GET, which the API server passes on. It keeps the
-        header Authorization to itself.
-        """
-        proxy = kinds.SERVICE.item(namespace, f"{service}:{port}", subresource="proxy")
-        return await self._request(
-            Verb.GET, f"{proxy}{path}",
-            action=f"ask Service {service} for {path}", told=("get", "Service/proxy"),
-            headers=headers,
-        )  # fmt: skip
-
     async def _send(
         self,
         verb: Verb,
@@ -313,7 +300,6 @@ class KubeClient:
         told: tuple[str, str],
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
         secret: bool = False,
     ) -> bytes:
         """`action` is for messages, `told` is verb and kind for the observer."""
@@ -330,10 +316,7 @@ class KubeClient:
                 self._server + path,
                 data=None if body is None else encode(body),
                 params=query,
-                headers={
-                    **(headers or {}),
-                    **({} if body is None else {"Content-Type": media_type}),
-                },
+                headers={} if body is None else {"Content-Type": media_type},
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
             ) as response:
                 content = await response.read()

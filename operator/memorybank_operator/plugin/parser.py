@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Awaitable, Callable
 
 from memorybank_operator import __version__
@@ -28,6 +28,7 @@ def build() -> ArgumentParser:
         prog="kubectl memorybank", description="Look after memory banks.", epilog=EXITS
     )
     parser.add_argument("--version", action="version", version=__version__)
+    _locates(parser, default="")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, run: Command, text: str, *, named: bool = True) -> ArgumentParser:
@@ -35,9 +36,7 @@ def build() -> ArgumentParser:
         made.set_defaults(command=run)
         if named:
             made.add_argument("name", metavar="NAME", help="name of the bank")
-        made.add_argument("-n", "--namespace", default="", help="default: that of the context")
-        made.add_argument("--context", default="", help="another context of the kubeconfig")
-        made.add_argument("--kubeconfig", default="", help="another kubeconfig file")
+        _locates(made, default=SUPPRESS)  # what was said before the command holds, too
         made.add_argument("-o", "--output", choices=("json", "yaml", "wide"), help="another form")
         return made
 
@@ -127,6 +126,12 @@ def _add_keys(add: Callable[..., ArgumentParser]) -> None:
     keys.add_argument("--role", default="developer", help="default: developer")
     keys.add_argument("--tenant", default="default", help="whose memories it opens")
     _waits(keys)
+
+
+def _locates(parser: ArgumentParser, *, default: str) -> None:
+    parser.add_argument("-n", "--namespace", default=default, help="default: that of the context")
+    parser.add_argument("--context", default=default, help="another context of the kubeconfig")
+    parser.add_argument("--kubeconfig", default=default, help="another kubeconfig file")
 
 
 def _waits(command: ArgumentParser) -> None:

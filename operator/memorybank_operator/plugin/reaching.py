@@ -1,14 +1,18 @@
-"""`logs` and `connect`: what a bank's pods print, and the way to its service."""
+"""`logs` and `connect`: what a bank's pods print, and the way to its service, which kubectl's own
+forwarding makes: it needs no route to the pod, and the service knows the name it is asked by.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import re
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,13 @@ from memorybank_operator.kube.client import KubeClient, Object
 from memorybank_operator.plugin import reading
 from memorybank_operator.plugin.acting import token_of
 from memorybank_operator.plugin.doctor.snapshot import OPERATOR
-from memorybank_operator.plugin.problems import DONE, MISSING, REFUSED, USAGE, Problem
+from memorybank_operator.plugin.problems import DONE, MISSING, NOT_READY, REFUSED, USAGE, Problem
 from memorybank_operator.plugin.summary import status_of
 
 KEY_VARIABLE = "MEMORY_BANK_KEY"
 PORT = 8080
+FORWARD_SECONDS = 15.0
+_FORWARDING = re.compile(rb"Forwarding from (127\.0\.0\.1:\d+) ")
 
 
 async def logs(asked: Namespace, api: KubeClient) -> int:
@@ -61,9 +67,7 @@ async def connect(asked: Namespace, api: KubeClient) -> int:
     what kubectl's forwarding ends with.
     """
     bank = await reading.one(api, kinds.MEMORY_BANK, asked.namespace, asked.name)
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        raise Problem("connect needs kubectl on the PATH", REFUSED)
+    kubectl = _kubectl()
     secret = str((status_of(bank).get("binding") or {}).get("name", ""))
     if asked.config:
         key = await token_of(api, asked.namespace, secret)
@@ -83,6 +87,48 @@ async def connect(asked: Namespace, api: KubeClient) -> int:
         *_same_cluster(asked),
     )  # fmt: skip
     return await forward.wait()
+
+
+@asynccontextmanager
+async def forwarded(asked: Namespace) -> AsyncIterator[str]:
+    """Yield the address on this machine at which the bank is served as long as the block lasts.
+    Raises Problem when nothing is there to forward to.
+    """
+    forward = await asyncio.create_subprocess_exec(
+        _kubectl(), "port-forward", f"service/{asked.name}", f":{PORT}", *_same_cluster(asked),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    if forward.stdout is None or forward.stderr is None:
+        raise RuntimeError("the process was started with pipes")
+    try:
+        try:
+            async with asyncio.timeout(FORWARD_SECONDS):
+                line = await forward.stdout.readline()
+        except TimeoutError:
+            raise _unreachable(asked, f"nothing within {FORWARD_SECONDS:g} s") from None
+        match = _FORWARDING.match(line)
+        if match is None:
+            said = (await forward.stderr.read()).decode(errors="replace").strip()
+            raise _unreachable(asked, said)
+        yield f"http://{match[1].decode()}"
+    finally:
+        if forward.returncode is None:
+            forward.terminate()
+        await forward.communicate()
+
+
+def _kubectl() -> str:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        raise Problem("this command needs kubectl on the PATH", REFUSED)
+    return kubectl
+
+
+def _unreachable(asked: Namespace, why: str) -> Problem:
+    return Problem(
+        f"{asked.name} cannot be reached: {why}; see `kubectl memorybank status {asked.name}`",
+        NOT_READY,
+    )
 
 
 def configuration(name: str, port: int, key: str) -> dict[str, Any]:

@@ -181,13 +181,13 @@ def _labelled(label: str, text: str) -> str:
 
 def statistics(told: Object) -> str:
     """Return what a bank holds: lines about all of it, and a table of its tenants."""
-    counts = ", ".join(f"{count} {name}" for name, count in told["counts"].items())
+    counts = ", ".join(f"{name} {count}" for name, count in told["counts"].items())
     free = told["diskFreeBytes"]
     lag = told["searchLag"]
     lines = [
         f"Bank {told['namespace']}/{told['name']}, version {told['version']}, "
         f"up for {timedelta(seconds=round(told['uptimeSeconds']))}",
-        f"Holds {counts}",
+        f"Counts: {counts}",
         f"Database of {_mebibytes(told['databaseBytes'])}, schema {told['schemaVersion']}"
         + ("" if free is None else f", {_mebibytes(free)} free beside it"),
         f"Embedded by {told['embedder']}" + (f"; {lag} changes not found yet" if lag else ""),

@@ -189,7 +189,7 @@ def test_what_a_bank_holds_is_told_in_lines_and_by_tenant() -> None:
     }  # fmt: skip
     assert rendering.statistics(told).splitlines() == [
         "Bank team/agents, version 0.1.0, up for 1:01:01",
-        "Holds 12 memories, 2 keys",
+        "Counts: memories 12, keys 2",
         "Database of 3.0 MiB, schema 11",
         "Embedded by MiniLM",
         "",
