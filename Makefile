@@ -81,14 +81,14 @@ e2e-full: $(READY)  ## e2e on every pinned Kubernetes version, with all servers 
 e2e-down: $(READY)  ## remove the cluster that e2e left up
 	$(PYTHON) -m e2e.cluster down --name $(MEMORYBANK_E2E_CLUSTER)
 
-generate: $(READY)  ## write the generated files: CRDs, docs/reference, Argo CD's ConfigMap, the chart's alerts
+generate: $(READY)  ## write the generated files: CRDs, docs/reference, Argo CD's ConfigMap, the chart's alerts and dashboards
 	$(PYTHON) -m memorybank_operator.api.crd --output crds
 	$(PYTHON) -m memorybank_operator.api.crd --output $(CHART_CRDS)
-	$(PYTHON) -m scripts.reference && $(PYTHON) -m scripts.argocd && $(PYTHON) -m scripts.rules
+	for each in reference argocd rules dashboards; do $(PYTHON) -m scripts.$$each || exit 1; done
 
 verify: $(READY)  ## generated files and locks equal what they are generated from
 	for folder in crds $(CHART_CRDS); do $(PYTHON) -m memorybank_operator.api.crd --check --output $$folder || exit 1; done
-	$(PYTHON) -m scripts.reference --check && $(PYTHON) -m scripts.argocd --check && $(PYTHON) -m scripts.rules --check
+	for each in reference argocd rules dashboards; do $(PYTHON) -m scripts.$$each --check || exit 1; done
 	$(PYTHON) -m scripts.locks --check && $(PYTHON) -m scripts.release --check
 
 lock: $(READY)  ## make the locks anew; UPGRADE=1 moves the pins

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from prometheus_client.exposition import generate_latest
 
-from memorybank_operator.engine.cache import BankKey
-from memorybank_operator.engine.waves import Waves
-from memorybank_operator.kube.watching import Stream
-from memorybank_operator.metrics import Metrics
 from memorybank_operator.resources.alerts import bank_rules, operator_rules
 from tests.alerts.cases import OF_A_BANK, OF_THE_OPERATOR, POD, of
 from tests.alerts.promtool import Case, promtool, tried, written
+from tests.alerts.queries import OF_PROMETHEUS, metrics_of, operator_metrics, sample_names
 from tests.repo.checkout import ROOT
 from tests.support.server_process import serving
 
@@ -28,16 +23,6 @@ RULES = {
 both = pytest.mark.parametrize(("rules", "cases"), RULES.values(), ids=RULES.keys())
 PAGES = ROOT / "docs/runbooks/alerts"
 SECTIONS = ("## Meaning", "## Impact", "## Diagnosis", "## Cure")
-
-# What is no metric in the expressions of the rules.
-WORDS = frozenset(
-    {
-        "absent", "and", "by", "deriv", "histogram_quantile", "max", "min", "or", "predict_linear",
-        "rate", "resets", "sum", "time", "unless",
-    }
-)  # fmt: skip
-OF_PROMETHEUS = frozenset({"up"})
-"""What it notes of each scrape itself."""
 
 
 def alerts(rules: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -109,36 +94,3 @@ def test_every_alert_leads_to_a_page_of_its_own() -> None:
 def test_pages_are_wherever_somebody_keeps_them() -> None:
     for each in alerts(bank_rules("team", "agents", runbooks="http://wiki/pages/")):
         assert each["annotations"]["runbook_url"] == f"http://wiki/pages/{each['alert']}"
-
-
-def metrics_of(expression: str) -> Iterator[str]:
-    """The metrics that an expression names: every word that is neither PromQL's nor a label."""
-    bare = re.sub(r'"[^"]*"', "", expression)
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(by|without|on)\s*\([^)]*\)", " ", bare)
-    for word in re.findall(r"(?<![\w.])[A-Za-z_:][\w:]*", bare):
-        if word not in WORDS:
-            yield word
-
-
-def sample_names(exposition: str) -> Iterator[str]:
-    """The names that queries use, those of metrics without a series among them."""
-    for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", exposition, re.MULTILINE):
-        yield name
-        if kind == "histogram":
-            yield from (f"{name}_{end}" for end in ("bucket", "count", "sum"))
-
-
-def operator_metrics() -> str:
-    """What an operator with a bank shows."""
-    metrics = Metrics()
-    key = BankKey("team", "agents")
-    metrics.bank_is(key, "True", backup="True")
-    metrics.bank_measures(key, {"conditions": []})
-    waves = Waves(0, wake=lambda _: None, underway=lambda: ())
-    metrics.observe({}, _NoStreams(), waves, leads=lambda: True)
-    return generate_latest(metrics.registry).decode()
-
-
-class _NoStreams:
-    def ages(self) -> Mapping[Stream, float]:
-        return {}

@@ -64,10 +64,25 @@ def test_prometheus_is_told_of_the_operator_where_that_is_wanted() -> None:
     assert rule["spec"] == wanted
 
 
+def test_grafana_gets_the_dashboards_where_that_is_wanted() -> None:
+    assert not [each for each in template() if "dashboard" in each["metadata"]["name"]]
+    documents = template("dashboards.enabled=true", "dashboards.annotations.grafana_folder=Banks")
+    made = [each for each in documents if each["metadata"]["name"].endswith("-dashboard")]
+    files = {each.name: each.read_text() for each in CHART.glob("dashboards/*.json")}
+    shown: dict[str, str] = {}
+    for each in made:
+        assert each["kind"] == "ConfigMap"
+        assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert each["metadata"]["annotations"] == {"grafana_folder": "Banks"}
+        shown |= each["data"]
+    assert shown == files != {}
+
+
 @pytest.mark.parametrize(
     ("value", "path"),
     [
         ("canaryInterval=0", "canaryInterval"),
+        ("dashboards.label=x", "label"),
         ("watchNamespaces=team", "watchNamespaces"),
         ("logging.level=loud", "level"),
         ("replicas=-1", "replicas"),
