@@ -53,6 +53,8 @@ class Verb(Enum):
         return self.name.lower()
 
 
+DRY_RUN: Mapping[str, str] = {"dryRun": "All"}
+
 _SURROGATE_PAIR = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
 
 
@@ -151,19 +153,26 @@ class KubeClient:
             query={"fieldManager": self._manager, "force": "true"},
         )  # fmt: skip
 
-    async def create(self, body: Mapping[str, Any]) -> Object:
+    async def create(self, body: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Create the object. Raises Conflict when one of that name exists, which is left as it
-        is.
+        is. With `dry_run` only return what would be there, with all that is checked.
         """
         kind, namespace, _ = _address(body)
-        query = {"fieldManager": self._manager}
+        query = {"fieldManager": self._manager, **(DRY_RUN if dry_run else {})}
         return await self._send(Verb.CREATE, kind, namespace, body=body, query=query)
 
     async def merge(
-        self, kind: ApiKind, namespace: str | None, *, name: str, changes: Mapping[str, Any]
+        self,
+        kind: ApiKind,
+        namespace: str | None,
+        *,
+        name: str,
+        changes: Mapping[str, Any],
+        dry_run: bool = False,
     ) -> Object:
-        """Change the fields named by a JSON merge patch."""
-        return await self._send(Verb.PATCH, kind, namespace, name=name, body=changes)
+        """Change the fields named by a JSON merge patch; `dry_run` as in `create`."""
+        query = DRY_RUN if dry_run else None
+        return await self._send(Verb.PATCH, kind, namespace, name=name, body=changes, query=query)
 
     async def delete(
         self, kind: ApiKind, namespace: str | None, *, name: str, uid: str

@@ -10,6 +10,7 @@ from memorybank_operator.api.duration import parse_duration
 from memorybank_operator.kube.client import KubeClient
 from memorybank_operator.plugin import acting, reaching, showing, updating
 from memorybank_operator.plugin.doctor.command import doctor
+from memorybank_operator.plugin.planning.command import plan
 from memorybank_operator.plugin.report.command import report
 from memorybank_operator.plugin.statistics import stats
 
@@ -53,6 +54,8 @@ def build() -> ArgumentParser:
     )
     bundle.add_argument("name", metavar="NAME", nargs="?", default="", help="of this bank alone")
     bundle.add_argument("-f", "--file", default="", help="default: a name with the time, here")
+    planned = add("plan", plan, "Show what applying a file would do to its banks.", named=False)
+    planned.add_argument("-f", "--file", required=True, help="with banks; - for standard input")
     _add_life(add)
     _add_reach(add)
     _add_recovery(add)

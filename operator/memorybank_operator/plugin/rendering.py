@@ -20,6 +20,7 @@ from memorybank_operator.plugin.summary import (
 WIDTH = 100
 LABEL = 8
 MOST_EVENTS = 10
+MOST_FIELDS = 6
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,30 @@ def _labelled(label: str, text: str) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def foreseen(told: Object) -> str:
+    """Return what would come of a bank, a line for each change and each thing to know."""
+    counted = len(told["changes"])
+    what = f"{counted} {'object' if counted == 1 else 'objects'}" if counted else "nothing"
+    lines = [
+        f"{told['namespace']}/{told['name']}{' is new' if told['new'] else ''}: {what} to change"
+    ]
+    for each in told["changes"]:
+        fields = each["fields"]
+        more = f", and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else ""
+        shown = f": {', '.join(fields[:MOST_FIELDS])}{more}" if fields else ""
+        lines.append(f"  {each['action']} {each['kind']} {each['name']}{shown}")
+    if told["paused"]:
+        lines.append("Paused: the operator does none of it while spec.paused is true")
+    for label, found in (
+        ("Restarts", told["restarts"]),
+        ("Cannot be taken back", told["irreversible"]),
+        ("Waits", filter(None, [told["waits"]])),
+        ("Missing", told["problems"]),
+    ):
+        lines += [f"{label}: {each}" for each in found]
+    return "\n".join(lines)
 
 
 def statistics(told: Object) -> str:
