@@ -40,26 +40,26 @@ def dashboard() -> Dashboard:
 
 
 def _now(made: Dashboard) -> Dashboard:
-    healthy = f'{CONDITIONS}{{{OF},condition="BackupHealthy"'
+    def banks(condition: str, status: str = "") -> str:
+        # By bank first: while one operator takes over from another, both tell.
+        of = f'{OF},condition="{condition}"' + (f',status="{status}"' if status else "")
+        return f"(count(count by (namespace, bank) ({CONDITIONS}{{{of}}})) or vector(0))"
+
     verified = f"memorybank_operator_backup_verified_timestamp_seconds{{{OF}}}"
     return row(
         made,
         "Now",
         number(
             "Backed up", "short", "Banks whose BackupHealthy is True.",
-            Query(f'count({healthy},status="True"}}) or vector(0)'),
+            Query(banks("BackupHealthy", "True")),
         ),
         number(
             "In trouble", "short", "Banks whose BackupHealthy is False.",
-            Query(f'count({healthy},status="False"}}) or vector(0)'), (0, GOOD), (1, BAD),
+            Query(banks("BackupHealthy", "False")), (0, GOOD), (1, BAD),
         ),
         number(
             "Without backups", "short", "Banks that keep their memories on one volume only.",
-            Query(
-                f'(count({CONDITIONS}{{{OF},condition="Ready"}}) or vector(0)) - '
-                f"(count({healthy}}}) or vector(0))"
-            ),
-            (0, GOOD), (1, WARNING),
+            Query(f"{banks('Ready')} - {banks('BackupHealthy')}"), (0, GOOD), (1, WARNING),
         ),
         number(
             "Newest change that is safe", "s", "How long ago everything had arrived, at the bank "
@@ -125,7 +125,8 @@ def _tried(made: Dashboard) -> Dashboard:
         "Tried",
         listing(
             "In trouble", "short", "What is wrong with backups, and why.",
-            Query(failed, "holds"), "namespace", "bank", "condition", "reason",
+            Query(f"max by (namespace, bank, condition, reason) ({failed})", "holds"),
+            "namespace", "bank", "condition", "reason",
         ),
         listing(
             "Last trial", "s", "How long ago a backup of the bank was restored and found whole.",

@@ -35,8 +35,9 @@ def dashboard() -> Dashboard:
 
 
 def _counted(condition: str, status: str) -> str:
+    # By bank first: while one operator takes over from another, both tell.
     of = f'{OF},condition="{condition}",status="{status}"'
-    return f"count({CONDITIONS}{{{of}}}) or vector(0)"
+    return f"count(count by (namespace, bank) ({CONDITIONS}{{{of}}})) or vector(0)"
 
 
 def _now(made: Dashboard) -> Dashboard:
@@ -68,13 +69,15 @@ def _now(made: Dashboard) -> Dashboard:
 
 
 def _trouble(made: Dashboard) -> Dashboard:
-    ends = f"memorybank_operator_key_expires_timestamp_seconds{{{OF}}} - time()"
+    not_ready = f'{CONDITIONS}{{{OF},condition="Ready",status!="True"}}'
+    expires = f"memorybank_operator_key_expires_timestamp_seconds{{{OF}}}"
+    ends = f"max by (namespace, bank, key) ({expires}) - time()"
     return row(
         made,
         "Who needs somebody",
         listing(
             "Not ready", "short", "`kubectl memorybank doctor NAME` tells the cure.",
-            Query(f'{CONDITIONS}{{{OF},condition="Ready",status!="True"}}', "is so"),
+            Query(f"max by (namespace, bank, reason) ({not_ready})", "is so"),
             "namespace", "bank", "reason",
         ),
         listing(
@@ -84,7 +87,7 @@ def _trouble(made: Dashboard) -> Dashboard:
         chart(
             "Not ready, by reason", "short", "Reasons are told in docs/runbooks/bank.md.",
             Query(
-                f'count by (reason) ({CONDITIONS}{{{OF},condition="Ready",status!="True"}})',
+                f"count by (reason) (count by (namespace, bank, reason) ({not_ready}))",
                 "{{reason}}",
             ),
             width=24, stacked=True,

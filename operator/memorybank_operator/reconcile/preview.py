@@ -48,7 +48,7 @@ def preview(
         objects=tuple(
             PlannedObject(kind=child.kind, name=child.name, fields=fields)
             for child in inputs
-            if child in new and (fields := _fields(new[child], observed.children.get(child)))
+            if child in new and (fields := changed_fields(new[child], observed.children.get(child)))
         ),
         restarts=(_restart(bank),),
         irreversible=tuple(_irreversible(bank, current, image=image, before=before)),
@@ -62,7 +62,8 @@ def _restart(bank: MemoryBank) -> str:
     return f"the pods of Deployment {name}, each when another one serves: agents are served"
 
 
-def _fields(new: KubeObject, live: KubeObject | None) -> tuple[str, ...]:
+def changed_fields(new: KubeObject, live: KubeObject | None) -> tuple[str, ...]:
+    """Return the paths of what would change, at most MAX_FIELDS; none is a value."""
     if live is None:
         return ("(the whole object)",)
     found = [each for each in differences(new, live) if each not in _BY_HASH]

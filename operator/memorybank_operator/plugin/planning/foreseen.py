@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 
 from memorybank_operator.api.v1alpha1.conditions import Reason
 from memorybank_operator.api.v1alpha1.memorybank import MemoryBank
-from memorybank_operator.reconcile.drift import differences
 from memorybank_operator.reconcile.observed import ChildKey, KubeObject, Observed
 from memorybank_operator.reconcile.plan import plan
-from memorybank_operator.reconcile.preview import preview
+from memorybank_operator.reconcile.preview import changed_fields, preview
 from memorybank_operator.reconcile.steps import Apply, Create, Delete, Plan
 from memorybank_operator.resources import names
 from memorybank_operator.resources.context import RenderSettings
@@ -101,7 +100,7 @@ def _changes(
         elif child not in before:
             found.append(Change("create", child))
         elif after[child] is not before[child]:
-            fields = differences(after[child], before[child])
+            fields = changed_fields(after[child], before[child])
             found.append(Change("change", child, fields))
     return found
 
