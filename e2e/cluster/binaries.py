@@ -40,6 +40,8 @@ PROGRAMS = {
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "kind": ("kind", "sigs.k8s.io/kind"),
     "kstatus": ("kstatus", "."),
+    "kube-state-metrics": ("kube-state-metrics", "k8s.io/kube-state-metrics/v2"),
+    "kubeconform": ("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
     "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     "metrics-server": ("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
     "ollama": ("ollama", "github.com/ollama/ollama"),

@@ -9,14 +9,16 @@ import pytest
 
 from tests.repo.checkout import ROOT
 
-COLLECTORS = "logging"
-"""What collectors of logs read is no object of a cluster: see test_logging_examples."""
+OF_OTHERS = ("logging", "monitoring")
+"""What other programs are configured by is no object of a cluster: see test_logging_examples and
+test_kube_state_metrics.
+"""
 EXAMPLES = sorted(
     {
         ROOT / "examples" / each.relative_to(ROOT / "examples").parts[0]  # a file, or its folder
         for each in (ROOT / "examples").rglob("*.yaml")
     }
-    - {ROOT / "examples" / COLLECTORS}
+    - {ROOT / "examples" / each for each in OF_OTHERS}
 )
 
 

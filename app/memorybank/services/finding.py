@@ -22,6 +22,7 @@ from memorybank.schemas.search import (
     SimilarQuery,
     SuggestionsRequest,
 )
+from memorybank.services.adding import CANARY_PROJECT
 from memorybank.services.echoes import Echoes
 from memorybank.services.ledger import Ledger
 from memorybank.services.life import unknown
@@ -31,6 +32,10 @@ from memorybank.services.waiting import embed_in_time
 
 _PACKED = 50
 """Memories that a bundle is chosen from."""
+_PROBES = 1
+"""What a deployment's own probe stores is there for a moment, and shown to nobody who does not name
+its project: so many memories are looked for besides. There is one probe at a time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +158,20 @@ class Finding:
                 query,
                 vector=vector,
                 where=self._now_if_never(where),
-                limit=limit,
+                limit=limit + _PROBES,
                 refine=refine,
             )
-        return await self._fetched(caller.tenant, hits)
+        found = await self._fetched(caller.tenant, hits)
+        if where.project != CANARY_PROJECT:
+            found = [each for each in found if each[0].project != CANARY_PROJECT]
+        shown = found[:limit]
+        self._touches.note(caller.tenant, [memory.id for memory, _ in shown], self._clock())
+        return shown
 
     async def _fetched(self, tenant: str, hits: Sequence[Hit]) -> list[tuple[Memory, Hit]]:
         by_id = {hit.memory_id: hit for hit in hits}
         with self._timed("store_get"):
             memories = await self._store.get_many(tenant, list(by_id))
-        self._touches.note(tenant, by_id, self._clock())
         # The trash is not in the index, but one may have got there since the search.
         return [
             (memory, by_id[memory.id])

@@ -71,3 +71,13 @@ test compares them with what the API server saw it do. Server-side apply is a pa
   resources: [events]
   verbs: [create, patch]
 {{- end }}
+
+{{- define "operator.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end -}}

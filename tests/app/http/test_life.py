@@ -362,6 +362,19 @@ async def test_probes_leave_nothing_behind_whatever_their_version(
     assert await listed(admin, "state=live&state=archived&state=trash") == ([], 0)
 
 
+async def test_what_a_probe_stores_is_found_by_who_names_its_project_alone(
+    admin: httpx.AsyncClient,
+) -> None:
+    probe = await stored(admin, "The crane was repaired", project=CANARY_PROJECT)
+    mine = await stored(admin, "The crane in the harbour is yellow")
+    where = "crane repaired"
+    assert await found(admin, where) == [mine]
+    assert await found(admin, where, limit=1) == [mine], "it takes nobody's place"
+    assert await found(admin, where, project=CANARY_PROJECT) == [probe]
+    similar = (await admin.get(f"/v1/memories/{mine}/similar")).json()["results"]
+    assert [each["memory"]["id"] for each in similar] == []
+
+
 # Succession
 
 

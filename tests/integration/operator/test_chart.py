@@ -89,6 +89,7 @@ def test_grafana_gets_the_dashboards_where_that_is_wanted() -> None:
         ("serviceMonitor.interval=often", "interval"),
         ("prometheusRule.runbookUrl=wiki", "runbookUrl"),
         ("image.repository=", "repository"),
+        ("image.digest=abc", "digest"),
         ("defaults.replicas=1", "replicas"),
         ("defaults.registry=https://mirror", "registry"),
         ("defaults.storage.volume.size=1Gi", "size"),
@@ -98,6 +99,19 @@ def test_grafana_gets_the_dashboards_where_that_is_wanted() -> None:
 def test_a_wrong_value_is_refused_by_its_name(value: str, path: str) -> None:
     with pytest.raises(ChartRefused, match=path):
         template(value)
+
+
+def test_the_image_is_named_by_its_tag_or_its_digest() -> None:
+    digest = "sha256:" + "0a" * 32
+
+    def image(*values: str) -> str:
+        (container,) = one(template(*values), "Deployment")["spec"]["template"]["spec"][
+            "containers"
+        ]
+        return str(container["image"])
+
+    assert image("image.tag=2.0") == "memorybank-operator:2.0"
+    assert image("image.tag=2.0", f"image.digest={digest}") == f"memorybank-operator@{digest}"
 
 
 def test_every_variable_that_the_chart_sets_is_a_setting() -> None:

@@ -71,11 +71,12 @@ def foresee(bank: MemoryBank, observed: Observed, settings: RenderSettings) -> F
         if children == before:
             break
     restarts, irreversible = _costs(bank, observed, children, decided)
+    lacking = (each.message for each in decided.problems if each.reason not in NOT_YET)
     return Foreseen(
         changes=tuple(_changes(observed.children, children)),
         restarts=restarts,
         irreversible=irreversible,
-        problems=tuple(each.message for each in decided.problems if each.reason not in NOT_YET),
+        problems=tuple(dict.fromkeys(lacking)),  # two may miss the same
         waits=decided.held.message if decided.held is not None else "",
     )
 
