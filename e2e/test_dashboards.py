@@ -34,7 +34,7 @@ ABSENT = {
         "In trouble", "Last trial", "Loss", "Oldest trial", "Read replicas behind",
         "Time to restore",
     },
-    "memorybank-bank": {"Consolidation", "Consolidation in trouble"},
+    "memorybank-bank": {"Consolidation"},
     "memorybank-fleet": {"Errors", "Not ready", "Not ready, by reason"},
     "memorybank-operator": {"Errors"},
 }  # fmt: skip
@@ -62,8 +62,8 @@ def watched(stack: Stack) -> Iterator[Bank]:
                 "kind": "MemoryBankKey",
                 "metadata": {"name": "guest", "namespace": bank.namespace},
                 "spec": {
-                    "bank": {"name": bank.name},
-                    "role": "viewer",
+                    "bankRef": {"name": bank.name},
+                    "role": "readonly",
                     "expiresAt": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 },
             }
@@ -75,17 +75,20 @@ def watched(stack: Stack) -> Iterator[Bank]:
 
 def use(client: httpx.Client) -> None:
     """Do a little of everything that agents do."""
-    client.post("/v1/memories", json={"content": "The lift is inspected in May."})
-    client.post("/v1/search", json={"query": "When is the lift inspected?"})
-    client.post("/v1/tasks", json={"title": "Inspect the lift"})
-    client.post(
-        "/mcp",
-        json={
-            "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-            "params": {"name": "search", "arguments": {"query": "lift"}},
-        },
-        headers={"Accept": "application/json, text/event-stream"},
-    )  # fmt: skip
+    call = {
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "recall", "arguments": {"query": "lift"}},
+    }  # fmt: skip
+    for path, body in (
+        ("/v1/memories", {"content": "The lift is inspected in May."}),
+        ("/v1/search", {"query": "When is the lift inspected?"}),
+        ("/v1/tasks", {"title": "Inspect the lift"}),
+        ("/mcp", call),
+    ):
+        headers = {"Accept": "application/json, text/event-stream"}
+        answer = client.post(path, json=body, headers=headers)
+        assert answer.is_success, answer.text
+        assert "error" not in answer.json(), answer.text
 
 
 def asked(expression: str, bank: Bank) -> str:

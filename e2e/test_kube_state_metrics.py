@@ -52,7 +52,7 @@ def exposition(stack: Stack, namespace: str, tmp_path: Path) -> Iterator[str]:
     kubeconfig.write_text(yaml.safe_dump(config))
     states.write_text(yaml.safe_dump(VALUES["customResourceState"]["config"]))
     port, telemetry = free_ports(2)
-    with subprocess.Popen(
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(
         [
             str(ensure(NAME)), "--custom-resource-state-only",
             f"--custom-resource-state-config-file={states}", f"--kubeconfig={kubeconfig}",
@@ -60,7 +60,7 @@ def exposition(stack: Stack, namespace: str, tmp_path: Path) -> Iterator[str]:
             "--telemetry-host=127.0.0.1", f"--telemetry-port={telemetry}",
         ],
         stdout=subprocess.DEVNULL,
-        stderr=(tmp_path / "log").open("w"),
+        stderr=log,
     ) as process:  # fmt: skip
         yield f"http://127.0.0.1:{port}/metrics"
         process.terminate()
